@@ -1,0 +1,202 @@
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::StreamKey;
+
+/// Shape of one example's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum InputShape {
+    /// An image, stored channels last: `height × width × channels`.
+    Image {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+        /// 1 for grey, 3 for RGB.
+        channels: usize,
+    },
+    /// A flat vector.
+    Vector {
+        /// Its length.
+        features: usize,
+    },
+    /// A window of tokens.
+    Tokens {
+        /// Tokens in a window (the length of truncated back-propagation).
+        sequence: usize,
+        /// Number of distinct tokens.
+        vocabulary: usize,
+    },
+}
+
+/// What is predicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Task {
+    /// One of `classes`; cross-entropy.
+    Classify {
+        /// Number of classes.
+        classes: usize,
+    },
+    /// `outputs` real values; squared error, summed over outputs, averaged over examples.
+    Regress {
+        /// Values per example.
+        outputs: usize,
+    },
+    /// The next token at every place of the window; cross-entropy, averaged over tokens.
+    NextToken,
+}
+
+/// Shape of a data set's examples: all a model needs to know to be built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataShape {
+    /// Input of one example.
+    pub input: InputShape,
+    /// What is predicted from it.
+    pub task: Task,
+}
+
+impl InputShape {
+    /// Numbers (pixels, features, tokens) in one example.
+    pub fn len(&self) -> usize {
+        match *self {
+            InputShape::Image { height, width, channels } => height * width * channels,
+            InputShape::Vector { features } => features,
+            InputShape::Tokens { sequence, .. } => sequence,
+        }
+    }
+
+    /// True for a shape without numbers.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Inputs of a micro-batch of `n` examples, contiguous, example by example.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Inputs {
+    /// Images (`[n, height, width, channels]`) or vectors (`[n, features]`), normalised.
+    Values(Vec<f32>),
+    /// Token windows, `[n, sequence]`.
+    Tokens(Vec<u32>),
+}
+
+/// What the micro-batch should have predicted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Labels {
+    /// A class for each example, `[n]`.
+    Classes(Vec<u32>),
+    /// Real values, `[n, outputs]`.
+    Values(Vec<f32>),
+    /// The token after each input token, `[n, sequence]`.
+    Tokens(Vec<u32>),
+}
+
+/// A micro-batch on the host: the unit a network takes forward and backward at once.
+///
+/// Buffers are reused from step to step: samplers clear and refill them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Shape of one example.
+    pub shape: DataShape,
+    /// Number of examples, `n`.
+    pub len: usize,
+    /// The inputs.
+    pub inputs: Inputs,
+    /// The labels.
+    pub labels: Labels,
+    /// Position of the first example within its *step* (0 for the first micro-batch). For text
+    /// this numbers the stream whose hidden state the example continues.
+    pub first_position: u64,
+    /// Position of the first example within the *run* (`step · batch_size + first_position`):
+    /// keys augmentation and dropout.
+    pub first_draw: u64,
+    /// True when text streams start afresh, so that hidden states must be zeroed first.
+    pub fresh_streams: bool,
+    /// Key of the network's own noise (dropout); `None` in evaluation.
+    pub noise: Option<StreamKey>,
+}
+
+impl Batch {
+    /// An empty batch for examples of this shape.
+    pub fn empty(shape: DataShape) -> Self {
+        let inputs = match shape.input {
+            InputShape::Tokens { .. } => Inputs::Tokens(Vec::new()),
+            _ => Inputs::Values(Vec::new()),
+        };
+        let labels = match shape.task {
+            Task::Classify { .. } => Labels::Classes(Vec::new()),
+            Task::Regress { .. } => Labels::Values(Vec::new()),
+            Task::NextToken => Labels::Tokens(Vec::new()),
+        };
+        Self {
+            shape,
+            len: 0,
+            inputs,
+            labels,
+            first_position: 0,
+            first_draw: 0,
+            fresh_streams: true,
+            noise: None,
+        }
+    }
+
+    /// The weight of the batch in a mean: examples, or tokens for text.
+    pub fn weight(&self) -> f64 {
+        match &self.labels {
+            Labels::Tokens(tokens) => tokens.len() as f64,
+            _ => self.len as f64,
+        }
+    }
+}
+
+/// A split of a data set, shared by all trials: the seam between the readers and the loop.
+pub trait Examples: Send + Sync {
+    /// Shape of the examples.
+    fn shape(&self) -> DataShape;
+
+    /// Examples in one epoch, `N`.
+    fn len(&self) -> u64;
+
+    /// True for a split without examples.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The endless training order of a trial: depends only on the key (purpose `Order`) and, for
+    /// text, whose streams are cut to measure, on the batch size.
+    ///
+    /// # Errors
+    /// When `batch_size` is zero or larger than the split.
+    fn sampler(&self, key: StreamKey, batch_size: u64) -> Result<Box<dyn Sampler + '_>, ExamplesError>;
+
+    /// Examples `range` in their stored order, for evaluation; ends at `len`.
+    fn fill_in_order(&self, range: Range<u64>, batch: &mut Batch);
+}
+
+/// Produces the micro-batches of a trial. Random access: any step in any order gives the same.
+///
+/// For independent examples, step `k` holds the positions `k·B..(k+1)·B` of the concatenated epoch
+/// permutations, so windows may straddle epochs.
+pub trait Sampler: Send {
+    /// Fills `batch` with `positions` (within `0..batch_size`) of `step` (from 0).
+    fn fill(&mut self, step: u64, positions: Range<u64>, batch: &mut Batch);
+}
+
+/// Why a sampler could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExamplesError {
+    /// More examples per step than there are.
+    #[error("batch size {batch_size} is larger than the training set ({examples} examples): choose a smaller batch size or more examples")]
+    BatchTooLarge {
+        /// What was asked for.
+        batch_size: u64,
+        /// What there is.
+        examples: u64,
+    },
+    /// No examples per step.
+    #[error("a batch size of 0 trains nothing: choose at least 1")]
+    BatchOfZero,
+}

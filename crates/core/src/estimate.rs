@@ -1,0 +1,173 @@
+use serde::{Deserialize, Serialize};
+
+/// What kind of statement an [`Estimate`] makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EstimateState {
+    /// A value with an interval.
+    Estimated,
+    /// The data only bound the quantity from below; `value` and `low` hold the bound.
+    AtLeast,
+    /// The data only bound the quantity from above; `value` and `high` hold the bound.
+    AtMost,
+    /// The data say nothing; `reason` says why.
+    Undefined,
+}
+
+/// A reported number: never a bare float.
+///
+/// `value`, `low` and `high` share one unit, named by the field that holds the estimate. `low` or
+/// `high` is `None` where that end is open. `level` is the coverage of the interval in (0, 1), and
+/// `n` the number of observations it rests on (fresh seeds, for a batch size's point).
+///
+/// ```
+/// use batchwise_core::Estimate;
+/// let knee = Estimate::estimated(620.0, 480.0, 810.0, 0.95, 45);
+/// assert_eq!(knee.to_string(), "620 (95 % interval 480–810)");
+/// assert_eq!(Estimate::at_least(2048.0, 0.95, 27, "no bend in the range").to_string(), "at least 2048");
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Point estimate, or the bound for `at_least` and `at_most`; `None` when undefined.
+    pub value: Option<f64>,
+    /// Lower end of the interval; `None` when open.
+    pub low: Option<f64>,
+    /// Upper end of the interval; `None` when open.
+    pub high: Option<f64>,
+    /// Coverage level of the interval, for example 0.95.
+    pub level: f64,
+    /// Number of observations behind the estimate.
+    pub n: u64,
+    /// What kind of statement this is.
+    pub state: EstimateState,
+    /// Why the state is not `estimated`, or what qualifies the value.
+    pub reason: Option<String>,
+}
+
+impl Estimate {
+    /// A value with a closed interval.
+    pub fn estimated(value: f64, low: f64, high: f64, level: f64, n: u64) -> Self {
+        Self {
+            value: Some(value),
+            low: Some(low),
+            high: Some(high),
+            level,
+            n,
+            state: EstimateState::Estimated,
+            reason: None,
+        }
+    }
+
+    /// A number known without sampling error (a count, a setting): the interval is the value.
+    pub fn exact(value: f64) -> Self {
+        Self::estimated(value, value, value, 1.0, 1)
+    }
+
+    /// A lower bound.
+    pub fn at_least(bound: f64, level: f64, n: u64, reason: impl Into<String>) -> Self {
+        Self {
+            value: Some(bound),
+            low: Some(bound),
+            high: None,
+            level,
+            n,
+            state: EstimateState::AtLeast,
+            reason: Some(reason.into()),
+        }
+    }
+
+    /// An upper bound.
+    pub fn at_most(bound: f64, level: f64, n: u64, reason: impl Into<String>) -> Self {
+        Self {
+            value: Some(bound),
+            low: None,
+            high: Some(bound),
+            level,
+            n,
+            state: EstimateState::AtMost,
+            reason: Some(reason.into()),
+        }
+    }
+
+    /// No number at all, and why.
+    pub fn undefined(level: f64, n: u64, reason: impl Into<String>) -> Self {
+        Self {
+            value: None,
+            low: None,
+            high: None,
+            level,
+            n,
+            state: EstimateState::Undefined,
+            reason: Some(reason.into()),
+        }
+    }
+
+    /// The same estimate with a remark in `reason`.
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// The same statement about `factor` times the quantity (`factor` > 0).
+    pub fn scaled(&self, factor: f64) -> Self {
+        let times = |x: Option<f64>| x.map(|x| x * factor);
+        Self { value: times(self.value), low: times(self.low), high: times(self.high), ..self.clone() }
+    }
+
+    /// True when the state is [`EstimateState::Estimated`].
+    pub fn is_estimated(&self) -> bool {
+        self.state == EstimateState::Estimated
+    }
+}
+
+/// Three significant digits, without a trailing exponent for everyday sizes.
+fn short(x: f64) -> String {
+    let magnitude = x.abs();
+    if !x.is_finite() || magnitude == 0.0 {
+        format!("{x}")
+    } else if magnitude >= 100.0 && magnitude < 1e7 {
+        format!("{x:.0}")
+    } else if (1e-3..1e7).contains(&magnitude) {
+        let decimals = (2 - magnitude.log10().floor() as i32).max(0) as usize;
+        let text = format!("{x:.decimals$}");
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    } else {
+        format!("{x:.2e}")
+    }
+}
+
+impl std::fmt::Display for Estimate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = self.value.map(short).unwrap_or_default();
+        match self.state {
+            EstimateState::Estimated => match (self.low, self.high) {
+                (Some(low), Some(high)) if low == high => f.write_str(&value),
+                (low, high) => {
+                    let end = |x: Option<f64>| x.map_or_else(|| "open".to_owned(), short);
+                    write!(f, "{value} ({:.0} % interval {}–{})", self.level * 100.0, end(low), end(high))
+                }
+            },
+            EstimateState::AtLeast => write!(f, "at least {value}"),
+            EstimateState::AtMost => write!(f, "at most {value}"),
+            EstimateState::Undefined => f.write_str("undefined"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_numbers_keep_three_digits() {
+        for (x, text) in [(0.0301, "0.0301"), (1.0, "1"), (12.345, "12.3"), (99.96, "100"), (12345.6, "12346"), (1e-5, "1.00e-5")] {
+            assert_eq!(short(x), text, "{x}");
+        }
+    }
+
+    #[test]
+    fn scaling_keeps_open_ends_open() {
+        let e = Estimate::at_least(100.0, 0.95, 9, "no bend").scaled(0.2);
+        assert_eq!((e.value, e.low, e.high), (Some(20.0), Some(20.0), None));
+    }
+}

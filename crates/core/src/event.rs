@@ -1,0 +1,49 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Metric;
+
+/// One evaluation during a trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// Optimiser steps done so far.
+    pub step: u64,
+    /// Training examples consumed so far (`step · batch_size`).
+    pub examples: u64,
+    /// Wall-clock seconds of training so far, evaluations left out. Never steers a decision.
+    pub seconds: f64,
+    /// Learning rate of the last step.
+    pub learning_rate: f64,
+    /// What was measured, unsmoothed.
+    pub metrics: BTreeMap<Metric, f64>,
+    /// True for the finer evaluations of a crossing's replay, which curves need not draw.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
+}
+
+/// What a trainer says while it runs a trial.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Training took up its first step, or resumed at `step`.
+    Started {
+        /// Steps already done (from a checkpoint).
+        step: u64,
+    },
+    /// A step is done. Sent for every step: receivers must be cheap.
+    Step {
+        /// Optimiser steps done so far.
+        step: u64,
+        /// Mean training loss over the step's examples.
+        loss: f64,
+        /// Learning rate of the step.
+        learning_rate: f64,
+    },
+    /// An evaluation is done.
+    Measured(Measurement),
+    /// A checkpoint was written after `step` steps.
+    Checkpointed {
+        /// Optimiser steps done so far.
+        step: u64,
+    },
+}

@@ -1,0 +1,38 @@
+//! The vocabulary of batchwise, and the traits of its seams.
+//!
+//! Everything a room says to another room is said in these types: a [`TrialSpec`] asks for a
+//! training run, [`Event`]s report it, an [`Outcome`] ends it, an [`Estimate`] carries what was
+//! learnt from it. This crate has no tensors, files, clocks or randomness of its own.
+//!
+//! Words that are never mixed:
+//!
+//! * a *step* is one optimiser update;
+//! * *batch size* is the number of examples per step over all devices;
+//! * *micro-batch* is the number of examples per forward pass.
+
+mod batch;
+mod crossing;
+mod estimate;
+mod event;
+mod group;
+mod metric;
+mod network;
+mod random;
+mod schedule;
+mod trainer;
+mod trial;
+
+pub use batch::{Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Sampler, Task};
+pub use crossing::{Crossing, EvaluationPlan, Smoother, SMOOTHING_LOG_STEPS};
+pub use estimate::{Estimate, EstimateState};
+pub use event::{Event, Measurement};
+pub use group::{Group, GroupError, Solo};
+pub use metric::{Direction, Metric, Quantity, Split, Target, TargetError};
+pub use network::{
+    LossSum, MetricSums, Network, NetworkError, NetworkFactory, ParameterKind, ParameterLayout,
+    ParameterTensor, StateTensor,
+};
+pub use random::{Purpose, StreamKey};
+pub use schedule::{Decay, Length, OptimiserSpec, Schedule, WarmUp, WarmUpShape};
+pub use trainer::{Control, Flow, NeverStop, StepTiming, Trainer, TrainerError, TrainerInfo};
+pub use trial::{Outcome, Probe, TrialPurpose, TrialRecord, TrialSpec};

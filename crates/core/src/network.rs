@@ -1,0 +1,198 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Batch, DataShape};
+
+/// The role of a parameter tensor, by which optimisers choose to decay or adapt it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParameterKind {
+    /// Matrix of a linear or recurrent layer, `[inputs, outputs]`.
+    Matrix,
+    /// Convolution kernel, `[out, in, height, width]`.
+    Kernel,
+    /// Embedding table, `[vocabulary, width]`.
+    Embedding,
+    /// Bias of any layer.
+    Bias,
+    /// Scale of a normalisation.
+    NormScale,
+    /// Shift of a normalisation.
+    NormShift,
+}
+
+/// One tensor of the parameter vector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterTensor {
+    /// Dotted path, as in checkpoints: `conv1.weight`.
+    pub name: String,
+    /// Canonical shape, the same on every device.
+    pub shape: Vec<usize>,
+    /// Its role.
+    pub kind: ParameterKind,
+}
+
+impl ParameterTensor {
+    /// Number of scalars.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// True for a tensor without scalars.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The table of layers: the tensors of a parameter vector, in their fixed order.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ParameterLayout {
+    /// The tensors.
+    pub tensors: Vec<ParameterTensor>,
+}
+
+impl ParameterLayout {
+    /// Number of scalars in all.
+    pub fn parameters(&self) -> usize {
+        self.tensors.iter().map(ParameterTensor::len).sum()
+    }
+}
+
+/// A named tensor of a network's complete state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StateTensor {
+    /// Dotted path.
+    pub name: String,
+    /// Canonical shape.
+    pub shape: Vec<usize>,
+    /// Row-major values.
+    pub values: Vec<f32>,
+}
+
+/// The training loss of a micro-batch.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LossSum {
+    /// Sum of the example (token) losses, label smoothing included.
+    pub loss: f64,
+    /// Number of examples (tokens) summed.
+    pub weight: f64,
+}
+
+/// Sums from which the metrics of a split are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct MetricSums {
+    /// Sum of example (token) losses, without label smoothing.
+    pub loss: f64,
+    /// Number of examples (tokens) classified wrongly; 0 for regression.
+    pub errors: f64,
+    /// Number of examples (tokens).
+    pub weight: f64,
+}
+
+impl std::ops::AddAssign for MetricSums {
+    fn add_assign(&mut self, other: Self) {
+        self.loss += other.loss;
+        self.errors += other.errors;
+        self.weight += other.weight;
+    }
+}
+
+/// Why a network refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// The model cannot take this data.
+    #[error("model {model} cannot be trained on this data: {why}")]
+    Unfit {
+        /// The model's name.
+        model: String,
+        /// What does not fit, and what would.
+        why: String,
+    },
+    /// A stored state does not belong to this network.
+    #[error("the stored state does not fit the network: {0}")]
+    State(String),
+    /// A micro-batch that would change the network being studied.
+    #[error("micro-batch {micro_batch} is not a multiple of the batch-norm ghost size {ghost}: choose a multiple of {ghost}")]
+    GhostSize {
+        /// What was asked for.
+        micro_batch: u64,
+        /// Size of the groups batch norm normalises over.
+        ghost: u64,
+    },
+    /// The device failed.
+    #[error("the device failed: {0}")]
+    Device(String),
+}
+
+/// A network in training: parameters, the gradient window of the current step, and whatever state
+/// (running statistics, hidden states) goes with them. Tensors stay inside; slices come out.
+///
+/// One step is: [`Network::begin_step`], then [`Network::accumulate`] for each micro-batch, then
+/// [`Network::visit`] to update the parameters, then [`Network::end_step`].
+pub trait Network: Send {
+    /// The table of parameter tensors, in the order of [`Network::visit`].
+    fn layout(&self) -> &ParameterLayout;
+
+    /// Size of the groups batch norm normalises over at this batch size, if it has batch norm:
+    /// the model's ghost size, or the batch size where that is smaller.
+    fn ghost_size(&self, batch_size: u64) -> Option<u64>;
+
+    /// Clears the gradient window for a step of `batch_size` examples.
+    fn begin_step(&mut self, batch_size: u64);
+
+    /// Adds `scale · ∇ Σ loss(example)` over the micro-batch to the gradient window and returns
+    /// the (unscaled) loss sum. Micro-batches come in the order of their positions.
+    ///
+    /// # Errors
+    /// When the batch does not fit the network or the device fails.
+    fn accumulate(&mut self, batch: &Batch, scale: f32) -> Result<LossSum, NetworkError>;
+
+    /// Calls `visitor(tensor index, parameters, gradient)` for every tensor of the layout in
+    /// order, with contiguous row-major slices in the canonical shape. Both may be changed in
+    /// place; changes to the parameters persist.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn visit(&mut self, visitor: &mut dyn FnMut(usize, &mut [f32], &mut [f32])) -> Result<(), NetworkError>;
+
+    /// Ends the step: folds the step's batch-norm statistics into the running ones, once per step.
+    fn end_step(&mut self);
+
+    /// Metric sums of a batch in evaluation mode (running statistics, no dropout, no smoothing).
+    /// Text streams: batches of an evaluation come in order, `fresh_streams` marks the first.
+    ///
+    /// # Errors
+    /// When the batch does not fit the network or the device fails.
+    fn evaluate(&mut self, batch: &Batch) -> Result<MetricSums, NetworkError>;
+
+    /// The complete state in canonical layout: parameters, running statistics, hidden states.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn export(&self) -> Result<Vec<StateTensor>, NetworkError>;
+
+    /// Takes over a state made by [`Network::export`] of the same model.
+    ///
+    /// # Errors
+    /// [`NetworkError::State`] naming the tensor that is missing, unknown or of another shape.
+    fn import(&mut self, state: &[StateTensor]) -> Result<(), NetworkError>;
+}
+
+/// Makes networks of one model: the seam between `nn` and the loop.
+pub trait NetworkFactory: Send + Sync {
+    /// The model's name with its settings, for records: `mlp(512,512)`.
+    fn name(&self) -> String;
+
+    /// A freshly initialised network; the weights depend only on the key (purpose
+    /// `Initialisation`), the model and the shape.
+    ///
+    /// # Errors
+    /// [`NetworkError::Unfit`] when the model cannot take such data.
+    fn build(&self, shape: &DataShape, key: crate::StreamKey) -> Result<Box<dyn Network>, NetworkError>;
+
+    /// Bytes a training step takes at most for a micro-batch of this size: parameters, gradient,
+    /// optimiser state and activations. An upper estimate, for `--max-memory`.
+    fn memory(&self, shape: &DataShape, micro_batch: u64) -> u64;
+
+    /// Where it computes: `cpu (flex)`, `cuda:0`, …
+    fn device(&self) -> String;
+}

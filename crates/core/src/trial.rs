@@ -1,0 +1,187 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Crossing, Estimate, EvaluationPlan, Measurement, OptimiserSpec, Schedule, Target};
+
+/// What a trial is for. Only `Fresh` trials enter reported estimates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum TrialPurpose {
+    /// Finds the scale of steps-to-target, and the target when it is `auto`.
+    Pilot {
+        /// Number of the trial among the pilot's of its batch size.
+        index: u32,
+    },
+    /// Finds the learning rate of its batch size.
+    Tune {
+        /// Number of the trial among its batch size's, all rounds counted: racing goes by it.
+        index: u32,
+        /// 0 for the first range, 1 after the first widening, …
+        round: u32,
+    },
+    /// Measures, at a learning rate already chosen.
+    Fresh {
+        /// Number of the repetition, from 0.
+        index: u32,
+    },
+    /// A single run outside any study.
+    Single,
+}
+
+/// Something measured beside the metrics, without touching the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// `|L(w) − L̂(w)|` of Golmant et al. 2018 at each evaluation: the error of the first-order
+    /// prediction `L̂(w) = L(w*) + ⟨g_B, w − w*⟩` after one plain step `w = w* − η·g_B(w*)` at the
+    /// current rate, on the fixed train subset. Reported as metric `train-linearity`.
+    Linearity,
+}
+
+/// One training run to do: everything a trainer needs beyond the model and the data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialSpec {
+    /// Number of the trial in its study, from 0.
+    pub id: u64,
+    /// What it is for.
+    pub purpose: TrialPurpose,
+    /// Curves it serves: `tuned`, or the names of rules that agree here. Empty in tuning.
+    pub curves: Vec<String>,
+    /// Examples per step over all devices.
+    pub batch_size: u64,
+    /// Examples per forward pass at most; `None` lets the trainer choose.
+    pub micro_batch: Option<u64>,
+    /// Full learning rate, after the rule and before the schedule.
+    pub learning_rate: f64,
+    /// Warm-up and decay.
+    pub schedule: Schedule,
+    /// Optimiser and its constants.
+    pub optimiser: OptimiserSpec,
+    /// Largest allowed norm of the mean gradient; `None` is no clipping.
+    pub clip: Option<f64>,
+    /// Seed of the whole study: first part of every stream key.
+    pub study_seed: u64,
+    /// Seed of the trial: second part of every stream key.
+    pub seed: u64,
+    /// Steps after which the trial ends not reached.
+    pub cap: u64,
+    /// The goal; `None` trains to the cap.
+    pub target: Option<Target>,
+    /// When and on how much to evaluate.
+    pub evaluation: EvaluationPlan,
+    /// What to measure besides.
+    pub probes: Vec<Probe>,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Outcome {
+    /// The smoothed metric first met the target in `(after, step]`.
+    Reached {
+        /// Upper end of the bracket: the reported steps-to-target.
+        step: u64,
+        /// Lower end, exclusive.
+        after: u64,
+    },
+    /// The cap came first: steps-to-target is censored there.
+    NotReached {
+        /// Steps done.
+        cap: u64,
+    },
+    /// There was no target; the run went to its cap.
+    Completed {
+        /// Steps done.
+        step: u64,
+    },
+    /// Tuning only: a lower-numbered trial had been faster. Enters no statistic of reaching.
+    Raced {
+        /// The bound at which the record is cut.
+        at: u64,
+    },
+    /// The loss became non-finite or far larger than at the start.
+    Diverged {
+        /// When it was noticed.
+        step: u64,
+    },
+    /// It cannot be run: too large for the memory or the data.
+    Infeasible {
+        /// What stands in the way.
+        why: String,
+    },
+    /// The trainer failed.
+    Failed {
+        /// Its message.
+        why: String,
+    },
+    /// Stopped from outside; to be taken up again.
+    Interrupted,
+}
+
+/// A finished trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialRecord {
+    /// What was asked.
+    pub spec: TrialSpec,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The evaluations, in the order of their steps.
+    pub measurements: Vec<Measurement>,
+    /// Examples per forward pass actually used.
+    pub micro_batch: u64,
+    /// Seconds of training, evaluations left out. Never steers a decision.
+    pub seconds: f64,
+    /// Remarks a reader must know (batch-norm ghost size reduced, target reached in warm-up).
+    pub notes: Vec<String>,
+}
+
+impl TrialRecord {
+    /// Steps to the target, if it was reached.
+    pub fn steps(&self) -> Option<u64> {
+        match self.outcome {
+            Outcome::Reached { step, .. } => Some(step),
+            _ => None,
+        }
+    }
+
+    /// When a target (any, not only the trial's own) was first met by the recorded evaluations:
+    /// the bracket `(after, step]`, coarse or replayed alike.
+    pub fn crossing(&self, target: &Target) -> Option<(u64, u64)> {
+        let mut crossing = Crossing::new(target.clone());
+        self.measurements
+            .iter()
+            .filter_map(|m| m.metrics.get(&target.metric).map(|&value| (m.step, value)))
+            .find_map(|(step, value)| crossing.observe(step, value))
+    }
+
+    /// This record as if the trial had been stopped at `bound` by racing: what a lower-numbered
+    /// trial's success makes of it. A record that ended at or before the bound is unchanged.
+    pub fn cut(mut self, bound: u64) -> Self {
+        let end = match self.outcome {
+            Outcome::Reached { step, .. } | Outcome::Completed { step } => step,
+            Outcome::NotReached { cap } => cap,
+            Outcome::Raced { at } => at,
+            Outcome::Diverged { step } => step,
+            Outcome::Infeasible { .. } | Outcome::Failed { .. } | Outcome::Interrupted => return self,
+        };
+        if end > bound {
+            self.measurements.retain(|m| m.step <= bound && !m.replayed);
+            self.outcome = Outcome::Raced { at: bound };
+        }
+        self
+    }
+}
+
+/// A convenience for readers of records: the number an outcome gives, as an estimate of one run.
+impl From<&Outcome> for Estimate {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Reached { step, .. } => Estimate::exact(*step as f64),
+            Outcome::NotReached { cap } => Estimate::at_least(*cap as f64, 1.0, 1, "not reached by the cap"),
+            Outcome::Raced { at } => Estimate::at_least(*at as f64, 1.0, 1, "raced"),
+            Outcome::Diverged { step } => Estimate::undefined(1.0, 1, format!("diverged at step {step}")),
+            Outcome::Completed { .. } => Estimate::undefined(1.0, 1, "no target"),
+            Outcome::Infeasible { why } | Outcome::Failed { why } => Estimate::undefined(1.0, 1, why.clone()),
+            Outcome::Interrupted => Estimate::undefined(1.0, 1, "interrupted"),
+        }
+    }
+}

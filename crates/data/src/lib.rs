@@ -1,0 +1,1 @@
+//! Data sets: readers, checks, splits, and batching with a reproducible order

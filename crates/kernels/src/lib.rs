@@ -1,0 +1,1 @@
+//! CPU kernels for training: fused channels-last convolutions, pooling and normalisation

@@ -1,0 +1,1 @@
+//! Models on burn, their losses, and the Network they implement

@@ -1,0 +1,1 @@
+//! Optimisers on flat parameters with a table of layers

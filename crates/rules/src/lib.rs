@@ -1,0 +1,1 @@
+//! Batch-size and learning-rate rules: scaling, warm-up, decay. Pure

@@ -1,0 +1,387 @@
+//! The findings of a study: the contract of `findings.json`.
+//!
+//! Every number that was measured or fitted is an [`Estimate`]. Field names are part of the
+//! contract; additions raise the minor part of [`SCHEMA`], changes the major.
+
+use std::collections::BTreeMap;
+
+use batchwise_core::{Estimate, Metric, StepTiming, Target};
+use serde::{Deserialize, Serialize};
+
+/// Version of the layout of `findings.json`.
+pub const SCHEMA: &str = "batchwise.findings/1.0";
+
+/// Everything a study found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Findings {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// What was studied.
+    pub study: StudySummary,
+    /// Curves by learning-rate policy: one `tuned`, or one per rule.
+    pub curves: Vec<Curve>,
+    /// By curve: the critical batch size by several definitions.
+    pub critical_batch_size: BTreeMap<String, CriticalBatchSizes>,
+    /// By curve: where each regime lies.
+    pub regimes: BTreeMap<String, Regimes>,
+    /// By curve: how the answer moves with the target, from the same runs, hardest target first.
+    pub targets: BTreeMap<String, Vec<TargetMovement>>,
+    /// By curve: generalisation against batch size.
+    pub generalisation: BTreeMap<String, Generalisation>,
+    /// Golmant's `|L − L̂|` by batch size, where it was probed (the LSR curve).
+    pub linearity: Vec<LinearityPoint>,
+    /// Tuning: what each batch size spent and chose.
+    pub tuning: Vec<TuningSummary>,
+    /// What to train with, where it could be said.
+    pub advice: Option<Advice>,
+    /// One sentence: the verdict a reader meets first.
+    pub verdict: String,
+    /// What the verdict rests on and what would change it, a sentence each.
+    pub remarks: Vec<String>,
+}
+
+/// What was studied, as text and settings: enough to understand the numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StudySummary {
+    /// The model, with its settings.
+    pub model: String,
+    /// The data, with its settings.
+    pub data: String,
+    /// Trainer name and version.
+    pub trainer: String,
+    /// Where it computed.
+    pub device: String,
+    /// Training examples, `N`.
+    pub train_examples: u64,
+    /// Trainable parameters.
+    pub parameters: u64,
+    /// The goal.
+    pub target: Target,
+    /// Where the goal came from: `fixed beforehand`, `from the pilot at batch size 64`, ….
+    pub target_origin: String,
+    /// Batch sizes studied, increasing.
+    pub batch_sizes: Vec<u64>,
+    /// Fresh seeds per point.
+    pub seeds: u64,
+    /// Study seed.
+    pub study_seed: u64,
+    /// Base batch size of the rules and the pilot.
+    pub base_batch: u64,
+    /// `every` or `base`.
+    pub tune: String,
+    /// Trials by end state, all purposes.
+    pub trials: BTreeMap<String, u64>,
+}
+
+/// One curve of steps to the target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// `tuned`, or the rule's name.
+    pub rule: String,
+    /// One point per batch size, increasing.
+    pub points: Vec<Point>,
+    /// The fit of `S(B) = S_min + E_min/B`, where it could be made.
+    pub fit: Option<Fit>,
+}
+
+/// What is known of one batch size on one curve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Examples per step.
+    pub batch_size: u64,
+    /// How its fresh trials ended, in one word.
+    pub state: PointState,
+    /// Steps to the target: geometric mean over fresh seeds.
+    pub steps: Estimate,
+    /// Examples to the target.
+    pub examples: Estimate,
+    /// Training seconds to the target on the machine and jobs of the study (indicative).
+    pub seconds: Estimate,
+    /// The learning rate used (exact, or with the range tuning could not tell apart).
+    pub learning_rate: Estimate,
+    /// `S(B₀)/S(B)` against the smallest batch size of the curve that reached the target.
+    pub speed_up: Estimate,
+    /// Shallue et al. 2018's steps-to-result: the minimum over the tuning trials, selection and
+    /// all. `None` where this batch size was not tuned.
+    pub minimum_over_trials: Option<u64>,
+    /// Each fresh seed's result.
+    pub repeats: Vec<Repeat>,
+    /// End states of the fresh trials, counted.
+    pub outcomes: BTreeMap<String, u64>,
+}
+
+/// The end of one batch size in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PointState {
+    /// Every fresh trial reached the target.
+    Reached,
+    /// Some did, some hit the cap (censored) or diverged.
+    Partly,
+    /// None did; at least one was censored.
+    NotReached,
+    /// All diverged.
+    Diverged,
+    /// Could not be run.
+    Infeasible,
+}
+
+/// One fresh trial of a point.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Repeat {
+    /// Number of the trial in the study.
+    pub trial: u64,
+    /// Steps to the target, the cap where it was not reached, or the step where it diverged.
+    pub steps: u64,
+    /// Lower end of the crossing's bracket (equals `steps` unless reached).
+    pub after: u64,
+    /// `reached`, `not_reached`, `diverged`, ….
+    pub state: String,
+}
+
+/// The censored log-space fit of `S(B) = S_min·(1 + B_c/B)`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    /// Steps at infinite batch size.
+    pub s_min: Estimate,
+    /// Examples at batch size one and below.
+    pub e_min: Estimate,
+    /// Residual standard deviation of `ln S` about the fit.
+    pub sigma: f64,
+    /// Pooled standard deviation of `ln S` between seeds of a batch size.
+    pub seed_sigma: Option<f64>,
+    /// Lack-of-fit F statistic (residuals against pooled seed variance).
+    pub lack_of_fit_f: Option<f64>,
+    /// Its p-value; below 0.05 the model does not describe the curve.
+    pub lack_of_fit_p: Option<f64>,
+    /// Fresh trials in the fit: exact and censored.
+    pub n: u64,
+    /// Of them censored.
+    pub censored: u64,
+    /// Diverged trials left out.
+    pub diverged: u64,
+    /// The fitted `S(B)` with its interval on a fine grid of batch sizes, for drawing.
+    pub band: Vec<BandPoint>,
+}
+
+/// The fit at one batch size.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BandPoint {
+    /// Where.
+    pub batch_size: f64,
+    /// Fitted steps.
+    pub steps: f64,
+    /// Lower end of the pointwise interval of the mean curve.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// The critical batch size of one curve by the definitions of methods.md section 4.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CriticalBatchSizes {
+    /// (a) `B_c` of the hyperbola.
+    pub hyperbola: Estimate,
+    /// (b) The largest batch with at most 20 % more examples than `E_min`, divided by 0.2.
+    pub overhead20: Estimate,
+    /// (c) The batch at which steps are within 10 % of `S_min`, divided by 10.
+    pub plateau: Estimate,
+    /// (b) before normalisation: the batch size itself.
+    pub overhead20_batch: Estimate,
+    /// (c) before normalisation.
+    pub plateau_batch: Estimate,
+    /// Largest ratio between two of the normalised definitions; 1 is full agreement.
+    pub disagreement: Option<f64>,
+    /// The command that would settle what is only bounded, and what it would cost.
+    pub to_settle: Option<Settle>,
+}
+
+/// How to turn a bound into a number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settle {
+    /// Batch sizes to add.
+    pub batch_sizes: Vec<u64>,
+    /// The command line.
+    pub command: String,
+    /// Examples it would train on, at most.
+    pub examples: f64,
+    /// Seconds it would take at the speed of this study, at most.
+    pub seconds: f64,
+}
+
+/// Where the regimes lie by the local slope of the fit; also each point's own regime.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Regimes {
+    /// Linear (perfect) scaling below this batch size: slope −0.8, `B_c/4`.
+    pub linear_below: Estimate,
+    /// Stagnation above this batch size: slope −0.2, `4·B_c`.
+    pub stagnation_above: Estimate,
+    /// The regime of each studied batch size.
+    pub points: Vec<RegimePoint>,
+}
+
+/// The regime of one batch size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegimePoint {
+    /// Examples per step.
+    pub batch_size: u64,
+    /// Which regime.
+    pub regime: Regime,
+    /// Measured local slope `d ln S/d ln B` (central difference over neighbours), if there is one.
+    pub slope: Option<f64>,
+}
+
+/// Golmant et al. 2018's three regimes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Regime {
+    /// Doubling the batch halves the steps.
+    Linear,
+    /// It saves less than half.
+    Diminishing,
+    /// It saves next to nothing.
+    Stagnation,
+    /// Not known.
+    Unknown,
+}
+
+/// The critical batch size at another, easier target, from the same runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetMovement {
+    /// The target.
+    pub target: Target,
+    /// `B_c` there.
+    pub hyperbola: Estimate,
+    /// Trials that reached it.
+    pub reached: u64,
+}
+
+/// Generalisation against batch size under three comparisons that must not be mixed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Generalisation {
+    /// What is compared (the validation metric of the target's quantity, or loss).
+    pub metric: Metric,
+    /// At the largest number of examples that all batch sizes trained on.
+    pub equal_epochs: Option<GeneralisationAt>,
+    /// At the largest number of steps that all batch sizes made.
+    pub equal_steps: Option<GeneralisationAt>,
+    /// At the lowest training loss that all batch sizes reached.
+    pub equal_loss: Option<GeneralisationAt>,
+}
+
+/// One comparison.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GeneralisationAt {
+    /// Epochs, steps or training loss at which the batch sizes are compared.
+    pub at: f64,
+    /// The validation metric of each batch size there.
+    pub points: Vec<(u64, Estimate)>,
+}
+
+/// The linearisation error of one batch size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinearityPoint {
+    /// Examples per step.
+    pub batch_size: u64,
+    /// Curve it was measured on.
+    pub curve: String,
+    /// Geometric mean of `|L − L̂|` over the run's evaluations, over seeds.
+    pub gap: Estimate,
+}
+
+/// What tuning did at one batch size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TuningSummary {
+    /// Examples per step.
+    pub batch_size: u64,
+    /// Trials spent: equal at every batch size in each round.
+    pub trials: u64,
+    /// Steps spent in all.
+    pub steps: u64,
+    /// Range searched at the end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Widenings, as sentences.
+    pub widenings: Vec<String>,
+    /// The rate chosen, if any trial reached the target.
+    pub chosen: Option<f64>,
+    /// Rates whose steps were within 10 % of the best: what tuning could not tell apart.
+    pub indistinct: Option<(f64, f64)>,
+    /// True if the best still sits on the edge of the widest range.
+    pub on_edge: bool,
+}
+
+/// What to train with on this machine, and how far devices help.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Advice {
+    /// The recommended setting on one device.
+    pub recommended: Recommendation,
+    /// Measured step times (alone on the machine).
+    pub timings: Vec<StepTiming>,
+    /// The all-reduce model used for more than one device, and the prices.
+    pub assumptions: Assumptions,
+    /// Predicted options for 1..N devices: time against cost.
+    pub options: Vec<DeviceOption>,
+    /// Which numbers are measured and which modelled.
+    pub provenance: Vec<String>,
+}
+
+/// A complete setting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recommendation {
+    /// Examples per step.
+    pub batch_size: u64,
+    /// Examples per forward pass and device.
+    pub micro_batch: u64,
+    /// Micro-batches per step and device.
+    pub accumulation: u64,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Warm-up steps.
+    pub warm_up_steps: u64,
+    /// Devices.
+    pub devices: u64,
+    /// Seconds to the target.
+    pub seconds: Estimate,
+    /// Examples to the target.
+    pub examples: Estimate,
+    /// The curve it is taken from.
+    pub curve: String,
+}
+
+/// Stated, not measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Assumptions {
+    /// Seconds per message of the ring all-reduce.
+    pub latency: f64,
+    /// Bytes per second of a link.
+    pub bandwidth: f64,
+    /// Price of a device, per hour, in the user's currency.
+    pub price_per_hour: Option<f64>,
+    /// Watts of a device.
+    pub watts: Option<f64>,
+}
+
+/// One row of the time–cost table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeviceOption {
+    /// Devices.
+    pub devices: u64,
+    /// Examples per step over all of them.
+    pub batch_size: u64,
+    /// Examples per forward pass and device (a size that was timed).
+    pub micro_batch: u64,
+    /// Micro-batches per step and device.
+    pub accumulation: u64,
+    /// Seconds to the target.
+    pub seconds: Estimate,
+    /// Device-hours to the target.
+    pub device_hours: Estimate,
+    /// Money, where a price was given.
+    pub money: Option<Estimate>,
+    /// Kilowatt-hours, where watts were given.
+    pub energy: Option<Estimate>,
+    /// True if no other option is both faster and cheaper.
+    pub pareto: bool,
+}

@@ -1,0 +1,1 @@
+//! The study: plan, planner, trial store, runner and resume

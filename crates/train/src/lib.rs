@@ -1,0 +1,1 @@
+//! The training loop: accumulation, augmentation, checkpoints, and the built-in trainer
