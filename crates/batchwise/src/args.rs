@@ -1,0 +1,214 @@
+//! The command line as typed. Meaning is given in `settings` and `wire`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::settings::{RunLength, StudySettings, Workload};
+
+/// Finds the batch size to train with, and proves it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "batchwise",
+    version,
+    about = "Finds the batch size to train with, and proves it",
+    long_about = "Trains over a range of batch sizes under fair tuning, measures how many steps, examples and \
+                  seconds each needs to reach a target, and finds the critical batch size: the point past \
+                  which a larger batch no longer buys proportionally fewer steps.",
+    after_help = "Run `batchwise study` without any flag for a complete study in a few minutes: no data needed.",
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Find the critical batch size of a model on data
+    #[command(after_help = "Re-running a study's command resumes it; budgets are totals.")]
+    Study(Box<StudyArgs>),
+    /// Train one configuration
+    Train(Box<TrainArgs>),
+    /// Recommend a batch size, micro-batch and number of devices from a study
+    Advise(AdviseArgs),
+    /// Write a study's report again
+    Report(ReportArgs),
+    /// List a study's trials
+    Trials(TrialsArgs),
+    /// Export a study's trials
+    Export(ExportArgs),
+    /// List, check or fetch data sets
+    Data(DataArgs),
+    /// Print a shell completion script
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man {
+        /// Write one page per command into this folder instead
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// `batchwise study`.
+#[derive(Debug, Args)]
+pub struct StudyArgs {
+    /// The study's settings.
+    #[command(flatten)]
+    pub settings: StudySettings,
+    /// Folder of the study: results, and what resuming needs
+    #[arg(long, value_name = "DIR", default_value = "batchwise-study", help_heading = "Running")]
+    pub dir: PathBuf,
+    /// Read settings from this file; flags win over it
+    #[arg(long, value_name = "FILE", help_heading = "Running")]
+    pub config: Option<PathBuf>,
+    /// Print the plan and what it would cost, and run nothing
+    #[arg(long, help_heading = "Running")]
+    pub dry_run: bool,
+    /// Print the findings as JSON on standard output
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+/// `batchwise train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Data, model, optimiser.
+    #[command(flatten)]
+    pub workload: Workload,
+    /// Batch size, rate and length.
+    #[command(flatten)]
+    pub run: RunLength,
+    /// Folder for checkpoints; an unfinished run found there is resumed
+    #[arg(long, value_name = "DIR", help_heading = "Running")]
+    pub checkpoint: Option<PathBuf>,
+    /// Print the record of the run as JSON on standard output
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+/// `batchwise advise`.
+#[derive(Debug, Args)]
+pub struct AdviseArgs {
+    /// A study's folder
+    pub dir: PathBuf,
+    /// Take the steps from this curve (default: tuned, or the best rule)
+    #[arg(long, value_name = "CURVE")]
+    pub curve: Option<String>,
+    /// Consider up to this many devices
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub max_devices: u64,
+    /// Seconds a message of the all-reduce takes to set off
+    #[arg(long, value_name = "SECONDS", default_value_t = 1e-5)]
+    pub latency: f64,
+    /// Bytes a second over a link: 12.5G for 100 Gbit/s
+    #[arg(long, value_name = "BYTES", default_value = "12.5G")]
+    pub bandwidth: String,
+    /// Price of one device, per hour, in your currency
+    #[arg(long, value_name = "PRICE")]
+    pub price_per_hour: Option<f64>,
+    /// Power of one device in watts
+    #[arg(long, value_name = "W")]
+    pub watts: Option<f64>,
+    /// Seconds of measuring per batch size
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    pub budget: f64,
+    /// Print the advice as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `batchwise report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A study's folder
+    pub dir: PathBuf,
+    /// Print the findings as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `batchwise trials`.
+#[derive(Debug, Args)]
+pub struct TrialsArgs {
+    /// A study's folder
+    pub dir: PathBuf,
+    /// Print the trials as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `batchwise export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A study's folder
+    pub dir: PathBuf,
+    /// As what
+    #[arg(long, value_enum)]
+    pub format: ExportFormat,
+    /// Into this file; `-` is standard output
+    #[arg(long, short, value_name = "FILE", default_value = "-")]
+    pub output: PathBuf,
+}
+
+/// Formats of `batchwise export`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// One row per evaluation of a trial
+    Csv,
+    /// Findings and trials
+    Json,
+    /// As CSV, in Apache Parquet
+    Parquet,
+}
+
+/// `batchwise data`.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// What to do with data.
+    #[command(subcommand)]
+    pub command: DataCommand,
+}
+
+/// The commands of `batchwise data`.
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// List the data sets that can be fetched, and the formats that can be read
+    List {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read a data set through, and say what is in it or what is wrong with it
+    Check {
+        /// `glyphs`, or a file or folder
+        source: String,
+        /// Read as this format instead of detecting it
+        #[arg(long, value_name = "FORMAT")]
+        format: Option<String>,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Download a data set from its publisher, verified, resuming what is half there
+    Fetch {
+        /// mnist, fashion-mnist, cifar10, cifar100 or svhn
+        name: String,
+        /// Folder to put it in (default: ./data/NAME)
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// Take the files from this address instead of the publisher's
+        #[arg(long, value_name = "URL")]
+        base_url: Option<String>,
+    },
+}

@@ -1,0 +1,93 @@
+//! What can go wrong at the command line, and the exit code it ends with.
+
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// Everything that ends a command early.
+#[derive(Debug, Error, Diagnostic)]
+pub enum CliError {
+    /// A flag's value makes no sense.
+    #[error("--{flag}: {why}")]
+    #[diagnostic(code(batchwise::usage))]
+    Flag {
+        /// The flag, without dashes; also its key in `study.toml`.
+        flag: &'static str,
+        /// What is wrong and what would be right.
+        why: String,
+    },
+    /// A settings file holds what it should not.
+    #[error("settings file {}: {why}", path.display())]
+    #[diagnostic(code(batchwise::settings), help("its keys are the long flags of `batchwise study --help`, without dashes"))]
+    SettingsFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A file could not be read or written.
+    #[error("{what} {}: {source}", path.display())]
+    #[diagnostic(code(batchwise::file))]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is no study where one was named.
+    #[error("{} is not a study folder: it has no {missing}", path.display())]
+    #[diagnostic(code(batchwise::no_study), help("name the folder that `batchwise study --dir DIR` wrote"))]
+    NoStudy {
+        /// The folder.
+        path: PathBuf,
+        /// The file looked for.
+        missing: &'static str,
+    },
+    /// A room below refused or failed.
+    #[error("{0}")]
+    #[diagnostic(code(batchwise::failed))]
+    Failed(String),
+    /// Stopped by a signal; the work is saved.
+    #[error("interrupted; resume with: {resume}")]
+    #[diagnostic(code(batchwise::interrupted))]
+    Interrupted {
+        /// The signal's number.
+        signal: i32,
+        /// The command that resumes.
+        resume: String,
+    },
+}
+
+impl CliError {
+    /// A flag's value makes no sense.
+    pub fn flag(flag: &'static str, why: impl ToString) -> Self {
+        Self::Flag { flag, why: why.to_string() }
+    }
+
+    /// A file could not be read or written.
+    pub fn file(what: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::File { what, path: path.to_owned(), source }
+    }
+
+    /// A settings file holds what it should not.
+    pub fn settings(path: &Path, why: String) -> Self {
+        Self::SettingsFile { path: path.to_owned(), why }
+    }
+
+    /// A room below failed.
+    pub fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+
+    /// 1 failed, 2 usage, 128 + signal when interrupted.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Flag { .. } | Self::SettingsFile { .. } | Self::NoStudy { .. } => 2,
+            Self::File { .. } | Self::Failed(_) => 1,
+            Self::Interrupted { signal, .. } => 128u8.saturating_add(u8::try_from(*signal).unwrap_or(0)),
+        }
+    }
+}

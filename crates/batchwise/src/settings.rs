@@ -1,0 +1,402 @@
+//! What was asked for: the flags, the settings file, and how they overlay.
+//!
+//! One set of names serves the command line and `study.toml`: the key of a setting is its flag
+//! without the dashes. Flags win over a `--config` file, which wins over the `study.toml` of a
+//! study that is being resumed, which wins over the defaults. Nothing here is checked beyond its
+//! type: meaning is given in `wire`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::error::CliError;
+
+/// The data, the model and how a step is made: shared by `study`, `train` and `advise`.
+#[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Workload {
+    /// Data to train on: `glyphs` (built in), or a file or folder (IDX, CIFAR, images, .mat, text, .npz, CSV)
+    #[arg(long, value_name = "PATH", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// Read the data as this format instead of detecting it
+    #[arg(long, value_name = "FORMAT", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// Use this many training examples (a seeded subset; smaller ones lie inside larger ones)
+    #[arg(long, value_name = "N", help_heading = "Data", conflicts_with = "fraction")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub examples: Option<u64>,
+    /// Use this fraction of the training examples, in (0, 1]
+    #[arg(long, value_name = "F", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fraction: Option<f64>,
+    /// Hold this many training examples (or this fraction, below 1) out for validation
+    #[arg(long, value_name = "N|F", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<f64>,
+    /// Text: read words or characters
+    #[arg(long, value_name = "word|char", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_level: Option<String>,
+    /// Text: keep this many different tokens, the rest becomes <unk>
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<u64>,
+    /// Text: tokens per window of truncated back-propagation
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// Tables: name of the label column (default: the last)
+    #[arg(long, value_name = "NAME", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_column: Option<String>,
+    /// Tables and arrays: predict a number by squared error instead of a class
+    #[arg(long, help_heading = "Data", num_args = 0..=1, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regression: Option<bool>,
+    /// Augment training images: crop:4,flip,rotate:10,translate:0.2,cutout:8
+    #[arg(long, value_name = "LIST", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub augment: Option<String>,
+
+    /// Model: softmax, mlp(512,512), f1, lenet, c1, resnet20, resnet34, lstm
+    #[arg(long, value_name = "MODEL", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Label smoothing of the training loss, in [0, 1)
+    #[arg(long, value_name = "S", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_smoothing: Option<f64>,
+    /// Dropout where the model has it, in [0, 1)
+    #[arg(long, value_name = "P", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+    /// Examples that batch norm normalises over: part of the model, constant through a study
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ghost_batch: Option<u64>,
+    /// Compute on cpu, cuda[:N] or wgpu
+    #[arg(long, value_name = "DEVICE", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+
+    /// Optimiser: sgd, adam or adamw
+    #[arg(long, value_name = "NAME", help_heading = "Optimiser")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimiser: Option<String>,
+    /// Momentum of sgd, in [0, 1)
+    #[arg(long, value_name = "M", help_heading = "Optimiser")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f64>,
+    /// Nesterov's form of momentum
+    #[arg(long, help_heading = "Optimiser", num_args = 0..=1, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nesterov: Option<bool>,
+    /// Weight decay (coupled for sgd and adam, decoupled for adamw)
+    #[arg(long, value_name = "W", help_heading = "Optimiser")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+    /// First-moment decay of adam and adamw
+    #[arg(long, value_name = "B", help_heading = "Optimiser")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta1: Option<f64>,
+    /// Second-moment decay of adam and adamw
+    #[arg(long, value_name = "B", help_heading = "Optimiser")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta2: Option<f64>,
+    /// Added to the root of adam's second moment
+    #[arg(long, value_name = "E", help_heading = "Optimiser")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
+    /// Clip the mean gradient to this norm
+    #[arg(long, value_name = "NORM", help_heading = "Optimiser")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
+    /// Warm-up length: steps (`200`) or epochs (`2ep`)
+    #[arg(long, value_name = "LENGTH", help_heading = "Optimiser")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<String>,
+    /// Warm-up from zero (linear) or from the base batch size's rate (gradual)
+    #[arg(long, value_name = "linear|gradual", help_heading = "Optimiser")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_up_shape: Option<String>,
+    /// After warm-up: constant, step:FACTOR@30ep@60ep, linear:LENGTH, cosine:LENGTH, poly:POWER:LENGTH
+    #[arg(long, value_name = "SCHEDULE", help_heading = "Optimiser")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+
+    /// Examples per forward pass at most; larger batches accumulate, exactly
+    #[arg(long, value_name = "N", help_heading = "Running")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<u64>,
+    /// Keep a training step within this much memory: 512M, 4G
+    #[arg(long, value_name = "BYTES", help_heading = "Running")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_memory: Option<String>,
+    /// Evaluate on at most this many examples of each split
+    #[arg(long, value_name = "N", help_heading = "Running")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_examples: Option<u64>,
+    /// Seed of every random stream
+    #[arg(long, value_name = "SEED", help_heading = "Running")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+/// What a study asks, beyond its workload.
+#[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct StudyQuestion {
+    /// Batch sizes: 8..2048 (powers of two), 8..2048:x4, or 8,24,96
+    #[arg(long, value_name = "SIZES", help_heading = "Study")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_sizes: Option<String>,
+    /// The goal: val-error=0.03, train-loss=0.1, auto, auto:val-loss, quartile, quartile:train-loss
+    #[arg(long, value_name = "TARGET", help_heading = "Study")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Tune the learning rate at every batch size, or once at the base batch size
+    #[arg(long, value_name = "every|base", help_heading = "Study")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tune: Option<String>,
+    /// Batch size of the pilot, and from which the rules scale
+    #[arg(long, value_name = "B", help_heading = "Study")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_batch: Option<u64>,
+    /// With --tune base: the rules to follow, of blr, lsr, srsr
+    #[arg(long, value_name = "RULES", help_heading = "Study")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<String>,
+    /// Tuning trials per batch size (and round of widening)
+    #[arg(long, value_name = "N", help_heading = "Study")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tune_trials: Option<u32>,
+    /// Learning rates to search, log-uniformly: 0.01..1
+    #[arg(long, value_name = "LOW..HIGH", help_heading = "Study")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_rates: Option<String>,
+    /// Fresh seeds per batch size and rule: what the estimates rest on
+    #[arg(long, value_name = "N", help_heading = "Study")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seeds: Option<u32>,
+    /// A trial's cap: this many times the pilot's model of its steps
+    #[arg(long, value_name = "C", help_heading = "Study")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cap_factor: Option<f64>,
+    /// Epochs the pilot may train at most
+    #[arg(long, value_name = "E", help_heading = "Study")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pilot_epochs: Option<f64>,
+    /// Ratio between successive evaluated steps, above 1
+    #[arg(long, value_name = "R", help_heading = "Study")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_ratio: Option<f64>,
+    /// Scale adam's beta2 to keep its half-life in examples at every batch size
+    #[arg(long, help_heading = "Study", num_args = 0..=1, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_half_life: Option<bool>,
+    /// Trials at a time, each on its own threads (default: one per core)
+    #[arg(long, value_name = "N", help_heading = "Running")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<usize>,
+    /// Price of one device, per hour, in your currency
+    #[arg(long, value_name = "PRICE", help_heading = "Cost")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_per_hour: Option<f64>,
+    /// Power of one device in watts
+    #[arg(long, value_name = "W", help_heading = "Cost")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watts: Option<f64>,
+}
+
+/// A study's settings: the contents of `study.toml`.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub struct StudySettings {
+    /// Data, model, optimiser.
+    #[command(flatten)]
+    pub workload: Workload,
+    /// Batch sizes, target, tuning.
+    #[command(flatten)]
+    pub question: StudyQuestion,
+}
+
+/// A training run's settings, beyond its workload.
+#[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RunLength {
+    /// Examples per step
+    #[arg(long, value_name = "B", help_heading = "Training")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<u64>,
+    /// Full learning rate
+    #[arg(long, value_name = "RATE", help_heading = "Training")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
+    /// Train this many steps
+    #[arg(long, value_name = "N", help_heading = "Training", conflicts_with = "epochs")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Train this many epochs
+    #[arg(long, value_name = "E", help_heading = "Training")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<f64>,
+    /// Stop when this is reached: val-error=0.03
+    #[arg(long, value_name = "TARGET", help_heading = "Training")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Evaluate every N steps instead of at geometrically spaced ones
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluate_every: Option<u64>,
+}
+
+impl StudySettings {
+    /// The settings as a table of those that are set.
+    pub fn to_table(&self) -> toml::Table {
+        let mut table = to_table(&self.workload);
+        table.extend(to_table(&self.question));
+        table
+    }
+
+    /// Reads a table, naming the key that is unknown or of the wrong type.
+    ///
+    /// # Errors
+    /// [`CliError::SettingsFile`].
+    pub fn from_table(table: toml::Table, path: &Path) -> Result<Self, CliError> {
+        let question_keys: Vec<String> = StudyQuestion::keys();
+        let (question, workload): (toml::Table, toml::Table) =
+            table.into_iter().partition(|(key, _)| question_keys.contains(key));
+        Ok(Self { workload: from_table(workload, path)?, question: from_table(question, path)? })
+    }
+
+    /// These settings where set, `below` elsewhere.
+    ///
+    /// # Errors
+    /// None in practice: both sides have the right types already.
+    pub fn over(self, below: Self) -> Result<Self, CliError> {
+        let mut table = below.to_table();
+        let own = self.to_table();
+        // The two ways to subset exclude each other: the upper layer's choice hides the lower's.
+        for (one, other) in [("examples", "fraction"), ("fraction", "examples")] {
+            if own.contains_key(one) {
+                table.remove(other);
+            }
+        }
+        table.extend(own);
+        Self::from_table(table, Path::new("command line"))
+    }
+
+    /// The layers under the flags: a `--config` file, then the study folder's own `study.toml`.
+    ///
+    /// # Errors
+    /// When a file cannot be read or holds what it should not.
+    pub fn layered(self, config: Option<&Path>, folder: &Path) -> Result<Self, CliError> {
+        let mut settings = self;
+        if let Some(path) = config {
+            settings = settings.over(Self::read(path)?)?;
+        }
+        let own = folder.join("study.toml");
+        if own.exists() {
+            settings = settings.over(Self::read(&own)?)?;
+        }
+        Ok(settings)
+    }
+
+    /// Reads a settings file.
+    ///
+    /// # Errors
+    /// When it cannot be read or holds what it should not.
+    pub fn read(path: &Path) -> Result<Self, CliError> {
+        const LIMIT: u64 = 1 << 20;
+        let length = std::fs::metadata(path).map_err(|e| CliError::file("cannot read", path, e))?.len();
+        if length > LIMIT {
+            return Err(CliError::settings(path, "is larger than 1 MiB, which no settings file is".to_owned()));
+        }
+        let text = std::fs::read_to_string(path).map_err(|e| CliError::file("cannot read", path, e))?;
+        let table: toml::Table = text.parse().map_err(|e: toml::de::Error| CliError::settings(path, e.to_string()))?;
+        Self::from_table(table, path)
+    }
+}
+
+impl StudyQuestion {
+    /// The keys that belong to the question rather than to the workload.
+    fn keys() -> Vec<String> {
+        use clap::Args as _;
+        let command = Self::augment_args(clap::Command::new("keys"));
+        command.get_arguments().filter_map(|a| a.get_long().map(str::to_owned)).collect()
+    }
+}
+
+fn to_table<T: Serialize>(settings: &T) -> toml::Table {
+    toml::Table::try_from(settings).expect("settings are plain scalars")
+}
+
+fn from_table<T: DeserializeOwned>(table: toml::Table, path: &Path) -> Result<T, CliError> {
+    table.try_into().map_err(|e: toml::de::Error| CliError::settings(path, e.message().to_owned()))
+}
+
+/// Where a study keeps its files.
+#[derive(Debug, Clone)]
+pub struct StudyFolder(pub PathBuf);
+
+impl StudyFolder {
+    /// The resolved settings.
+    pub fn settings(&self) -> PathBuf {
+        self.0.join("study.toml")
+    }
+
+    /// The trials.
+    pub fn database(&self) -> PathBuf {
+        self.0.join("study.db")
+    }
+
+    /// Decisions and ends of trials, as they happened.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("run.log")
+    }
+
+    /// Checkpoints of unfinished trials.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.0.join("checkpoints")
+    }
+
+    /// The findings, as JSON.
+    pub fn findings(&self) -> PathBuf {
+        self.0.join("findings.json")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> StudySettings {
+        StudySettings::from_table(text.parse().unwrap(), Path::new("test.toml")).unwrap()
+    }
+
+    #[test]
+    fn upper_layers_win_key_by_key() {
+        let below = settings("data = 'mnist'\nseeds = 3\nfraction = 0.5");
+        let above = settings("seeds = 5\nexamples = 100");
+        let both = above.over(below).unwrap();
+        assert_eq!(both, settings("data = 'mnist'\nseeds = 5\nexamples = 100"));
+    }
+
+    #[test]
+    fn unknown_keys_are_named() {
+        let error = StudySettings::from_table("batchsize = 3".parse().unwrap(), Path::new("s.toml")).unwrap_err();
+        assert!(error.to_string().contains("batchsize") && error.to_string().contains("s.toml"), "{error}");
+    }
+
+    #[test]
+    fn every_flag_is_a_key() {
+        // A flag whose key differs would silently drop out of study.toml.
+        for key in StudyQuestion::keys() {
+            let text = [format!("{key} = 1"), format!("{key} = 'x'"), format!("{key} = 1.5"), format!("{key} = true")];
+            let accepted = text.iter().any(|t| from_table::<StudyQuestion>(t.parse().unwrap(), Path::new("t")).is_ok());
+            assert!(accepted, "{key}");
+        }
+    }
+}
