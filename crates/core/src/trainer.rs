@@ -105,7 +105,8 @@ pub trait Trainer: Send + Sync {
     /// What this trainer is.
     fn info(&self) -> TrainerInfo;
 
-    /// Runs one trial to its end.
+    /// Runs one trial to its end. Events come one at a time, in order, possibly on another thread
+    /// than the caller's (a trial may run in a pool of its own): hence `Send`.
     ///
     /// # Errors
     /// When it cannot be run at all.
@@ -113,7 +114,7 @@ pub trait Trainer: Send + Sync {
         &self,
         spec: &TrialSpec,
         control: &dyn Control,
-        events: &mut dyn FnMut(Event),
+        events: &mut (dyn FnMut(Event) + Send),
     ) -> Result<TrialRecord, TrainerError>;
 
     /// Forgets whatever was saved to resume the trial, once its record is stored.
