@@ -99,6 +99,9 @@ pub struct Point {
     pub seconds: Estimate,
     /// The learning rate used (exact, or with the range tuning could not tell apart).
     pub learning_rate: Estimate,
+    /// Steps of warm-up its trials ran with.
+    #[serde(default)]
+    pub warm_up_steps: u64,
     /// `S(B₀)/S(B)` against the smallest batch size of the curve that reached the target.
     pub speed_up: Estimate,
     /// Shallue et al. 2018's steps-to-result: the minimum over the tuning trials, selection and
