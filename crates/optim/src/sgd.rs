@@ -1,0 +1,113 @@
+//! Stochastic gradient descent with momentum.
+//!
+//! 1. B. T. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
+//! 2. I. Sutskever, J. Martens, G. Dahl, G. Hinton, "On the importance of initialization and
+//!    momentum in deep learning", ICML 2013 (Nesterov's momentum for networks).
+//!
+//! With `g` the mean gradient, `λ` the (coupled) weight decay and `m` the momentum:
+//!
+//! ```text
+//! d = g + λ·w
+//! v ← m·v + d
+//! w ← w − η·v                 (heavy ball)
+//! w ← w − η·(d + m·v)         (Nesterov)
+//! ```
+//!
+//! `v` starts at 0 and dampening is 0, as in `torch.optim.SGD`: the learning rate stands outside
+//! the buffer, so a change of rate acts at once on the whole velocity.
+
+use batchwise_core::{ParameterLayout, StateTensor};
+
+use crate::{
+    DecayPolicy, Optimiser, SettingError, StateError,
+    buffers::{self, Buffers},
+    optimiser::{fraction, not_negative},
+};
+
+/// SGD, with momentum and weight decay where they are not 0.
+#[derive(Debug, Clone)]
+pub struct Sgd {
+    momentum: f32,
+    nesterov: bool,
+    decay: Vec<f32>,
+    /// Absent without momentum: plain SGD remembers nothing.
+    velocity: Option<Buffers>,
+    learning_rate: f32,
+}
+
+impl Sgd {
+    /// SGD for a layout.
+    ///
+    /// # Errors
+    /// When `momentum` is outside [0, 1), `weight_decay` is negative or not finite, or Nesterov's
+    /// look-ahead is asked for without momentum.
+    pub fn new(
+        layout: &ParameterLayout,
+        momentum: f64,
+        nesterov: bool,
+        weight_decay: f64,
+        policy: DecayPolicy,
+    ) -> Result<Self, SettingError> {
+        fraction("momentum", momentum)?;
+        not_negative("weight_decay", weight_decay)?;
+        if nesterov && momentum == 0.0 {
+            let range = "a momentum above 0 with nesterov, or leave nesterov out";
+            return Err(SettingError {
+                name: "momentum",
+                value: momentum,
+                range,
+            });
+        }
+        Ok(Self {
+            momentum: momentum as f32,
+            nesterov,
+            decay: policy.table(layout, weight_decay),
+            velocity: (momentum > 0.0).then(|| Buffers::zeros("momentum", layout)),
+            learning_rate: 0.0,
+        })
+    }
+}
+
+impl Optimiser for Sgd {
+    fn begin_step(&mut self, learning_rate: f64, _step: u64) {
+        self.learning_rate = learning_rate as f32;
+    }
+
+    fn update(&mut self, tensor: usize, parameters: &mut [f32], gradient: &[f32]) {
+        assert_eq!(parameters.len(), gradient.len());
+        let (rate, momentum, decay) = (self.learning_rate, self.momentum, self.decay[tensor]);
+        let pairs = parameters.iter_mut().zip(gradient);
+        let Some(velocity) = &mut self.velocity else {
+            for (w, &g) in pairs {
+                *w -= rate * (g + decay * *w);
+            }
+            return;
+        };
+        let velocity = velocity.values(tensor);
+        assert_eq!(velocity.len(), gradient.len());
+        if self.nesterov {
+            for ((w, &g), v) in pairs.zip(velocity) {
+                let d = g + decay * *w;
+                *v = momentum * *v + d;
+                *w -= rate * (d + momentum * *v);
+            }
+        } else {
+            for ((w, &g), v) in pairs.zip(velocity) {
+                *v = momentum * *v + (g + decay * *w);
+                *w -= rate * *v;
+            }
+        }
+    }
+
+    fn state(&self) -> Vec<StateTensor> {
+        self.velocity
+            .iter()
+            .flat_map(|v| v.tensors().to_vec())
+            .collect()
+    }
+
+    fn load(&mut self, state: &[StateTensor]) -> Result<(), StateError> {
+        let mut velocity: Vec<&mut Buffers> = self.velocity.iter_mut().collect();
+        buffers::load(&mut velocity, state)
+    }
+}

@@ -1,0 +1,324 @@
+//! One suite for every optimiser: each case of the golden traces is also a case of each property.
+
+use batchwise_core::{OptimiserSpec, ParameterKind, ParameterLayout, ParameterTensor, StateTensor};
+use batchwise_optim::{DecayPolicy, Optimiser, StateError, build, clip_factor, sum_of_squares};
+use proptest::prelude::*;
+use serde_json::Value;
+
+/// Traces made by `golden/make_traces.py` with the PyTorch version named inside.
+fn golden() -> Value {
+    serde_json::from_str(include_str!("golden/traces.json")).unwrap()
+}
+
+fn layout() -> ParameterLayout {
+    let tensor = |name: &str, shape: &[usize], kind| ParameterTensor {
+        name: name.into(),
+        shape: shape.to_vec(),
+        kind,
+    };
+    ParameterLayout {
+        tensors: vec![
+            tensor("weight", &[3, 4], ParameterKind::Matrix),
+            tensor("bias", &[4], ParameterKind::Bias),
+        ],
+    }
+}
+
+fn floats(value: &Value) -> Vec<f32> {
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|x| x.as_f64().unwrap() as f32)
+        .collect()
+}
+
+fn tensors(value: &Value) -> Vec<Vec<f32>> {
+    layout()
+        .tensors
+        .iter()
+        .map(|t| floats(&value[&t.name]))
+        .collect()
+}
+
+struct Case {
+    spec: OptimiserSpec,
+    policy: DecayPolicy,
+    clip: Option<f64>,
+    trace: Vec<Vec<Vec<f32>>>,
+    label: String,
+}
+
+impl Case {
+    fn build(&self) -> Box<dyn Optimiser> {
+        build(&self.spec, &layout(), self.policy).unwrap()
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let read = |case: &Value| {
+        let settings = &case["settings"];
+        let number = |name: &str| settings[name].as_f64().unwrap_or(0.0);
+        let weight_decay = number("weight_decay");
+        let (beta1, beta2, epsilon) = (
+            settings["betas"][0].as_f64().unwrap_or(0.0),
+            settings["betas"][1].as_f64().unwrap_or(0.0),
+            number("eps"),
+        );
+        let spec = match case["kind"].as_str().unwrap() {
+            "sgd" => OptimiserSpec::Sgd {
+                momentum: number("momentum"),
+                nesterov: settings["nesterov"].as_bool().unwrap_or(false),
+                weight_decay,
+            },
+            "adam" => OptimiserSpec::Adam {
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay,
+            },
+            "adamw" => OptimiserSpec::Adamw {
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay,
+            },
+            other => panic!("no optimiser {other}"),
+        };
+        Case {
+            spec,
+            policy: if case["decay"] == "weights" {
+                DecayPolicy::Weights
+            } else {
+                DecayPolicy::All
+            },
+            clip: case["clip"].as_f64(),
+            trace: case["trace"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(tensors)
+                .collect(),
+            label: format!("{} {}", case["kind"], settings),
+        }
+    };
+    golden()["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(read)
+        .collect()
+}
+
+/// One step of the problem the traces were made on: gradient `0.5·w + noise`.
+fn step(optimiser: &mut dyn Optimiser, parameters: &mut [Vec<f32>], k: usize, clip: Option<f64>) {
+    let golden = golden();
+    let mut gradients = tensors(&golden["noise"][k]);
+    for (g, w) in gradients
+        .iter_mut()
+        .flatten()
+        .zip(parameters.iter().flatten())
+    {
+        *g += 0.5 * w;
+    }
+    let norm = gradients.iter().map(|g| sum_of_squares(g)).sum();
+    if let Some(factor) = clip.and_then(|c| clip_factor(norm, c)) {
+        gradients.iter_mut().flatten().for_each(|g| *g *= factor);
+    }
+    optimiser.begin_step(golden["rates"][k].as_f64().unwrap(), k as u64);
+    for (tensor, (w, g)) in parameters.iter_mut().zip(&gradients).enumerate() {
+        optimiser.update(tensor, w, g);
+    }
+}
+
+fn start() -> Vec<Vec<f32>> {
+    tensors(&golden()["start"])
+}
+
+#[test]
+fn steps_follow_pytorch() {
+    let cases = cases();
+    assert!(cases.len() >= 15);
+    for case in cases {
+        let (mut optimiser, mut parameters) = (case.build(), start());
+        for (k, expected) in case.trace.iter().enumerate() {
+            step(optimiser.as_mut(), &mut parameters, k, case.clip);
+            for (w, e) in parameters.iter().flatten().zip(expected.iter().flatten()) {
+                assert!(
+                    (w - e).abs() <= 3e-6 * (1.0 + e.abs()),
+                    "{} step {k}: {w} against {e}",
+                    case.label
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_resumed_optimiser_continues_to_the_bit() {
+    for case in cases() {
+        let (mut straight, mut expected) = (case.build(), start());
+        let (mut resumed, mut parameters) = (case.build(), start());
+        for k in 0..case.trace.len() {
+            step(straight.as_mut(), &mut expected, k, case.clip);
+            let state = resumed.state();
+            resumed = case.build();
+            resumed.load(&state).unwrap();
+            step(resumed.as_mut(), &mut parameters, k, case.clip);
+            assert_eq!(parameters, expected, "{}", case.label);
+        }
+        assert_eq!(straight.state(), resumed.state(), "{}", case.label);
+    }
+}
+
+#[test]
+fn a_foreign_state_is_refused_and_changes_nothing() {
+    for case in cases() {
+        let (mut optimiser, mut parameters) = (case.build(), start());
+        step(optimiser.as_mut(), &mut parameters, 0, None);
+        let before = optimiser.state();
+
+        let mut unknown = before.clone();
+        unknown.push(StateTensor {
+            name: "momentum.conv9.weight".into(),
+            shape: vec![1],
+            values: vec![0.0],
+        });
+        assert!(
+            matches!(optimiser.load(&unknown), Err(StateError::Unknown(name)) if name == "momentum.conv9.weight")
+        );
+        if !before.is_empty() {
+            let mut missing = before.clone();
+            missing.pop();
+            assert!(matches!(
+                optimiser.load(&missing),
+                Err(StateError::Missing(_))
+            ));
+            let mut reshaped = before.clone();
+            reshaped[0].shape.reverse();
+            assert!(matches!(
+                optimiser.load(&reshaped),
+                Err(StateError::Shape { .. })
+            ));
+            let mut short = before.clone();
+            short[0].values.pop();
+            assert!(matches!(
+                optimiser.load(&short),
+                Err(StateError::Shape { .. })
+            ));
+        }
+        assert_eq!(optimiser.state(), before, "{}", case.label);
+    }
+}
+
+#[test]
+fn every_optimiser_descends_a_quadratic() {
+    for case in cases() {
+        let mut optimiser = case.build();
+        let mut parameters = vec![vec![1.0f32; 12], vec![-1.0f32; 4]];
+        for k in 0..400 {
+            optimiser.begin_step(0.02, k);
+            for (tensor, w) in parameters.iter_mut().enumerate() {
+                let gradient: Vec<f32> = w.iter().map(|&x| 2.0 * x).collect();
+                optimiser.update(tensor, w, &gradient);
+            }
+        }
+        assert!(
+            parameters.iter().flatten().all(|w| w.abs() < 0.05),
+            "{}",
+            case.label
+        );
+    }
+}
+
+#[test]
+fn decay_by_default_leaves_biases_and_norms_alone() {
+    use ParameterKind::*;
+    let decayed = [Matrix, Kernel, Embedding, Bias, NormScale, NormShift]
+        .map(|k| DecayPolicy::default().decays(k));
+    assert_eq!(decayed, [true, true, true, false, false, false]);
+
+    // With no gradient only decay moves a parameter.
+    let spec = OptimiserSpec::Adamw {
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        weight_decay: 0.5,
+    };
+    let mut optimiser = build(&spec, &layout(), DecayPolicy::default()).unwrap();
+    optimiser.begin_step(0.1, 0);
+    let (mut weight, mut bias) = ([1.0f32; 12], [1.0f32; 4]);
+    optimiser.update(0, &mut weight, &[0.0; 12]);
+    optimiser.update(1, &mut bias, &[0.0; 4]);
+    assert_eq!((weight, bias), ([0.95; 12], [1.0; 4]));
+}
+
+#[test]
+fn constants_out_of_range_are_named() {
+    let sgd = |momentum, nesterov, weight_decay| OptimiserSpec::Sgd {
+        momentum,
+        nesterov,
+        weight_decay,
+    };
+    let adam = |beta1, beta2, epsilon| OptimiserSpec::Adam {
+        beta1,
+        beta2,
+        epsilon,
+        weight_decay: 0.0,
+    };
+    for (spec, name) in [
+        (sgd(1.0, false, 0.0), "momentum"),
+        (sgd(-0.1, false, 0.0), "momentum"),
+        (sgd(f64::NAN, false, 0.0), "momentum"),
+        (sgd(0.0, true, 0.0), "momentum"),
+        (sgd(0.9, false, -1.0), "weight_decay"),
+        (sgd(0.9, false, f64::INFINITY), "weight_decay"),
+        (adam(1.0, 0.9, 1e-8), "beta1"),
+        (adam(0.9, 1.5, 1e-8), "beta2"),
+        (adam(0.9, 0.9, f64::NAN), "epsilon"),
+    ] {
+        let error = build(&spec, &layout(), DecayPolicy::All).err().unwrap();
+        assert_eq!(error.name, name, "{spec:?}");
+        assert!(error.to_string().contains(name));
+    }
+}
+
+proptest! {
+    /// Tensors are independent of each other: the order of updates within a step is free.
+    #[test]
+    fn the_order_of_tensors_does_not_matter(
+        rates in prop::collection::vec(0.0f64..0.5, 1..6),
+        seed in prop::collection::vec(-2.0f32..2.0, 16),
+    ) {
+        for case in cases() {
+            let (mut forward, mut backward) = (case.build(), case.build());
+            let (mut a, mut b) = (start(), start());
+            for (k, &rate) in rates.iter().enumerate() {
+                forward.begin_step(rate, k as u64);
+                backward.begin_step(rate, k as u64);
+                for tensor in [0, 1] {
+                    let n = a[tensor].len();
+                    forward.update(tensor, &mut a[tensor], &seed[..n]);
+                }
+                for tensor in [1, 0] {
+                    let n = b[tensor].len();
+                    backward.update(tensor, &mut b[tensor], &seed[..n]);
+                }
+            }
+            prop_assert_eq!(&a, &b);
+        }
+    }
+
+    /// A rate of zero moves nothing, whatever is remembered.
+    #[test]
+    fn a_rate_of_zero_moves_nothing(gradient in prop::collection::vec(-2.0f32..2.0, 12)) {
+        for case in cases() {
+            let (mut optimiser, mut parameters) = (case.build(), start());
+            step(optimiser.as_mut(), &mut parameters, 0, case.clip);
+            let before = parameters[0].clone();
+            optimiser.begin_step(0.0, 1);
+            optimiser.update(0, &mut parameters[0], &gradient);
+            prop_assert_eq!(&before, &parameters[0]);
+        }
+    }
+}
