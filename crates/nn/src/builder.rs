@@ -1,0 +1,127 @@
+use batchwise_core::{ParameterKind, ParameterLayout, ParameterTensor, Purpose, StreamKey};
+use burn::tensor::Device;
+
+use crate::{
+    init::Init,
+    layers::{NormId, NormState},
+    parameters::{ParameterId, Parameters},
+    storage::Storage,
+    streams::{StateId, Streams},
+};
+
+/// Collects what a model is made of while its layers are constructed.
+///
+/// Without a key it only measures: no weights are drawn, so that parameters can be counted and
+/// memory estimated for models of any size.
+pub(crate) struct Builder {
+    key: Option<StreamKey>,
+    layout: ParameterLayout,
+    values: Vec<Vec<f32>>,
+    norms: Vec<(String, usize)>,
+    streams: Streams,
+    activations: usize,
+}
+
+/// What a finished [`Builder`] hands to the network.
+pub(crate) struct Built {
+    /// The parameters, on the device.
+    pub parameters: Parameters,
+    /// Running statistics of the batch-norm layers.
+    pub norms: Vec<NormState>,
+    /// Hidden states.
+    pub streams: Streams,
+}
+
+impl Builder {
+    /// A builder that draws initial weights from the key.
+    pub(crate) fn new(key: StreamKey) -> Self {
+        Self {
+            key: Some(key.with_purpose(Purpose::Initialisation)),
+            ..Self::measuring()
+        }
+    }
+
+    /// A builder that only counts.
+    pub(crate) fn measuring() -> Self {
+        Self {
+            key: None,
+            layout: ParameterLayout::default(),
+            values: Vec::new(),
+            norms: Vec::new(),
+            streams: Streams::default(),
+            activations: 0,
+        }
+    }
+
+    /// Adds a parameter tensor, next in the table.
+    pub(crate) fn parameter(
+        &mut self,
+        name: String,
+        shape: &[usize],
+        kind: ParameterKind,
+        init: Init,
+    ) -> ParameterId {
+        let index = self.layout.tensors.len();
+        let tensor = ParameterTensor {
+            name,
+            shape: shape.to_vec(),
+            kind,
+        };
+        if let Some(key) = self.key {
+            self.values.push(init.draw(key, index, tensor.len()));
+        }
+        self.layout.tensors.push(tensor);
+        ParameterId(index)
+    }
+
+    /// Adds the running statistics of a batch-norm layer.
+    pub(crate) fn norm(&mut self, name: &str, channels: usize) -> NormId {
+        self.norms.push((name.to_owned(), channels));
+        NormId(self.norms.len() - 1)
+    }
+
+    /// Adds a hidden state of `width` numbers per text stream.
+    pub(crate) fn state(&mut self, name: String, width: usize) -> StateId {
+        self.streams.add(name, width)
+    }
+
+    /// Notes that a forward pass computes `floats` numbers per example and may keep them for the
+    /// backward pass.
+    pub(crate) fn activations(&mut self, floats: usize) {
+        self.activations = self.activations.saturating_add(floats);
+    }
+
+    /// Numbers computed per example in a forward pass, as noted by the layers.
+    pub(crate) fn activations_per_example(&self) -> usize {
+        self.activations
+    }
+
+    /// The table of parameters so far.
+    pub(crate) fn layout(&self) -> &ParameterLayout {
+        &self.layout
+    }
+
+    /// True if the model has batch norm.
+    pub(crate) fn has_norms(&self) -> bool {
+        !self.norms.is_empty()
+    }
+
+    /// Brings everything to the device.
+    pub(crate) fn finish(self, device: &Device) -> Built {
+        let values = self
+            .values
+            .into_iter()
+            .zip(&self.layout.tensors)
+            .map(|(values, tensor)| Storage::from_host(values, &tensor.shape, device))
+            .collect();
+        Built {
+            parameters: Parameters::new(self.layout, values, device.clone()),
+            norms: self
+                .norms
+                .into_iter()
+                .map(|(name, channels)| NormState::new(name, channels, device))
+                .collect(),
+            streams: self.streams,
+        }
+    }
+}

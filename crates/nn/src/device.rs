@@ -1,0 +1,152 @@
+use std::{fmt, str::FromStr};
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+/// Where a network computes: `cpu`, `cuda`, `cuda:1`, `wgpu`.
+///
+/// ```
+/// use batchwise_nn::DeviceSpec;
+/// assert_eq!("cuda".parse::<DeviceSpec>().unwrap(), DeviceSpec::Cuda(0));
+/// assert_eq!(DeviceSpec::Cuda(1).to_string(), "cuda:1");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum DeviceSpec {
+    /// The processor, through burn's `flex` backend and this crate's kernels.
+    #[default]
+    Cpu,
+    /// The CUDA device of this index.
+    Cuda(usize),
+    /// The default device of wgpu (Vulkan, Metal, DirectX or WebGPU).
+    Wgpu,
+}
+
+/// Why a device cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// Not the name of a device.
+    #[error("'{0}' is not a device: write cpu, cuda, cuda:INDEX or wgpu")]
+    Unknown(String),
+    /// This program was built without support for the device.
+    #[error("this program was built without {device}: build it with --features {feature}")]
+    NotBuilt {
+        /// What was asked for.
+        device: DeviceSpec,
+        /// Feature that adds it.
+        feature: &'static str,
+    },
+}
+
+impl DeviceSpec {
+    /// burn's handle of the device.
+    pub(crate) fn open(self) -> Result<Device, DeviceError> {
+        match self {
+            DeviceSpec::Cpu => Ok(Device::flex()),
+            #[cfg(feature = "cuda")]
+            DeviceSpec::Cuda(index) => Ok(Device::cuda(index)),
+            #[cfg(not(feature = "cuda"))]
+            DeviceSpec::Cuda(_) => Err(DeviceError::NotBuilt {
+                device: self,
+                feature: "cuda",
+            }),
+            #[cfg(feature = "wgpu")]
+            DeviceSpec::Wgpu => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+            #[cfg(not(feature = "wgpu"))]
+            DeviceSpec::Wgpu => Err(DeviceError::NotBuilt {
+                device: self,
+                feature: "wgpu",
+            }),
+        }
+    }
+
+    /// Name for records: `cpu (flex)`, `cuda:0`, `wgpu`.
+    pub(crate) fn describe(self) -> String {
+        match self {
+            DeviceSpec::Cpu => "cpu (flex)".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for DeviceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeviceSpec::Cpu => f.write_str("cpu"),
+            DeviceSpec::Cuda(index) => write!(f, "cuda:{index}"),
+            DeviceSpec::Wgpu => f.write_str("wgpu"),
+        }
+    }
+}
+
+impl FromStr for DeviceSpec {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        match text {
+            "cpu" => Ok(DeviceSpec::Cpu),
+            "cuda" => Ok(DeviceSpec::Cuda(0)),
+            "wgpu" => Ok(DeviceSpec::Wgpu),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|index| index.parse().ok())
+                .filter(|&index: &usize| index < 256)
+                .map(DeviceSpec::Cuda)
+                .ok_or_else(|| DeviceError::Unknown(text.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for DeviceSpec {
+    type Error = DeviceError;
+
+    fn try_from(text: String) -> Result<Self, DeviceError> {
+        text.parse()
+    }
+}
+
+impl From<DeviceSpec> for String {
+    fn from(device: DeviceSpec) -> Self {
+        device.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_read_back_as_written() {
+        for text in ["cpu", "cuda:0", "cuda:7", "wgpu"] {
+            assert_eq!(text.parse::<DeviceSpec>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn broken_devices_are_refused() {
+        for text in [
+            "",
+            "gpu",
+            "cuda:",
+            "cuda:-1",
+            "cuda:x",
+            "cuda:99999999999999999999",
+            "cpu:0",
+        ] {
+            assert_eq!(
+                text.parse::<DeviceSpec>(),
+                Err(DeviceError::Unknown(text.to_owned()))
+            );
+        }
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_device_not_built_in_names_its_feature() {
+        let error = DeviceSpec::Cuda(0).open().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "this program was built without cuda:0: build it with --features cuda"
+        );
+    }
+}

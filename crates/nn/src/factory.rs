@@ -1,0 +1,175 @@
+use batchwise_core::{
+    DataShape, InputShape, Network, NetworkError, NetworkFactory, StreamKey, Task,
+};
+use burn::tensor::Device;
+
+use crate::{
+    builder::Builder,
+    device::{DeviceError, DeviceSpec},
+    layers::ImageSize,
+    models::{Lenet, Mlp, Model, Softmax},
+    network::ModelNetwork,
+    spec::{Architecture, ModelSpec},
+};
+
+/// Makes networks of one model on one device.
+#[derive(Debug, Clone)]
+pub struct Factory {
+    model: ModelSpec,
+    device_spec: DeviceSpec,
+    device: Device,
+}
+
+/// More scalars than this are refused rather than allocated: 8 GiB of parameters.
+const MAX_PARAMETERS: usize = 1 << 31;
+
+impl Factory {
+    /// A factory of this model on this device.
+    ///
+    /// # Errors
+    /// [`DeviceError::NotBuilt`] when the device is not compiled in.
+    pub fn new(model: ModelSpec, device: DeviceSpec) -> Result<Self, DeviceError> {
+        Ok(Self {
+            model,
+            device_spec: device,
+            device: device.open()?,
+        })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &ModelSpec {
+        &self.model
+    }
+
+    /// Number of parameters of the model on such data.
+    ///
+    /// # Errors
+    /// [`NetworkError::Unfit`] when the model cannot take such data.
+    pub fn parameters(&self, shape: &DataShape) -> Result<u64, NetworkError> {
+        let mut builder = Builder::measuring();
+        self.construct(shape, &mut builder)?;
+        Ok(builder.layout().parameters() as u64)
+    }
+
+    fn construct(&self, shape: &DataShape, builder: &mut Builder) -> Result<Model, NetworkError> {
+        let unfit = |why: String| NetworkError::Unfit {
+            model: self.name(),
+            why,
+        };
+        let text = matches!(shape.input, InputShape::Tokens { .. });
+        if text != (shape.task == Task::NextToken) {
+            return Err(unfit(
+                "tokens go with predicting the next token, and only they do".to_owned(),
+            ));
+        }
+        if shape.input.is_empty() {
+            return Err(unfit("the examples hold no numbers".to_owned()));
+        }
+        let outputs = match (shape.task, shape.input) {
+            (Task::Classify { classes }, _) => classes,
+            (Task::Regress { outputs }, _) => outputs,
+            (Task::NextToken, InputShape::Tokens { vocabulary, .. }) => vocabulary,
+            (Task::NextToken, _) => 0,
+        };
+        if outputs == 0 {
+            return Err(unfit("there is nothing to predict".to_owned()));
+        }
+        let inputs = shape.input.len();
+        let vector = || {
+            if text {
+                Err(unfit(
+                    "it takes images or vectors, not text: choose lstm".to_owned(),
+                ))
+            } else {
+                Ok(inputs)
+            }
+        };
+        let image = |smallest: usize| match shape.input {
+            InputShape::Image {
+                height,
+                width,
+                channels,
+            } if height.min(width) >= smallest => Ok(ImageSize {
+                height,
+                width,
+                channels,
+            }),
+            InputShape::Image { height, width, .. } => Err(unfit(format!(
+                "images of {height} × {width} are too small: it takes at least {smallest} × {smallest}"
+            ))),
+            _ => Err(unfit(
+                "it takes images: choose mlp for vectors, lstm for text".to_owned(),
+            )),
+        };
+        let dropout = self.model.dropout();
+        let model = match self.model.architecture() {
+            Architecture::Softmax => {
+                Model::Values(Box::new(Softmax::new(builder, vector()?, outputs)))
+            }
+            Architecture::Mlp { widths, norm } => Model::Values(Box::new(Mlp::new(
+                builder,
+                vector()?,
+                widths,
+                outputs,
+                *norm,
+                dropout,
+            ))),
+            Architecture::F1 => Model::Values(Box::new(Mlp::new(
+                builder,
+                vector()?,
+                &[512; 5],
+                outputs,
+                true,
+                0.0,
+            ))),
+            Architecture::Lenet => Model::Values(Box::new(Lenet::new(
+                builder,
+                image(Lenet::SMALLEST)?,
+                outputs,
+            ))),
+            _ => return Err(unfit("soon".to_owned())),
+        };
+        if builder.layout().parameters() > MAX_PARAMETERS {
+            return Err(unfit(format!(
+                "it would have more than {MAX_PARAMETERS} parameters: choose smaller widths"
+            )));
+        }
+        Ok(model)
+    }
+}
+
+impl NetworkFactory for Factory {
+    fn name(&self) -> String {
+        self.model.to_string()
+    }
+
+    fn build(&self, shape: &DataShape, key: StreamKey) -> Result<Box<dyn Network>, NetworkError> {
+        // Measure first: a model too large is refused before any weight is drawn.
+        self.construct(shape, &mut Builder::measuring())?;
+        let mut builder = Builder::new(key);
+        let model = self.construct(shape, &mut builder)?;
+        Ok(Box::new(ModelNetwork::new(
+            &self.model,
+            *shape,
+            model,
+            builder,
+            self.device.clone(),
+        )))
+    }
+
+    fn memory(&self, shape: &DataShape, micro_batch: u64) -> u64 {
+        let mut builder = Builder::measuring();
+        if self.construct(shape, &mut builder).is_err() {
+            return 0;
+        }
+        // Parameters, gradient window, gradient of the micro-batch, two moments of an optimiser.
+        let fixed = 5 * builder.layout().parameters() as u64;
+        // What the forward pass keeps, and as much again for the gradients of the backward pass.
+        let example = (shape.input.len() + 2 * builder.activations_per_example()) as u64;
+        4 * fixed.saturating_add(micro_batch.saturating_mul(example))
+    }
+
+    fn device(&self) -> String {
+        self.device_spec.describe()
+    }
+}

@@ -1,0 +1,59 @@
+use burn::tensor::{Tensor, activation::relu};
+
+use crate::{
+    builder::Builder,
+    layers::{Dropout, GhostNorm, Linear},
+    models::ValueModel,
+    pass::Pass,
+};
+
+/// A multi-layer perceptron: hidden layers of linear, batch norm if wanted, ReLU and dropout, then
+/// a linear layer to the outputs.
+///
+/// Keskar et al.'s F1 (2016, appendix B) is five hidden layers of 512 with batch norm.
+pub(crate) struct Mlp {
+    hidden: Vec<(Linear, Option<GhostNorm>)>,
+    output: Linear,
+    dropout: Dropout,
+}
+
+impl Mlp {
+    /// From `inputs` numbers through hidden layers of these widths to `outputs` scores.
+    pub(crate) fn new(
+        builder: &mut Builder,
+        inputs: usize,
+        widths: &[usize],
+        outputs: usize,
+        norm: bool,
+        dropout: f64,
+    ) -> Self {
+        let mut hidden = Vec::new();
+        let mut from = inputs;
+        for (i, &width) in (1..).zip(widths) {
+            let linear = Linear::new(builder, &format!("linear{i}"), from, width);
+            let norm = norm.then(|| GhostNorm::new(builder, &format!("norm{i}"), width, width));
+            builder.activations(width); // ReLU
+            hidden.push((linear, norm));
+            from = width;
+        }
+        let output = Linear::new(builder, "output", from, outputs);
+        Self {
+            hidden,
+            output,
+            dropout: Dropout::new(builder, dropout, widths.iter().sum()),
+        }
+    }
+}
+
+impl ValueModel for Mlp {
+    fn forward(&self, mut x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+        for (linear, norm) in &self.hidden {
+            x = linear.forward(x, pass);
+            if let Some(norm) = norm {
+                x = norm.forward(x, pass);
+            }
+            x = self.dropout.forward(relu(x), pass);
+        }
+        self.output.forward(x, pass)
+    }
+}

@@ -1,0 +1,389 @@
+use batchwise_core::{
+    Batch, DataShape, InputShape, Inputs, Labels, LossSum, MetricSums, Network, NetworkError,
+    ParameterLayout, StateTensor, Task,
+};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::{
+    builder::{Builder, Built},
+    layers::NormState,
+    loss::{cross_entropy, predictions, squared_error},
+    models::Model,
+    parameters::Parameters,
+    pass::{Pass, PassContext},
+    spec::ModelSpec,
+    state,
+    storage::{Storage, to_host},
+    streams::Streams,
+};
+
+/// Any model of this crate in training: implements the contract of [`Network`].
+pub(crate) struct ModelNetwork {
+    name: String,
+    shape: DataShape,
+    model: Model,
+    /// Numbers computed per example in a forward pass.
+    activations: usize,
+    label_smoothing: f64,
+    /// Ghost size of the model; `None` without batch norm.
+    ghost: Option<u64>,
+    device: Device,
+    parameters: Parameters,
+    norms: Vec<NormState>,
+    /// Hidden states of training.
+    streams: Streams,
+    /// Hidden states of the evaluation under way.
+    evaluation: Streams,
+    /// Examples per step, from `begin_step`.
+    batch_size: u64,
+    /// Memory of the last input, reused.
+    input: Option<Storage>,
+}
+
+/// Numbers of a forward pass an evaluation computes at a time: 256 MiB.
+const EVALUATION_FLOATS: usize = 1 << 26;
+
+/// A run of examples of a batch.
+struct Rows<'a> {
+    batch: &'a Batch,
+    start: usize,
+    len: usize,
+}
+
+impl ModelNetwork {
+    /// A network of a model that the builder has collected.
+    pub(crate) fn new(
+        spec: &ModelSpec,
+        shape: DataShape,
+        model: Model,
+        builder: Builder,
+        device: Device,
+    ) -> Self {
+        let activations = builder.activations_per_example();
+        let Built {
+            parameters,
+            norms,
+            streams,
+        } = builder.finish(&device);
+        Self {
+            name: spec.to_string(),
+            shape,
+            model,
+            activations,
+            label_smoothing: spec.label_smoothing(),
+            ghost: spec.ghost(),
+            device,
+            parameters,
+            norms,
+            evaluation: streams.clone(),
+            streams,
+            batch_size: 1,
+            input: None,
+        }
+    }
+
+    /// Checks everything about a batch that could make the arithmetic below fail.
+    fn check(&self, batch: &Batch) -> Result<(), NetworkError> {
+        let unfit = |why: String| {
+            Err(NetworkError::Unfit {
+                model: self.name.clone(),
+                why,
+            })
+        };
+        if batch.shape != self.shape {
+            return unfit(format!(
+                "the network was built for {:?}, the batch holds {:?}",
+                self.shape, batch.shape
+            ));
+        }
+        if batch.len == 0 {
+            return unfit("the batch is empty".to_owned());
+        }
+        let inputs = batch.len * self.shape.input.len();
+        let given = match (&batch.inputs, self.shape.input) {
+            (Inputs::Tokens(tokens), InputShape::Tokens { vocabulary, .. }) => {
+                if let Some(token) = tokens.iter().find(|&&t| t as usize >= vocabulary) {
+                    return unfit(format!(
+                        "token {token} is outside the vocabulary of {vocabulary}"
+                    ));
+                }
+                tokens.len()
+            }
+            (Inputs::Values(values), InputShape::Image { .. } | InputShape::Vector { .. }) => {
+                values.len()
+            }
+            _ => return unfit("inputs and input shape are of different kinds".to_owned()),
+        };
+        if given != inputs {
+            return unfit(format!(
+                "{} examples need {inputs} input numbers, the batch holds {given}",
+                batch.len
+            ));
+        }
+        let (labels, given, classes) = match (&batch.labels, self.shape.task) {
+            (Labels::Classes(labels), Task::Classify { classes }) => {
+                (batch.len, labels.len(), Some((labels, classes)))
+            }
+            (Labels::Values(values), Task::Regress { outputs }) => {
+                (batch.len * outputs, values.len(), None)
+            }
+            (Labels::Tokens(labels), Task::NextToken) => {
+                let InputShape::Tokens { vocabulary, .. } = self.shape.input else {
+                    return unfit("next-token prediction needs tokens".to_owned());
+                };
+                (inputs, labels.len(), Some((labels, vocabulary)))
+            }
+            _ => return unfit("labels and task are of different kinds".to_owned()),
+        };
+        if given != labels {
+            return unfit(format!(
+                "{} examples need {labels} labels, the batch holds {given}",
+                batch.len
+            ));
+        }
+        if let Some((labels, classes)) = classes
+            && let Some(label) = labels.iter().find(|&&label| label as usize >= classes)
+        {
+            return unfit(format!("label {label} is outside the {classes} classes"));
+        }
+        Ok(())
+    }
+
+    /// Group size of batch norm for a micro-batch, or why it cannot be grouped.
+    fn group(&self, batch: &Batch) -> Result<usize, NetworkError> {
+        let Some(ghost) = self.ghost_size(self.batch_size) else {
+            return Ok(1);
+        };
+        let len = batch.len as u64;
+        let last = batch.first_position + len >= self.batch_size;
+        if !batch.first_position.is_multiple_of(ghost) || (!last && !len.is_multiple_of(ghost)) {
+            return Err(NetworkError::GhostSize {
+                micro_batch: len,
+                ghost,
+            });
+        }
+        Ok(ghost as usize)
+    }
+}
+
+/// The input tensor of these rows, in memory kept from the last call where it fits.
+fn values(rows: &Rows, memory: &mut Option<Storage>, device: &Device) -> Option<Tensor<2>> {
+    let Inputs::Values(values) = &rows.batch.inputs else {
+        return None;
+    };
+    let width = rows.batch.shape.input.len();
+    let values = &values[rows.start * width..(rows.start + rows.len) * width];
+    if let Some(storage) = memory
+        && let Some(slice) = storage.as_mut_slice()
+        && slice.len() == values.len()
+    {
+        slice.copy_from_slice(values);
+        return Some(storage.tensor::<1>().reshape([rows.len, width]));
+    }
+    let storage = Storage::from_host(values.to_vec(), &[values.len()], device);
+    let tensor = storage.tensor::<1>().reshape([rows.len, width]);
+    *memory = Some(storage);
+    Some(tensor)
+}
+
+/// Indices as a tensor.
+fn indices(values: &[u32], shape: [usize; 2], device: &Device) -> Tensor<2, Int> {
+    let values: Vec<i64> = values.iter().map(|&v| i64::from(v)).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// Outputs of the model for these rows: `[examples, outputs]`, or `[tokens, vocabulary]`.
+fn forward(model: &Model, rows: &Rows, memory: &mut Option<Storage>, pass: &mut Pass) -> Tensor<2> {
+    let device = pass.device().clone();
+    match (model, &rows.batch.inputs) {
+        (Model::Tokens(model), Inputs::Tokens(tokens)) => {
+            let sequence = rows.batch.shape.input.len();
+            let tokens = &tokens[rows.start * sequence..(rows.start + rows.len) * sequence];
+            model.forward(indices(tokens, [rows.len, sequence], &device), pass)
+        }
+        (Model::Values(model), _) => {
+            let x = values(rows, memory, &device).expect("checked: a model of values gets values");
+            model.forward(x, pass)
+        }
+        _ => unreachable!("checked: a model of tokens gets tokens"),
+    }
+}
+
+/// What the rows should have been.
+enum Targets {
+    /// A class for each row.
+    Classes(Tensor<2, Int>, Vec<u32>),
+    /// Values for each row.
+    Values(Tensor<2>),
+}
+
+fn targets(rows: &Rows, device: &Device) -> Targets {
+    let share = |len: usize| {
+        let each = len / rows.batch.len;
+        rows.start * each..(rows.start + rows.len) * each
+    };
+    match &rows.batch.labels {
+        Labels::Classes(labels) | Labels::Tokens(labels) => {
+            let labels = &labels[share(labels.len())];
+            Targets::Classes(indices(labels, [labels.len(), 1], device), labels.to_vec())
+        }
+        Labels::Values(values) => {
+            let values = &values[share(values.len())];
+            let shape = [rows.len, values.len() / rows.len];
+            Targets::Values(Storage::from_host(values.to_vec(), &shape, device).tensor())
+        }
+    }
+}
+
+/// The sum of losses in double precision, in the order of the rows.
+fn sum(losses: Tensor<2>) -> Result<f64, NetworkError> {
+    Ok(to_host(losses)?.iter().map(|&loss| f64::from(loss)).sum())
+}
+
+impl Network for ModelNetwork {
+    fn layout(&self) -> &ParameterLayout {
+        self.parameters.layout()
+    }
+
+    fn ghost_size(&self, batch_size: u64) -> Option<u64> {
+        self.ghost.map(|ghost| ghost.min(batch_size).max(1))
+    }
+
+    fn begin_step(&mut self, batch_size: u64) {
+        self.batch_size = batch_size;
+        self.parameters.clear_gradients();
+        self.norms.iter_mut().for_each(NormState::begin_step);
+        if !self.streams.is_empty() {
+            self.streams.resize(batch_size as usize);
+        }
+    }
+
+    fn accumulate(&mut self, batch: &Batch, scale: f32) -> Result<LossSum, NetworkError> {
+        self.check(batch)?;
+        let ghost = self.group(batch)?;
+        let end = batch.first_position + batch.len as u64;
+        if end > self.batch_size {
+            return Err(NetworkError::Unfit {
+                model: self.name.clone(),
+                why: format!(
+                    "the micro-batch ends at position {end} of a step of {}",
+                    self.batch_size
+                ),
+            });
+        }
+        let first = batch.first_position as usize;
+        if batch.fresh_streams && !self.streams.is_empty() {
+            self.streams.clear(first, batch.len);
+        }
+        let rows = Rows {
+            batch,
+            start: 0,
+            len: batch.len,
+        };
+        let context = PassContext {
+            parameters: &self.parameters,
+            norms: &mut self.norms,
+            streams: &mut self.streams,
+            device: &self.device,
+            first,
+            len: batch.len,
+        };
+        let mut pass = Pass::train(
+            context,
+            ghost,
+            batch.noise.map(|key| (key, batch.first_draw)),
+        );
+        let outputs = forward(&self.model, &rows, &mut self.input, &mut pass);
+        let losses = match targets(&rows, &self.device) {
+            Targets::Classes(classes, _) => cross_entropy(outputs, classes, self.label_smoothing),
+            Targets::Values(values) => squared_error(outputs, values),
+        };
+        let gradients = losses.clone().sum().mul_scalar(scale).backward();
+        let loss = sum(losses.inner())?;
+        if let Some(leaves) = pass.finish()? {
+            self.parameters.add_gradients(&leaves, gradients);
+        }
+        Ok(LossSum {
+            loss,
+            weight: batch.weight(),
+        })
+    }
+
+    fn visit(
+        &mut self,
+        visitor: &mut dyn FnMut(usize, &mut [f32], &mut [f32]),
+    ) -> Result<(), NetworkError> {
+        self.parameters.visit(visitor)
+    }
+
+    fn end_step(&mut self) {
+        self.norms.iter_mut().for_each(NormState::end_step);
+    }
+
+    fn evaluate(&mut self, batch: &Batch) -> Result<MetricSums, NetworkError> {
+        self.check(batch)?;
+        let mut sums = MetricSums {
+            weight: batch.weight(),
+            ..MetricSums::default()
+        };
+        let first = batch.first_position as usize;
+        if !self.evaluation.is_empty() {
+            if batch.fresh_streams && batch.first_position == 0 {
+                self.evaluation.resize(0);
+            }
+            self.evaluation.grow(first + batch.len);
+            if batch.fresh_streams {
+                self.evaluation.clear(first, batch.len);
+            }
+        }
+        let chunk = (EVALUATION_FLOATS / self.activations.max(1)).max(1);
+        for start in (0..batch.len).step_by(chunk) {
+            let rows = Rows {
+                batch,
+                start,
+                len: chunk.min(batch.len - start),
+            };
+            let context = PassContext {
+                parameters: &self.parameters,
+                norms: &mut self.norms,
+                streams: &mut self.evaluation,
+                device: &self.device,
+                first: first + start,
+                len: rows.len,
+            };
+            let mut pass = Pass::evaluate(context);
+            let outputs = forward(&self.model, &rows, &mut self.input, &mut pass);
+            match targets(&rows, &self.device) {
+                Targets::Classes(classes, labels) => {
+                    let predicted = predictions(outputs.clone()).try_into_vec_as::<i64>();
+                    let predicted =
+                        predicted.map_err(|error| NetworkError::Device(format!("{error:?}")))?;
+                    let losses = to_host(cross_entropy(outputs, classes, 0.0))?;
+                    for ((&loss, &class), &label) in losses.iter().zip(&predicted).zip(&labels) {
+                        sums.loss += f64::from(loss);
+                        // Where the scores are not numbers, nothing was predicted.
+                        sums.errors +=
+                            f64::from(u8::from(loss.is_nan() || class != i64::from(label)));
+                    }
+                }
+                Targets::Values(values) => sums.loss += sum(squared_error(outputs, values))?,
+            }
+            pass.finish()?;
+        }
+        Ok(sums)
+    }
+
+    fn export(&self) -> Result<Vec<StateTensor>, NetworkError> {
+        state::export(&self.parameters, &self.norms, &self.streams)
+    }
+
+    fn import(&mut self, state: &[StateTensor]) -> Result<(), NetworkError> {
+        state::import(
+            state,
+            &mut self.parameters,
+            &mut self.norms,
+            &mut self.streams,
+            &self.device,
+        )
+    }
+}

@@ -1,0 +1,124 @@
+use batchwise_core::{NetworkError, ParameterLayout};
+use burn::{
+    backend::DispatchTensor,
+    tensor::{Device, Gradients, Tensor},
+};
+
+use crate::storage::Storage;
+
+/// Handle of a parameter in its network's table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ParameterId(pub usize);
+
+/// The parameters of a network and the gradient window of the current step.
+pub(crate) struct Parameters {
+    layout: ParameterLayout,
+    values: Vec<Storage>,
+    /// `None` where nothing has flowed yet, which means zero.
+    gradients: Vec<Option<Storage>>,
+    device: Device,
+}
+
+impl Parameters {
+    /// Parameters with these values, in the order of the table.
+    pub(crate) fn new(layout: ParameterLayout, values: Vec<Storage>, device: Device) -> Self {
+        let gradients = layout.tensors.iter().map(|_| None).collect();
+        Self {
+            layout,
+            values,
+            gradients,
+            device,
+        }
+    }
+
+    /// The table.
+    pub(crate) fn layout(&self) -> &ParameterLayout {
+        &self.layout
+    }
+
+    /// A parameter, sharing its memory. `D` must be its rank.
+    pub(crate) fn tensor<const D: usize>(&self, id: ParameterId) -> Tensor<D> {
+        debug_assert_eq!(self.layout.tensors[id.0].shape.len(), D);
+        self.values[id.0].tensor()
+    }
+
+    /// Zeroes the gradient window.
+    pub(crate) fn clear_gradients(&mut self) {
+        self.gradients.fill_with(|| None);
+    }
+
+    /// Adds the gradients of the tracked leaves to the window.
+    pub(crate) fn add_gradients(&mut self, leaves: &Leaves, mut gradients: Gradients) {
+        for (slot, leaf) in self.gradients.iter_mut().zip(&leaves.0) {
+            // The dispatch layer carries the true rank.
+            let gradient = leaf.as_ref().and_then(|leaf| {
+                Tensor::<1>::from_dispatch(leaf.clone()).grad_remove(&mut gradients)
+            });
+            let Some(gradient) = gradient.map(|g| Storage::from_dispatch(g.into_dispatch())) else {
+                continue;
+            };
+            match slot {
+                None => *slot = Some(gradient),
+                Some(sum) => sum.add(&gradient),
+            }
+        }
+    }
+
+    /// See [`batchwise_core::Network::visit`].
+    pub(crate) fn visit(
+        &mut self,
+        visitor: &mut dyn FnMut(usize, &mut [f32], &mut [f32]),
+    ) -> Result<(), NetworkError> {
+        for (index, tensor) in self.layout.tensors.iter().enumerate() {
+            let gradient = self.gradients[index].get_or_insert_with(|| {
+                Storage::from_host(vec![0.0; tensor.len()], &tensor.shape, &self.device)
+            });
+            let value = &mut self.values[index];
+            if let (Some(value), Some(gradient)) = (value.as_mut_slice(), gradient.as_mut_slice()) {
+                visitor(index, value, gradient);
+                continue;
+            }
+            let (mut values, mut gradients) = (value.to_host()?, gradient.to_host()?);
+            visitor(index, &mut values, &mut gradients);
+            value.set(values, &tensor.shape, &self.device);
+            gradient.set(gradients, &tensor.shape, &self.device);
+        }
+        Ok(())
+    }
+
+    /// A copy of the values of each tensor, in the order of the table.
+    pub(crate) fn to_host(&self) -> Result<Vec<Vec<f32>>, NetworkError> {
+        self.values.iter().map(Storage::to_host).collect()
+    }
+
+    /// Replaces the values of tensor `index`.
+    pub(crate) fn set(&mut self, index: usize, values: Vec<f32>) {
+        self.values[index].set(values, &self.layout.tensors[index].shape, &self.device);
+    }
+}
+
+/// The parameters of one training pass as leaves of its autodiff graph, made when first used.
+pub(crate) struct Leaves(Vec<Option<DispatchTensor>>);
+
+impl Leaves {
+    /// No leaves yet.
+    pub(crate) fn new(parameters: &Parameters) -> Self {
+        Self(parameters.values.iter().map(|_| None).collect())
+    }
+
+    /// The leaf of a parameter.
+    pub(crate) fn get<const D: usize>(
+        &mut self,
+        parameters: &Parameters,
+        id: ParameterId,
+    ) -> Tensor<D> {
+        let leaf = self.0[id.0].get_or_insert_with(|| {
+            parameters
+                .tensor::<D>(id)
+                .autodiff()
+                .require_grad()
+                .into_dispatch()
+        });
+        Tensor::from_dispatch(leaf.clone())
+    }
+}

@@ -1,0 +1,151 @@
+use batchwise_core::StreamKey;
+use burn::tensor::{Device, Tensor};
+use rand_chacha::ChaCha8Rng;
+
+use crate::{
+    layers::{NormId, NormState},
+    parameters::{Leaves, ParameterId, Parameters},
+    storage::Storage,
+    streams::{StateId, Streams},
+};
+
+/// One forward computation of a network over a micro-batch: lends parameters to the layers and
+/// takes what they leave behind besides their output (statistics, hidden states).
+pub(crate) struct Pass<'a> {
+    parameters: &'a Parameters,
+    norms: &'a mut [NormState],
+    streams: &'a mut Streams,
+    device: &'a Device,
+    /// Leaves of the autodiff graph; `None` in evaluation.
+    leaves: Option<Leaves>,
+    /// Examples per group of batch norm in training.
+    ghost: usize,
+    /// Key of the dropout masks and position of the first example in the run.
+    noise: Option<(StreamKey, u64)>,
+    /// One stream per example, made when first used: layers draw from them in the model's order.
+    noise_streams: Vec<ChaCha8Rng>,
+    /// New hidden states, written back when the pass is over.
+    hidden: Vec<(StateId, Tensor<2>)>,
+    /// Position of the first example's text stream.
+    first: usize,
+    /// Number of examples.
+    len: usize,
+}
+
+/// What a [`Pass`] works on.
+pub(crate) struct PassContext<'a> {
+    /// The parameters.
+    pub parameters: &'a Parameters,
+    /// Running statistics of the batch-norm layers.
+    pub norms: &'a mut [NormState],
+    /// Hidden states.
+    pub streams: &'a mut Streams,
+    /// The device of all of them.
+    pub device: &'a Device,
+    /// Position of the first example within the step.
+    pub first: usize,
+    /// Number of examples.
+    pub len: usize,
+}
+
+impl<'a> Pass<'a> {
+    /// A pass in training mode: parameters are tracked, batch norm uses batch statistics over
+    /// groups of `ghost` examples, dropout draws from `noise` (none without it).
+    pub(crate) fn train(
+        context: PassContext<'a>,
+        ghost: usize,
+        noise: Option<(StreamKey, u64)>,
+    ) -> Self {
+        let leaves = Some(Leaves::new(context.parameters));
+        Self {
+            leaves,
+            ghost,
+            noise,
+            ..Self::evaluate(context)
+        }
+    }
+
+    /// A pass in evaluation mode.
+    pub(crate) fn evaluate(context: PassContext<'a>) -> Self {
+        let PassContext {
+            parameters,
+            norms,
+            streams,
+            device,
+            first,
+            len,
+        } = context;
+        Self {
+            parameters,
+            norms,
+            streams,
+            device,
+            leaves: None,
+            ghost: 1,
+            noise: None,
+            noise_streams: Vec::new(),
+            hidden: Vec::new(),
+            first,
+            len,
+        }
+    }
+
+    /// A parameter; `D` is its rank.
+    pub(crate) fn parameter<const D: usize>(&mut self, id: ParameterId) -> Tensor<D> {
+        match &mut self.leaves {
+            Some(leaves) => leaves.get(self.parameters, id),
+            None => self.parameters.tensor(id),
+        }
+    }
+
+    /// The device of the pass.
+    pub(crate) fn device(&self) -> &Device {
+        self.device
+    }
+
+    /// True where this crate's own CPU kernels apply.
+    pub(crate) fn on_cpu(&self) -> bool {
+        *self.device == Device::flex()
+    }
+
+    /// Examples per group of batch norm, in training; `None` in evaluation.
+    pub(crate) fn ghost(&self) -> Option<usize> {
+        self.leaves.is_some().then_some(self.ghost)
+    }
+
+    /// The running statistics of a batch-norm layer.
+    pub(crate) fn norm(&mut self, id: NormId) -> &mut NormState {
+        &mut self.norms[id.0]
+    }
+
+    /// The noise streams of the micro-batch's examples, one each; `None` without dropout.
+    pub(crate) fn noise(&mut self) -> Option<&mut [ChaCha8Rng]> {
+        let (key, first_draw) = self.noise?;
+        if self.noise_streams.is_empty() {
+            self.noise_streams = (0..self.len as u64)
+                .map(|i| key.stream(first_draw + i))
+                .collect();
+        }
+        Some(&mut self.noise_streams)
+    }
+
+    /// A hidden state where the examples' text streams left off, `[examples, width]`.
+    pub(crate) fn state(&self, id: StateId) -> Tensor<2> {
+        let values = self.streams.read(id, self.first, self.len).to_vec();
+        Storage::from_host(values, &[self.len, self.streams.width(id)], self.device).tensor()
+    }
+
+    /// Leaves a hidden state for the streams' next window, cut off from the graph.
+    pub(crate) fn set_state(&mut self, id: StateId, state: Tensor<2>) {
+        self.hidden.push((id, state.inner()));
+    }
+
+    /// Ends the pass: writes the hidden states back and returns the leaves.
+    pub(crate) fn finish(self) -> Result<Option<Leaves>, batchwise_core::NetworkError> {
+        for (id, state) in self.hidden {
+            self.streams
+                .write(id, self.first, &crate::storage::to_host(state)?);
+        }
+        Ok(self.leaves)
+    }
+}

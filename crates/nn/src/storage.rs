@@ -1,0 +1,118 @@
+use burn::{
+    backend::{DispatchTensor, Flex},
+    tensor::{Device, Tensor, TensorData},
+};
+use burn_flex::FlexTensor;
+
+use batchwise_core::NetworkError;
+
+/// A tensor at rest on its device, of a rank known only at run time.
+///
+/// On the CPU the host slice is the tensor's own memory, so an optimiser updates it in place; on
+/// other devices a host slice is a copy that must be written back.
+#[derive(Debug, Clone)]
+pub(crate) enum Storage {
+    /// On the CPU: contiguous, covering its whole buffer.
+    Flex(FlexTensor),
+    /// On another device.
+    Device(DispatchTensor),
+}
+
+/// Any rank will do to name a tensor whose rank is only known at run time: the dispatch layer
+/// carries the true shape.
+type AnyRank = Tensor<1>;
+
+impl Storage {
+    /// A tensor with these row-major values.
+    pub(crate) fn from_host(values: Vec<f32>, shape: &[usize], device: &Device) -> Self {
+        let data = TensorData::new(values, shape.to_vec());
+        if *device == Device::flex() {
+            Storage::Flex(FlexTensor::from_data(data))
+        } else {
+            Storage::Device(AnyRank::from_data(data, device).into_dispatch())
+        }
+    }
+
+    /// Takes over a tensor without gradient tracking.
+    pub(crate) fn from_dispatch(tensor: DispatchTensor) -> Self {
+        match AnyRank::from_dispatch(tensor.clone()).try_into_primitive::<Flex>() {
+            Ok(flex) => {
+                drop(tensor);
+                Storage::Flex(whole(flex))
+            }
+            Err(_) => Storage::Device(tensor),
+        }
+    }
+
+    /// The tensor, sharing the memory. `D` must be its rank.
+    pub(crate) fn tensor<const D: usize>(&self) -> Tensor<D> {
+        match self {
+            Storage::Flex(tensor) => Tensor::from_primitive::<Flex>(tensor.clone()),
+            Storage::Device(tensor) => Tensor::from_dispatch(tensor.clone()),
+        }
+    }
+
+    /// The values in place, where the device allows it. Memory shared with another tensor is
+    /// copied first, so that the other is never changed.
+    pub(crate) fn as_mut_slice(&mut self) -> Option<&mut [f32]> {
+        match self {
+            Storage::Flex(tensor) => Some(tensor.storage_mut::<f32>()),
+            Storage::Device(_) => None,
+        }
+    }
+
+    /// A copy of the values.
+    pub(crate) fn to_host(&self) -> Result<Vec<f32>, NetworkError> {
+        match self {
+            Storage::Flex(tensor) => Ok(tensor.storage::<f32>().to_vec()),
+            Storage::Device(tensor) => to_host(AnyRank::from_dispatch(tensor.clone())),
+        }
+    }
+
+    /// Replaces the values; the shape stays.
+    pub(crate) fn set(&mut self, values: Vec<f32>, shape: &[usize], device: &Device) {
+        match self.as_mut_slice() {
+            Some(slice) => slice.copy_from_slice(&values),
+            None => *self = Self::from_host(values, shape, device),
+        }
+    }
+
+    /// Adds `other`, of the same shape.
+    pub(crate) fn add(&mut self, other: &Storage) {
+        match (&mut *self, other) {
+            (Storage::Flex(sum), Storage::Flex(other)) => {
+                for (a, b) in sum
+                    .storage_mut::<f32>()
+                    .iter_mut()
+                    .zip(other.storage::<f32>())
+                {
+                    *a += b;
+                }
+            }
+            (a, b) => {
+                let sum = a.tensor::<1>() + b.tensor::<1>();
+                *self = Storage::from_dispatch(sum.into_dispatch());
+            }
+        }
+    }
+}
+
+/// The same tensor, contiguous and covering its whole buffer; copied only if it is not so already.
+fn whole(tensor: FlexTensor) -> FlexTensor {
+    let elements = tensor.layout().num_elements();
+    let covers = tensor
+        .as_slice::<f32>()
+        .is_some_and(|_| tensor.storage::<f32>().len() == elements);
+    if covers {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
+}
+
+/// Copies a tensor's values to the host.
+pub(crate) fn to_host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, NetworkError> {
+    tensor
+        .try_into_vec_as::<f32>()
+        .map_err(|error| NetworkError::Device(format!("{error:?}")))
+}
