@@ -1,1 +1,59 @@
-//! CPU kernels for training: fused channels-last convolutions, pooling and normalisation
+//! CPU kernels for training, on plain slices: what a network's layers cost is spent here.
+//!
+//! Tensors are contiguous and *channels last*: an image batch is `[n, height, width, channels]`.
+//! Weights keep the canonical order of checkpoints, `[out, in, kernel height, kernel width]`, and
+//! are packed inside (or once by the caller, [`PackedWeights`]). Every function
+//!
+//! * takes a [`Workspace`] (scratch memory that is reused, and the instruction set) first and
+//!   writes into slices the caller gives, overwriting them;
+//! * works on `f32` with AVX-512, AVX2 or portable vectors chosen at run time ([`Isa`]), and on
+//!   `f64` with portable ones, for reference computations and gradient checks;
+//! * checks every length and index and returns a [`KernelError`] before it writes anything;
+//! * cuts its work by the shapes alone, never by the number of threads, and sums in a fixed order:
+//!   with the same instruction set the result has the same bits on any number of rayon threads.
+//!   Between instruction sets results differ by rounding only;
+//! * runs on the rayon pool it is called from, a pool of one thread included.
+//!
+//! | operation | forward | gradient |
+//! | --- | --- | --- |
+//! | convolution, bias, rectifier | [`conv_forward`] | [`conv_backward`] |
+//! | convolution, bias, rectifier, maximum pool | [`conv_bias_relu_maxpool_forward`] | [`conv_bias_relu_maxpool_backward`] |
+//! | maximum pool | [`max_pool_forward`] | [`max_pool_backward`] |
+//!
+//! ```
+//! use batchwise_kernels::{ConvGradients, ConvShape, PoolShape, Window, Workspace};
+//! use batchwise_kernels::{conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward};
+//!
+//! static WORKSPACE: Workspace = Workspace::new();
+//! let shape = ConvShape::new(2, [28, 28, 1], 16, Window::square(5, 1, 2))?;
+//! let pool = PoolShape::new([2, 2], [2, 2], [0, 0])?;
+//! let (x, w, b) = (vec![0.5f32; shape.input_len()], vec![0.1; shape.weight_len()], vec![0.0; 16]);
+//! let [rows, columns] = pool.output(28, 28)?;
+//! let mut y = vec![0.0; 2 * rows * columns * 16];
+//! let mut places = vec![0; y.len()];
+//! conv_bias_relu_maxpool_forward(&WORKSPACE, &shape, &pool, &x, &w, &b, &mut y, &mut places)?;
+//!
+//! let dy = vec![1.0f32; y.len()];
+//! let (mut dw, mut db) = (vec![0.0; w.len()], vec![0.0; 16]);
+//! let gradients = ConvGradients { dx: None, dw: &mut dw, db: Some(&mut db) };
+//! conv_bias_relu_maxpool_backward(&WORKSPACE, &shape, &pool, &x, &w, &dy, &places, gradients)?;
+//! assert_eq!(db, [2.0 * 14.0 * 14.0; 16]);
+//! # Ok::<(), batchwise_kernels::KernelError>(())
+//! ```
+
+mod chunks;
+mod conv;
+mod error;
+mod pool;
+mod reduce;
+mod simd;
+mod workspace;
+
+pub use conv::{
+    ConvGradients, ConvShape, PackedWeights, Weights, Window, conv_backward, conv_bias_relu_maxpool_backward,
+    conv_bias_relu_maxpool_forward, conv_forward,
+};
+pub use error::KernelError;
+pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
+pub use simd::{Isa, Real};
+pub use workspace::Workspace;

@@ -1,0 +1,274 @@
+//! Weights in the order in which the kernels read them, and which input meets which weight.
+
+use super::ConvShape;
+use super::row::{Run, block_vectors};
+use crate::error::{KernelError, check_length};
+use crate::simd::Real;
+use crate::workspace::{Aligned, Workspace};
+
+/// Columns of the input's gradient that share a stride phase: the kernel columns they meet, as a
+/// convolution over the output's gradient.
+#[derive(Debug, Clone)]
+pub(crate) struct Phase {
+    /// Kernel columns, from last to first: the order in which the output's columns rise.
+    taps: Vec<usize>,
+    pub runs: Vec<Run>,
+    /// Where the phase's weights start, and their number, in the packed backward weights.
+    pub weights: std::ops::Range<usize>,
+    /// Weight rows of a kernel row.
+    pub row_depth: usize,
+}
+
+/// Weights packed for one convolution and one instruction set.
+///
+/// Packing costs little beside a batch's convolution; keep the packed weights where the same
+/// weights meet many small inputs (evaluation, accumulation over micro-batches).
+#[derive(Debug, Clone)]
+pub struct PackedWeights<T: Real> {
+    pub(crate) shape: ConvShape,
+    pub(crate) lanes: usize,
+    pub(crate) forward: Aligned<T>,
+    /// Runs of the forward pass within a kernel row, and its weight rows.
+    pub(crate) runs: Vec<Run>,
+    pub(crate) backward: Aligned<T>,
+    pub(crate) phases: Vec<Phase>,
+    /// Zero columns to the left of the output's gradient, and its padded width.
+    pub(crate) left: usize,
+    pub(crate) padded: usize,
+}
+
+/// Weights of a convolution, canonical or packed.
+#[derive(Debug, Clone, Copy)]
+pub enum Weights<'a, T: Real> {
+    /// `[out_channels, in_channels / groups, kernel height, kernel width]`; packed by the call.
+    Canonical(&'a [T]),
+    /// Packed before.
+    Packed(&'a PackedWeights<T>),
+}
+
+impl<'a, T: Real> From<&'a [T]> for Weights<'a, T> {
+    fn from(weights: &'a [T]) -> Self {
+        Self::Canonical(weights)
+    }
+}
+
+impl<'a, T: Real> From<&'a Vec<T>> for Weights<'a, T> {
+    fn from(weights: &'a Vec<T>) -> Self {
+        Self::Canonical(weights)
+    }
+}
+
+impl<'a, T: Real> From<&'a PackedWeights<T>> for Weights<'a, T> {
+    fn from(weights: &'a PackedWeights<T>) -> Self {
+        Self::Packed(weights)
+    }
+}
+
+/// What a call needs packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Directions {
+    Forward,
+    Backward,
+    Neither,
+}
+
+/// Packed weights of a call: the caller's or its own.
+pub(crate) enum Ready<'a, T: Real> {
+    Owned(Box<PackedWeights<T>>),
+    Borrowed(&'a PackedWeights<T>),
+}
+
+impl<T: Real> std::ops::Deref for Ready<'_, T> {
+    type Target = PackedWeights<T>;
+    fn deref(&self) -> &PackedWeights<T> {
+        match self {
+            Self::Owned(packed) => packed,
+            Self::Borrowed(packed) => packed,
+        }
+    }
+}
+
+impl<'a, T: Real> Weights<'a, T> {
+    pub(crate) fn ready(
+        self,
+        workspace: &Workspace,
+        shape: &ConvShape,
+        directions: Directions,
+    ) -> Result<Ready<'a, T>, KernelError> {
+        match self {
+            Self::Canonical(weights) => {
+                check_length("weights", weights, shape.weight_len())?;
+                Ok(Ready::Owned(Box::new(PackedWeights::pack(workspace, shape, weights, directions))))
+            }
+            Self::Packed(packed) => {
+                if packed.lanes != T::lanes(workspace.isa()) {
+                    return Err(KernelError::Packed("another instruction set"));
+                }
+                if (ConvShape { n: shape.n, ..packed.shape }) != *shape {
+                    return Err(KernelError::Packed("another convolution"));
+                }
+                Ok(Ready::Borrowed(packed))
+            }
+        }
+    }
+}
+
+impl<T: Real> PackedWeights<T> {
+    /// Packs `weights` (`[out_channels, in_channels / groups, kernel height, kernel width]`) for
+    /// the forward pass and both gradients of `shape`, for any number of images.
+    ///
+    /// # Errors
+    /// When the number of weights is not the shape's.
+    pub fn new(workspace: &Workspace, shape: &ConvShape, weights: &[T]) -> Result<Self, KernelError> {
+        check_length("weights", weights, shape.weight_len())?;
+        let mut packed = Self::pack(workspace, shape, weights, Directions::Forward);
+        (packed.backward, packed.phases, packed.left, packed.padded) = pack_backward(shape, packed.lanes, weights);
+        Ok(packed)
+    }
+
+    fn pack(workspace: &Workspace, shape: &ConvShape, weights: &[T], directions: Directions) -> Self {
+        let lanes = T::lanes(workspace.isa());
+        let forward = match directions {
+            Directions::Forward => pack_forward(shape, lanes, weights),
+            _ => Aligned::zeros(0),
+        };
+        let (backward, phases, left, padded) = match directions {
+            Directions::Backward => pack_backward(shape, lanes, weights),
+            _ => (Aligned::zeros(0), Vec::new(), 0, 0),
+        };
+        Self { shape: *shape, lanes, forward, runs: forward_runs(shape), backward, phases, left, padded }
+    }
+}
+
+/// Output channels of a group rounded up to whole vectors.
+pub(crate) fn padded_channels(channels: usize, lanes: usize) -> usize {
+    channels.next_multiple_of(lanes)
+}
+
+/// Length of the forward weights, and of a weight gradient in the same order.
+pub(crate) fn forward_len(shape: &ConvShape, lanes: usize) -> usize {
+    let [_, group_in, kh, kw] = shape.weight_shape();
+    shape.groups * padded_channels(shape.group_out(), lanes) * group_in * kh * kw
+}
+
+/// Where channel `channel` of weight row 0 lies in a group's block order, and the row's width.
+pub(crate) fn place(channel: usize, channels: usize, lanes: usize, depth: usize) -> (usize, usize) {
+    let vectors = channels.div_ceil(lanes);
+    // All blocks but the last are two vectors wide.
+    let first = channel / lanes / 2 * 2;
+    let width = block_vectors(vectors - first) * lanes;
+    (first * lanes * depth + channel - first * lanes, width)
+}
+
+/// Joins runs that follow each other both in the input and in the weights.
+fn merged(runs: impl Iterator<Item = Run>) -> Vec<Run> {
+    let mut joined: Vec<Run> = Vec::new();
+    for run in runs {
+        match joined.last_mut() {
+            Some(last) if last.x + last.len == run.x && last.k + last.len == run.k => last.len += run.len,
+            _ => joined.push(run),
+        }
+    }
+    joined
+}
+
+fn forward_runs(shape: &ConvShape) -> Vec<Run> {
+    let len = shape.group_in();
+    merged((0..shape.kernel[1]).map(|b| Run { x: b * shape.dilation[1] * shape.in_channels, k: b * len, len }))
+}
+
+/// `[group][block][kernel row][kernel column][input channel][output channel of the block]`.
+fn pack_forward<T: Real>(shape: &ConvShape, lanes: usize, weights: &[T]) -> Aligned<T> {
+    let [_, group_in, kh, kw] = shape.weight_shape();
+    let group_out = shape.group_out();
+    let depth = kh * kw * group_in;
+    let group_len = padded_channels(group_out, lanes) * depth;
+    let mut packed = Aligned::zeros(shape.groups * group_len);
+    for (out, kernels) in weights.chunks_exact(depth).enumerate() {
+        let (first, width) = place(out % group_out, group_out, lanes, depth);
+        let group = &mut packed[out / group_out * group_len + first..];
+        for (c, kernel) in kernels.chunks_exact(kh * kw).enumerate() {
+            for (ab, &w) in kernel.iter().enumerate() {
+                group[(ab * group_in + c) * width] = w;
+            }
+        }
+    }
+    packed
+}
+
+/// Adds up partial gradients in packed order and turns them into the canonical one.
+pub(crate) fn unpack<T: Real>(shape: &ConvShape, lanes: usize, partials: &[T], weights: &mut [T]) {
+    let [_, group_in, kh, kw] = shape.weight_shape();
+    let group_out = shape.group_out();
+    let depth = kh * kw * group_in;
+    let group_len = padded_channels(group_out, lanes) * depth;
+    for (out, kernels) in weights.chunks_exact_mut(depth).enumerate() {
+        let (first, width) = place(out % group_out, group_out, lanes, depth);
+        let group = &partials[out / group_out * group_len + first..];
+        for (c, kernel) in kernels.chunks_exact_mut(kh * kw).enumerate() {
+            for (ab, w) in kernel.iter_mut().enumerate() {
+                *w = group[(ab * group_in + c) * width];
+            }
+        }
+    }
+}
+
+/// For each stride phase `f` of the columns, the kernel columns `b` with
+/// `(f + padding − b·dilation) ≡ 0 (mod stride)` meet output column `t + (f + padding − b·dilation)/stride`
+/// at input column `f + stride·t`.
+fn pack_backward<T: Real>(shape: &ConvShape, lanes: usize, weights: &[T]) -> (Aligned<T>, Vec<Phase>, usize, usize) {
+    let [_, group_in, kh, kw] = shape.weight_shape();
+    let (group_out, out_width) = (shape.group_out(), shape.out_extent(1) as isize);
+    let (stride, dilation) = (shape.stride[1] as isize, shape.dilation[1] as isize);
+    let offset = |phase: usize, b: usize| phase as isize + shape.padding[1] as isize - b as isize * dilation;
+    let phases = shape.stride[1].min(shape.width);
+    let taps: Vec<Vec<usize>> =
+        (0..phases).map(|f| (0..kw).rev().filter(|&b| offset(f, b) % stride == 0).collect()).collect();
+
+    // The output's gradient is given zero columns wherever a phase reaches beyond it.
+    let (mut left, mut right) = (0, out_width);
+    for (f, taps) in taps.iter().enumerate() {
+        let last = ((shape.width - 1 - f) / shape.stride[1]) as isize;
+        for &b in taps {
+            left = left.max(-(offset(f, b) / stride));
+            right = right.max(last + offset(f, b) / stride + 1);
+        }
+    }
+
+    let padded_in = padded_channels(group_in, lanes);
+    let mut end = 0;
+    let phases: Vec<Phase> = taps
+        .into_iter()
+        .enumerate()
+        .map(|(f, taps)| {
+            let start = end;
+            end += shape.groups * kh * taps.len() * group_out * padded_in;
+            let run = |(i, &b): (usize, &usize)| Run {
+                x: (left + offset(f, b) / stride) as usize * shape.out_channels,
+                k: i * group_out,
+                len: group_out,
+            };
+            let runs = merged(taps.iter().enumerate().map(run));
+            Phase { row_depth: taps.len() * group_out, runs, weights: start..end, taps }
+        })
+        .collect();
+
+    let mut packed = Aligned::zeros(end);
+    for phase in &phases {
+        let depth = kh * phase.row_depth;
+        let packed = &mut packed[phase.weights.clone()];
+        for (out, kernels) in weights.chunks_exact(group_in * kh * kw).enumerate() {
+            let group = &mut packed[out / group_out * padded_in * depth..];
+            for (c, kernel) in kernels.chunks_exact(kh * kw).enumerate() {
+                let (first, width) = place(c, group_in, lanes, depth);
+                for a in 0..kh {
+                    for (i, &b) in phase.taps.iter().enumerate() {
+                        let k = a * phase.row_depth + i * group_out + out % group_out;
+                        group[first + k * width] = kernel[a * kw + b];
+                    }
+                }
+            }
+        }
+    }
+    (packed, phases, left as usize, (left + right) as usize)
+}
