@@ -2,14 +2,26 @@
 //!
 //! Pure: trials in, [`Findings`] out. No files, clocks or hidden randomness.
 
+mod analyse;
+mod critical;
+mod curves;
 mod distribution;
 mod findings;
 mod fit;
+mod generalisation;
 mod intervals;
+mod linearity;
 mod profile;
+mod regimes;
 mod sample;
+mod settle;
+mod simulate;
+mod targets;
 mod tobit;
+mod trajectory;
+mod verdict;
 
+pub use analyse::{AnalysisOptions, analyse};
 pub use findings::*;
 pub use fit::{Hyperbola, LACK_OF_FIT_LEVEL, NoFit, fit};
 pub use intervals::Pooled;

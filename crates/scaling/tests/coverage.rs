@@ -34,7 +34,11 @@ impl<R: Rng> Normal<R> {
 }
 
 fn study(setting: &Setting, seed: u64, repetition: u64) -> Vec<Sample> {
-    let key = StreamKey { study_seed: seed, trial: 0, purpose: Purpose::Simulation };
+    let key = StreamKey {
+        study_seed: seed,
+        trial: 0,
+        purpose: Purpose::Simulation,
+    };
     let mut normal = Normal(key.stream(repetition));
     BATCH_SIZES
         .iter()
@@ -77,7 +81,8 @@ fn coverage(setting: &Setting, seed: u64) -> [f64; 4] {
         let pooled = Pooled::new(&samples);
         for sample in &samples {
             let truth = S_MIN * (1.0 + setting.critical / sample.batch_size as f64);
-            held[3] += f64::from(holds(&pooled.steps(sample, 0.95), truth)) / BATCH_SIZES.len() as f64;
+            held[3] +=
+                f64::from(holds(&pooled.steps(sample, 0.95), truth)) / BATCH_SIZES.len() as f64;
         }
     }
     held.map(|h| 100.0 * h / STUDIES as f64)
@@ -89,7 +94,12 @@ fn nominal_95_percent_intervals_hold_the_truth_in_93_to_97_percent() {
     for critical in [32.0, 200.0, 800.0] {
         for (seeds, sigma) in [(3, 0.12), (5, 0.12)] {
             for cap in [f64::INFINITY, 1.12] {
-                let setting = Setting { critical, seeds, sigma, cap };
+                let setting = Setting {
+                    critical,
+                    seeds,
+                    sigma,
+                    cap,
+                };
                 let measured = coverage(&setting, 20);
                 let line = format!("B_c {critical}, {seeds} seeds, cap {cap}: {measured:.1?}");
                 println!("{line}");
@@ -99,5 +109,8 @@ fn nominal_95_percent_intervals_hold_the_truth_in_93_to_97_percent() {
             }
         }
     }
-    assert!(failures.is_empty(), "B_c, S_min, E_min, steps: {failures:#?}");
+    assert!(
+        failures.is_empty(),
+        "B_c, S_min, E_min, steps: {failures:#?}"
+    );
 }

@@ -1,0 +1,145 @@
+//! Records grouped into curves: which fresh trials serve which learning-rate policy.
+
+use std::collections::BTreeMap;
+
+use batchwise_core::{Length, Outcome, TrialPurpose, TrialRecord};
+
+use crate::findings::{PointState, Repeat};
+use crate::sample::Sample;
+
+/// The trials of one curve, by batch size, each in the order of their numbers.
+#[derive(Debug, Clone)]
+pub(crate) struct CurveTrials<'a> {
+    pub name: String,
+    pub by_batch: BTreeMap<u64, Vec<&'a TrialRecord>>,
+}
+
+impl<'a> CurveTrials<'a> {
+    /// All fresh trials.
+    pub fn trials(&self) -> impl Iterator<Item = &'a TrialRecord> + '_ {
+        self.by_batch.values().flatten().copied()
+    }
+
+    /// One sample per batch size, increasing.
+    pub fn samples(&self) -> Vec<Sample> {
+        self.by_batch
+            .iter()
+            .map(|(&batch_size, trials)| {
+                let mut sample = Sample::new(batch_size);
+                trials.iter().for_each(|record| sample.add(record));
+                sample
+            })
+            .collect()
+    }
+}
+
+/// The curves that the fresh trials serve: `tuned` first, then the rules by name. A batch size of a
+/// tuned study that has tuning trials and no fresh ones (no rate reached the target there) is kept
+/// as a point without trials.
+pub(crate) fn curves<'a>(
+    records: &[&'a TrialRecord],
+    tuned_everywhere: bool,
+) -> Vec<CurveTrials<'a>> {
+    let mut curves: BTreeMap<String, BTreeMap<u64, Vec<&TrialRecord>>> = BTreeMap::new();
+    for &record in records {
+        match record.spec.purpose {
+            TrialPurpose::Fresh { .. } => {
+                let mut names: Vec<&String> = record.spec.curves.iter().collect();
+                names.sort();
+                names.dedup();
+                for name in names {
+                    let batches = curves.entry(name.clone()).or_default();
+                    batches
+                        .entry(record.spec.batch_size)
+                        .or_default()
+                        .push(record);
+                }
+            }
+            TrialPurpose::Tune { .. } if tuned_everywhere => {
+                curves
+                    .entry(TUNED.to_owned())
+                    .or_default()
+                    .entry(record.spec.batch_size)
+                    .or_default();
+            }
+            _ => {}
+        }
+    }
+    let mut curves: Vec<CurveTrials> = curves
+        .into_iter()
+        .map(|(name, by_batch)| CurveTrials { name, by_batch })
+        .collect();
+    curves.sort_by_key(|curve| curve.name != TUNED); // stable: the rest stays by name
+    curves
+}
+
+/// Name of the curve whose rate was tuned at every batch size.
+pub(crate) const TUNED: &str = "tuned";
+
+/// An outcome in one word, as the findings write it.
+pub(crate) fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Reached { .. } => "reached",
+        Outcome::NotReached { .. } => "not_reached",
+        Outcome::Completed { .. } => "completed",
+        Outcome::Raced { .. } => "raced",
+        Outcome::Diverged { .. } => "diverged",
+        Outcome::Infeasible { .. } => "infeasible",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Interrupted => "interrupted",
+    }
+}
+
+/// A fresh trial as a row of its point; `None` for trials that did not run to an end.
+pub(crate) fn repeat(record: &TrialRecord) -> Option<Repeat> {
+    let (steps, after) = match record.outcome {
+        Outcome::Reached { step, after } => (step, after),
+        Outcome::NotReached { cap } => (cap, cap),
+        Outcome::Completed { step } | Outcome::Diverged { step } => (step, step),
+        Outcome::Raced { at } => (at, at),
+        Outcome::Infeasible { .. } | Outcome::Failed { .. } | Outcome::Interrupted => return None,
+    };
+    Some(Repeat {
+        trial: record.spec.id,
+        steps,
+        after,
+        state: word(&record.outcome).to_owned(),
+    })
+}
+
+/// How a point stands: by its fresh trials, or by the tuning trials where it has none.
+pub(crate) fn point_state(fresh: &[&TrialRecord], tuning: &[&TrialRecord]) -> PointState {
+    let trials = if fresh.is_empty() { tuning } else { fresh };
+    let count = |wanted: fn(&Outcome) -> bool| trials.iter().filter(|r| wanted(&r.outcome)).count();
+    let reached = if fresh.is_empty() {
+        0
+    } else {
+        count(|o| matches!(o, Outcome::Reached { .. }))
+    };
+    let ran = count(|o| {
+        !matches!(
+            o,
+            Outcome::Infeasible { .. } | Outcome::Failed { .. } | Outcome::Interrupted
+        )
+    });
+    let diverged = count(|o| matches!(o, Outcome::Diverged { .. }));
+    match (reached, ran) {
+        (_, 0) if count(|o| matches!(o, Outcome::Infeasible { .. })) > 0 => PointState::Infeasible,
+        (_, 0) => PointState::NotReached,
+        (reached, ran) if reached == ran => PointState::Reached,
+        (0, ran) if diverged == ran => PointState::Diverged,
+        (0, _) => PointState::NotReached,
+        _ => PointState::Partly,
+    }
+}
+
+/// Steps of warm-up of a trial, `epochs · N / B` rounded up.
+pub(crate) fn warm_up_steps(record: &TrialRecord, train_examples: u64) -> u64 {
+    match record.spec.schedule.warm_up.length {
+        Length::Steps(steps) => steps,
+        Length::Epochs(epochs) => {
+            (epochs * train_examples as f64 / record.spec.batch_size.max(1) as f64 - 1e-9).ceil()
+                as u64
+        }
+    }
+}
