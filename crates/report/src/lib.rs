@@ -1,1 +1,39 @@
-//! Findings into charts, one offline HTML file, SVG, PNG, CSV, JSON and Parquet
+//! Findings into charts, one offline HTML file, SVG, PNG, CSV, JSON and Parquet.
+//!
+//! The report takes findings, trials and how they were run, and never touches a store: [`write`]
+//! fills a folder, [`html`] is the page, [`figures`] its charts, [`terminal_summary`] the same in
+//! twenty lines, [`export`] the table of trials for other tools.
+//!
+//! Numbers become text in [`format`](mod@format) only. Text in raster images is set in DejaVu Sans
+//! Condensed, which is part of the crate, so images do not depend on the machine's fonts.
+
+mod error;
+mod export;
+mod figures;
+mod files;
+pub mod format;
+mod how;
+mod html;
+mod plot;
+mod table;
+mod terminal;
+
+pub use error::ReportError;
+pub use export::{
+    Format, export, export_measurements, measurements_table, to_json, trials_csv, trials_records,
+};
+pub use figures::figures;
+pub use files::write;
+pub use how::{HowRun, Machine};
+pub use html::html;
+pub use plot::figure::{Figure, View};
+pub use table::{Column, Table, Values};
+pub use terminal::{terminal_summary, trials_table};
+
+/// The PNG of a view of a figure, at twice its size.
+///
+/// # Errors
+/// [`ReportError::Drawing`], a fault of ours.
+pub fn png(figure: &Figure, view: &View) -> Result<Vec<u8>, ReportError> {
+    plot::raster::png(&figure.svg(view))
+}

@@ -1,0 +1,28 @@
+/// Why a report could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A file or folder failed.
+    #[error("cannot {what} {path}: {source}; choose another folder or free some space")]
+    File {
+        /// What was tried: `write`, `create the folder`.
+        what: &'static str,
+        /// On which file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The destination of an export failed.
+    #[error("cannot write the export: {0}")]
+    Export(#[source] std::io::Error),
+    /// A table could not be encoded.
+    #[error("cannot encode the table as {format}: {why}")]
+    Encode {
+        /// `CSV`, `JSON`, `Parquet`.
+        format: &'static str,
+        /// What the encoder said.
+        why: String,
+    },
+    /// A drawing could not be made: a fault of ours.
+    #[error("this is a fault in batchwise, please report it: the report drew {0}")]
+    Drawing(String),
+}

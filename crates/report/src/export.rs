@@ -1,0 +1,359 @@
+//! Trials for other tools: CSV and Parquet as tables, JSON whole.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use batchwise_core::{Metric, OptimiserSpec, Outcome, TrialPurpose, TrialRecord};
+use batchwise_scaling::Findings;
+use serde::Serialize;
+
+use crate::{Column, ReportError, Table, Values};
+
+/// A format of [`export`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Comma-separated values with a header.
+    Csv,
+    /// One JSON object.
+    Json,
+    /// Apache Parquet.
+    Parquet,
+}
+
+/// Writes the study for another tool: the table of [`trials_records`] as CSV or Parquet, or as
+/// JSON `{"findings": …, "trials": […]}` with every setting and measurement.
+///
+/// # Errors
+/// When the destination fails.
+pub fn export(
+    records: &[TrialRecord],
+    findings: &Findings,
+    format: Format,
+    mut writer: impl Write + Send,
+) -> Result<(), ReportError> {
+    #[derive(Serialize)]
+    struct Whole<'a> {
+        findings: &'a Findings,
+        trials: &'a [TrialRecord],
+    }
+    match format {
+        Format::Csv => trials_records(records).write_csv(writer),
+        Format::Parquet => trials_records(records).write_parquet(writer),
+        Format::Json => {
+            serde_json::to_writer_pretty(
+                &mut writer,
+                &Whole {
+                    findings,
+                    trials: records,
+                },
+            )
+            .map_err(json)?;
+            writer.write_all(b"\n").map_err(ReportError::Export)
+        }
+    }
+}
+
+/// Writes every evaluation of every trial, the table of [`measurements_table`]; JSON is that of
+/// the trials' measurements by trial.
+///
+/// # Errors
+/// When the destination fails.
+pub fn export_measurements(
+    records: &[TrialRecord],
+    format: Format,
+    mut writer: impl Write + Send,
+) -> Result<(), ReportError> {
+    match format {
+        Format::Csv => measurements_table(records).write_csv(writer),
+        Format::Parquet => measurements_table(records).write_parquet(writer),
+        Format::Json => {
+            let by_trial: std::collections::BTreeMap<u64, _> = records
+                .iter()
+                .map(|r| (r.spec.id, &r.measurements))
+                .collect();
+            serde_json::to_writer_pretty(&mut writer, &by_trial).map_err(json)?;
+            writer.write_all(b"\n").map_err(ReportError::Export)
+        }
+    }
+}
+
+fn json(e: serde_json::Error) -> ReportError {
+    if e.is_io() {
+        ReportError::Export(e.into())
+    } else {
+        ReportError::Encode {
+            format: "JSON",
+            why: e.to_string(),
+        }
+    }
+}
+
+/// `findings.json`: the findings, indented, with a final newline.
+///
+/// # Errors
+/// When a number cannot be written, a fault of the analysis.
+pub fn to_json(findings: &Findings) -> Result<String, ReportError> {
+    serde_json::to_string_pretty(findings)
+        .map(|text| text + "\n")
+        .map_err(json)
+}
+
+/// `trials.csv`: the table of [`trials_records`].
+///
+/// # Errors
+/// Never in practice: it is written to memory.
+pub fn trials_csv(records: &[TrialRecord]) -> Result<String, ReportError> {
+    let mut bytes = Vec::new();
+    trials_records(records).write_csv(&mut bytes)?;
+    String::from_utf8(bytes).map_err(|e| ReportError::Encode {
+        format: "CSV",
+        why: e.to_string(),
+    })
+}
+
+/// How a trial ended, in the word of `findings.json`.
+pub(crate) fn state(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Reached { .. } => "reached",
+        Outcome::NotReached { .. } => "not_reached",
+        Outcome::Completed { .. } => "completed",
+        Outcome::Raced { .. } => "raced",
+        Outcome::Diverged { .. } => "diverged",
+        Outcome::Infeasible { .. } => "infeasible",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Interrupted => "interrupted",
+    }
+}
+
+/// What a trial was for, with its number there: `fresh`, 2.
+pub(crate) fn purpose(purpose: &TrialPurpose) -> (&'static str, Option<u32>) {
+    match *purpose {
+        TrialPurpose::Pilot { index } => ("pilot", Some(index)),
+        TrialPurpose::Tune { index, .. } => ("tune", Some(index)),
+        TrialPurpose::Fresh { index } => ("fresh", Some(index)),
+        TrialPurpose::Single => ("single", None),
+    }
+}
+
+/// The step at which a trial ended.
+pub(crate) fn last_step(record: &TrialRecord) -> Option<u64> {
+    match record.outcome {
+        Outcome::Reached { step, .. }
+        | Outcome::Completed { step }
+        | Outcome::Diverged { step } => Some(step),
+        Outcome::NotReached { cap } => Some(cap),
+        Outcome::Raced { at } => Some(at),
+        _ => record.measurements.last().map(|m| m.step),
+    }
+}
+
+/// An optimiser with its constants, in words.
+pub(crate) fn optimiser(spec: &OptimiserSpec) -> String {
+    match spec {
+        OptimiserSpec::Sgd {
+            momentum,
+            nesterov,
+            weight_decay,
+        } => {
+            format!(
+                "sgd momentum={momentum}{} weight-decay={weight_decay}",
+                if *nesterov { " nesterov" } else { "" }
+            )
+        }
+        OptimiserSpec::Adam {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+        } => {
+            format!(
+                "adam beta1={beta1} beta2={beta2} epsilon={epsilon} weight-decay={weight_decay}"
+            )
+        }
+        OptimiserSpec::Adamw {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+        } => {
+            format!(
+                "adamw beta1={beta1} beta2={beta2} epsilon={epsilon} weight-decay={weight_decay}"
+            )
+        }
+    }
+}
+
+/// One row per trial: what was asked, how it ended, and the last value of each metric.
+pub fn trials_records(records: &[TrialRecord]) -> Table {
+    let whole = |name: &str, about, of: &dyn Fn(&TrialRecord) -> Option<u64>| Column {
+        name: name.into(),
+        about,
+        values: Values::Whole(records.iter().map(of).collect()),
+    };
+    let real = |name: &str, about, of: &dyn Fn(&TrialRecord) -> Option<f64>| Column {
+        name: name.into(),
+        about,
+        values: Values::Real(records.iter().map(of).collect()),
+    };
+    let text = |name: &str, about, of: &dyn Fn(&TrialRecord) -> Option<String>| Column {
+        name: name.into(),
+        about,
+        values: Values::Text(records.iter().map(of).collect()),
+    };
+    let mut columns = vec![
+        whole("trial", "number of the trial in its study", &|r| {
+            Some(r.spec.id)
+        }),
+        text("purpose", "pilot, tune, fresh or single", &|r| {
+            Some(purpose(&r.spec.purpose).0.into())
+        }),
+        whole(
+            "index",
+            "number of the trial among those of its batch size and purpose",
+            &|r| purpose(&r.spec.purpose).1.map(u64::from),
+        ),
+        text("curves", "curves it serves, separated by spaces", &|r| {
+            Some(r.spec.curves.join(" "))
+        }),
+        whole("batch_size", "examples per step over all devices", &|r| {
+            Some(r.spec.batch_size)
+        }),
+        whole("micro_batch", "examples per forward pass", &|r| {
+            Some(r.micro_batch)
+        }),
+        real(
+            "learning_rate",
+            "full learning rate, before the schedule",
+            &|r| Some(r.spec.learning_rate),
+        ),
+        text("optimiser", "optimiser and its constants", &|r| {
+            Some(optimiser(&r.spec.optimiser))
+        }),
+        whole(
+            "study_seed",
+            "first part of every random stream's key",
+            &|r| Some(r.spec.study_seed),
+        ),
+        whole("seed", "second part of every random stream's key", &|r| {
+            Some(r.spec.seed)
+        }),
+        whole(
+            "cap",
+            "steps after which the trial would end not reached",
+            &|r| Some(r.spec.cap),
+        ),
+        text("target", "metric and goal", &|r| {
+            r.spec.target.as_ref().map(ToString::to_string)
+        }),
+        text(
+            "state",
+            "reached, not_reached, completed, raced, diverged, infeasible, failed or interrupted",
+            &|r| Some(state(&r.outcome).into()),
+        ),
+        whole("step", "optimiser step at which it ended", &last_step),
+        whole(
+            "after",
+            "lower end of the bracket of the crossing, exclusive",
+            &|r| match r.outcome {
+                Outcome::Reached { after, .. } => Some(after),
+                _ => None,
+            },
+        ),
+        whole("examples", "examples trained on by then", &|r| {
+            last_step(r).map(|s| s.saturating_mul(r.spec.batch_size))
+        }),
+        real(
+            "seconds",
+            "seconds of training, evaluations left out",
+            &|r| Some(r.seconds),
+        ),
+        text(
+            "why",
+            "what stood in the way, for infeasible and failed",
+            &|r| match &r.outcome {
+                Outcome::Infeasible { why } | Outcome::Failed { why } => Some(why.clone()),
+                _ => None,
+            },
+        ),
+        text("notes", "remarks, separated by semicolons", &|r| {
+            Some(r.notes.join("; "))
+        }),
+    ];
+    for metric in metrics(records) {
+        let about = "value at the last evaluation";
+        columns.push(real(
+            &format!("last_{}", column_name(&metric)),
+            about,
+            &|r| {
+                r.measurements
+                    .iter()
+                    .rev()
+                    .find_map(|m| m.metrics.get(&metric).copied())
+            },
+        ));
+    }
+    Table { columns }
+}
+
+/// One row per evaluation of each trial.
+pub fn measurements_table(records: &[TrialRecord]) -> Table {
+    let all: Vec<(&TrialRecord, &batchwise_core::Measurement)> = records
+        .iter()
+        .flat_map(|r| r.measurements.iter().map(move |m| (r, m)))
+        .collect();
+    let whole =
+        |name: &str, about, of: &dyn Fn(&TrialRecord, &batchwise_core::Measurement) -> u64| {
+            Column {
+                name: name.into(),
+                about,
+                values: Values::Whole(all.iter().map(|(r, m)| Some(of(r, m))).collect()),
+            }
+        };
+    let real =
+        |name: &str, about, of: &dyn Fn(&batchwise_core::Measurement) -> Option<f64>| Column {
+            name: name.into(),
+            about,
+            values: Values::Real(all.iter().map(|(_, m)| of(m)).collect()),
+        };
+    let mut columns = vec![
+        whole("trial", "number of the trial in its study", &|r, _| {
+            r.spec.id
+        }),
+        whole(
+            "batch_size",
+            "examples per step over all devices",
+            &|r, _| r.spec.batch_size,
+        ),
+        whole("step", "optimiser steps done", &|_, m| m.step),
+        whole("examples", "examples trained on", &|_, m| m.examples),
+        whole(
+            "replayed",
+            "1 for the finer evaluations of a crossing's replay",
+            &|_, m| u64::from(m.replayed),
+        ),
+        real("seconds", "seconds of training so far", &|m| {
+            Some(m.seconds)
+        }),
+        real("learning_rate", "learning rate of the last step", &|m| {
+            Some(m.learning_rate)
+        }),
+    ];
+    for metric in metrics(records) {
+        columns.push(real(&column_name(&metric), "unsmoothed value", &|m| {
+            m.metrics.get(&metric).copied()
+        }));
+    }
+    Table { columns }
+}
+
+fn metrics(records: &[TrialRecord]) -> BTreeSet<Metric> {
+    records
+        .iter()
+        .flat_map(|r| &r.measurements)
+        .flat_map(|m| m.metrics.keys().cloned())
+        .collect()
+}
+
+fn column_name(metric: &Metric) -> String {
+    metric.to_string().replace('-', "_")
+}

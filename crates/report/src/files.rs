@@ -1,0 +1,74 @@
+//! The files of a report, each written under a temporary name and then renamed.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use batchwise_core::TrialRecord;
+use batchwise_scaling::Findings;
+
+use crate::{HowRun, ReportError, figures, html, plot, to_json, trials_csv};
+
+/// Writes `findings.json`, `trials.csv`, `report.html` and `figures/*.svg`, `figures/*.png` into
+/// `dir`, which is created, and returns their paths in that order.
+///
+/// A file is complete or absent: nobody reads half a report, whenever the program stops.
+///
+/// # Errors
+/// When a file or folder cannot be written.
+pub fn write(
+    dir: &Path,
+    findings: &Findings,
+    records: &[TrialRecord],
+    how: &HowRun,
+) -> Result<Vec<PathBuf>, ReportError> {
+    let folder = dir.join("figures");
+    fs::create_dir_all(&folder).map_err(|source| ReportError::File {
+        what: "create the folder",
+        path: folder.clone(),
+        source,
+    })?;
+    let figures = figures(findings, records);
+    let mut written = Vec::new();
+    let mut put = |path: PathBuf, content: &[u8]| -> Result<(), ReportError> {
+        atomically(&path, content)?;
+        written.push(path);
+        Ok(())
+    };
+    put(dir.join("findings.json"), to_json(findings)?.as_bytes())?;
+    put(dir.join("trials.csv"), trials_csv(records)?.as_bytes())?;
+    put(
+        dir.join("report.html"),
+        html::page(findings, records, how, &figures).as_bytes(),
+    )?;
+    for figure in &figures {
+        for view in &figure.views {
+            let svg = figure.svg(view);
+            let stem = folder.join(figure.file_stem(view));
+            put(stem.with_extension("svg"), svg.as_bytes())?;
+            put(stem.with_extension("png"), &plot::raster::png(&svg)?)?;
+        }
+    }
+    Ok(written)
+}
+
+/// Writes beside the destination, flushes to the disk, then takes its name.
+fn atomically(path: &Path, content: &[u8]) -> Result<(), ReportError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let result = (|| {
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    })();
+    result.map_err(|source| {
+        let _ = fs::remove_file(&temporary);
+        ReportError::File {
+            what: "write",
+            path: path.to_owned(),
+            source,
+        }
+    })
+}

@@ -1,0 +1,167 @@
+//! A table by columns, written as CSV or Parquet.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use parquet::schema::parser::parse_message_type;
+
+use crate::ReportError;
+
+/// Cells of a column; `None` is no value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Counts (`INT64`; numbers above 2^63 − 1 wrap as Parquet's `UINT_64` does).
+    Whole(Vec<Option<u64>>),
+    /// Real numbers (`DOUBLE`).
+    Real(Vec<Option<f64>>),
+    /// Text (`STRING`).
+    Text(Vec<Option<String>>),
+}
+
+/// A named column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Its name in every format.
+    pub name: String,
+    /// What it holds, with its unit; written into the metadata of a Parquet file.
+    pub about: &'static str,
+    /// Its cells.
+    pub values: Values,
+}
+
+/// Columns of equal length.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Table {
+    /// The columns, in order.
+    pub columns: Vec<Column>,
+}
+
+impl Table {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.columns.first().map_or(0, |c| match &c.values {
+            Values::Whole(v) => v.len(),
+            Values::Real(v) => v.len(),
+            Values::Text(v) => v.len(),
+        })
+    }
+
+    /// Writes the table as CSV with a header; an empty cell is no value.
+    ///
+    /// # Errors
+    /// When the destination fails.
+    pub fn write_csv(&self, out: impl Write) -> Result<(), ReportError> {
+        let failed = |e: csv::Error| match e.into_kind() {
+            csv::ErrorKind::Io(source) => ReportError::Export(source),
+            other => ReportError::Encode {
+                format: "CSV",
+                why: format!("{other:?}"),
+            },
+        };
+        let mut csv = csv::Writer::from_writer(out);
+        csv.write_record(self.columns.iter().map(|c| &c.name))
+            .map_err(failed)?;
+        for row in 0..self.rows() {
+            csv.write_record(self.columns.iter().map(|c| c.cell(row)))
+                .map_err(failed)?;
+        }
+        csv.flush().map_err(ReportError::Export)
+    }
+
+    /// Writes the table as one Parquet row group, uncompressed, every column optional.
+    ///
+    /// # Errors
+    /// When the destination fails.
+    pub fn write_parquet(&self, out: impl Write + Send) -> Result<(), ReportError> {
+        let failed = |e: parquet::errors::ParquetError| ReportError::Encode {
+            format: "Parquet",
+            why: e.to_string(),
+        };
+        let fields: String = self.columns.iter().map(Column::parquet_field).collect();
+        let schema =
+            parse_message_type(&format!("message table {{ {fields} }}")).map_err(failed)?;
+        let about = self
+            .columns
+            .iter()
+            .map(|c| KeyValue::new(format!("about.{}", c.name), c.about.to_owned()))
+            .collect();
+        let properties = WriterProperties::builder()
+            .set_created_by(format!("batchwise {}", env!("CARGO_PKG_VERSION")))
+            .set_key_value_metadata(Some(about))
+            .build();
+        let mut writer = SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties))
+            .map_err(failed)?;
+        let mut group = writer.next_row_group().map_err(failed)?;
+        for column in &self.columns {
+            let mut sink =
+                group
+                    .next_column()
+                    .map_err(failed)?
+                    .ok_or_else(|| ReportError::Encode {
+                        format: "Parquet",
+                        why: "fewer columns than its schema".into(),
+                    })?;
+            column.write_parquet(&mut sink).map_err(failed)?;
+            sink.close().map_err(failed)?;
+        }
+        group.close().map_err(failed)?;
+        writer.close().map_err(failed)?;
+        Ok(())
+    }
+}
+
+impl Column {
+    fn cell(&self, row: usize) -> String {
+        let text = match &self.values {
+            Values::Whole(v) => v[row].map(|x| x.to_string()),
+            Values::Real(v) => v[row].map(|x| x.to_string()),
+            Values::Text(v) => v[row].clone(),
+        };
+        text.unwrap_or_default()
+    }
+
+    fn parquet_field(&self) -> String {
+        // a metric's own name may hold a dot, which Parquet's schema language reads as nesting
+        let name = self.name.replace('.', "_");
+        match self.values {
+            Values::Whole(_) => format!("optional int64 {name} (INTEGER(64,false)); "),
+            Values::Real(_) => format!("optional double {name}; "),
+            Values::Text(_) => format!("optional binary {name} (STRING); "),
+        }
+    }
+
+    fn write_parquet(
+        &self,
+        sink: &mut SerializedColumnWriter<'_>,
+    ) -> Result<(), parquet::errors::ParquetError> {
+        fn levels<T>(values: &[Option<T>]) -> Vec<i16> {
+            values.iter().map(|v| i16::from(v.is_some())).collect()
+        }
+        match &self.values {
+            Values::Whole(v) => {
+                let present: Vec<i64> = v.iter().flatten().map(|x| *x as i64).collect();
+                sink.typed::<Int64Type>()
+                    .write_batch(&present, Some(&levels(v)), None)?;
+            }
+            Values::Real(v) => {
+                let present: Vec<f64> = v.iter().flatten().copied().collect();
+                sink.typed::<DoubleType>()
+                    .write_batch(&present, Some(&levels(v)), None)?;
+            }
+            Values::Text(v) => {
+                let present: Vec<ByteArray> = v
+                    .iter()
+                    .flatten()
+                    .map(|x| ByteArray::from(x.as_str()))
+                    .collect();
+                sink.typed::<ByteArrayType>()
+                    .write_batch(&present, Some(&levels(v)), None)?;
+            }
+        }
+        Ok(())
+    }
+}
