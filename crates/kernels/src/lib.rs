@@ -18,6 +18,8 @@
 //! | --- | --- | --- |
 //! | convolution, bias, rectifier | [`conv_forward`] | [`conv_backward`] |
 //! | convolution, bias, rectifier, maximum pool | [`conv_bias_relu_maxpool_forward`] | [`conv_bias_relu_maxpool_backward`] |
+//! | convolution, batch norm, residual, rectifier | [`conv_batch_norm_forward`] | [`conv_batch_norm_backward`] |
+//! | batch norm, residual, rectifier | [`batch_norm_forward`], [`batch_norm_inference`] | [`batch_norm_backward`] |
 //! | maximum pool | [`max_pool_forward`] | [`max_pool_backward`] |
 //!
 //! ```
@@ -44,16 +46,22 @@
 mod chunks;
 mod conv;
 mod error;
+mod norm;
 mod pool;
 mod reduce;
 mod simd;
 mod workspace;
 
 pub use conv::{
+    ConvNormGradients, conv_batch_norm_backward, conv_batch_norm_forward,
     ConvGradients, ConvShape, PackedWeights, Weights, Window, conv_backward, conv_bias_relu_maxpool_backward,
     conv_bias_relu_maxpool_forward, conv_forward,
 };
 pub use error::KernelError;
+pub use norm::{
+    NormGradients, NormParameters, NormShape, NormStatistics, batch_norm_backward, batch_norm_forward,
+    batch_norm_inference,
+};
 pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
 pub use simd::{Isa, Real};
 pub use workspace::Workspace;

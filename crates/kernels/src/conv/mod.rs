@@ -10,6 +10,7 @@
 mod backward;
 mod forward;
 mod image;
+mod normed;
 mod pack;
 mod pooled;
 mod row;
@@ -18,6 +19,7 @@ mod weights;
 pub use backward::{ConvGradients, conv_backward};
 pub use forward::conv_forward;
 pub use pooled::{conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward};
+pub use normed::{ConvNormGradients, conv_batch_norm_backward, conv_batch_norm_forward};
 pub use pack::{PackedWeights, Weights};
 
 pub(crate) use image::ImageConv;

@@ -1,0 +1,407 @@
+//! Batch normalisation over ghost batches (Ioffe & Szegedy 2015; ghost batches: Hoffer, Hubara &
+//! Soudry 2017), fused with a residual and a rectifier.
+
+pub(crate) mod image;
+pub(crate) mod statistics;
+
+use crate::chunks;
+use crate::error::{KernelError, check_length, volume};
+use crate::simd::{Kernel, Real, Simd};
+use crate::workspace::Workspace;
+use image::GradientCoefficients;
+
+/// The checked shape of a batch normalisation: `n` images of `pixels` by `channels`, normalised in
+/// ghost batches of `ghost` images each, the last of which may be smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NormShape {
+    pub(crate) n: usize,
+    pub(crate) pixels: usize,
+    pub(crate) channels: usize,
+    pub(crate) ghost: usize,
+}
+
+impl NormShape {
+    /// For `[n, height, width, channels]`, `pixels` is `height · width`; for `[n, features]` it is
+    /// 1. A `ghost` of at least `n` normalises over the whole batch.
+    ///
+    /// # Errors
+    /// When a size is zero or a buffer could not exist.
+    pub fn new(n: usize, pixels: usize, channels: usize, ghost: usize) -> Result<Self, KernelError> {
+        if [n, pixels, channels, ghost].contains(&0) {
+            return Err(KernelError::Shape(format!(
+                "a size of a batch norm over {n} images of {pixels} pixels and {channels} channels \
+                 in ghost batches of {ghost} is 0: choose at least 1"
+            )));
+        }
+        volume(&[n, pixels, channels])?;
+        volume(&[n, 2, channels])?;
+        Ok(Self { n, pixels, channels, ghost: ghost.min(n) })
+    }
+
+    /// Number of ghost batches, `⌈n / ghost⌉`.
+    pub fn ghosts(&self) -> usize {
+        self.n.div_ceil(self.ghost)
+    }
+
+    /// Elements of the tensor that is normalised.
+    pub fn tensor_len(&self) -> usize {
+        self.n * self.pixels * self.channels
+    }
+
+    /// Elements of the statistics, `ghosts · channels`.
+    pub fn statistics_len(&self) -> usize {
+        self.ghosts() * self.channels
+    }
+
+    pub(crate) fn image(&self) -> usize {
+        self.pixels * self.channels
+    }
+
+    /// The part of a `[ghosts, channels]` tensor that belongs to an image.
+    #[inline(always)]
+    pub(crate) fn ghost_of<'a, T>(&self, image: usize, tensor: &'a [T]) -> &'a [T] {
+        let start = image / self.ghost * self.channels;
+        &tensor[start..start + self.channels]
+    }
+
+    fn piece(&self) -> usize {
+        chunks::piece(self.n, chunks::FLAT / self.image().min(chunks::FLAT))
+    }
+}
+
+/// Parameters of a batch normalisation.
+#[derive(Debug, Clone, Copy)]
+pub struct NormParameters<'a, T> {
+    /// Scale, `[channels]`.
+    pub gamma: &'a [T],
+    /// Shift, `[channels]`.
+    pub beta: &'a [T],
+    /// Added to the variance; not negative.
+    pub epsilon: f64,
+}
+
+impl<T> NormParameters<'_, T> {
+    pub(crate) fn check(&self, channels: usize) -> Result<(), KernelError> {
+        check_length("gamma", self.gamma, channels)?;
+        check_length("beta", self.beta, channels)?;
+        if !(self.epsilon >= 0.0 && self.epsilon.is_finite()) {
+            return Err(KernelError::Setting { name: "epsilon", value: self.epsilon, range: "finite and not negative" });
+        }
+        Ok(())
+    }
+}
+
+/// Statistics of the ghost batches, `[ghosts, channels]` each.
+#[derive(Debug)]
+pub struct NormStatistics<'a, T> {
+    /// Means.
+    pub mean: &'a mut [T],
+    /// Biased variances, as used in training (times `m / (m − 1)` for the running estimate of
+    /// most frameworks, `m` being the numbers in a ghost batch).
+    pub variance: &'a mut [T],
+}
+
+/// Where the gradients of a batch normalisation go; each is overwritten.
+#[derive(Debug)]
+pub struct NormGradients<'a, T> {
+    /// Of the input, `[n, pixels, channels]`.
+    pub dx: &'a mut [T],
+    /// Of the scale, `[channels]`.
+    pub dgamma: &'a mut [T],
+    /// Of the shift, `[channels]`.
+    pub dbeta: &'a mut [T],
+    /// Of the residual, where there was one and its gradient is wanted.
+    pub dresidual: Option<&'a mut [T]>,
+}
+
+/// Moments of a share of the images.
+pub(crate) struct Moments<'a, T> {
+    pub shape: NormShape,
+    pub x: &'a [T],
+    pub out: &'a mut [f64],
+}
+
+impl<T: Real> Kernel<T> for Moments<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Scalar = T>>(self, s: S) {
+        let outs = self.out.chunks_exact_mut(2 * self.shape.channels);
+        for (x, out) in self.x.chunks_exact(self.shape.image()).zip(outs) {
+            image::moments(s, x, self.shape.channels, out);
+        }
+    }
+}
+
+/// Normalises a share of the images.
+pub(crate) struct Apply<'a, T> {
+    pub shape: NormShape,
+    /// Number of the share's first image.
+    pub first: usize,
+    pub x: &'a [T],
+    pub mean: &'a [T],
+    pub scale: &'a [T],
+    pub shift: &'a [T],
+    pub residual: Option<&'a [T]>,
+    pub relu: bool,
+    pub y: &'a mut [T],
+}
+
+impl<T: Real> Kernel<T> for Apply<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Scalar = T>>(self, s: S) {
+        let (shape, len) = (self.shape, self.shape.image());
+        for (i, (x, y)) in self.x.chunks_exact(len).zip(self.y.chunks_exact_mut(len)).enumerate() {
+            let mean = shape.ghost_of(self.first + i, self.mean);
+            let scale = shape.ghost_of(self.first + i, self.scale);
+            let residual = self.residual.map(|residual| &residual[i * len..(i + 1) * len]);
+            image::apply(s, x, mean, scale, self.shift, residual, self.relu, y);
+        }
+    }
+}
+
+/// Gradient sums of a share of the images.
+pub(crate) struct GradientSums<'a, T> {
+    pub shape: NormShape,
+    pub first: usize,
+    pub x: &'a [T],
+    pub dy: &'a [T],
+    pub output: Option<&'a [T]>,
+    pub mean: &'a [T],
+    pub out: &'a mut [f64],
+}
+
+impl<T: Real> Kernel<T> for GradientSums<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Scalar = T>>(self, s: S) {
+        let (shape, len) = (self.shape, self.shape.image());
+        let outs = self.out.chunks_exact_mut(2 * shape.channels);
+        let images = self.x.chunks_exact(len).zip(self.dy.chunks_exact(len));
+        for (i, ((x, dy), out)) in images.zip(outs).enumerate() {
+            let output = self.output.map(|y| &y[i * len..(i + 1) * len]);
+            image::gradient_sums(s, x, dy, output, shape.ghost_of(self.first + i, self.mean), out);
+        }
+    }
+}
+
+/// The input's gradient of a share of the images.
+struct ApplyGradient<'a, T: Real> {
+    shape: NormShape,
+    first: usize,
+    x: &'a [T],
+    dy: &'a [T],
+    output: Option<&'a [T]>,
+    coefficients: GradientCoefficients<'a, T>,
+    dx: &'a mut [T],
+    dresidual: Option<&'a mut [T]>,
+}
+
+impl<T: Real> Kernel<T> for ApplyGradient<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Scalar = T>>(mut self, s: S) {
+        let (shape, len) = (self.shape, self.shape.image());
+        let images = self.x.chunks_exact(len).zip(self.dy.chunks_exact(len));
+        for (i, ((x, dy), dx)) in images.zip(self.dx.chunks_exact_mut(len)).enumerate() {
+            let output = self.output.map(|y| &y[i * len..(i + 1) * len]);
+            let coefficients = self.coefficients.of(&shape, self.first + i);
+            let dresidual = self.dresidual.as_deref_mut().map(|d| &mut d[i * len..(i + 1) * len]);
+            image::apply_gradient(s, x, dy, output, coefficients, dx, dresidual);
+        }
+    }
+}
+
+impl<'a, T> GradientCoefficients<'a, T> {
+    /// Those of an image's ghost batch.
+    #[inline(always)]
+    pub fn of(&self, shape: &NormShape, image: usize) -> Self {
+        Self {
+            mean: shape.ghost_of(image, self.mean),
+            scale: shape.ghost_of(image, self.scale),
+            slope: shape.ghost_of(image, self.slope),
+            offset: shape.ghost_of(image, self.offset),
+        }
+    }
+}
+
+/// `y = γ·(x − mean)/√(variance + ε) + β + residual`, rectified if `relu`, with the statistics of
+/// each ghost batch, which are written for [`batch_norm_backward`] and for running estimates.
+///
+/// `x`, `residual` and `y` are `[n, pixels, channels]`.
+///
+/// # Errors
+/// When a slice does not have its shape's length or ε is negative.
+#[allow(clippy::too_many_arguments)] // the tensors of one operation
+pub fn batch_norm_forward<T: Real>(
+    workspace: &Workspace,
+    shape: &NormShape,
+    x: &[T],
+    parameters: NormParameters<'_, T>,
+    residual: Option<&[T]>,
+    relu: bool,
+    y: &mut [T],
+    statistics: NormStatistics<'_, T>,
+) -> Result<(), KernelError> {
+    check_forward(shape, x, &parameters, residual, y)?;
+    check_length("mean", statistics.mean, shape.statistics_len())?;
+    check_length("variance", statistics.variance, shape.statistics_len())?;
+    let piece = shape.piece();
+    let mut moments = workspace.take::<f64>(shape.n * 2 * shape.channels);
+    let shares = x
+        .chunks(piece * shape.image())
+        .zip(moments.chunks_mut(piece * 2 * shape.channels))
+        .map(|(x, out)| Moments { shape: *shape, x, out });
+    chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
+    statistics::join_moments(shape, &moments, statistics.mean, statistics.variance);
+    normalise(workspace, shape, x, &parameters, residual, relu, y, statistics.mean, statistics.variance);
+    Ok(())
+}
+
+/// `y = γ·(x − running mean)/√(running variance + ε) + β + residual`, rectified if `relu`: the
+/// evaluation mode of [`batch_norm_forward`].
+///
+/// `x`, `residual` and `y` are `[n, pixels, channels]` with any number of ghost batches, the
+/// running statistics `[channels]`.
+///
+/// # Errors
+/// When a slice does not have its shape's length or ε is negative.
+#[allow(clippy::too_many_arguments)] // the tensors of one operation
+pub fn batch_norm_inference<T: Real>(
+    workspace: &Workspace,
+    shape: &NormShape,
+    x: &[T],
+    parameters: NormParameters<'_, T>,
+    running_mean: &[T],
+    running_variance: &[T],
+    residual: Option<&[T]>,
+    relu: bool,
+    y: &mut [T],
+) -> Result<(), KernelError> {
+    check_forward(shape, x, &parameters, residual, y)?;
+    check_length("running_mean", running_mean, shape.channels)?;
+    check_length("running_variance", running_variance, shape.channels)?;
+    let whole = NormShape { ghost: shape.n, ..*shape };
+    normalise(workspace, &whole, x, &parameters, residual, relu, y, running_mean, running_variance);
+    Ok(())
+}
+
+/// The gradients of [`batch_norm_forward`] from `dy`, the gradient of its output.
+///
+/// `x`, `mean` and `variance` are those of the forward pass, and `rectified_output` its `y` where
+/// it rectified. Sums are in double precision and a fixed order.
+///
+/// # Errors
+/// When a slice does not have its shape's length or ε is negative.
+#[allow(clippy::too_many_arguments)] // the tensors of one operation
+pub fn batch_norm_backward<T: Real>(
+    workspace: &Workspace,
+    shape: &NormShape,
+    x: &[T],
+    parameters: NormParameters<'_, T>,
+    mean: &[T],
+    variance: &[T],
+    dy: &[T],
+    rectified_output: Option<&[T]>,
+    gradients: NormGradients<'_, T>,
+) -> Result<(), KernelError> {
+    parameters.check(shape.channels)?;
+    check_length("x", x, shape.tensor_len())?;
+    check_length("mean", mean, shape.statistics_len())?;
+    check_length("variance", variance, shape.statistics_len())?;
+    check_length("dy", dy, shape.tensor_len())?;
+    if let Some(y) = rectified_output {
+        check_length("rectified_output", y, shape.tensor_len())?;
+    }
+    let NormGradients { dx, dgamma, dbeta, dresidual } = gradients;
+    check_length("dx", dx, shape.tensor_len())?;
+    check_length("dgamma", dgamma, shape.channels)?;
+    check_length("dbeta", dbeta, shape.channels)?;
+    if let Some(dresidual) = &dresidual {
+        check_length("dresidual", dresidual, shape.tensor_len())?;
+    }
+    let shape = *shape;
+    let piece = shape.piece();
+    let len = piece * shape.image();
+    let sums = gradient_sums(workspace, &shape, piece, x, dy, rectified_output, mean);
+    let joined = statistics::join_gradients(workspace, &shape, &parameters, variance, &sums, dgamma, dbeta);
+    let coefficients =
+        GradientCoefficients { mean, scale: &joined.scale, slope: &joined.slope, offset: &joined.offset };
+    let shares = x
+        .chunks(len)
+        .zip(dy.chunks(len))
+        .zip(chunks::optional(rectified_output, len))
+        .zip(dx.chunks_mut(len))
+        .zip(chunks::optional_mut(dresidual, len))
+        .enumerate()
+        .map(|(i, ((((x, dy), output), dx), dresidual))| {
+            ApplyGradient { shape, first: i * piece, x, dy, output, coefficients, dx, dresidual }
+        });
+    chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
+    Ok(())
+}
+
+/// Each image's sums for the gradient.
+pub(crate) fn gradient_sums<'w, T: Real>(
+    workspace: &'w Workspace,
+    shape: &NormShape,
+    piece: usize,
+    x: &[T],
+    dy: &[T],
+    output: Option<&[T]>,
+    mean: &[T],
+) -> crate::workspace::Scratch<'w, f64> {
+    let (shape, len) = (*shape, piece * shape.image());
+    let mut sums = workspace.take::<f64>(shape.n * 2 * shape.channels);
+    let shares = x
+        .chunks(len)
+        .zip(dy.chunks(len))
+        .zip(chunks::optional(output, len))
+        .zip(sums.chunks_mut(piece * 2 * shape.channels))
+        .enumerate()
+        .map(|(i, (((x, dy), output), out))| GradientSums { shape, first: i * piece, x, dy, output, mean, out });
+    chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
+    sums
+}
+
+/// Applies statistics to all images.
+#[allow(clippy::too_many_arguments)] // the tensors of one operation
+pub(crate) fn normalise<T: Real>(
+    workspace: &Workspace,
+    shape: &NormShape,
+    x: &[T],
+    parameters: &NormParameters<'_, T>,
+    residual: Option<&[T]>,
+    relu: bool,
+    y: &mut [T],
+    mean: &[T],
+    variance: &[T],
+) {
+    let (shape, piece, shift) = (*shape, shape.piece(), parameters.beta);
+    let len = piece * shape.image();
+    let scale = &*statistics::scales(workspace, parameters, variance);
+    let shares = x
+        .chunks(len)
+        .zip(y.chunks_mut(len))
+        .zip(chunks::optional(residual, len))
+        .enumerate()
+        .map(|(i, ((x, y), residual))| Apply { shape, first: i * piece, x, mean, scale, shift, residual, relu, y });
+    chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
+}
+
+fn check_forward<T>(
+    shape: &NormShape,
+    x: &[T],
+    parameters: &NormParameters<'_, T>,
+    residual: Option<&[T]>,
+    y: &[T],
+) -> Result<(), KernelError> {
+    parameters.check(shape.channels)?;
+    check_length("x", x, shape.tensor_len())?;
+    check_length("y", y, shape.tensor_len())?;
+    residual.map_or(Ok(()), |residual| check_length("residual", residual, shape.tensor_len()))
+}
