@@ -1,1 +1,41 @@
-//! The training loop: accumulation, augmentation, checkpoints, and the built-in trainer
+//! The training loop: accumulation, augmentation, checkpoints, and the built-in trainer.
+//!
+//! [`train_loop`] is the loop itself. Each step it asks a [`GradientSource`] for the mean gradient
+//! and hands it to an [`UpdateRule`]; between steps it evaluates ([`Evaluator`]), watches for the
+//! target and for divergence, and saves the run. [`BuiltIn`] sets up a [`Run`] from a
+//! [`batchwise_core::TrialSpec`] and is the [`batchwise_core::Trainer`] of this workspace's own
+//! networks and data.
+//!
+//! A run is a function of its spec: everything random is keyed by the step and the example's
+//! position in it, so runs are resumed, replayed and split into micro-batches without a change.
+
+pub mod augment;
+mod built_in;
+mod checkpoint;
+mod divergence;
+mod error;
+mod evaluate;
+mod gradient;
+mod locate;
+mod micro_batch;
+mod pools;
+mod probe;
+mod progress;
+mod run;
+#[doc(hidden)]
+pub mod testing;
+mod timing;
+mod train_loop;
+mod update;
+
+pub use built_in::{BuiltIn, BuiltInConfig, SingleRun};
+pub use checkpoint::{Checkpointer, Identity};
+pub use divergence::{Divergence, MEMORY as DIVERGENCE_MEMORY, PATIENCE as DIVERGENCE_PATIENCE};
+pub use error::TrainError;
+pub use evaluate::{EVALUATION_CHUNK, EvaluationSet, Evaluator, insert_metrics, quantities};
+pub use gradient::{GradientSource, Portions, Supervised};
+pub use micro_batch::{MICRO_BATCH_CEILING, choose as choose_micro_batch};
+pub use progress::{Cadence, Progress, Snapshot};
+pub use run::{Events, Run};
+pub use train_loop::train_loop;
+pub use update::{Synchronous, UpdateRule};

@@ -1,0 +1,243 @@
+//! Augmentation of training images.
+//!
+//! Every example draws from its own stream, keyed by its position in the *run*
+//! ([`batchwise_core::Batch::first_draw`]): the same example gets the same crop whatever the
+//! micro-batch, rank or thread. Pixels from outside the image are 0, which after normalisation is
+//! the training set's mean (as in He et al. 2016, arXiv 1512.03385, section 4.2).
+
+mod geometry;
+mod spec;
+
+use batchwise_core::{Batch, DataShape, InputShape, Inputs, Purpose, StreamKey};
+use rand_core::Rng;
+use rayon::prelude::*;
+
+pub use geometry::{Size, crop, cutout, flip, rotate, shift};
+pub use spec::{AugmentError, AugmentSpec, Augmentation};
+
+/// Augments the batches of one trial.
+#[derive(Debug, Clone)]
+pub struct Augmenter {
+    spec: AugmentSpec,
+    size: Size,
+    key: StreamKey,
+}
+
+impl Augmenter {
+    /// An augmenter for examples of this shape, or `None` when there is nothing to do; `key` is
+    /// any key of the trial's.
+    ///
+    /// # Errors
+    /// When the examples are no images, or too small for what is asked.
+    pub fn new(
+        spec: &AugmentSpec,
+        shape: &DataShape,
+        key: StreamKey,
+    ) -> Result<Option<Self>, AugmentError> {
+        if spec.is_empty() {
+            return Ok(None);
+        }
+        let InputShape::Image {
+            height,
+            width,
+            channels,
+        } = shape.input
+        else {
+            return Err(AugmentError::NoImages);
+        };
+        let size = Size {
+            height,
+            width,
+            channels,
+        };
+        spec.check(size)?;
+        Ok(Some(Self {
+            spec: spec.clone(),
+            size,
+            key: key.with_purpose(Purpose::Augmentation),
+        }))
+    }
+
+    /// Augments every image of the batch in place, in parallel.
+    pub fn apply(&self, batch: &mut Batch) {
+        let first = batch.first_draw;
+        let Inputs::Values(values) = &mut batch.inputs else {
+            return;
+        };
+        let length = self.size.len();
+        if length == 0 {
+            return;
+        }
+        values
+            .par_chunks_exact_mut(length)
+            .enumerate()
+            .for_each_init(
+                || vec![0.0; length],
+                |scratch, (index, image)| {
+                    let mut draws = Draws(self.key.stream(first.wrapping_add(index as u64)));
+                    for augmentation in &self.spec.0 {
+                        augment(*augmentation, image, scratch, self.size, &mut draws);
+                    }
+                },
+            );
+    }
+}
+
+/// Applies one augmentation. Each always draws the same number of values, so that augmentations
+/// do not disturb each other's draws.
+fn augment<R: Rng>(
+    augmentation: Augmentation,
+    image: &mut [f32],
+    scratch: &mut [f32],
+    size: Size,
+    draws: &mut Draws<R>,
+) {
+    match augmentation {
+        Augmentation::Crop { padding } => {
+            let (down, right) = (draws.within(padding), draws.within(padding));
+            crop(image, scratch, size, down, right);
+        }
+        Augmentation::Flip => {
+            if draws.below(2) == 1 {
+                flip(image, size);
+            }
+        }
+        Augmentation::Rotate { degrees } => {
+            rotate(image, scratch, size, (draws.unit() * 2.0 - 1.0) * degrees);
+        }
+        Augmentation::Translate { fraction } => {
+            let reach = |length: usize| (fraction * length as f64).round() as u32;
+            let (down, right) = (
+                draws.within(reach(size.height)),
+                draws.within(reach(size.width)),
+            );
+            shift(image, scratch, size, down, right);
+        }
+        Augmentation::Cutout { side } => {
+            let (row, column) = (
+                draws.below(size.height as u64),
+                draws.below(size.width as u64),
+            );
+            cutout(image, size, row as usize, column as usize, side as usize);
+        }
+    }
+}
+
+/// Uniform draws from a stream.
+struct Draws<R>(R);
+
+impl<R: Rng> Draws<R> {
+    /// A whole number in `0..n`. The bias of the multiplication is below `n/2^64`.
+    fn below(&mut self, n: u64) -> u64 {
+        ((u128::from(self.0.next_u64()) * u128::from(n)) >> 64) as u64
+    }
+
+    /// A whole number in `-reach..=reach`.
+    fn within(&mut self, reach: u32) -> isize {
+        self.below(2 * u64::from(reach) + 1) as isize - reach as isize
+    }
+
+    /// A number in [0, 1).
+    fn unit(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use batchwise_core::Task;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SHAPE: DataShape = DataShape {
+        input: InputShape::Image {
+            height: 6,
+            width: 5,
+            channels: 2,
+        },
+        task: Task::Classify { classes: 2 },
+    };
+
+    fn key() -> StreamKey {
+        StreamKey {
+            study_seed: 7,
+            trial: 3,
+            purpose: Purpose::Order,
+        }
+    }
+
+    fn batch(examples: std::ops::Range<u64>) -> Batch {
+        let pixels = 60;
+        let image = |i: u64| (0..pixels).map(move |p| ((i * 31 + p * 7) % 97) as f32 / 10.0);
+        Batch {
+            len: (examples.end - examples.start) as usize,
+            first_draw: examples.start,
+            inputs: Inputs::Values(examples.flat_map(image).collect()),
+            ..Batch::empty(SHAPE)
+        }
+    }
+
+    fn augmented(spec: &str, examples: std::ops::Range<u64>) -> Vec<f32> {
+        let mut batch = batch(examples);
+        Augmenter::new(&spec.parse().unwrap(), &SHAPE, key())
+            .unwrap()
+            .unwrap()
+            .apply(&mut batch);
+        match batch.inputs {
+            Inputs::Values(values) => values,
+            Inputs::Tokens(_) => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn images_change_and_differ_by_example_and_trial() {
+        for spec in ["crop:2", "flip", "rotate:30", "translate:0.4", "cutout:3"] {
+            let plain = batch(0..64);
+            assert_ne!(
+                Inputs::Values(augmented(spec, 0..64)),
+                plain.inputs,
+                "{spec}"
+            );
+            let mut other = batch(0..64);
+            let key = StreamKey { trial: 4, ..key() };
+            Augmenter::new(&spec.parse().unwrap(), &SHAPE, key)
+                .unwrap()
+                .unwrap()
+                .apply(&mut other);
+            assert_ne!(
+                Inputs::Values(augmented(spec, 0..64)),
+                other.inputs,
+                "{spec}"
+            );
+        }
+    }
+
+    #[test]
+    fn vectors_are_refused_and_no_augmentation_is_none() {
+        let shape = DataShape {
+            input: InputShape::Vector { features: 4 },
+            ..SHAPE
+        };
+        assert!(matches!(
+            Augmenter::new(&"flip".parse().unwrap(), &shape, key()),
+            Err(AugmentError::NoImages)
+        ));
+        assert!(
+            Augmenter::new(&AugmentSpec::default(), &shape, key())
+                .unwrap()
+                .is_none()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_cut_into_micro_batches_does_not_matter(cut in 0u64..=12, start in 0u64..1_000_000) {
+            let spec = "crop:2,flip,rotate:20,translate:0.2,cutout:3";
+            let whole = augmented(spec, start..start + 12);
+            let mut parts = augmented(spec, start..start + cut);
+            parts.extend(augmented(spec, start + cut..start + 12));
+            prop_assert_eq!(whole, parts);
+        }
+    }
+}

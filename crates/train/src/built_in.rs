@@ -1,0 +1,444 @@
+//! The built-in trainer: networks of this workspace on data of this workspace.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use batchwise_core::{
+    Control, Crossing, Event, Examples, Metric, NetworkFactory, Outcome, Purpose, Solo, Split,
+    StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo, TrialPurpose, TrialRecord,
+    TrialSpec,
+};
+use batchwise_optim::DecayPolicy;
+use batchwise_rules::LearningRate;
+
+use crate::{
+    Cadence, Checkpointer, EVALUATION_CHUNK, EvaluationSet, Evaluator, Identity,
+    MICRO_BATCH_CEILING, Portions, Progress, Run, Supervised, Synchronous, TrainError,
+    augment::{AugmentSpec, Augmenter},
+    evaluate::quantities,
+    micro_batch,
+    pools::Pools,
+    timing, train_loop,
+};
+
+/// What the built-in trainer trains, and with what.
+#[derive(Clone)]
+pub struct BuiltInConfig {
+    /// Makes the networks.
+    pub factory: Arc<dyn NetworkFactory>,
+    /// The training examples.
+    pub train: Arc<dyn Examples>,
+    /// The validation examples, if any.
+    pub validation: Option<Arc<dyn Examples>>,
+    /// The test examples, if any: looked at once, at the end of `Fresh` and `Single` trials.
+    pub test: Option<Arc<dyn Examples>>,
+    /// The data with their settings, for records.
+    pub data: String,
+    /// What is done to training images.
+    pub augment: AugmentSpec,
+    /// Which parameters decay.
+    pub decay: DecayPolicy,
+    /// Threads of the pool each trial runs in; `None` runs in the caller's.
+    pub threads_per_trial: Option<usize>,
+    /// Where unfinished trials are saved; `None` saves none.
+    pub checkpoint_dir: Option<PathBuf>,
+    /// Time between checkpoints of a running trial.
+    pub checkpoint_every: Duration,
+    /// Bytes one trial may take.
+    pub max_memory: Option<u64>,
+    /// Examples per forward pass at most, where a trial does not say.
+    pub micro_batch_ceiling: u64,
+}
+
+impl BuiltInConfig {
+    /// A model on data, with the defaults for everything else: no augmentation, decay of weights
+    /// only, no pool, no checkpoints (every minute once there is a folder), any memory.
+    pub fn new(
+        factory: Arc<dyn NetworkFactory>,
+        data: impl Into<String>,
+        train: Arc<dyn Examples>,
+        validation: Option<Arc<dyn Examples>>,
+        test: Option<Arc<dyn Examples>>,
+    ) -> Self {
+        Self {
+            factory,
+            train,
+            validation,
+            test,
+            data: data.into(),
+            augment: AugmentSpec::default(),
+            decay: DecayPolicy::default(),
+            threads_per_trial: None,
+            checkpoint_dir: None,
+            checkpoint_every: Duration::from_secs(60),
+            max_memory: None,
+            micro_batch_ceiling: MICRO_BATCH_CEILING,
+        }
+    }
+}
+
+/// A single run outside any study.
+#[derive(Debug, Clone, Default)]
+pub struct SingleRun {
+    /// When to evaluate.
+    pub cadence: Cadence,
+    /// The checkpoint to take up; its cap may be another. An unusable one is an error.
+    pub resume: Option<PathBuf>,
+    /// Where to save the run: at intervals, when interrupted, and at its end.
+    pub checkpoint: Option<PathBuf>,
+}
+
+/// The built-in [`Trainer`].
+pub struct BuiltIn {
+    config: BuiltInConfig,
+    info: TrainerInfo,
+    pools: Pools,
+}
+
+/// Where a run is taken up from and saved to.
+enum Saving<'a> {
+    /// A trial of a study: its own file, taken up if it is there and sound.
+    Trial(Option<PathBuf>),
+    /// A single run.
+    Single(&'a SingleRun),
+}
+
+impl BuiltIn {
+    /// A trainer for a model and data.
+    ///
+    /// # Errors
+    /// When the model cannot take the data, or the data cannot be augmented so.
+    pub fn new(config: BuiltInConfig) -> Result<Self, TrainError> {
+        let shape = config.train.shape();
+        let key = StreamKey {
+            study_seed: 0,
+            trial: 0,
+            purpose: Purpose::Initialisation,
+        };
+        Augmenter::new(&config.augment, &shape, key)
+            .map_err(|e| TrainError::Refused(e.to_string()))?;
+        let splits = [
+            Some(Split::Train),
+            config.validation.is_some().then_some(Split::Val),
+        ];
+        let metrics = splits.into_iter().flatten().flat_map(|split| {
+            quantities(&shape)
+                .iter()
+                .map(move |quantity| Metric::new(split, quantity.clone()))
+        });
+        let info = TrainerInfo {
+            trainer: concat!("batchwise ", env!("CARGO_PKG_VERSION")).to_owned(),
+            model: config.factory.name(),
+            data: match config.augment.is_empty() {
+                true => config.data.clone(),
+                false => format!("{}, augmented by {}", config.data, config.augment),
+            },
+            device: config.factory.device(),
+            train_examples: config.train.len(),
+            parameters: config.factory.build(&shape, key)?.layout().parameters() as u64,
+            metrics: metrics.collect(),
+        };
+        let pools = Pools::new(config.threads_per_trial);
+        Ok(Self {
+            config,
+            info,
+            pools,
+        })
+    }
+
+    /// What it trains, and with what.
+    pub fn config(&self) -> &BuiltInConfig {
+        &self.config
+    }
+
+    /// Runs one configuration outside any study. An interrupted run is saved; its record holds
+    /// what was measured so far.
+    ///
+    /// # Errors
+    /// When the run cannot be set up, resumed or saved.
+    pub fn train_once(
+        &self,
+        spec: &TrialSpec,
+        single: &SingleRun,
+        control: &dyn Control,
+        events: &mut (dyn FnMut(Event) + Send),
+    ) -> Result<TrialRecord, TrainerError> {
+        self.run_saving(spec, &Saving::Single(single), control, events)
+    }
+
+    fn run_saving(
+        &self,
+        spec: &TrialSpec,
+        saving: &Saving<'_>,
+        control: &dyn Control,
+        events: &mut (dyn FnMut(Event) + Send),
+    ) -> Result<TrialRecord, TrainerError> {
+        let record = self
+            .pools
+            .run(|| self.run_here(spec, saving, control, events))??;
+        Ok(match control.race_bound() {
+            Some(bound) => record.cut(bound),
+            None => record,
+        })
+    }
+
+    fn run_here(
+        &self,
+        spec: &TrialSpec,
+        saving: &Saving<'_>,
+        control: &dyn Control,
+        events: &mut (dyn FnMut(Event) + Send),
+    ) -> Result<TrialRecord, TrainError> {
+        self.check_target(spec)?;
+        let cadence = match saving {
+            Saving::Trial(_) => Cadence::Planned,
+            Saving::Single(single) => single.cadence,
+        };
+        let (mut run, micro_batch) = match self.set_up(spec, cadence) {
+            Ok(run) => run,
+            Err(TrainError::Infeasible(why)) => {
+                return Ok(unrun(spec, Outcome::Infeasible { why }));
+            }
+            Err(TrainError::Examples(error)) => {
+                return Ok(unrun(
+                    spec,
+                    Outcome::Infeasible {
+                        why: error.to_string(),
+                    },
+                ));
+            }
+            Err(error) => return Err(error),
+        };
+        self.take_up(&mut run, saving, micro_batch)?;
+
+        let ended = train_loop(&mut run, &Solo, control, events);
+        let outcome = match ended {
+            Ok(outcome) => outcome,
+            Err(error @ (TrainError::File { .. } | TrainError::Bug(_))) => return Err(error),
+            Err(error) => Outcome::Failed {
+                why: error.to_string(),
+            },
+        };
+        let ran_to_its_end = !matches!(outcome, Outcome::Interrupted | Outcome::Failed { .. });
+        if ran_to_its_end && matches!(saving, Saving::Single(_)) {
+            run.save(events)?;
+        }
+        Ok(TrialRecord {
+            spec: spec.clone(),
+            outcome,
+            measurements: run.progress.measurements,
+            micro_batch,
+            seconds: run.progress.seconds,
+            notes: run.progress.notes,
+        })
+    }
+
+    /// Refuses targets that no evaluation could meet.
+    fn check_target(&self, spec: &TrialSpec) -> Result<(), TrainError> {
+        let Some(target) = &spec.target else {
+            return Ok(());
+        };
+        if self.info.metrics.contains(&target.metric) {
+            return Ok(());
+        }
+        let names: Vec<String> = self.info.metrics.iter().map(Metric::to_string).collect();
+        Err(TrainError::Refused(format!(
+            "target {target} watches a metric that is not measured here: choose one of {}",
+            names.join(", ")
+        )))
+    }
+
+    /// A run of a spec at its beginning, and its micro-batch.
+    pub(crate) fn set_up<'a>(
+        &'a self,
+        spec: &'a TrialSpec,
+        cadence: Cadence,
+    ) -> Result<(Run<'a>, u64), TrainError> {
+        let config = &self.config;
+        let shape = config.train.shape();
+        let key = StreamKey {
+            study_seed: spec.study_seed,
+            trial: spec.seed,
+            purpose: Purpose::Initialisation,
+        };
+        let sampler = config
+            .train
+            .sampler(key.with_purpose(Purpose::Order), spec.batch_size)?;
+        let rates = LearningRate::new(
+            &spec.schedule,
+            spec.learning_rate,
+            spec.batch_size,
+            config.train.len(),
+        )?;
+        let network = config.factory.build(&shape, key)?;
+
+        let ghost = network.ghost_size(spec.batch_size);
+        let within = config
+            .max_memory
+            .and_then(|bytes| self.micro_batch_within(bytes));
+        let micro_batch = micro_batch::choose(
+            spec.batch_size,
+            spec.micro_batch,
+            ghost,
+            within,
+            config.micro_batch_ceiling,
+        )?;
+        let mut progress = Progress::new(spec.target.clone().map(Crossing::new));
+        let model_ghost = network.ghost_size(u64::MAX);
+        if ghost != model_ghost
+            && let (Some(ghost), Some(model_ghost)) = (ghost, model_ghost)
+        {
+            progress.note(format!(
+                "batch norm normalises over {ghost} examples instead of {model_ghost}, since the batch is no larger"
+            ));
+        }
+
+        let augmenter = Augmenter::new(&config.augment, &shape, key)
+            .map_err(|e| TrainError::Refused(e.to_string()))?;
+        let optimiser = batchwise_optim::build(&spec.optimiser, network.layout(), config.decay)?;
+        let portions = Portions::whole(spec.batch_size, micro_batch);
+        let run = Run {
+            spec,
+            source: Box::new(Supervised::new(sampler, shape, portions, augmenter, key)),
+            rule: Box::new(Synchronous::new(optimiser, spec.clip)),
+            network,
+            rates,
+            evaluator: self.evaluator(spec, within)?,
+            cadence,
+            progress,
+            snapshot: None,
+            checkpointer: None,
+        };
+        Ok((run, micro_batch))
+    }
+
+    fn evaluator(
+        &self,
+        spec: &TrialSpec,
+        within: Option<u64>,
+    ) -> Result<Evaluator<'_>, TrainError> {
+        let config = &self.config;
+        let chunk = EVALUATION_CHUNK.min(within.unwrap_or(u64::MAX));
+        let most = spec.evaluation.examples.max(1);
+        let looks_at_test = matches!(
+            spec.purpose,
+            TrialPurpose::Fresh { .. } | TrialPurpose::Single
+        );
+        let validation = config.validation.as_ref().filter(|e| !e.is_empty());
+        let test = config
+            .test
+            .as_ref()
+            .filter(|e| looks_at_test && !e.is_empty());
+        Ok(Evaluator {
+            train: EvaluationSet::drawn(config.train.as_ref(), most, chunk, spec.study_seed)?,
+            validation: validation.map(|e| EvaluationSet::stored(e.as_ref(), most, chunk)),
+            test: test.map(|e| EvaluationSet::stored(e.as_ref(), u64::MAX, chunk)),
+            shape: config.train.shape(),
+        })
+    }
+
+    /// Resumes the run if there is something to resume, and sets up its saving.
+    fn take_up(
+        &self,
+        run: &mut Run<'_>,
+        saving: &Saving<'_>,
+        micro_batch: u64,
+    ) -> Result<(), TrainError> {
+        let identity = Identity {
+            spec: run.spec.clone(),
+            model: self.info.model.clone(),
+            data: self.info.data.clone(),
+            micro_batch,
+            cadence: run.cadence,
+        };
+        let path = match saving {
+            Saving::Trial(path) => {
+                if let Some(path) = path.as_deref().filter(|path| path.exists())
+                    && let Err(error) = run.resume(path, &identity, false)
+                {
+                    run.progress.note(format!("started again: {error}"));
+                }
+                path.as_ref()
+            }
+            Saving::Single(single) => {
+                if let Some(path) = &single.resume {
+                    run.resume(path, &identity, true)?;
+                }
+                single.checkpoint.as_ref()
+            }
+        };
+        let every = self.config.checkpoint_every;
+        run.checkpointer = path.map(|path| Checkpointer::new(path.clone(), every, identity));
+        Ok(())
+    }
+
+    fn checkpoint_path(&self, spec: &TrialSpec) -> Option<PathBuf> {
+        let folder: &Path = self.config.checkpoint_dir.as_deref()?;
+        Some(folder.join(format!("trial-{}.safetensors", spec.id)))
+    }
+}
+
+/// The record of a trial that could not be run.
+fn unrun(spec: &TrialSpec, outcome: Outcome) -> TrialRecord {
+    TrialRecord {
+        spec: spec.clone(),
+        outcome,
+        measurements: Vec::new(),
+        micro_batch: 0,
+        seconds: 0.0,
+        notes: Vec::new(),
+    }
+}
+
+impl Trainer for BuiltIn {
+    fn info(&self) -> TrainerInfo {
+        self.info.clone()
+    }
+
+    fn run(
+        &self,
+        spec: &TrialSpec,
+        control: &dyn Control,
+        events: &mut (dyn FnMut(Event) + Send),
+    ) -> Result<TrialRecord, TrainerError> {
+        self.run_saving(
+            spec,
+            &Saving::Trial(self.checkpoint_path(spec)),
+            control,
+            events,
+        )
+    }
+
+    fn forget(&self, spec: &TrialSpec) {
+        if let Some(path) = self.checkpoint_path(spec) {
+            // Most trials end before their first checkpoint: nothing there is nothing wrong.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    fn time(&self, spec: &TrialSpec, budget: f64) -> Result<Option<StepTiming>, TrainerError> {
+        let budget = Duration::try_from_secs_f64(budget).unwrap_or_default();
+        let timing = self.pools.run(|| {
+            let (mut run, micro_batch) = self.set_up(spec, Cadence::Planned)?;
+            timing::time_steps(&mut run, micro_batch, budget)
+        })??;
+        Ok(Some(timing))
+    }
+
+    /// Counts what the loop itself keeps beside the network: up to two copies of parameters and
+    /// optimiser state, for snapshots and checkpoints. 0 if not even one example fits.
+    fn micro_batch_within(&self, bytes: u64) -> Option<u64> {
+        let copies = 2 * 3 * 4 * self.info.parameters;
+        let (factory, shape) = (self.config.factory.as_ref(), self.config.train.shape());
+        Some(micro_batch::largest_within(
+            factory,
+            &shape,
+            self.config.train.len(),
+            copies,
+            bytes,
+        ))
+    }
+}

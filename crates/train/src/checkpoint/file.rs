@@ -1,0 +1,204 @@
+//! The file itself: written to a temporary name and renamed, read with suspicion.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use batchwise_core::StateTensor;
+use safetensors::{Dtype, SafeTensors, View};
+
+use crate::TrainError;
+
+/// The prefixes of tensor names, longest first where one begins another.
+const PREFIXES: [&str; 4] = ["network.", "rule.", "snapshot.network.", "snapshot.rule."];
+
+/// What a file held.
+pub(super) struct Contents {
+    pub state: String,
+    /// The tensors by [`PREFIXES`], prefix taken off, in the order of their names.
+    pub parts: [Vec<StateTensor>; 4],
+}
+
+/// Writes all parts, so that at every moment either the old or the new file stands whole.
+pub(super) fn write(
+    path: &Path,
+    parts: &[(&str, &[StateTensor])],
+    state: &str,
+) -> Result<(), TrainError> {
+    let failed = |source| TrainError::File {
+        what: "cannot write checkpoint",
+        path: path.to_owned(),
+        source,
+    };
+    let mut tensors: Vec<(String, Values<'_>)> = Vec::new();
+    for (prefix, part) in parts {
+        tensors.extend(
+            part.iter()
+                .map(|t| (format!("{prefix}{}", t.name), Values(t))),
+        );
+    }
+    let checksum = checksum(
+        state,
+        tensors
+            .iter()
+            .map(|(name, v)| (name.as_str(), v.0.shape.as_slice(), v.data())),
+    );
+    let metadata = HashMap::from([
+        ("state".to_owned(), state.to_owned()),
+        ("checksum".to_owned(), checksum),
+    ]);
+    let bytes = safetensors::serialize(tensors, Some(metadata))
+        .map_err(|e| TrainError::Bug(format!("a checkpoint cannot be laid out: {e}")))?;
+    write_atomically(path, &bytes).map_err(failed)
+}
+
+/// Temporary name beside the file, synchronised, renamed, and the rename synchronised.
+fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(folder)?;
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
+    let written = (|| {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    })();
+    if written.is_err() {
+        // On a full disk the half-written file must not keep the room.
+        let _ = fs::remove_file(&temporary);
+        return written;
+    }
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Reads a file of at most `most` bytes; the error says what is wrong with it.
+pub(super) fn read(path: &Path, most: u64) -> Result<Contents, String> {
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(most + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| e.to_string())?;
+    if bytes.len() as u64 > most {
+        return Err(format!(
+            "it is larger than any checkpoint of this run could be ({most} bytes)"
+        ));
+    }
+    parse(&bytes)
+}
+
+/// Reads the bytes of a file.
+fn parse(bytes: &[u8]) -> Result<Contents, String> {
+    let damaged = |e: safetensors::SafeTensorError| format!("it is no whole safetensors file: {e}");
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+    let entry = |name: &str| {
+        let value = header
+            .metadata()
+            .as_ref()
+            .and_then(|map| map.get(name))
+            .cloned();
+        value.ok_or_else(|| {
+            format!("it is no checkpoint of batchwise: metadata '{name}' is missing")
+        })
+    };
+    let (state, expected) = (entry("state")?, entry("checksum")?);
+    let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
+    let mut tensors = file.tensors();
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    let found = checksum(
+        &state,
+        tensors
+            .iter()
+            .map(|(name, v)| (name.as_str(), v.shape(), v.data().into())),
+    );
+    if found != expected {
+        return Err(format!(
+            "it is damaged: its checksum is {found} and should be {expected}"
+        ));
+    }
+    let mut parts: [Vec<StateTensor>; 4] = Default::default();
+    for (name, view) in tensors {
+        let Some((part, rest)) = PREFIXES
+            .iter()
+            .enumerate()
+            .find_map(|(i, p)| Some((i, name.strip_prefix(p)?)))
+        else {
+            return Err(format!(
+                "it holds tensor {name}, which is no part of a checkpoint"
+            ));
+        };
+        if view.dtype() != Dtype::F32 {
+            return Err(format!(
+                "tensor {name} is {:?} and should be F32",
+                view.dtype()
+            ));
+        }
+        let scalars = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        parts[part].push(StateTensor {
+            name: rest.to_owned(),
+            shape: view.shape().to_vec(),
+            values: scalars.collect(),
+        });
+    }
+    Ok(Contents { state, parts })
+}
+
+/// CRC-32 over the state and every tensor in the order of names, as hexadecimal digits.
+fn checksum<'a>(
+    state: &str,
+    tensors: impl Iterator<Item = (&'a str, &'a [usize], Cow<'a, [u8]>)>,
+) -> String {
+    let mut tensors: Vec<_> = tensors.collect();
+    tensors.sort_by(|a, b| a.0.cmp(b.0));
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(state.as_bytes());
+    for (name, shape, bytes) in tensors {
+        crc.update(name.as_bytes());
+        for &length in shape {
+            crc.update(&(length as u64).to_le_bytes());
+        }
+        crc.update(&bytes);
+    }
+    format!("{:08x}", crc.finalize())
+}
+
+/// A tensor as safetensors sees it: little-endian 32-bit floats.
+struct Values<'a>(&'a StateTensor);
+
+impl Values<'_> {
+    fn data(&self) -> Cow<'static, [u8]> {
+        Cow::Owned(self.0.values.iter().flat_map(|x| x.to_le_bytes()).collect())
+    }
+}
+
+impl View for Values<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.0.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Values::data(self)
+    }
+
+    fn data_len(&self) -> usize {
+        4 * self.0.values.len()
+    }
+}

@@ -1,0 +1,232 @@
+//! Checkpoints: a safetensors file that holds a run entirely, so that it resumes to the bit.
+//!
+//! | part | where |
+//! | --- | --- |
+//! | the network's state | tensors `network.NAME` |
+//! | the update rule's memory | tensors `rule.NAME` |
+//! | both at the last evaluation, for a replay | tensors `snapshot.network.NAME`, `snapshot.rule.NAME` |
+//! | what the run is, how far it came, its measurements | metadata `state` (JSON) |
+//! | CRC-32 of all the above | metadata `checksum` |
+//!
+//! Data order, augmentation and noise need no state: they are functions of the step.
+
+mod file;
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use batchwise_core::{Event, StateTensor, TrialSpec};
+use serde::{Deserialize, Serialize};
+
+use crate::{Cadence, Events, Progress, Run, Snapshot, TrainError};
+
+/// Version of the files written; others are refused.
+const FORMAT: u32 = 1;
+
+/// Room a file may take beside its tensors: the measurements, above all.
+const STATE_BYTES: u64 = 64 << 20;
+
+/// What a checkpoint belongs to. A run takes up only checkpoints of the same identity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    /// What was asked.
+    pub spec: TrialSpec,
+    /// The model, with its settings.
+    pub model: String,
+    /// The data, augmentation included.
+    pub data: String,
+    /// Examples per forward pass.
+    pub micro_batch: u64,
+    /// When evaluations are made.
+    pub cadence: Cadence,
+}
+
+/// Saves a run at intervals.
+#[derive(Debug)]
+pub struct Checkpointer {
+    path: PathBuf,
+    every: Duration,
+    last: Instant,
+    identity: Identity,
+}
+
+/// The metadata's JSON.
+#[derive(Debug, Serialize, Deserialize)]
+struct State {
+    format: u32,
+    identity: Identity,
+    progress: Progress,
+    snapshot_step: Option<u64>,
+}
+
+impl Checkpointer {
+    /// Saves to `path` when `every` has passed since the last time.
+    pub fn new(path: PathBuf, every: Duration, identity: Identity) -> Self {
+        Self {
+            path,
+            every,
+            last: Instant::now(),
+            identity,
+        }
+    }
+
+    /// Where it saves to.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Run<'_> {
+    /// Saves the run, if it is to be saved at all.
+    ///
+    /// # Errors
+    /// When the device or the disk fails; an earlier checkpoint then still stands.
+    pub fn save(&mut self, events: &mut Events<'_>) -> Result<(), TrainError> {
+        let Some(checkpointer) = &mut self.checkpointer else {
+            return Ok(());
+        };
+        let state = State {
+            format: FORMAT,
+            identity: checkpointer.identity.clone(),
+            progress: self.progress.clone(),
+            snapshot_step: self.snapshot.as_ref().map(|s| s.step),
+        };
+        let json = serde_json::to_string(&state)
+            .map_err(|e| TrainError::Bug(format!("a checkpoint's state cannot be written: {e}")))?;
+        let (network, rule) = (self.network.export()?, self.rule.state());
+        let mut parts = vec![("network.", network.as_slice()), ("rule.", rule.as_slice())];
+        if let Some(snapshot) = &self.snapshot {
+            parts.push(("snapshot.network.", &snapshot.network));
+            parts.push(("snapshot.rule.", &snapshot.rule));
+        }
+        file::write(&checkpointer.path, &parts, &json)?;
+        checkpointer.last = Instant::now();
+        events(Event::Checkpointed {
+            step: self.progress.step,
+        });
+        Ok(())
+    }
+
+    /// Saves the run if it is time to. A failure is noted and training goes on: what is lost is
+    /// only the shortcut.
+    pub(crate) fn save_if_due(&mut self, events: &mut Events<'_>) {
+        let due = self
+            .checkpointer
+            .as_ref()
+            .is_some_and(|c| c.last.elapsed() >= c.every);
+        if due && let Err(error) = self.save(events) {
+            self.progress
+                .note(format!("not saved while running: {error}"));
+            if let Some(checkpointer) = &mut self.checkpointer {
+                checkpointer.last = Instant::now();
+            }
+        }
+    }
+
+    /// Takes up the run saved at `path` by one of this identity (but for the cap, which may be
+    /// another when `longer` is set). The run is unchanged on error.
+    ///
+    /// # Errors
+    /// [`TrainError::Checkpoint`] when the file is damaged, foreign, or of another run.
+    pub fn resume(
+        &mut self,
+        path: &Path,
+        identity: &Identity,
+        longer: bool,
+    ) -> Result<(), TrainError> {
+        let wrong = |why: String| TrainError::Checkpoint {
+            path: path.to_owned(),
+            why,
+        };
+        let before = self.export(self.progress.step)?;
+        let scalars =
+            |tensors: &[StateTensor]| tensors.iter().map(|t| t.values.len() as u64).sum::<u64>();
+        let most = 2 * 4 * (scalars(&before.network) + scalars(&before.rule)) + STATE_BYTES;
+        let contents = file::read(path, most).map_err(wrong)?;
+        let state: State = serde_json::from_str(&contents.state)
+            .map_err(|e| wrong(format!("its state cannot be read: {e}")))?;
+        if state.format != FORMAT {
+            return Err(wrong(format!(
+                "it has format {}, this version of batchwise reads {FORMAT}",
+                state.format
+            )));
+        }
+        if let Some(difference) = difference(&state.identity, identity, longer) {
+            return Err(wrong(difference));
+        }
+        if state.progress.step > self.spec.cap {
+            let (step, cap) = (state.progress.step, self.spec.cap);
+            return Err(wrong(format!(
+                "it is at step {step} already, beyond the cap of {cap} steps"
+            )));
+        }
+        let [
+            mut network,
+            mut rule,
+            mut snapshot_network,
+            mut snapshot_rule,
+        ] = contents.parts;
+        // Files hold tensors in the order of their names; the network and the rule have their own.
+        for (part, like) in [
+            (&mut network, &before.network),
+            (&mut snapshot_network, &before.network),
+            (&mut rule, &before.rule),
+            (&mut snapshot_rule, &before.rule),
+        ] {
+            part.sort_by_cached_key(|t| {
+                like.iter()
+                    .position(|l| l.name == t.name)
+                    .unwrap_or(like.len())
+            });
+        }
+        let state_error = |e: &dyn std::fmt::Display| wrong(e.to_string());
+        if let Err(error) = self.network.import(&network) {
+            self.network.import(&before.network)?;
+            return Err(state_error(&error));
+        }
+        if let Err(error) = self.rule.load(&rule) {
+            self.network.import(&before.network)?;
+            return Err(state_error(&error));
+        }
+        self.snapshot = state.snapshot_step.map(|step| Snapshot {
+            step,
+            network: snapshot_network,
+            rule: snapshot_rule,
+        });
+        self.progress = state.progress;
+        Ok(())
+    }
+}
+
+/// The first difference between what a checkpoint belongs to and what it should belong to.
+fn difference(found: &Identity, expected: &Identity, longer: bool) -> Option<String> {
+    let mut found = found.clone();
+    if longer {
+        found.spec.cap = expected.spec.cap;
+    }
+    if found == *expected {
+        return None;
+    }
+    let json = |identity: &Identity| serde_json::to_value(identity).unwrap_or_default();
+    let (found, expected) = (json(&found), json(expected));
+    // The spec's settings are compared one by one, for the message's sake.
+    for part in ["spec", ""] {
+        let (found, expected) = if part.is_empty() {
+            (&found, &expected)
+        } else {
+            (&found[part], &expected[part])
+        };
+        let names = expected.as_object().into_iter().flat_map(|map| map.keys());
+        for name in names.filter(|name| *name != "spec") {
+            if found[name] != expected[name] {
+                let (found, expected) = (&found[name], &expected[name]);
+                return Some(format!(
+                    "it belongs to a run with {name} {found}, this run has {expected}"
+                ));
+            }
+        }
+    }
+    Some("it belongs to another run".to_owned())
+}

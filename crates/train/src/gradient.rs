@@ -1,0 +1,147 @@
+//! Where the gradient of a step comes from.
+//!
+//! One step's mean gradient is accumulated over micro-batches of at most `b` examples. Every
+//! micro-batch adds `1/W · ∇ Σ loss`, with `W` the weight (examples or tokens) of the *whole*
+//! step over all replicas, so the window ends up holding the gradient of the mean over the step
+//! whatever `b` is, ragged last micro-batch included: never a mean of means.
+
+use std::ops::Range;
+
+use batchwise_core::{
+    Batch, DataShape, InputShape, LossSum, Network, Purpose, Sampler, StreamKey, Task,
+};
+
+use crate::{TrainError, augment::Augmenter};
+
+/// Puts the mean gradient of a step into the network's gradient window.
+pub trait GradientSource: Send {
+    /// Opens the window and fills it with this replica's part of the gradient of step `step`
+    /// (from 0): summed over the replicas of the group, the windows hold the mean over the whole
+    /// batch. Returns the loss sum over this replica's part.
+    ///
+    /// Depends on `step` and the network alone, so that a step may be done again from a snapshot.
+    ///
+    /// # Errors
+    /// When the network does.
+    fn gradient(&mut self, network: &mut dyn Network, step: u64) -> Result<LossSum, TrainError>;
+}
+
+/// Which part of every step a replica computes, in which portions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Portions {
+    /// Examples per step over all replicas.
+    pub batch_size: u64,
+    /// Positions within the step that are this replica's.
+    pub share: Range<u64>,
+    /// Examples per forward pass at most.
+    pub micro_batch: u64,
+}
+
+impl Portions {
+    /// The whole batch in micro-batches.
+    pub fn whole(batch_size: u64, micro_batch: u64) -> Self {
+        Self {
+            batch_size,
+            share: 0..batch_size,
+            micro_batch,
+        }
+    }
+
+    /// The contiguous part of replica `rank` among `size`; parts differ by one example at most.
+    pub fn of_rank(batch_size: u64, micro_batch: u64, rank: usize, size: usize) -> Self {
+        let cut = |r: usize| (u128::from(batch_size) * r as u128 / size as u128) as u64;
+        Self {
+            batch_size,
+            share: cut(rank)..cut(rank + 1),
+            micro_batch,
+        }
+    }
+
+    /// The micro-batches, in order.
+    pub fn micro_batches(&self) -> impl Iterator<Item = Range<u64>> + use<> {
+        let (share, micro_batch) = (self.share.clone(), self.micro_batch.max(1));
+        share
+            .clone()
+            .step_by(micro_batch.try_into().unwrap_or(usize::MAX))
+            .map(move |from| from..from.saturating_add(micro_batch).min(share.end))
+    }
+}
+
+/// The gradient of the training loss on labelled examples.
+pub struct Supervised<'a> {
+    sampler: Box<dyn Sampler + 'a>,
+    portions: Portions,
+    augmenter: Option<Augmenter>,
+    noise: StreamKey,
+    /// `1 / W`.
+    scale: f32,
+    batch: Batch,
+}
+
+impl<'a> Supervised<'a> {
+    /// Draws its examples from `sampler`, made for `portions.batch_size`; `key` is any key of the
+    /// trial's. Images are augmented when there is an augmenter.
+    pub fn new(
+        sampler: Box<dyn Sampler + 'a>,
+        shape: DataShape,
+        portions: Portions,
+        augmenter: Option<Augmenter>,
+        key: StreamKey,
+    ) -> Self {
+        let per_example = match (shape.task, shape.input) {
+            (Task::NextToken, InputShape::Tokens { sequence, .. }) => sequence as f64,
+            _ => 1.0,
+        };
+        Self {
+            sampler,
+            scale: (1.0 / (portions.batch_size as f64 * per_example)) as f32,
+            portions,
+            augmenter,
+            noise: key.with_purpose(Purpose::Network),
+            batch: Batch::empty(shape),
+        }
+    }
+}
+
+impl GradientSource for Supervised<'_> {
+    fn gradient(&mut self, network: &mut dyn Network, step: u64) -> Result<LossSum, TrainError> {
+        network.begin_step(self.portions.batch_size);
+        let mut sum = LossSum::default();
+        for positions in self.portions.micro_batches() {
+            self.sampler.fill(step, positions, &mut self.batch);
+            self.batch.noise = Some(self.noise);
+            if let Some(augmenter) = &self.augmenter {
+                augmenter.apply(&mut self.batch);
+            }
+            let part = network.accumulate(&self.batch, self.scale)?;
+            sum.loss += part.loss;
+            sum.weight += part.weight;
+        }
+        Ok(sum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn micro_batches_cover_the_share_once_and_only_the_last_is_ragged() {
+        let all: Vec<_> = Portions::whole(10, 4).micro_batches().collect();
+        assert_eq!(all, [0..4, 4..8, 8..10]);
+        assert_eq!(
+            Portions::whole(4, u64::MAX)
+                .micro_batches()
+                .collect::<Vec<_>>(),
+            [0..4]
+        );
+    }
+
+    #[test]
+    fn ranks_split_a_batch_into_contiguous_parts() {
+        let shares: Vec<_> = (0..3)
+            .map(|rank| Portions::of_rank(10, 4, rank, 3).share)
+            .collect();
+        assert_eq!(shares, [0..3, 3..6, 6..10]);
+    }
+}

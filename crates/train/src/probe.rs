@@ -1,0 +1,54 @@
+//! Probes: measurements beside the metrics that leave the run exactly as it was.
+
+use std::collections::BTreeMap;
+
+use batchwise_core::{Measurement, Metric, Quantity, Split};
+
+use crate::{Run, TrainError, update::squared_gradient_norm};
+
+/// `|L(w) − L̂(w)|` of Golmant et al. 2018 (arXiv 1811.12941, section 5), added as
+/// `train-linearity`.
+///
+/// ```text
+/// w = w* − η·g_B(w*)        L̂(w) = L(w*) + ⟨g_B(w*), w − w*⟩ = L(w*) − η·‖g_B(w*)‖²
+/// ```
+///
+/// `w*` are the current weights, `g_B` the mean gradient of the batch the next step will use, `η`
+/// that step's learning rate, and `L` the loss on the fixed train subset. Above 1 the first-order
+/// picture behind linear scaling has broken down. A loss that is not finite is left out.
+pub(crate) fn linearity(
+    run: &mut Run<'_>,
+    measurement: &mut Measurement,
+) -> Result<(), TrainError> {
+    let Some(&loss) = measurement
+        .metrics
+        .get(&Metric::new(Split::Train, Quantity::Loss))
+    else {
+        return Ok(());
+    };
+    let step = run.progress.step;
+    let rate = run.rates.at(step);
+    let here = run.network.export()?;
+
+    let network = run.network.as_mut();
+    run.source.gradient(network, step)?;
+    let squared_norm = squared_gradient_norm(network)?;
+    network.visit(&mut |_, parameters, gradient| {
+        for (w, &g) in parameters.iter_mut().zip(&*gradient) {
+            *w -= rate as f32 * g;
+        }
+    })?;
+    let there = run
+        .evaluator
+        .measure(Split::Train, network, &mut BTreeMap::new())?;
+    network.import(&here)?;
+
+    let error = there.map(|there| (there - (loss - rate * squared_norm)).abs());
+    if let Some(error) = error.filter(|error| error.is_finite()) {
+        measurement.metrics.insert(
+            Metric::new(Split::Train, Quantity::Other("linearity".to_owned())),
+            error,
+        );
+    }
+    Ok(())
+}

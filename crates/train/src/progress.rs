@@ -1,0 +1,80 @@
+use batchwise_core::{Crossing, EvaluationPlan, Measurement, StateTensor};
+use serde::{Deserialize, Serialize};
+
+use crate::divergence::Divergence;
+
+/// When a run is evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cadence {
+    /// As the trial's [`EvaluationPlan`] says: geometrically.
+    #[default]
+    Planned,
+    /// Every so many steps.
+    Every(u64),
+}
+
+impl Cadence {
+    /// The first evaluated step after the evaluated step `step` (0 at first), `cap` at the latest.
+    pub fn next_after(self, step: u64, plan: &EvaluationPlan, cap: u64) -> u64 {
+        let next = match self {
+            Cadence::Planned => plan.next_after(step),
+            Cadence::Every(steps) => step.saturating_add(steps.max(1)),
+        };
+        next.min(cap)
+    }
+}
+
+/// Everything a run has come to so far, beside the network and the update rule's memory: the part
+/// of a checkpoint that is not tensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Optimiser steps done.
+    pub step: u64,
+    /// The last evaluated step; 0 before the first evaluation.
+    pub evaluated: u64,
+    /// Seconds of training, evaluations and replays left out.
+    pub seconds: f64,
+    /// The watch for the target.
+    pub crossing: Option<Crossing>,
+    /// The watch for divergence; `None` before the first step.
+    pub divergence: Option<Divergence>,
+    /// The evaluations so far, in the order of their steps.
+    pub measurements: Vec<Measurement>,
+    /// Remarks for the reader of the record.
+    pub notes: Vec<String>,
+}
+
+impl Progress {
+    /// Nothing done yet.
+    pub fn new(crossing: Option<Crossing>) -> Self {
+        Self {
+            step: 0,
+            evaluated: 0,
+            seconds: 0.0,
+            crossing,
+            divergence: None,
+            measurements: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Adds a remark, once.
+    pub fn note(&mut self, note: impl Into<String>) {
+        let note = note.into();
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}
+
+/// The complete state of training after some step, from which the steps after it can be done again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Optimiser steps done.
+    pub step: u64,
+    /// The network's state.
+    pub network: Vec<StateTensor>,
+    /// The update rule's memory.
+    pub rule: Vec<StateTensor>,
+}

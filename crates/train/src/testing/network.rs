@@ -1,0 +1,442 @@
+use batchwise_core::{
+    Batch, DataShape, Inputs, Labels, LossSum, MetricSums, Network, NetworkError, NetworkFactory,
+    ParameterKind, ParameterLayout, ParameterTensor, StateTensor, StreamKey, Task,
+};
+use rand_core::Rng;
+
+/// Makes perceptrons with one hidden layer.
+#[derive(Debug, Clone, Copy)]
+pub struct TinyFactory {
+    /// Hidden units.
+    pub hidden: usize,
+    /// Size of the batch-norm groups, if the hidden layer is normalised.
+    pub ghost: Option<u64>,
+    /// Fraction of hidden units dropped in training.
+    pub dropout: f32,
+}
+
+impl Default for TinyFactory {
+    fn default() -> Self {
+        Self {
+            hidden: 12,
+            ghost: None,
+            dropout: 0.0,
+        }
+    }
+}
+
+impl NetworkFactory for TinyFactory {
+    fn name(&self) -> String {
+        format!("tiny({})", self.hidden)
+    }
+
+    fn build(&self, shape: &DataShape, key: StreamKey) -> Result<Box<dyn Network>, NetworkError> {
+        Ok(Box::new(TinyNetwork::new(*self, shape, key)?))
+    }
+
+    fn memory(&self, shape: &DataShape, micro_batch: u64) -> u64 {
+        let (d, h) = (shape.input.len() as u64, self.hidden as u64);
+        4 * (4 * d * h + micro_batch.saturating_mul(d + 3 * h))
+    }
+
+    fn device(&self) -> String {
+        "cpu (by hand)".to_owned()
+    }
+}
+
+/// `softmax(W₂·drop(tanh(bn(W₁·x + b₁))) + b₂)` with gradients written out by hand; squared error
+/// without the softmax for regression.
+#[derive(Debug, Clone)]
+pub struct TinyNetwork {
+    settings: TinyFactory,
+    task: Task,
+    inputs: usize,
+    outputs: usize,
+    layout: ParameterLayout,
+    parameters: Vec<Vec<f32>>,
+    gradients: Vec<Vec<f32>>,
+    /// Running mean and variance.
+    running: [Vec<f32>; 2],
+    /// Sums of the step's group means and variances, and the number of groups.
+    window: ([Vec<f32>; 2], f32),
+    group: usize,
+}
+
+/// What the backward pass needs of a forward pass.
+struct Forward {
+    normalised: Vec<f32>,
+    deviations: Vec<f32>,
+    hidden: Vec<f32>,
+    dropped: Vec<f32>,
+    out: Vec<f32>,
+}
+
+const W1: usize = 0;
+const B1: usize = 1;
+const W2: usize = 2;
+const B2: usize = 3;
+const SCALE: usize = 4;
+const SHIFT: usize = 5;
+
+impl TinyNetwork {
+    fn new(settings: TinyFactory, shape: &DataShape, key: StreamKey) -> Result<Self, NetworkError> {
+        let outputs = match shape.task {
+            Task::Classify { classes } => classes,
+            Task::Regress { outputs } => outputs,
+            Task::NextToken => {
+                let why = "it takes no tokens; choose vectors or images".to_owned();
+                return Err(NetworkError::Unfit {
+                    model: settings.name(),
+                    why,
+                });
+            }
+        };
+        let (inputs, hidden) = (shape.input.len(), settings.hidden);
+        let tensor = |name: &str, shape: &[usize], kind| ParameterTensor {
+            name: name.into(),
+            shape: shape.into(),
+            kind,
+        };
+        let mut tensors = vec![
+            tensor("hidden.weight", &[inputs, hidden], ParameterKind::Matrix),
+            tensor("hidden.bias", &[hidden], ParameterKind::Bias),
+            tensor("out.weight", &[hidden, outputs], ParameterKind::Matrix),
+            tensor("out.bias", &[outputs], ParameterKind::Bias),
+        ];
+        if settings.ghost.is_some() {
+            tensors.push(tensor("norm.scale", &[hidden], ParameterKind::NormScale));
+            tensors.push(tensor("norm.shift", &[hidden], ParameterKind::NormShift));
+        }
+        let mut stream = key.stream(0);
+        let mut initial = |t: &ParameterTensor| match t.kind {
+            ParameterKind::Matrix => {
+                let bound = (3.0 / t.shape[0] as f32).sqrt();
+                (0..t.len())
+                    .map(|_| bound * ((stream.next_u64() >> 40) as f32 / (1u64 << 23) as f32 - 1.0))
+                    .collect()
+            }
+            ParameterKind::NormScale => vec![1.0; t.len()],
+            _ => vec![0.0; t.len()],
+        };
+        let parameters: Vec<Vec<f32>> = tensors.iter().map(&mut initial).collect();
+        Ok(Self {
+            settings,
+            task: shape.task,
+            inputs,
+            outputs,
+            gradients: parameters.iter().map(|p| vec![0.0; p.len()]).collect(),
+            parameters,
+            layout: ParameterLayout { tensors },
+            running: [vec![0.0; hidden], vec![1.0; hidden]],
+            window: ([vec![0.0; hidden], vec![0.0; hidden]], 0.0),
+            group: 1,
+        })
+    }
+
+    /// The forward pass; `training` normalises by the groups' own statistics and drops units.
+    fn forward(&mut self, batch: &Batch, training: bool) -> Result<Forward, NetworkError> {
+        let Inputs::Values(x) = &batch.inputs else {
+            return Err(NetworkError::Device(
+                "expected values, found tokens".to_owned(),
+            ));
+        };
+        let (n, d, h, c) = (batch.len, self.inputs, self.settings.hidden, self.outputs);
+        let mut z = affine(x, &self.parameters[W1], &self.parameters[B1], n, d, h);
+        let mut deviations = Vec::new();
+        let mut normalised = Vec::new();
+        if self.settings.ghost.is_some() {
+            let group = if training { self.group } else { n.max(1) };
+            for rows in z.chunks_mut(group * h) {
+                let m = (rows.len() / h) as f32;
+                for unit in 0..h {
+                    let column = || rows.iter().skip(unit).step_by(h);
+                    let (mean, variance) = if training {
+                        let mean = column().sum::<f32>() / m;
+                        let variance = column().map(|v| (v - mean).powi(2)).sum::<f32>() / m;
+                        self.window.0[0][unit] += mean;
+                        self.window.0[1][unit] += variance;
+                        (mean, variance)
+                    } else {
+                        (self.running[0][unit], self.running[1][unit])
+                    };
+                    let deviation = (variance + 1e-5).sqrt();
+                    deviations.push(deviation);
+                    rows.iter_mut()
+                        .skip(unit)
+                        .step_by(h)
+                        .for_each(|v| *v = (*v - mean) / deviation);
+                }
+                self.window.1 += f32::from(u8::from(training));
+            }
+            normalised.clone_from(&z);
+            for row in z.chunks_mut(h) {
+                for (unit, v) in row.iter_mut().enumerate() {
+                    *v = *v * self.parameters[SCALE][unit] + self.parameters[SHIFT][unit];
+                }
+            }
+        }
+        let hidden: Vec<f32> = z.iter().map(|v| v.tanh()).collect();
+        let mut dropped = hidden.clone();
+        if let (true, Some(noise)) = (training && self.settings.dropout > 0.0, batch.noise) {
+            for (i, row) in dropped.chunks_mut(h).enumerate() {
+                let mut stream = noise.stream(batch.first_draw + i as u64);
+                for v in row {
+                    let kept = (stream.next_u64() >> 40) as f32
+                        >= self.settings.dropout * (1u64 << 24) as f32;
+                    *v = if kept {
+                        *v / (1.0 - self.settings.dropout)
+                    } else {
+                        0.0
+                    };
+                }
+            }
+        }
+        let out = affine(
+            &dropped,
+            &self.parameters[W2],
+            &self.parameters[B2],
+            n,
+            h,
+            c,
+        );
+        Ok(Forward {
+            normalised,
+            deviations,
+            hidden,
+            dropped,
+            out,
+        })
+    }
+
+    /// Loss of every example, gradient of their sum by the outputs, number of errors.
+    fn loss(&self, batch: &Batch, out: &[f32]) -> Result<(f64, Vec<f32>, f64), NetworkError> {
+        let c = self.outputs;
+        let (mut loss, mut errors) = (0.0, 0.0);
+        let mut gradient = out.to_vec();
+        match (&batch.labels, self.task) {
+            (Labels::Classes(classes), Task::Classify { .. }) => {
+                for (row, &class) in gradient.chunks_mut(c).zip(classes) {
+                    let class = class as usize;
+                    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    errors += f64::from(u8::from(row[class] < most));
+                    let sum: f32 = row.iter().map(|v| (v - most).exp()).sum();
+                    loss += f64::from(sum.ln() + most - row[class]);
+                    row.iter_mut().for_each(|v| *v = (*v - most).exp() / sum);
+                    row[class] -= 1.0;
+                }
+            }
+            (Labels::Values(values), Task::Regress { .. }) => {
+                for (g, &y) in gradient.iter_mut().zip(values) {
+                    let error = *g - y;
+                    loss += f64::from(error * error);
+                    *g = 2.0 * error;
+                }
+            }
+            _ => return Err(NetworkError::Device("labels of another kind".to_owned())),
+        }
+        Ok((loss, gradient, errors))
+    }
+}
+
+/// `x·w + b` for `n` rows.
+fn affine(x: &[f32], w: &[f32], b: &[f32], n: usize, d: usize, h: usize) -> Vec<f32> {
+    let mut out = Vec::with_capacity(n * h);
+    for row in x.chunks(d).take(n) {
+        let start = out.len();
+        out.extend_from_slice(b);
+        for (k, &v) in row.iter().enumerate() {
+            for (o, &weight) in out[start..].iter_mut().zip(&w[k * h..][..h]) {
+                *o += v * weight;
+            }
+        }
+    }
+    out
+}
+
+/// Adds `scale · xᵀ·g` and `scale · Σ g` to the gradients of an affine map.
+fn affine_backward(
+    x: &[f32],
+    g: &[f32],
+    d: usize,
+    h: usize,
+    scale: f32,
+    w: &mut [f32],
+    b: &mut [f32],
+) {
+    for (row, g) in x.chunks(d).zip(g.chunks(h)) {
+        for (k, &v) in row.iter().enumerate() {
+            for (w, &g) in w[k * h..][..h].iter_mut().zip(g) {
+                *w += scale * v * g;
+            }
+        }
+        for (b, &g) in b.iter_mut().zip(g) {
+            *b += scale * g;
+        }
+    }
+}
+
+impl Network for TinyNetwork {
+    fn layout(&self) -> &ParameterLayout {
+        &self.layout
+    }
+
+    fn ghost_size(&self, batch_size: u64) -> Option<u64> {
+        self.settings.ghost.map(|ghost| ghost.min(batch_size))
+    }
+
+    fn begin_step(&mut self, batch_size: u64) {
+        self.gradients.iter_mut().for_each(|g| g.fill(0.0));
+        self.window.0.iter_mut().for_each(|sum| sum.fill(0.0));
+        self.window.1 = 0.0;
+        self.group = self.ghost_size(batch_size).unwrap_or(1) as usize;
+    }
+
+    fn accumulate(&mut self, batch: &Batch, scale: f32) -> Result<LossSum, NetworkError> {
+        let Inputs::Values(x) = &batch.inputs else {
+            return Err(NetworkError::Device(
+                "expected values, found tokens".to_owned(),
+            ));
+        };
+        let (d, h, c) = (self.inputs, self.settings.hidden, self.outputs);
+        let forward = self.forward(batch, true)?;
+        let (loss, out_gradient, _) = self.loss(batch, &forward.out)?;
+
+        let (first, second) = self.gradients.split_at_mut(W2);
+        let (second, norm) = second.split_at_mut(2);
+        let [w2, b2] = second else {
+            unreachable!("the layout has two output tensors")
+        };
+        affine_backward(&forward.dropped, &out_gradient, h, c, scale, w2, b2);
+        let mut g = vec![0.0f32; forward.hidden.len()];
+        for ((g, hidden), (dropped, o)) in g
+            .chunks_mut(h)
+            .zip(forward.hidden.chunks(h))
+            .zip(forward.dropped.chunks(h).zip(out_gradient.chunks(c)))
+        {
+            for unit in 0..h {
+                let back: f32 = o
+                    .iter()
+                    .zip(&self.parameters[W2][unit * c..][..c])
+                    .map(|(o, w)| o * w)
+                    .sum();
+                let through = if hidden[unit] == 0.0 {
+                    1.0
+                } else {
+                    dropped[unit] / hidden[unit]
+                };
+                g[unit] = back * through * (1.0 - hidden[unit] * hidden[unit]);
+            }
+        }
+        if let [scale_gradient, shift_gradient] = norm {
+            let groups = g
+                .chunks_mut(self.group * h)
+                .zip(forward.normalised.chunks(self.group * h));
+            for ((g, normalised), deviations) in groups.zip(forward.deviations.chunks(h)) {
+                let m = (g.len() / h) as f32;
+                for unit in 0..h {
+                    let places = || (unit..g.len()).step_by(h);
+                    let sum: f32 = places().map(|p| g[p]).sum();
+                    let product: f32 = places().map(|p| g[p] * normalised[p]).sum();
+                    scale_gradient[unit] += scale * product;
+                    shift_gradient[unit] += scale * sum;
+                    let factor = self.parameters[SCALE][unit] / (deviations[unit] * m);
+                    for p in (unit..g.len()).step_by(h) {
+                        g[p] = factor * (m * g[p] - sum - normalised[p] * product);
+                    }
+                }
+            }
+        }
+        let [w1, b1] = first else {
+            unreachable!("the layout has two hidden tensors")
+        };
+        affine_backward(x, &g, d, h, scale, w1, b1);
+        Ok(LossSum {
+            loss,
+            weight: batch.weight(),
+        })
+    }
+
+    fn visit(
+        &mut self,
+        visitor: &mut dyn FnMut(usize, &mut [f32], &mut [f32]),
+    ) -> Result<(), NetworkError> {
+        for (tensor, (p, g)) in self
+            .parameters
+            .iter_mut()
+            .zip(&mut self.gradients)
+            .enumerate()
+        {
+            visitor(tensor, p, g);
+        }
+        Ok(())
+    }
+
+    fn end_step(&mut self) {
+        if self.window.1 > 0.0 {
+            for (running, sum) in self.running.iter_mut().zip(&self.window.0) {
+                for (r, s) in running.iter_mut().zip(sum) {
+                    *r += 0.1 * (s / self.window.1 - *r);
+                }
+            }
+        }
+    }
+
+    fn evaluate(&mut self, batch: &Batch) -> Result<MetricSums, NetworkError> {
+        let forward = self.forward(batch, false)?;
+        let (loss, _, errors) = self.loss(batch, &forward.out)?;
+        Ok(MetricSums {
+            loss,
+            errors,
+            weight: batch.weight(),
+        })
+    }
+
+    fn export(&self) -> Result<Vec<StateTensor>, NetworkError> {
+        let parameters = self
+            .layout
+            .tensors
+            .iter()
+            .zip(&self.parameters)
+            .map(|(t, values)| StateTensor {
+                name: t.name.clone(),
+                shape: t.shape.clone(),
+                values: values.clone(),
+            });
+        let running = ["norm.mean", "norm.variance"]
+            .into_iter()
+            .zip(&self.running)
+            .map(|(name, values)| StateTensor {
+                name: name.to_owned(),
+                shape: vec![values.len()],
+                values: values.clone(),
+            });
+        Ok(parameters.chain(running).collect())
+    }
+
+    fn import(&mut self, state: &[StateTensor]) -> Result<(), NetworkError> {
+        let own = self.export()?;
+        for (own, given) in own.iter().zip(state) {
+            if own.name != given.name
+                || own.shape != given.shape
+                || own.values.len() != given.values.len()
+            {
+                return Err(NetworkError::State(format!(
+                    "tensor {} of shape {:?}",
+                    given.name, given.shape
+                )));
+            }
+        }
+        if own.len() != state.len() {
+            return Err(NetworkError::State(format!(
+                "{} tensors instead of {}",
+                state.len(),
+                own.len()
+            )));
+        }
+        let targets = self.parameters.iter_mut().chain(&mut self.running);
+        for (target, given) in targets.zip(state) {
+            target.copy_from_slice(&given.values);
+        }
+        Ok(())
+    }
+}

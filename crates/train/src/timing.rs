@@ -1,0 +1,66 @@
+//! Timing of training steps, evaluations left out.
+
+use std::time::{Duration, Instant};
+
+use batchwise_core::{Solo, StepTiming};
+
+use crate::{Run, TrainError};
+
+/// Steps before the clock counts: buffers are allocated, caches warmed, kernels chosen.
+const WARM_UP_STEPS: u64 = 3;
+
+/// Steps timed at least, however slow they are.
+const FEWEST: usize = 5;
+
+/// Trains for about `budget` and reports the median and quartiles of the seconds per step.
+pub(crate) fn time_steps(
+    run: &mut Run<'_>,
+    micro_batch: u64,
+    budget: Duration,
+) -> Result<StepTiming, TrainError> {
+    let start = Instant::now();
+    let mut seconds = Vec::new();
+    let mut step = 0;
+    loop {
+        let clock = Instant::now();
+        run.take_step(&Solo, step)?;
+        step += 1;
+        if step > WARM_UP_STEPS {
+            seconds.push(clock.elapsed().as_secs_f64());
+        }
+        if seconds.len() >= FEWEST && start.elapsed() >= budget {
+            break;
+        }
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(StepTiming {
+        batch_size: run.spec.batch_size,
+        micro_batch,
+        seconds: quantile(&seconds, 0.5),
+        low: quantile(&seconds, 0.25),
+        high: quantile(&seconds, 0.75),
+        n: seconds.len() as u64,
+    })
+}
+
+/// A quantile of sorted values, linearly interpolated (Hyndman and Fan 1996, type 7).
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let at = q * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+    below + (above - below) * at.fract()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quantile;
+
+    #[test]
+    fn quantiles_interpolate() {
+        let values = [1.0, 2.0, 3.0, 4.0];
+        assert_eq!(
+            [0.0, 0.25, 0.5, 1.0].map(|q| quantile(&values, q)),
+            [1.0, 1.75, 2.5, 4.0]
+        );
+        assert_eq!(quantile(&[7.0], 0.75), 7.0);
+    }
+}

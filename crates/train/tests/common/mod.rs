@@ -1,0 +1,140 @@
+//! A small problem for all suites: blobs to classify, a perceptron written by hand.
+#![allow(dead_code)]
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use batchwise_core::{
+    Control, DataShape, EvaluationPlan, Event, Flow, Metric, NeverStop, OptimiserSpec, Schedule,
+    Trainer, TrialPurpose, TrialRecord, TrialSpec,
+};
+use batchwise_train::{
+    BuiltIn, BuiltInConfig,
+    testing::{Blobs, TinyFactory},
+};
+
+pub fn config(factory: TinyFactory, shape: DataShape) -> BuiltInConfig {
+    BuiltInConfig::new(
+        Arc::new(factory),
+        "blobs",
+        Arc::new(Blobs::new(500, shape, 1000)),
+        Some(Arc::new(Blobs::new(200, shape, 1001))),
+        Some(Arc::new(Blobs::new(300, shape, 1002))),
+    )
+}
+
+pub fn classes() -> DataShape {
+    use batchwise_core::{InputShape, Task};
+    DataShape {
+        input: InputShape::Vector { features: 6 },
+        task: Task::Classify { classes: 4 },
+    }
+}
+
+pub fn trainer() -> BuiltIn {
+    BuiltIn::new(config(TinyFactory::default(), classes())).unwrap()
+}
+
+pub fn spec() -> TrialSpec {
+    TrialSpec {
+        id: 3,
+        purpose: TrialPurpose::Tune { index: 0, round: 0 },
+        curves: Vec::new(),
+        batch_size: 16,
+        micro_batch: None,
+        learning_rate: 0.05,
+        schedule: Schedule::warm_up(10),
+        optimiser: OptimiserSpec::Sgd {
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 1e-3,
+        },
+        clip: None,
+        study_seed: 11,
+        seed: 5,
+        cap: 200,
+        target: None,
+        evaluation: EvaluationPlan::default(),
+        probes: Vec::new(),
+    }
+}
+
+/// Runs a spec undisturbed.
+pub fn run(trainer: &dyn Trainer, spec: &TrialSpec) -> TrialRecord {
+    trainer.run(spec, &NeverStop, &mut |_| {}).unwrap()
+}
+
+/// What must not depend on the machine, the interruptions or the neighbours.
+#[derive(Debug, PartialEq)]
+pub struct Essence {
+    pub outcome: batchwise_core::Outcome,
+    pub measurements: Vec<(u64, u64, f64, bool, BTreeMap<Metric, f64>)>,
+    pub notes: Vec<String>,
+}
+
+pub fn essence(record: &TrialRecord) -> Essence {
+    let measurement = |m: &batchwise_core::Measurement| {
+        (
+            m.step,
+            m.examples,
+            m.learning_rate,
+            m.replayed,
+            m.metrics.clone(),
+        )
+    };
+    Essence {
+        outcome: record.outcome.clone(),
+        measurements: record.measurements.iter().map(measurement).collect(),
+        notes: record.notes.clone(),
+    }
+}
+
+/// Interrupts after a number of questions.
+pub struct InterruptAfter(pub AtomicU64);
+
+impl InterruptAfter {
+    pub fn steps(steps: u64) -> Self {
+        Self(AtomicU64::new(steps))
+    }
+}
+
+impl Control for InterruptAfter {
+    fn flow(&self) -> Flow {
+        match self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+        {
+            Ok(1) | Err(_) => Flow::Interrupt,
+            Ok(_) => Flow::Continue,
+        }
+    }
+}
+
+/// The steps of the events of each kind.
+#[derive(Debug, Default)]
+pub struct Log {
+    pub started: Vec<u64>,
+    pub steps: Vec<u64>,
+    pub losses: Vec<f64>,
+    pub measured: Vec<u64>,
+    pub checkpointed: Vec<u64>,
+}
+
+impl Log {
+    pub fn take(&mut self, event: Event) {
+        match event {
+            Event::Started { step } => self.started.push(step),
+            Event::Step { step, loss, .. } => {
+                self.steps.push(step);
+                self.losses.push(loss);
+            }
+            Event::Measured(measurement) => self.measured.push(measurement.step),
+            Event::Checkpointed { step } => self.checkpointed.push(step),
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! How trials end: targets, caps, races, divergence, and what is recorded on the way.
+
+mod common;
+
+use batchwise_core::{
+    Control, Crossing, EvaluationPlan, Flow, Outcome, Schedule, Split, Target, Trainer,
+    TrainerError, TrialPurpose, TrialSpec,
+};
+use batchwise_train::{Cadence, SingleRun};
+use common::*;
+
+fn target(text: &str) -> Option<Target> {
+    Some(text.parse().unwrap())
+}
+
+fn reaching() -> TrialSpec {
+    TrialSpec {
+        target: target("val-loss=0.3"),
+        learning_rate: 0.003,
+        cap: 2000,
+        ..spec()
+    }
+}
+
+#[test]
+fn a_run_without_a_target_is_evaluated_as_planned_and_at_its_cap() {
+    let trainer = trainer();
+    let mut log = Log::default();
+    let record = trainer
+        .run(&spec(), &batchwise_core::NeverStop, &mut |event| {
+            log.take(event)
+        })
+        .unwrap();
+    assert_eq!(record.outcome, Outcome::Completed { step: 200 });
+    let mut planned: Vec<u64> = Vec::new();
+    let mut step = 0;
+    loop {
+        step = spec().evaluation.next_after(step);
+        if step >= 200 {
+            break;
+        }
+        planned.push(step);
+    }
+    planned.push(200);
+    assert_eq!(
+        record
+            .measurements
+            .iter()
+            .map(|m| m.step)
+            .collect::<Vec<_>>(),
+        planned
+    );
+    assert_eq!(log.measured, planned);
+    assert_eq!(log.started, [0]);
+    assert_eq!(log.steps, (1..=200).collect::<Vec<_>>());
+    assert!(log.checkpointed.is_empty());
+
+    let last = record.measurements.last().unwrap();
+    assert_eq!((last.examples, last.learning_rate), (3200, 0.05));
+    assert_eq!(
+        record.measurements[0].learning_rate, 0.025,
+        "step 5 of 10 in warm-up"
+    );
+    let error = last.metrics[&"val-error".parse().unwrap()];
+    assert!(
+        error < 0.1
+            && (last.metrics[&"val-accuracy".parse().unwrap()] - (1.0 - error)).abs() < 1e-12
+    );
+    assert!(
+        last.metrics[&"train-loss".parse().unwrap()]
+            < record.measurements[0].metrics[&"train-loss".parse().unwrap()]
+    );
+}
+
+#[test]
+fn the_crossing_is_where_a_run_evaluated_at_the_same_steps_has_it() {
+    let spec = reaching();
+    let record = run(&trainer(), &spec);
+    let Outcome::Reached { step, after } = record.outcome else {
+        panic!("{:?}", record.outcome)
+    };
+
+    // Brute force: the metric after every single step.
+    let brute = trainer()
+        .train_once(
+            &TrialSpec {
+                target: None,
+                cap: step + step / 4,
+                ..spec.clone()
+            },
+            &SingleRun {
+                cadence: Cadence::Every(1),
+                ..SingleRun::default()
+            },
+            &batchwise_core::NeverStop,
+            &mut |_| {},
+        )
+        .unwrap();
+    let metric = &spec.target.as_ref().unwrap().metric;
+    let at = |step: u64| brute.measurements[step as usize - 1].metrics[metric];
+
+    // Every measurement, replayed or not, is the one of the undisturbed run.
+    for m in &record.measurements {
+        assert_eq!(m.metrics[metric], at(m.step), "step {}", m.step);
+    }
+    // The coarse bracket, then the fine one from the watch at its lower end.
+    let mut crossing = Crossing::new(spec.target.clone().unwrap());
+    let (mut last, mut coarse) = (0, 0);
+    loop {
+        coarse = spec.evaluation.next_after(coarse);
+        let before = crossing.clone();
+        if crossing.observe(coarse, at(coarse)).is_some() {
+            crossing = before;
+            break;
+        }
+        last = coarse;
+    }
+    assert!(
+        coarse - last > 8,
+        "the problem is too easy to test a replay: bracket {last}..{coarse}"
+    );
+    let expected = spec
+        .evaluation
+        .replay_steps(last, coarse)
+        .into_iter()
+        .find_map(|s| crossing.observe(s, at(s)));
+    assert_eq!(Some((after, step)), expected.or(Some((after, coarse))));
+    assert!(record.measurements.iter().any(|m| m.replayed));
+    assert!(record.measurements.is_sorted_by(|a, b| a.step < b.step));
+    assert!(
+        record
+            .measurements
+            .is_sorted_by(|a, b| a.seconds <= b.seconds)
+    );
+    let replayed = record.measurements.iter().find(|m| m.replayed).unwrap();
+    assert!(replayed.metrics.keys().all(|m| m.split == Split::Val));
+}
+
+#[test]
+fn a_crossing_before_the_first_evaluation_is_replayed_from_the_start() {
+    let evaluation = EvaluationPlan {
+        first: 64,
+        ..EvaluationPlan::default()
+    };
+    let spec = TrialSpec {
+        target: target("val-error=0.5"),
+        evaluation,
+        ..spec()
+    };
+    let Outcome::Reached { step, .. } = run(&trainer(), &spec).outcome else {
+        panic!()
+    };
+    assert!(step < 64, "{step}");
+}
+
+#[test]
+fn refinement_can_be_left_out() {
+    let coarse = EvaluationPlan {
+        refine: 1,
+        ..EvaluationPlan::default()
+    };
+    let record = run(
+        &trainer(),
+        &TrialSpec {
+            evaluation: coarse,
+            ..reaching()
+        },
+    );
+    let Outcome::Reached { step, after } = record.outcome else {
+        panic!()
+    };
+    assert_eq!(step, coarse.next_after(after));
+    assert!(record.measurements.iter().all(|m| !m.replayed));
+}
+
+#[test]
+fn a_target_out_of_reach_is_censored_at_the_cap() {
+    let record = run(
+        &trainer(),
+        &TrialSpec {
+            target: target("val-error=0"),
+            cap: 37,
+            ..reaching()
+        },
+    );
+    assert_eq!(record.outcome, Outcome::NotReached { cap: 37 });
+    assert_eq!(record.measurements.last().unwrap().step, 37);
+}
+
+#[test]
+fn only_fresh_and_single_trials_look_at_the_test_set_once_at_the_end() {
+    let trainer = trainer();
+    let looks = |purpose| {
+        let record = run(
+            &trainer,
+            &TrialSpec {
+                purpose,
+                ..reaching()
+            },
+        );
+        let has =
+            |m: &batchwise_core::Measurement| m.metrics.keys().any(|k| k.split == Split::Test);
+        let (last, earlier) = record.measurements.split_last().unwrap();
+        assert!(!earlier.iter().any(has));
+        has(last)
+    };
+    assert!(looks(TrialPurpose::Fresh { index: 0 }) && looks(TrialPurpose::Single));
+    assert!(
+        !looks(TrialPurpose::Tune { index: 0, round: 0 })
+            && !looks(TrialPurpose::Pilot { index: 0 })
+    );
+}
+
+#[test]
+fn reaching_the_target_in_warm_up_is_remarked() {
+    let spec = TrialSpec {
+        schedule: Schedule::warm_up(1500),
+        learning_rate: 0.05,
+        ..reaching()
+    };
+    let record = run(&trainer(), &spec);
+    assert!(record.steps().unwrap() <= 1500);
+    assert!(
+        record.notes[0].contains("during warm-up"),
+        "{:?}",
+        record.notes
+    );
+}
+
+#[test]
+fn a_rate_far_too_high_diverges_or_fails_to_learn_but_never_panics() {
+    let spec = TrialSpec {
+        learning_rate: 1e9,
+        schedule: Schedule::constant(),
+        target: target("val-error=0.01"),
+        ..spec()
+    };
+    let Outcome::Diverged { step } = run(&trainer(), &spec).outcome else {
+        panic!()
+    };
+    assert!(step < 60, "{step}");
+}
+
+struct Bound(u64);
+
+impl Control for Bound {
+    fn flow(&self) -> Flow {
+        Flow::Continue
+    }
+
+    fn race_bound(&self) -> Option<u64> {
+        Some(self.0)
+    }
+}
+
+#[test]
+fn a_race_ends_as_the_whole_run_cut_at_the_bound() {
+    let trainer = trainer();
+    let whole = run(&trainer, &reaching());
+    let reached = whole.steps().unwrap();
+    let coarse = whole.measurements.last().unwrap().step;
+    for bound in [
+        0,
+        1,
+        5,
+        6,
+        9,
+        10,
+        reached - 1,
+        reached,
+        reached + 1,
+        coarse - 1,
+        coarse,
+        coarse + 1,
+        5000,
+    ] {
+        let mut log = Log::default();
+        let raced = trainer
+            .run(&reaching(), &Bound(bound), &mut |event| log.take(event))
+            .unwrap();
+        assert_eq!(
+            essence(&raced),
+            essence(&whole.clone().cut(bound)),
+            "bound {bound}"
+        );
+        let furthest = reaching().evaluation.next_after(bound.max(4)).max(bound);
+        assert!(
+            log.steps.len() as u64 <= furthest,
+            "bound {bound}: ran {} steps",
+            log.steps.len()
+        );
+    }
+    // A bound on an evaluated step is not run past.
+    let mut log = Log::default();
+    let spec = reaching();
+    let on_grid = whole
+        .measurements
+        .iter()
+        .rfind(|m| !m.replayed && m.step < reached)
+        .unwrap()
+        .step;
+    let raced = trainer
+        .run(&spec, &Bound(on_grid), &mut |event| log.take(event))
+        .unwrap();
+    assert_eq!(
+        (raced.outcome, log.steps.len() as u64),
+        (Outcome::Raced { at: on_grid }, on_grid)
+    );
+}
+
+#[test]
+fn what_cannot_be_run_says_why() {
+    let trainer = trainer();
+    let record = run(
+        &trainer,
+        &TrialSpec {
+            batch_size: 501,
+            ..spec()
+        },
+    );
+    let Outcome::Infeasible { why } = record.outcome else {
+        panic!()
+    };
+    assert!(why.contains("501") && why.contains("500"), "{why}");
+
+    let refused =
+        |spec: &TrialSpec| match trainer.run(spec, &batchwise_core::NeverStop, &mut |_| {}) {
+            Err(TrainerError::Refused(why)) => why,
+            other => panic!("{other:?}"),
+        };
+    assert!(
+        refused(&TrialSpec {
+            target: target("val-perplexity=3"),
+            ..spec()
+        })
+        .contains("val-error")
+    );
+    assert!(
+        refused(&TrialSpec {
+            target: target("test-error=0.1"),
+            ..spec()
+        })
+        .contains("val-error")
+    );
+    assert!(
+        refused(&TrialSpec {
+            micro_batch: Some(0),
+            ..spec()
+        })
+        .contains("micro-batch")
+    );
+    assert!(
+        refused(&TrialSpec {
+            learning_rate: -1.0,
+            ..spec()
+        })
+        .contains("learning rate")
+    );
+}
+
+#[test]
+fn memory_bounds_the_micro_batch_and_too_little_is_infeasible() {
+    let mut config = config(Default::default(), classes());
+    let free = batchwise_train::BuiltIn::new(config.clone()).unwrap();
+    let bytes = (1u64 << 12..1 << 20)
+        .step_by(64)
+        .find(|&b| free.micro_batch_within(b) == Some(5))
+        .unwrap();
+    config.max_memory = Some(bytes);
+    let bounded = batchwise_train::BuiltIn::new(config.clone()).unwrap();
+    assert_eq!(
+        run(&bounded, &TrialSpec { cap: 3, ..spec() }).micro_batch,
+        4,
+        "16 in even parts of at most 5"
+    );
+    config.max_memory = Some(100);
+    let none = batchwise_train::BuiltIn::new(config).unwrap();
+    assert_eq!(none.micro_batch_within(100), Some(0));
+    assert!(matches!(
+        run(&none, &spec()).outcome,
+        Outcome::Infeasible { .. }
+    ));
+}
+
+#[test]
+fn steps_are_timed() {
+    let timing = trainer().time(&spec(), 0.0).unwrap().unwrap();
+    assert_eq!(
+        (timing.batch_size, timing.micro_batch, timing.n),
+        (16, 16, 5)
+    );
+    assert!(timing.low <= timing.seconds && timing.seconds <= timing.high && timing.low > 0.0);
+}
