@@ -1,1 +1,52 @@
-//! Data sets: readers, checks, splits, and batching with a reproducible order
+//! Data sets: readers, checks, splits, and batching with a reproducible order.
+//!
+//! [`open`] reads a source (the built-in `glyphs`, or a path) into a [`Dataset`]: three splits that
+//! implement [`batchwise_core::Examples`]. [`check`] reads it through and reports what is in it,
+//! [`fetch`] downloads the well-known sets, [`list`] names them.
+//!
+//! ```
+//! use batchwise_core::{Batch, Purpose, StreamKey};
+//! use batchwise_data::{GlyphOptions, LoadOptions, open};
+//! let options = LoadOptions { glyphs: GlyphOptions { train: 200, test: 20, seed: 0 }, ..LoadOptions::default() };
+//! let data = open("glyphs", &options)?;
+//! assert_eq!((data.train.len(), data.validation.len()), (180, 20));
+//! let key = StreamKey { study_seed: 1, trial: 0, purpose: Purpose::Order };
+//! let mut sampler = data.train.sampler(key, 64)?;
+//! let mut batch = Batch::empty(data.shape);
+//! sampler.fill(0, 0..64, &mut batch);
+//! assert_eq!(batch.len, 64);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What the splits promise:
+//!
+//! * *Training order.* The endless order of a trial is one permutation per epoch, a function of the
+//!   trial's key and the epoch; any step can be asked for at any time.
+//! * *Stored order.* The rows of every split lie in a seeded random order, so that the first
+//!   thousand examples are a fair sample whatever the order of the files.
+//! * *Subsets* (`examples`, `fraction`) are seeded and nested: a smaller one lies within a larger.
+//! * *Normalisation* is measured on the training split alone, after it was cut to size.
+//! * *Files are untrusted.* No file makes a reader panic, loop, or take more memory than its length
+//!   justifies (and never more than [`MAX_DECODED_BYTES`] an array).
+
+mod arrays;
+mod dataset;
+mod error;
+mod fingerprint;
+mod glyphs;
+mod limits;
+mod normalise;
+mod options;
+mod order;
+pub mod readers;
+mod source;
+mod split;
+
+pub use arrays::{Answers, Arrays, Part, Rows};
+pub use dataset::{Dataset, open};
+pub use error::DataError;
+pub use glyphs::{GlyphOptions, glyphs};
+pub use limits::MAX_DECODED_BYTES;
+pub use options::{
+    Format, LoadOptions, TableOptions, TableTask, TextLevel, TextOptions, Validation,
+};

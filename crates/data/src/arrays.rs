@@ -1,0 +1,242 @@
+//! Independent examples: images and vectors with a class or real values each.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use batchwise_core::{
+    Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Purpose, Sampler,
+    StreamKey, Task,
+};
+
+use crate::normalise::Normalisation;
+use crate::order::EpochOrder;
+
+/// Inputs of many examples, example by example: images as bytes where the source has bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rows {
+    /// Grey values or RGB of 0..=255, channels last.
+    Bytes(Vec<u8>),
+    /// Real values; every one finite.
+    Floats(Vec<f32>),
+}
+
+impl Rows {
+    /// Numbers stored.
+    pub fn len(&self) -> usize {
+        match self {
+            Rows::Bytes(values) => values.len(),
+            Rows::Floats(values) => values.len(),
+        }
+    }
+
+    /// True without numbers.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What the examples should be answered with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answers {
+    /// The class of each example.
+    Classes(Vec<u32>),
+    /// The real values of each example, example by example; every one finite.
+    Values(Vec<f32>),
+}
+
+/// Examples as a reader found them, before splitting.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The inputs.
+    pub inputs: Rows,
+    /// The answers.
+    pub answers: Answers,
+}
+
+/// A split: rows of a part, normalised while they are gathered. Splits cut from the same part share
+/// its memory.
+pub(crate) struct ArraySplit {
+    pub(crate) shape: DataShape,
+    pub(crate) part: Arc<Part>,
+    /// Rows of the part in this split's stored order.
+    pub(crate) rows: Vec<u32>,
+    pub(crate) inputs: Arc<Normalisation>,
+    /// Standardisation of regression targets.
+    pub(crate) targets: Option<Arc<Normalisation>>,
+}
+
+impl ArraySplit {
+    fn outputs(&self) -> usize {
+        match self.shape.task {
+            Task::Regress { outputs } => outputs,
+            _ => 1,
+        }
+    }
+
+    /// Writes the examples with these row numbers of the part to places `at..` of the batch, whose
+    /// buffers have been sized.
+    fn gather(&self, rows: impl Iterator<Item = u32>, at: usize, batch: &mut Batch) {
+        let (width, outputs) = (self.shape.input.len(), self.outputs());
+        let Inputs::Values(values) = &mut batch.inputs else {
+            unreachable!("sized by `prepare`")
+        };
+        for (i, row) in rows.enumerate() {
+            let (row, place) = (row as usize, at + i);
+            let out = &mut values[place * width..(place + 1) * width];
+            match &self.part.inputs {
+                Rows::Bytes(bytes) => self
+                    .inputs
+                    .bytes(&bytes[row * width..(row + 1) * width], out),
+                Rows::Floats(floats) => self
+                    .inputs
+                    .floats(&floats[row * width..(row + 1) * width], out),
+            }
+            match (&self.part.answers, &mut batch.labels) {
+                (Answers::Classes(classes), Labels::Classes(out)) => out[place] = classes[row],
+                (Answers::Values(values), Labels::Values(out)) => {
+                    let (from, to) = (
+                        &values[row * outputs..(row + 1) * outputs],
+                        &mut out[place * outputs..(place + 1) * outputs],
+                    );
+                    match &self.targets {
+                        Some(targets) => targets.floats(from, to),
+                        None => to.copy_from_slice(from),
+                    }
+                }
+                _ => unreachable!("labels are sized by `prepare` for the part's answers"),
+            }
+        }
+    }
+
+    /// Sizes the batch for `len` examples, keeping its buffers.
+    fn prepare(&self, len: usize, batch: &mut Batch) {
+        if batch.shape != self.shape {
+            *batch = Batch::empty(self.shape);
+        }
+        batch.len = len;
+        batch.fresh_streams = true;
+        if let Inputs::Values(values) = &mut batch.inputs {
+            values.resize(len * self.shape.input.len(), 0.0);
+        }
+        match &mut batch.labels {
+            Labels::Classes(classes) => classes.resize(len, 0),
+            Labels::Values(values) => values.resize(len * self.outputs(), 0.0),
+            Labels::Tokens(_) => unreachable!("arrays have no tokens"),
+        }
+    }
+
+    /// The classes of the split's examples, in stored order.
+    pub(crate) fn classes(&self) -> Option<impl Iterator<Item = u32> + '_> {
+        match &self.part.answers {
+            Answers::Classes(classes) => Some(self.rows.iter().map(|&row| classes[row as usize])),
+            Answers::Values(_) => None,
+        }
+    }
+}
+
+impl Examples for ArraySplit {
+    fn shape(&self) -> DataShape {
+        self.shape
+    }
+
+    fn len(&self) -> u64 {
+        self.rows.len() as u64
+    }
+
+    fn sampler(
+        &self,
+        key: StreamKey,
+        batch_size: u64,
+    ) -> Result<Box<dyn Sampler + '_>, ExamplesError> {
+        check_batch_size(batch_size, self.len())?;
+        let key = key.with_purpose(Purpose::Order);
+        Ok(Box::new(ArraySampler {
+            split: self,
+            order: EpochOrder::new(key, self.rows.len() as u32),
+            key,
+            batch_size,
+        }))
+    }
+
+    fn fill_in_order(&self, range: Range<u64>, batch: &mut Batch) {
+        let end = range.end.min(self.len());
+        let start = range.start.min(end);
+        self.prepare((end - start) as usize, batch);
+        batch.first_position = 0;
+        batch.first_draw = start;
+        batch.noise = None;
+        self.gather(
+            self.rows[start as usize..end as usize].iter().copied(),
+            0,
+            batch,
+        );
+    }
+}
+
+/// The two ways in which a batch size cannot be had.
+pub(crate) fn check_batch_size(batch_size: u64, examples: u64) -> Result<(), ExamplesError> {
+    match batch_size {
+        0 => Err(ExamplesError::BatchOfZero),
+        b if b > examples => Err(ExamplesError::BatchTooLarge {
+            batch_size,
+            examples,
+        }),
+        _ => Ok(()),
+    }
+}
+
+struct ArraySampler<'a> {
+    split: &'a ArraySplit,
+    order: EpochOrder,
+    key: StreamKey,
+    batch_size: u64,
+}
+
+impl Sampler for ArraySampler<'_> {
+    fn fill(&mut self, step: u64, positions: Range<u64>, batch: &mut Batch) {
+        let end = positions.end.min(self.batch_size);
+        let start = positions.start.min(end);
+        let count = end - start;
+        let first = step * self.batch_size + start;
+        self.split.prepare(count as usize, batch);
+        batch.first_position = start;
+        batch.first_draw = first;
+        batch.noise = Some(self.key.with_purpose(Purpose::Network));
+        let mut at = 0;
+        let split = self.split;
+        self.order.visit(first, count, |run| {
+            split.gather(
+                run.iter().map(|&place| split.rows[place as usize]),
+                at,
+                batch,
+            );
+            at += run.len();
+        });
+    }
+}
+
+/// What a whole source holds: parts of independent examples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrays {
+    /// Shape of one input.
+    pub input: InputShape,
+    /// What is predicted.
+    pub task: Task,
+    /// The training part, from which validation may be held out.
+    pub train: Part,
+    /// The source's own validation part.
+    pub validation: Option<Part>,
+    /// The source's test part.
+    pub test: Option<Part>,
+    /// Class names, by class number; empty for regression.
+    pub classes: Vec<String>,
+    /// What a reader of results should know.
+    pub notes: Vec<String>,
+}
+
+impl Arrays {
+    /// Examples in a part.
+    pub(crate) fn count(&self, part: &Part) -> usize {
+        part.inputs.len() / self.input.len().max(1)
+    }
+}

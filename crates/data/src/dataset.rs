@@ -1,0 +1,163 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use batchwise_core::{DataShape, Examples, Task};
+
+use crate::arrays::Arrays;
+use crate::error::DataError;
+use crate::options::{Format, LoadOptions};
+use crate::readers::idx::size;
+use crate::source::{self, Content};
+use crate::split::{self, ArraySplits};
+
+/// A data set, ready to train on.
+#[derive(Clone)]
+pub struct Dataset {
+    /// Short name: `glyphs`, or the file's or folder's.
+    pub name: String,
+    /// Format, counts, shape and the settings that chose them: part of a study's identity.
+    pub description: String,
+    /// Shape of the examples of all splits.
+    pub shape: DataShape,
+    /// What is trained on.
+    pub train: Arc<dyn Examples>,
+    /// What decides: the source's validation part, or held out from its training part.
+    pub validation: Arc<dyn Examples>,
+    /// The source's test part, if it has one. Nothing is chosen by it.
+    pub test: Option<Arc<dyn Examples>>,
+    /// Class names by class number; empty for regression and text.
+    pub classes: Vec<String>,
+    /// What whoever reads results should know.
+    pub notes: Vec<String>,
+    /// SHA-256 (hexadecimal) of the content of all splits and the choice of examples.
+    pub fingerprint: String,
+}
+
+impl std::fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dataset")
+            .field("name", &self.name)
+            .field("description", &self.description)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens `source`: `glyphs` for the built-in characters, or the path of a file or folder, whose
+/// format is found out unless [`LoadOptions::format`] says it. (A folder of that name is `./glyphs`.)
+///
+/// # Errors
+/// [`DataError`], naming the file or setting and the remedy.
+pub fn open(source: &str, options: &LoadOptions) -> Result<Dataset, DataError> {
+    let found = source::read(source, options)?;
+    Ok(Loaded::new(found, options)?.into_dataset())
+}
+
+/// A source after reading and splitting, its splits still of their own types.
+pub(crate) struct Loaded {
+    pub(crate) name: String,
+    pub(crate) format: Format,
+    pub(crate) files: Vec<std::path::PathBuf>,
+    pub(crate) description: String,
+    pub(crate) classes: Vec<String>,
+    pub(crate) splits: LoadedSplits,
+}
+
+/// The splits by kind of example.
+pub(crate) enum LoadedSplits {
+    Arrays(ArraySplits),
+}
+
+impl Loaded {
+    pub(crate) fn new(found: source::Found, options: &LoadOptions) -> Result<Self, DataError> {
+        let (splits, classes, description) = match found.content {
+            Content::Arrays(arrays) => {
+                let what = describe_arrays(&arrays);
+                let (splits, classes) = split::arrays(arrays, options)?;
+                let counts = counts(
+                    splits.train.rows.len(),
+                    splits.validation.rows.len(),
+                    splits.held_out.then_some(options.seed),
+                    splits.test.as_ref().map(|test| test.rows.len()),
+                );
+                (
+                    LoadedSplits::Arrays(splits),
+                    classes,
+                    format!("{}: {counts}; {what}", found.format),
+                )
+            }
+        };
+        Ok(Self {
+            name: found.name,
+            format: found.format,
+            files: found.files,
+            description,
+            classes,
+            splits,
+        })
+    }
+
+    fn into_dataset(self) -> Dataset {
+        let Self {
+            name,
+            description,
+            classes,
+            splits,
+            ..
+        } = self;
+        match splits {
+            LoadedSplits::Arrays(splits) => Dataset {
+                name,
+                description,
+                shape: splits.train.shape,
+                train: Arc::new(splits.train),
+                validation: Arc::new(splits.validation),
+                test: splits.test.map(|test| Arc::new(test) as Arc<dyn Examples>),
+                classes,
+                notes: splits.notes,
+                fingerprint: splits.fingerprint,
+            },
+        }
+    }
+}
+
+/// `18000 train, 2000 validation (held out, seed 0), 4000 test`.
+fn counts(train: usize, validation: usize, held_out: Option<u64>, test: Option<usize>) -> String {
+    let how = held_out.map_or_else(
+        || "the source's own".to_owned(),
+        |seed| format!("held out, seed {seed}"),
+    );
+    let test = test.map_or_else(|| "no test part".to_owned(), |test| format!("{test} test"));
+    format!("{train} train, {validation} validation ({how}), {test}")
+}
+
+/// `28×28×1, 10 classes`.
+fn describe_arrays(arrays: &Arrays) -> String {
+    let task = match arrays.task {
+        Task::Classify { classes } => format!("{classes} classes"),
+        Task::Regress { outputs } => format!("{outputs} real outputs"),
+        Task::NextToken => unreachable!("arrays have no tokens"),
+    };
+    format!("{}, {task}", size(arrays.input))
+}
+
+/// The name of a source by its path.
+pub(crate) fn name_of(path: &Path) -> String {
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = full
+        .file_name()
+        .map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned());
+    if full.is_dir() {
+        return name;
+    }
+    let mut stem = name.as_str();
+    for end in [
+        ".gz", ".tar", ".tgz", ".npz", ".csv", ".mat", ".txt", ".tokens",
+    ] {
+        stem = stem.strip_suffix(end).unwrap_or(stem);
+    }
+    if stem.is_empty() {
+        name
+    } else {
+        stem.to_owned()
+    }
+}

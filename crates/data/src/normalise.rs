@@ -1,0 +1,157 @@
+//! Mean and standard deviation, per channel of an image or per feature of a vector.
+
+use crate::arrays::Rows;
+
+/// `(x − mean)/std`, by a mean and deviation per channel or feature. Measured on training examples
+/// only, after subsetting; a channel that never varies is only centred.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Normalisation {
+    /// Mean per channel or feature, in the units of the source (bytes: 0..=1).
+    pub(crate) mean: Vec<f64>,
+    /// Standard deviation, likewise.
+    pub(crate) std: Vec<f64>,
+    /// Mean and 1/std in the stored unit, repeated over a row so that gathering is one pass that
+    /// the compiler vectorises, whatever the number of channels.
+    shift: Vec<f32>,
+    scale: Vec<f32>,
+}
+
+impl Normalisation {
+    /// Measures the rows numbered `rows`, each `width` numbers of `period` channels or features.
+    pub(crate) fn measure(values: &Rows, rows: &[u32], width: usize, period: usize) -> Self {
+        let (mut mean, mut std) = (vec![0.0; period], vec![0.0; period]);
+        let unit = match values {
+            Rows::Bytes(bytes) => {
+                // Bytes have exact sums: at most 2^16 per value squared over far fewer than 2^47 values.
+                let (mut sum, mut squares) = (vec![0u64; period], vec![0u64; period]);
+                for &row in rows {
+                    let row = &bytes[row as usize * width..][..width];
+                    for channel in 0..period {
+                        for &x in row[channel..].iter().step_by(period) {
+                            sum[channel] += u64::from(x);
+                            squares[channel] += u64::from(x) * u64::from(x);
+                        }
+                    }
+                }
+                let n = (rows.len() * (width / period)).max(1) as f64;
+                for channel in 0..period {
+                    mean[channel] = sum[channel] as f64 / n;
+                    std[channel] = (squares[channel] as f64 / n - mean[channel] * mean[channel])
+                        .max(0.0)
+                        .sqrt();
+                }
+                255.0
+            }
+            Rows::Floats(floats) => {
+                welford(floats, rows, width, &mut mean, &mut std);
+                1.0
+            }
+        };
+        Self::new(mean, std, unit, width)
+    }
+
+    /// Measures rows of `width` real values, each place for itself.
+    pub(crate) fn measure_floats(values: &[f32], rows: &[u32], width: usize) -> Self {
+        let (mut mean, mut std) = (vec![0.0; width], vec![0.0; width]);
+        welford(values, rows, width, &mut mean, &mut std);
+        Self::new(mean, std, 1.0, width)
+    }
+
+    /// From moments in the stored unit, `unit` of which make 1.
+    fn new(mut mean: Vec<f64>, mut std: Vec<f64>, unit: f64, width: usize) -> Self {
+        let period = mean.len();
+        // Deviations at the level of rounding are no variation to be stretched to 1.
+        let scale_of = |m: f64, s: f64| {
+            if s > 1e-7 * m.abs().max(f64::MIN_POSITIVE) {
+                1.0 / s
+            } else {
+                1.0 / unit
+            }
+        };
+        let shift = (0..width).map(|i| mean[i % period] as f32).collect();
+        let scale = (0..width)
+            .map(|i| scale_of(mean[i % period], std[i % period]) as f32)
+            .collect();
+        for value in mean.iter_mut().chain(&mut std) {
+            *value /= unit;
+        }
+        Self {
+            mean,
+            std,
+            shift,
+            scale,
+        }
+    }
+
+    /// Normalises a row of bytes.
+    pub(crate) fn bytes(&self, row: &[u8], out: &mut [f32]) {
+        for (((out, &x), &shift), &scale) in
+            out.iter_mut().zip(row).zip(&self.shift).zip(&self.scale)
+        {
+            *out = (f32::from(x) - shift) * scale;
+        }
+    }
+
+    /// Normalises a row of floats.
+    pub(crate) fn floats(&self, row: &[f32], out: &mut [f32]) {
+        for (((out, &x), &shift), &scale) in
+            out.iter_mut().zip(row).zip(&self.shift).zip(&self.scale)
+        {
+            *out = (x - shift) * scale;
+        }
+    }
+}
+
+/// Means and deviations in one pass by Welford's update: no cancellation far from zero. A row is
+/// `width` numbers, a whole number of times the channels or features.
+fn welford(values: &[f32], rows: &[u32], width: usize, mean: &mut [f64], std: &mut [f64]) {
+    let mut seen = 0u64;
+    for &row in rows {
+        for pixel in values[row as usize * width..][..width].chunks_exact(mean.len()) {
+            seen += 1;
+            for ((&x, mean), square) in pixel.iter().zip(&mut *mean).zip(&mut *std) {
+                let gap = f64::from(x) - *mean;
+                *mean += gap / seen as f64;
+                *square += gap * (f64::from(x) - *mean);
+            }
+        }
+    }
+    for square in std {
+        *square = (*square / seen.max(1) as f64).max(0.0).sqrt();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_and_features_are_centred_and_scaled() {
+        let n = Normalisation::measure(&Rows::Bytes(vec![0, 10, 255, 30]), &[0, 1], 2, 2);
+        assert_eq!(n.mean, [0.5, 20.0 / 255.0]);
+        assert_eq!(n.std, [0.5, 10.0 / 255.0]);
+        let mut out = [0.0; 2];
+        n.bytes(&[255, 10], &mut out);
+        assert_eq!(out, [1.0, -1.0]);
+
+        let far = Normalisation::measure(
+            &Rows::Floats(vec![1e6, 5.0, 1e6 + 2.0, 5.0, 9.0, 9.0]),
+            &[0, 1],
+            2,
+            2,
+        );
+        assert_eq!((far.mean[0], far.std[0]), (1e6 + 1.0, 1.0));
+        far.floats(&[1e6 + 2.0, 6.0], &mut out);
+        assert_eq!(
+            out,
+            [1.0, 1.0],
+            "a constant feature is centred, not blown up"
+        );
+    }
+
+    #[test]
+    fn the_pixels_of_a_channel_share_one_mean() {
+        let n = Normalisation::measure(&Rows::Bytes(vec![0, 0, 255, 255]), &[0], 4, 1);
+        assert_eq!((n.mean[0], n.std[0]), (0.5, 0.5));
+    }
+}

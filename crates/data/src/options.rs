@@ -1,0 +1,261 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+use crate::glyphs::GlyphOptions;
+
+/// How a source is read, split and cut to size. The default reads everything and holds out a tenth
+/// of the training part for validation.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoadOptions {
+    /// The source's format; found out from its files where `None`.
+    pub format: Option<Format>,
+    /// Use this many training examples (text: windows) of those left after validation was held out.
+    pub examples: Option<u64>,
+    /// Use this fraction of the training examples, in (0, 1].
+    pub fraction: Option<f64>,
+    /// What to hold out for validation where the source has no validation part; `None` is a tenth,
+    /// at most 10,000 examples.
+    pub validation: Option<Validation>,
+    /// Seed of splits and subsets.
+    pub seed: u64,
+    /// For text.
+    pub text: TextOptions,
+    /// For CSV tables and arrays.
+    pub table: TableOptions,
+    /// For the built-in glyphs.
+    pub glyphs: GlyphOptions,
+}
+
+/// How much of the training part is held out.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Validation {
+    /// This fraction, in (0, 1).
+    Fraction(f64),
+    /// This many examples (text: windows).
+    Count(u64),
+}
+
+impl Validation {
+    /// Examples held out of `n` when nothing was set: a tenth, at most this many.
+    pub const DEFAULT_CAP: u64 = 10_000;
+
+    /// The number held out of `n`.
+    pub(crate) fn count(setting: Option<Self>, n: u64) -> Result<u64, DataError> {
+        let count = match setting {
+            None => (n / 10).clamp(1, Self::DEFAULT_CAP),
+            Some(Self::Fraction(f)) if f > 0.0 && f < 1.0 => ((n as f64 * f).round() as u64).max(1),
+            Some(Self::Fraction(f)) => {
+                return Err(DataError::setting(
+                    "validation",
+                    format!("{f} is not a fraction in (0, 1)"),
+                ));
+            }
+            Some(Self::Count(0)) => {
+                return Err(DataError::setting(
+                    "validation",
+                    "0 examples validate nothing: hold out at least 1",
+                ));
+            }
+            Some(Self::Count(count)) => count,
+        };
+        if count >= n {
+            return Err(DataError::setting(
+                "validation",
+                format!(
+                    "holding out {count} of {n} training examples leaves none to train on: hold out fewer"
+                ),
+            ));
+        }
+        Ok(count)
+    }
+}
+
+/// Reads a count (`5000`) or a fraction with a point or per cent sign (`0.1`, `10%`).
+impl FromStr for Validation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("'{text}' is neither a number of examples (5000) nor a fraction (0.1 or 10%)")
+        };
+        if let Some(percent) = text.strip_suffix('%') {
+            return percent
+                .trim()
+                .parse()
+                .map(|p: f64| Self::Fraction(p / 100.0))
+                .map_err(|_| wrong());
+        }
+        if let Ok(count) = text.parse() {
+            return Ok(Self::Count(count));
+        }
+        text.parse().map(Self::Fraction).map_err(|_| wrong())
+    }
+}
+
+/// Level at which text is cut into tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextLevel {
+    /// Words between white space, and `<eos>` at the end of every line.
+    #[default]
+    Word,
+    /// Unicode scalar values, line ends included.
+    Character,
+}
+
+/// How text becomes tokens and windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TextOptions {
+    /// What a token is.
+    pub level: TextLevel,
+    /// Most distinct tokens, `<unk>` and `<eos>` included; the rarest become `<unk>`. At least 3.
+    pub vocabulary: u32,
+    /// Tokens in a window. At least 1.
+    pub sequence: u32,
+}
+
+impl Default for TextOptions {
+    fn default() -> Self {
+        Self {
+            level: TextLevel::Word,
+            vocabulary: 10_000,
+            sequence: 35,
+        }
+    }
+}
+
+/// What is predicted from a table or arrays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableTask {
+    /// A class: labels are integers or names.
+    #[default]
+    Classify,
+    /// Real values, by squared error.
+    Regress,
+}
+
+/// How a table's columns are understood.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TableOptions {
+    /// Name of the column that holds the label; the last one where `None`.
+    pub label: Option<String>,
+    /// What is predicted.
+    pub task: TableTask,
+    /// Leave regression targets in their own units; they are standardised otherwise.
+    pub raw_targets: bool,
+}
+
+/// A format that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// The built-in characters; no file.
+    Glyphs,
+    /// `*-images-idx3-ubyte[.gz]` with `*-labels-idx1-ubyte[.gz]`: MNIST and its kin.
+    Idx,
+    /// CIFAR-10's binary version, a folder or `.tar[.gz]`.
+    Cifar10,
+    /// CIFAR-100's binary version, a folder or `.tar[.gz]`; fine labels.
+    Cifar100,
+    /// `train/<class>/…` and `test/<class>/…` of PNG or JPEG files, a folder or `.tar[.gz]`.
+    Images,
+    /// SVHN's cropped digits, `{train,test}_32x32.mat`.
+    Svhn,
+    /// Arrays `x_train, y_train, x_test, y_test` or `x, y`: an `.npz`, or a folder of `.npy` files.
+    Numpy,
+    /// A table, or a folder of `train.csv`, `test.csv`.
+    Csv,
+    /// `wiki.{train,valid,test}.tokens`, `ptb.{train,valid,test}.txt`, a file or a folder of text.
+    Text,
+}
+
+impl Format {
+    /// Every format with its name and a line about it.
+    pub const ALL: [(Format, &'static str, &'static str); 9] = [
+        (
+            Format::Glyphs,
+            "glyphs",
+            "the built-in characters: 28x28 grey, 10 classes, made in a second",
+        ),
+        (
+            Format::Idx,
+            "idx",
+            "folder of *-images-idx3-ubyte[.gz] and *-labels-idx1-ubyte[.gz] (MNIST, Fashion-MNIST, ...)",
+        ),
+        (
+            Format::Cifar10,
+            "cifar10",
+            "CIFAR-10 binary version: folder or .tar.gz",
+        ),
+        (
+            Format::Cifar100,
+            "cifar100",
+            "CIFAR-100 binary version: folder or .tar.gz (fine labels)",
+        ),
+        (
+            Format::Images,
+            "images",
+            "train/<class>/... and test/<class>/... of PNG or JPEG: folder, .tar or .tar.gz",
+        ),
+        (
+            Format::Svhn,
+            "svhn",
+            "SVHN cropped digits: folder of train_32x32.mat and test_32x32.mat",
+        ),
+        (
+            Format::Numpy,
+            "numpy",
+            "x_train, y_train, x_test, y_test (or x, y): .npz, or folder of .npy",
+        ),
+        (
+            Format::Csv,
+            "csv",
+            "table of numbers and a label column: .csv, or folder of train.csv and test.csv",
+        ),
+        (
+            Format::Text,
+            "text",
+            "wiki.{train,valid,test}.tokens, ptb.{train,valid,test}.txt, a file or folder of .txt",
+        ),
+    ];
+
+    /// Its name in settings.
+    pub fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(format, ..)| *format == self)
+            .map_or("", |(_, name, _)| name)
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .iter()
+            .find(|(_, name, _)| *name == text)
+            .map(|(format, ..)| *format)
+            .ok_or_else(|| {
+                let names: Vec<_> = Self::ALL.iter().map(|(_, name, _)| *name).collect();
+                format!(
+                    "'{text}' is not a format: choose one of {}",
+                    names.join(", ")
+                )
+            })
+    }
+}

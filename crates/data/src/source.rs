@@ -1,0 +1,354 @@
+//! What a path holds: finding the format out, and giving the files to their reader.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::arrays::Arrays;
+use crate::dataset::name_of;
+use crate::error::DataError;
+use crate::glyphs::glyphs;
+use crate::limits;
+use crate::options::{Format, LoadOptions};
+use crate::readers::{archive, cifar, idx, images};
+
+/// A source that has been read.
+pub(crate) struct Found {
+    pub(crate) name: String,
+    pub(crate) format: Format,
+    /// The files read, or the folder of an image folder.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) content: Content,
+}
+
+/// What was in it.
+pub(crate) enum Content {
+    Arrays(Arrays),
+}
+
+/// A folder's visible files and subfolders, sorted by name.
+pub(crate) struct Listing {
+    pub(crate) folder: PathBuf,
+    pub(crate) files: Vec<String>,
+    folders: Vec<String>,
+}
+
+impl Listing {
+    fn read(folder: &Path) -> Result<Self, DataError> {
+        let failed = |source| DataError::io(folder, "list", source);
+        let (mut files, mut folders) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with('.') {
+                continue;
+            }
+            // Follows links: data folders are often linked.
+            match fs::metadata(entry.path()) {
+                Ok(metadata) if metadata.is_dir() => folders.push(name),
+                Ok(metadata) if metadata.is_file() => files.push(name),
+                _ => {}
+            }
+        }
+        files.sort();
+        folders.sort();
+        Ok(Self {
+            folder: folder.to_owned(),
+            files,
+            folders,
+        })
+    }
+
+    fn any(&self, test: impl Fn(&str) -> bool) -> bool {
+        self.files.iter().any(|name| test(name))
+    }
+
+    /// The files that `test` accepts.
+    pub(crate) fn select(&self, test: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+        self.files
+            .iter()
+            .filter(|name| test(name))
+            .map(|name| self.folder.join(name))
+            .collect()
+    }
+}
+
+/// Subfolders are searched this deep for images and for the folder that holds the data.
+const MAX_DEPTH: usize = 4;
+
+/// Reads a source.
+pub(crate) fn read(source: &str, options: &LoadOptions) -> Result<Found, DataError> {
+    if source == Format::Glyphs.name() || options.format == Some(Format::Glyphs) {
+        let content = Content::Arrays(glyphs(&options.glyphs)?);
+        return Ok(Found {
+            name: Format::Glyphs.name().into(),
+            format: Format::Glyphs,
+            files: Vec::new(),
+            content,
+        });
+    }
+    let path = Path::new(source);
+    let name = name_of(path);
+    let metadata = fs::metadata(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => DataError::NotFound {
+            path: path.to_owned(),
+            what: "there is no such file or folder".into(),
+            remedy: missing_remedy(source),
+        },
+        _ => DataError::io(path, "read", error),
+    })?;
+    let (format, files, content) = if metadata.is_dir() {
+        folder(path, options, MAX_DEPTH)?
+    } else {
+        file(path, options)?
+    };
+    Ok(Found {
+        name,
+        format,
+        files,
+        content,
+    })
+}
+
+/// What to do when a path does not exist.
+fn missing_remedy(source: &str) -> String {
+    format!("check the path '{source}', or use the built-in data set `glyphs`")
+}
+
+type Contents = (Format, Vec<PathBuf>, Content);
+
+/// Reads a folder, going into its only subfolder where it holds nothing itself.
+fn folder(path: &Path, options: &LoadOptions, depth: usize) -> Result<Contents, DataError> {
+    let listing = Listing::read(path)?;
+    if let Some(format) = detect_folder(&listing, options.format) {
+        return read_folder(&listing, format, options);
+    }
+    if let ([only], true) = (&listing.folders[..], depth > 0) {
+        return folder(&path.join(only), options, depth - 1);
+    }
+    if let (true, true) = (listing.folders.iter().any(|name| name == "raw"), depth > 0) {
+        return folder(&path.join("raw"), options, depth - 1);
+    }
+    Err(unrecognised(path, options.format))
+}
+
+fn unrecognised(path: &Path, forced: Option<Format>) -> DataError {
+    let formats: Vec<&str> = match forced {
+        Some(forced) => Format::ALL
+            .iter()
+            .filter(|(format, ..)| *format == forced)
+            .map(|(.., what)| *what)
+            .collect(),
+        None => Format::ALL[1..].iter().map(|(.., what)| *what).collect(),
+    };
+    DataError::NotFound {
+        path: path.to_owned(),
+        what: "holds no data that can be read".into(),
+        remedy: format!("it should hold one of: {}", formats.join("; ")),
+    }
+}
+
+/// The format of a folder's files, the most telling names first.
+fn detect_folder(listing: &Listing, forced: Option<Format>) -> Option<Format> {
+    let holds = |format: Format| match format {
+        Format::Idx => listing.any(idx::is_images),
+        Format::Cifar10 => listing.any(|name| cifar::kind_of(name) == Some(cifar::Kind::Ten)),
+        Format::Cifar100 => listing.any(|name| cifar::kind_of(name) == Some(cifar::Kind::Hundred)),
+        Format::Images => listing
+            .folders
+            .iter()
+            .any(|name| holds_images(&listing.folder.join(name), MAX_DEPTH)),
+        _ => false,
+    };
+    Format::ALL
+        .iter()
+        .map(|(format, ..)| *format)
+        .find(|&format| forced.is_none_or(|f| f == format) && holds(format))
+}
+
+/// True when an image lies in the folder or below.
+fn holds_images(folder: &Path, depth: usize) -> bool {
+    let Ok(listing) = Listing::read(folder) else {
+        return false;
+    };
+    listing.any(images::is_image)
+        || depth > 0
+            && listing
+                .folders
+                .iter()
+                .any(|name| holds_images(&folder.join(name), depth - 1))
+}
+
+fn read_folder(
+    listing: &Listing,
+    format: Format,
+    _options: &LoadOptions,
+) -> Result<Contents, DataError> {
+    let folder = &listing.folder;
+    match format {
+        Format::Idx => {
+            let pairs = idx::find(folder, &listing.files)?;
+            let files = pairs
+                .present()
+                .flat_map(|pair| [pair.images.clone(), pair.labels.clone()])
+                .collect();
+            Ok((format, files, Content::Arrays(idx::read(folder, pairs)?)))
+        }
+        Format::Cifar10 | Format::Cifar100 => {
+            let kind = if format == Format::Cifar10 {
+                cifar::Kind::Ten
+            } else {
+                cifar::Kind::Hundred
+            };
+            let files = listing.select(cifar::is_wanted);
+            let contents = files
+                .iter()
+                .map(|path| Ok((file_name(path), path.clone(), limits::read_file(path)?)))
+                .collect::<Result<_, DataError>>()?;
+            Ok((
+                format,
+                files,
+                Content::Arrays(cifar::assemble(folder, kind, contents)?),
+            ))
+        }
+        Format::Images => {
+            let mut items = Vec::new();
+            image_files(folder, Path::new(""), MAX_DEPTH, &mut items)?;
+            Ok((
+                format,
+                vec![folder.clone()],
+                Content::Arrays(images::assemble(folder, items)?),
+            ))
+        }
+        _ => Err(unrecognised(folder, Some(format))),
+    }
+}
+
+/// Collects the images below a folder.
+fn image_files(
+    root: &Path,
+    below: &Path,
+    depth: usize,
+    items: &mut Vec<images::Item>,
+) -> Result<(), DataError> {
+    let listing = Listing::read(&root.join(below))?;
+    for name in listing.files.iter().filter(|name| images::is_image(name)) {
+        let path = below.join(name);
+        if let Some((split, class)) = images::place(&path) {
+            items.push(images::Item {
+                split,
+                class,
+                content: images::Content::File(root.join(&path)),
+                path,
+            });
+        }
+    }
+    if depth > 0 {
+        for name in &listing.folders {
+            image_files(root, &below.join(name), depth - 1, items)?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// Reads a single file.
+fn file(path: &Path, options: &LoadOptions) -> Result<Contents, DataError> {
+    let name = file_name(path);
+    let lower = name.to_ascii_lowercase();
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    if [".tar", ".tar.gz", ".tgz"]
+        .iter()
+        .any(|end| lower.ends_with(end))
+    {
+        return tar(path, options);
+    }
+    if idx::is_images(&name) {
+        let listing = Listing::read(folder)?;
+        let files: Vec<String> = listing
+            .files
+            .into_iter()
+            .filter(|other| *other == name || !idx::is_images(other))
+            .collect();
+        let pairs = idx::find(folder, &files)?;
+        let files = pairs
+            .present()
+            .flat_map(|pair| [pair.images.clone(), pair.labels.clone()])
+            .collect();
+        return Ok((
+            Format::Idx,
+            files,
+            Content::Arrays(idx::read(folder, pairs)?),
+        ));
+    }
+    Err(unrecognised(path, options.format))
+}
+
+/// Reads a tar archive: CIFAR's binary version, or an image folder.
+fn tar(path: &Path, options: &LoadOptions) -> Result<Contents, DataError> {
+    let bytes = limits::read_file(path)?;
+    let mut wanted = |member: &Path| {
+        let name = file_name(member);
+        images::is_image(&name) || cifar::is_wanted(&name)
+    };
+    let members = archive::parse(&bytes, path, &mut wanted)?;
+    drop(bytes);
+    let kind = match options.format {
+        Some(Format::Images) => None,
+        Some(Format::Cifar10) => Some(cifar::Kind::Ten),
+        Some(Format::Cifar100) => Some(cifar::Kind::Hundred),
+        None => members
+            .iter()
+            .find_map(|member| cifar::kind_of(&file_name(&member.path))),
+        Some(other) => return Err(unrecognised(path, Some(other))),
+    };
+    let files = vec![path.to_owned()];
+    if let Some(kind) = kind {
+        let contents = members
+            .into_iter()
+            .filter(|member| cifar::is_wanted(&file_name(&member.path)))
+            .map(|member| {
+                (
+                    file_name(&member.path),
+                    archive::member_name(path, &member.path),
+                    member.bytes,
+                )
+            })
+            .collect();
+        let format = if kind == cifar::Kind::Ten {
+            Format::Cifar10
+        } else {
+            Format::Cifar100
+        };
+        return Ok((
+            format,
+            files,
+            Content::Arrays(cifar::assemble(path, kind, contents)?),
+        ));
+    }
+    let items = members
+        .into_iter()
+        .filter(|member| images::is_image(&file_name(&member.path)))
+        .filter_map(|member| {
+            let (split, class) = images::place(&member.path)?;
+            Some(images::Item {
+                split,
+                class,
+                path: member.path,
+                content: images::Content::Bytes(member.bytes),
+            })
+        })
+        .collect();
+    Ok((
+        Format::Images,
+        files,
+        Content::Arrays(images::assemble(path, items)?),
+    ))
+}
