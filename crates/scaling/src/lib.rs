@@ -2,7 +2,9 @@
 //!
 //! Pure: trials in, [`Findings`] out. No files, clocks or hidden randomness.
 
+mod advice;
 mod analyse;
+mod cost;
 mod critical;
 mod curves;
 mod distribution;
@@ -21,6 +23,7 @@ mod tobit;
 mod trajectory;
 mod verdict;
 
+pub use advice::{AdviceError, advice_sentence, advise};
 pub use analyse::{AnalysisOptions, analyse};
 pub use findings::*;
 pub use fit::{Hyperbola, LACK_OF_FIT_LEVEL, NoFit, fit};

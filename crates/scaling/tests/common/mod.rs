@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use batchwise_core::{
-    Crossing, EvaluationPlan, Measurement, Metric, OptimiserSpec, Outcome, Purpose, Schedule, StreamKey, Target,
-    TrialPurpose, TrialRecord, TrialSpec,
+    Crossing, EvaluationPlan, Measurement, Metric, OptimiserSpec, Outcome, Purpose, Schedule,
+    StreamKey, Target, TrialPurpose, TrialRecord, TrialSpec,
 };
 use batchwise_scaling::{StudySummary, TuningSummary};
 use rand_core::Rng;
@@ -103,7 +103,11 @@ impl World {
     }
 
     pub fn trial(&self, id: u64, purpose: TrialPurpose, batch_size: u64) -> TrialRecord {
-        let key = StreamKey { study_seed: self.study_seed, trial: id, purpose: Purpose::Simulation };
+        let key = StreamKey {
+            study_seed: self.study_seed,
+            trial: id,
+            purpose: Purpose::Simulation,
+        };
         let mut rng = key.stream(0);
         let mut uniform = || ((rng.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
         let normal = (-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos();
@@ -113,12 +117,20 @@ impl World {
         let spec = TrialSpec {
             id,
             purpose,
-            curves: if tuning { Vec::new() } else { self.curves.clone() },
+            curves: if tuning {
+                Vec::new()
+            } else {
+                self.curves.clone()
+            },
             batch_size,
             micro_batch: None,
             learning_rate: 0.1,
             schedule: Schedule::warm_up(20),
-            optimiser: OptimiserSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
+            optimiser: OptimiserSpec::Sgd {
+                momentum: 0.9,
+                nesterov: false,
+                weight_decay: 0.0,
+            },
             clip: None,
             study_seed: self.study_seed,
             seed: id,
@@ -166,7 +178,10 @@ pub fn run(spec: TrialSpec, steps_to_target: f64) -> TrialRecord {
                 }
                 found.0 = finer;
             }
-            break Outcome::Reached { step: found.1, after: found.0 };
+            break Outcome::Reached {
+                step: found.1,
+                after: found.0,
+            };
         }
         if step == spec.cap {
             break Outcome::NotReached { cap: spec.cap };
