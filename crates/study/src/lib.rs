@@ -1,1 +1,53 @@
-//! The study: plan, planner, trial store, runner and resume
+//! The study: which trials to run, where they are kept, and the loop that runs them.
+//!
+//! * [`run`] is the study loop.
+//! * [`Plan`] is what was asked; [`assess`] is the planner, a pure function from the plan and the
+//!   finished trials to the trials that come next.
+//! * [`Store`] keeps trials: [`SqliteStore`] on disk, [`MemoryStore`] in memory, one contract.
+//! * [`estimate`] says what a plan costs without running it.
+//! * [`FakeTrainer`] stands in for training, so that all of this is tested in milliseconds.
+//!
+//! ```
+//! use batchwise_study::{FakeTrainer, MemoryStore, Plan, Silent, StopToken, run};
+//! let plan = Plan { batch_sizes: vec![32, 128, 512], target: "val-error=0.1".parse()?, ..Plan::default() };
+//! let result = run(&plan, &FakeTrainer::default(), &mut MemoryStore::new(), &StopToken::new(), &Silent)?;
+//! assert_eq!(result.tuning.len(), 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod batch_sizes;
+mod compare;
+mod enrol;
+mod error;
+mod estimate;
+mod fake;
+mod forecast;
+mod identity;
+mod observer;
+mod plan;
+mod planner;
+mod runner;
+mod search;
+mod stop;
+mod store;
+mod trainer_contract;
+mod workers;
+
+pub use batch_sizes::parse_batch_sizes;
+pub use compare::{same_record, without_times};
+pub use error::StudyError;
+pub use estimate::{Bounded, CostEstimate, CostRow, Prices, estimate};
+pub use fake::{FakeCheckpoints, FakeTrainer};
+pub use forecast::Load;
+pub use identity::identity;
+pub use observer::{Observer, Progress, Silent, StudyEvent};
+pub use plan::{Plan, PlanError, TargetChoice, Tune};
+pub use planner::{Assessment, Finished, Stage, assess};
+pub use runner::{StudyResult, load, outcome_name, run};
+pub use search::RateRange;
+pub use stop::StopToken;
+pub use store::{
+    Header, MemoryStore, SqliteStore, Store, StoreError, StoredTrial, TrialState, finished_records,
+    store_contract,
+};
+pub use trainer_contract::trainer_contract;

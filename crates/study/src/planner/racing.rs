@@ -1,0 +1,88 @@
+//! Racing that does not depend on who finished first.
+//!
+//! A tuning trial cannot be chosen once a lower-numbered one of its batch size has reached the
+//! target earlier. Its exact bound is the least, over *lower-numbered* trials, of the evaluated
+//! step that found them at the target: the evaluated step, not the finer one that a replay locates,
+//! because only there does a trial learn that it has crossed, so that trials crossing between the
+//! same two evaluations are always told apart by their replays.
+//!
+//! While trials run side by side a bound may become known late, and a trial stops past its exact
+//! bound; its record is then cut there, to what a run in order would have left.
+
+use batchwise_core::{EvaluationPlan, Outcome, TrialPurpose, TrialRecord};
+
+/// The evaluated step at which a record's trial was found at its target; `None` if it was not.
+pub(crate) fn coarse_end(record: &TrialRecord) -> Option<u64> {
+    let step = record.steps()?;
+    Some(evaluated_from(&record.spec.evaluation, step).min(record.spec.cap))
+}
+
+/// The first evaluated step at or after `step`.
+fn evaluated_from(plan: &EvaluationPlan, step: u64) -> u64 {
+    let mut at = 0;
+    while at < step {
+        at = plan.next_after(at);
+    }
+    at
+}
+
+/// The bound of trial `index` given what is known of the others of its batch size, as
+/// (index, [`coarse_end`]).
+pub(crate) fn exact_bound(index: u32, known: impl IntoIterator<Item = (u32, u64)>) -> Option<u64> {
+    known
+        .into_iter()
+        .filter(|&(other, _)| other < index)
+        .map(|(_, end)| end)
+        .min()
+}
+
+/// The index by which a trial races.
+pub(crate) fn race_index(record: &TrialRecord) -> u32 {
+    match record.spec.purpose {
+        TrialPurpose::Tune { index, .. } => index,
+        _ => 0,
+    }
+}
+
+/// The tuning records of one batch size, each cut at its exact bound. Idempotent.
+pub(crate) fn settle(records: &mut [TrialRecord]) {
+    let ends: Vec<(u32, u64)> = records
+        .iter()
+        .filter_map(|r| Some((race_index(r), coarse_end(r)?)))
+        .collect();
+    for record in records {
+        if let Some(bound) = exact_bound(race_index(record), ends.iter().copied()) {
+            *record = record.clone().cut(bound);
+        }
+        if matches!(record.outcome, Outcome::Raced { .. }) {
+            // Remarks about the part beyond the bound would depend on where it stopped.
+            record.notes.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crossing_is_found_at_the_evaluated_step_after_it() {
+        let plan = EvaluationPlan {
+            first: 5,
+            ratio: 1.2,
+            ..EvaluationPlan::default()
+        };
+        for (step, found) in [(1, 5), (5, 5), (9, 10), (10, 10), (11, 12), (13, 15)] {
+            assert_eq!(evaluated_from(&plan, step), found, "{step}");
+        }
+    }
+
+    #[test]
+    fn only_lower_numbers_bound() {
+        let known = [(0, 50), (2, 20), (5, 10)];
+        assert_eq!(exact_bound(0, known), None);
+        assert_eq!(exact_bound(2, known), Some(50));
+        assert_eq!(exact_bound(3, known), Some(20));
+        assert_eq!(exact_bound(9, known), Some(10));
+    }
+}

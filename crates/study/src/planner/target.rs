@@ -1,0 +1,191 @@
+//! Targets taken from the pilot.
+
+use batchwise_core::{Direction, Metric, Outcome, Smoother, Target, TrialRecord};
+
+use crate::StudyError;
+
+/// The smoothed trace of a metric over the evaluations of a record, replays left out.
+pub(super) fn smoothed(record: &TrialRecord, metric: &Metric) -> Vec<(u64, f64)> {
+    let mut smoother = Smoother::default();
+    record
+        .measurements
+        .iter()
+        .filter(|m| !m.replayed)
+        .filter_map(|m| {
+            m.metrics
+                .get(metric)
+                .map(|&value| (m.step, smoother.observe(m.step, value)))
+        })
+        .collect()
+}
+
+/// The better of two values, if any is a number.
+pub(super) fn best(values: impl IntoIterator<Item = f64>, direction: Direction) -> Option<f64> {
+    values
+        .into_iter()
+        .filter(|v| v.is_finite())
+        .reduce(|a, b| if direction.better(b, a) { b } else { a })
+}
+
+/// `value` with so many significant digits, rounded to the easier side (and staying put where it
+/// has no more digits than that).
+fn rounded_easier(value: f64, digits: i32, direction: Direction) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let decimals = digits - 1 - value.abs().log10().floor() as i32;
+    let scaled = value * 10f64.powi(decimals);
+    // 0.03 must stay 0.03 although 0.03·1000 is not exactly 30.
+    let tidy = if (scaled - scaled.round()).abs() < 1e-9 * scaled.abs() {
+        scaled.round()
+    } else {
+        scaled
+    };
+    let moved = match direction {
+        Direction::Lower => tidy.ceil(),
+        Direction::Higher => tidy.floor(),
+    };
+    // Through text: the nearest number to the decimal, so that it prints as it reads.
+    format!("{moved}e{}", -decimals).parse().unwrap_or(value)
+}
+
+/// The `auto` target: the smoothed metric that the pilot's best run at the base batch size has with
+/// half of its examples, rounded to two significant digits towards the easier side.
+///
+/// Half, so that other batch sizes and seeds have room to be slower; the best run is the one best
+/// at half. Where the value there is exactly perfect (an error of 0) it names no moment in
+/// training, and the value at a quarter, an eighth, … is taken.
+pub(super) fn auto(
+    metric: &Metric,
+    batch_size: u64,
+    records: &[TrialRecord],
+) -> Result<Target, StudyError> {
+    let direction = metric.natural_direction();
+    let traces: Vec<(u64, Vec<(u64, f64)>)> = usable(records)
+        .map(|record| (record.spec.cap, smoothed(record, metric)))
+        .filter(|(_, trace)| !trace.is_empty())
+        .collect();
+    for halvings in 1..=6 {
+        let values = traces.iter().filter_map(|(cap, trace)| {
+            let limit = cap >> halvings;
+            trace
+                .iter()
+                .rev()
+                .find(|(step, _)| *step <= limit)
+                .map(|&(_, value)| value)
+        });
+        if let Some(value) = best(values, direction)
+            && value != 0.0
+            && rounded_easier(value, 2, direction).is_finite()
+        {
+            return Ok(Target {
+                metric: metric.clone(),
+                value: rounded_easier(value, 2, direction),
+                direction,
+            });
+        }
+    }
+    Err(no_target(metric, batch_size, records))
+}
+
+/// The `quartile` target of Golmant et al. 2018 (arXiv 1811.12941): the lowest quartile, over the
+/// steps of a run at the largest batch size, of the smoothed metric (the highest where higher is
+/// better); of the pilot's runs the best such value, to three digits towards the easier side.
+///
+/// Evaluations are spaced geometrically, so each counts with the steps since the one before it.
+pub(super) fn quartile(
+    metric: &Metric,
+    batch_size: u64,
+    records: &[TrialRecord],
+) -> Result<Target, StudyError> {
+    let direction = metric.natural_direction();
+    let values =
+        usable(records).filter_map(|record| lowest_quartile(&smoothed(record, metric), direction));
+    let value = best(values, direction).ok_or_else(|| no_target(metric, batch_size, records))?;
+    Ok(Target {
+        metric: metric.clone(),
+        value: rounded_easier(value, 3, direction),
+        direction,
+    })
+}
+
+fn lowest_quartile(trace: &[(u64, f64)], direction: Direction) -> Option<f64> {
+    let mut last = 0;
+    let mut weighted: Vec<(f64, u64)> = Vec::new();
+    for &(step, value) in trace {
+        if !value.is_finite() {
+            return None;
+        }
+        weighted.push((value, step - last));
+        last = step;
+    }
+    weighted.sort_by(|a, b| match direction {
+        Direction::Lower => a.0.total_cmp(&b.0),
+        Direction::Higher => b.0.total_cmp(&a.0),
+    });
+    let quarter = last as f64 / 4.0;
+    let mut sum = 0.0;
+    weighted.into_iter().find_map(|(value, weight)| {
+        sum += weight as f64;
+        (sum >= quarter).then_some(value)
+    })
+}
+
+fn usable(records: &[TrialRecord]) -> impl Iterator<Item = &TrialRecord> {
+    records
+        .iter()
+        .filter(|record| matches!(record.outcome, Outcome::Completed { .. }))
+}
+
+fn no_target(metric: &Metric, batch_size: u64, records: &[TrialRecord]) -> StudyError {
+    let diverged = records
+        .iter()
+        .filter(|r| matches!(r.outcome, Outcome::Diverged { .. }))
+        .count();
+    let why = if diverged == records.len() {
+        "every trial diverged: give --learning-rates a lower range".to_owned()
+    } else if usable(records).all(|record| smoothed(record, metric).is_empty()) {
+        format!(
+            "the trainer measured no {metric}: choose another metric for --target, or fix the trainer"
+        )
+    } else {
+        format!(
+            "{metric} was never a finite, imperfect number: fix a --target, such as {metric}=0.1, or give --pilot-epochs more"
+        )
+    };
+    StudyError::NoTarget { batch_size, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_is_to_the_easier_side_and_leaves_round_numbers() {
+        use Direction::{Higher, Lower};
+        for (value, digits, direction, rounded) in [
+            (0.0312, 2, Lower, 0.032),
+            (0.03, 2, Lower, 0.03),
+            (0.0999, 2, Lower, 0.1),
+            (0.9743, 2, Higher, 0.97),
+            (123.4, 2, Lower, 130.0),
+            (-1.234, 2, Lower, -1.2),
+            (1.2341, 3, Lower, 1.24),
+            (7e-9, 2, Lower, 7e-9),
+        ] {
+            assert_eq!(rounded_easier(value, digits, direction), rounded, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_quartile_counts_steps_not_evaluations() {
+        // Values 4, 3, 2, 1 hold for 1, 1, 2 and 4 steps of 8: a quarter of the steps is at 1.
+        let falling = [(1, 4.0), (2, 3.0), (4, 2.0), (8, 1.0)];
+        assert_eq!(lowest_quartile(&falling, Direction::Lower), Some(1.0));
+        // Held for one step only, the lowest value is less than a quarter.
+        let late = [(1, 4.0), (4, 3.0), (7, 2.0), (8, 1.0)];
+        assert_eq!(lowest_quartile(&late, Direction::Lower), Some(2.0));
+        assert_eq!(lowest_quartile(&late, Direction::Higher), Some(3.0));
+        assert_eq!(lowest_quartile(&[(1, f64::NAN)], Direction::Lower), None);
+    }
+}

@@ -1,0 +1,342 @@
+//! Tuning the learning rate: at each tuned batch size the same number of trials in a range of the
+//! same width, raced, widened where the best sits on an edge (protocol of Shallue et al. 2018,
+//! arXiv 1811.03600: quasi-random search, equal budgets, diverged trials counted, the space
+//! extended at its edges).
+//!
+//! * A range is centred on the pilot's best rate, carried to the batch size by the power that the
+//!   pilot measured. Its trials are numbered from the centre outwards, so that the bound of the
+//!   race is good from the start; which rates are tried does not depend on it.
+//! * The best sits on an edge when no tried rate lies beyond it. Rates beyond it that diverged are
+//!   the limit of stability, not an edge. Where no trial reached the target, the best is the one
+//!   with the best metric at its end; where all diverged, the lowest rate.
+//! * The chosen rate is the geometric centre of the rates around the best one whose crossings
+//!   cannot be told from its own: their brackets overlap, and no other rate lies between.
+
+use std::collections::BTreeMap;
+
+use batchwise_core::{Direction, Outcome, TrialPurpose, TrialRecord, TrialSpec};
+use batchwise_scaling::TuningSummary;
+
+use super::{Assessment, Finished, Stage, pilot::Pilot, racing, target};
+use crate::{Plan, RateRange, StudyError, identity::trial_seed};
+
+/// The rate of each tuned batch size: what tuning chose, or the least bad where it chose nothing.
+pub(super) type Rates = BTreeMap<u64, f64>;
+
+/// Tuning at one batch size.
+struct Search {
+    batch_size: u64,
+    /// What has been searched so far.
+    range: RateRange,
+    /// The range of the round to come.
+    next: Option<RateRange>,
+    /// Records of all rounds so far, settled, in the order of their indices.
+    records: Vec<TrialRecord>,
+    widenings: Vec<String>,
+}
+
+/// A side of a range.
+#[derive(Clone, Copy, PartialEq)]
+enum Edge {
+    Low,
+    High,
+}
+
+/// Runs tuning's stages; `None` while trials are missing.
+pub(super) fn run(
+    plan: &Plan,
+    pilot: &Pilot,
+    finished: &Finished,
+    study: &mut Assessment,
+) -> Result<Option<Rates>, StudyError> {
+    let mut searches: Vec<Search> = plan
+        .tuned_sizes()
+        .into_iter()
+        .map(|b| Search::new(plan, pilot, b))
+        .collect();
+    for round in 0..=plan.max_widenings {
+        // Number by number across batch sizes: a batch size's early trials bound its later ones.
+        let mut specs: Vec<TrialSpec> = searches
+            .iter()
+            .flat_map(|s| s.specs(plan, pilot, round))
+            .collect();
+        specs.sort_by_key(|spec| spec.purpose);
+        if specs.is_empty() {
+            break;
+        }
+        let Some(records) = settled_stage(
+            study,
+            Stage::Tuning { round },
+            specs,
+            finished,
+            &mut searches,
+        )?
+        else {
+            return Ok(None);
+        };
+        for search in &mut searches {
+            search.records.extend(
+                records
+                    .iter()
+                    .filter(|r| r.spec.batch_size == search.batch_size)
+                    .cloned(),
+            );
+            if let Some(decision) = search.widen(plan, round, pilot.target.direction) {
+                study.decide(decision);
+            }
+        }
+    }
+    let mut rates = Rates::new();
+    for search in searches {
+        let (rate, summary) = search.conclude(pilot.target.direction);
+        study.decide(match summary.chosen {
+            Some(chosen) => format!(
+                "batch size {}: learning rate {chosen:.4} chosen of {} trials{}",
+                summary.batch_size,
+                summary.trials,
+                if summary.on_edge { "; the best sits on the edge of the widest range" } else { "" }
+            ),
+            None => format!("batch size {}: no tuning trial reached the target; fresh trials run at the least bad rate, {rate:.4}", summary.batch_size),
+        });
+        rates.insert(summary.batch_size, rate);
+        study.tuning.push(summary);
+    }
+    Ok(Some(rates))
+}
+
+/// A stage's records, cut at the exact bounds of the race.
+fn settled_stage(
+    study: &mut Assessment,
+    stage: Stage,
+    specs: Vec<TrialSpec>,
+    finished: &Finished,
+    searches: &mut [Search],
+) -> Result<Option<Vec<TrialRecord>>, StudyError> {
+    let before = study.records.len();
+    let complete = study.stage(stage, specs, finished)?.is_some();
+    let mut settled = study.records.split_off(before);
+    for search in searches {
+        // The bounds of this round come from earlier rounds too.
+        let (mut own, rest) = settled
+            .into_iter()
+            .partition::<Vec<_>, _>(|r| r.spec.batch_size == search.batch_size);
+        let known = search.records.len();
+        let mut all = search.records.clone();
+        all.append(&mut own);
+        racing::settle(&mut all);
+        settled = rest;
+        settled.extend(all.split_off(known));
+    }
+    settled.sort_by_key(|r| (r.spec.purpose, r.spec.batch_size));
+    study.records.extend(settled.iter().cloned());
+    Ok(complete.then_some(settled))
+}
+
+impl Search {
+    fn new(plan: &Plan, pilot: &Pilot, batch_size: u64) -> Self {
+        let range = plan.tune_width.map_or(plan.learning_rates, |width| {
+            RateRange::around(pilot.centre(batch_size), width)
+        });
+        Self {
+            batch_size,
+            range,
+            next: Some(range),
+            records: Vec::new(),
+            widenings: Vec::new(),
+        }
+    }
+
+    fn specs(&self, plan: &Plan, pilot: &Pilot, round: u32) -> Vec<TrialSpec> {
+        let Some(range) = self.next else {
+            return Vec::new();
+        };
+        let first = round * plan.tune_trials;
+        let search = trial_seed(
+            TrialPurpose::Tune {
+                index: first,
+                round,
+            },
+            self.batch_size,
+        );
+        let mut rates = range.rates(plan.tune_trials, plan.study_seed, search);
+        let centre = self.range.centre().ln();
+        rates.sort_by(|a, b| {
+            (a.ln() - centre)
+                .abs()
+                .total_cmp(&(b.ln() - centre).abs())
+                .then(a.total_cmp(b))
+        });
+        (first..)
+            .zip(rates)
+            .map(|(index, rate)| {
+                let purpose = TrialPurpose::Tune { index, round };
+                TrialSpec {
+                    id: 0,
+                    purpose,
+                    curves: Vec::new(),
+                    batch_size: self.batch_size,
+                    micro_batch: plan.micro_batch,
+                    learning_rate: rate,
+                    schedule: plan.schedule_from(if self.batch_size == plan.base_batch {
+                        rate
+                    } else {
+                        pilot.base_rate()
+                    }),
+                    optimiser: plan.optimiser_at(self.batch_size),
+                    clip: plan.clip,
+                    study_seed: plan.study_seed,
+                    seed: trial_seed(purpose, self.batch_size),
+                    cap: pilot.model.cap(plan, self.batch_size),
+                    target: Some(pilot.target.clone()),
+                    evaluation: plan.evaluation,
+                    probes: Vec::new(),
+                }
+            })
+            .collect()
+    }
+
+    /// The best record so far, and whether it reached the target.
+    fn best(&self, direction: Direction) -> Option<(&TrialRecord, bool)> {
+        let rate = |r: &&TrialRecord| r.spec.learning_rate;
+        let reached = self.records.iter().filter(|r| r.steps().is_some());
+        if let Some(best) =
+            reached.min_by(|a, b| a.steps().cmp(&b.steps()).then(rate(a).total_cmp(&rate(b))))
+        {
+            return Some((best, true));
+        }
+        let ended = |r: &&TrialRecord| {
+            let metric = &r.spec.target.as_ref()?.metric;
+            target::smoothed(r, metric)
+                .last()
+                .map(|&(_, value)| value)
+                .filter(|v| v.is_finite())
+        };
+        let unreached = self
+            .records
+            .iter()
+            .filter(|r| matches!(r.outcome, Outcome::NotReached { .. }));
+        let best = unreached
+            .filter_map(|r| Some((r, ended(&r)?)))
+            .reduce(|a, b| if direction.better(b.1, a.1) { b } else { a })
+            .map(|(record, _)| record);
+        // Everything diverged (or could not run): the lowest rate is the least bad.
+        let lowest = || {
+            self.records
+                .iter()
+                .min_by(|a, b| rate(a).total_cmp(&rate(b)))
+        };
+        best.or_else(lowest).map(|record| (record, false))
+    }
+
+    /// The edge on which the best record sits.
+    fn edge(&self, direction: Direction) -> Option<Edge> {
+        let best = self.best(direction)?.0;
+        if matches!(
+            best.outcome,
+            Outcome::Failed { .. } | Outcome::Infeasible { .. }
+        ) {
+            return None; // Another rate would not help.
+        }
+        let rates = || self.records.iter().map(|r| r.spec.learning_rate);
+        if rates().all(|rate| rate >= best.spec.learning_rate) {
+            Some(Edge::Low)
+        } else if rates().all(|rate| rate <= best.spec.learning_rate) {
+            Some(Edge::High)
+        } else {
+            None
+        }
+    }
+
+    /// Plans the next round if the best sits on an edge.
+    fn widen(&mut self, plan: &Plan, round: u32, direction: Direction) -> Option<String> {
+        let planned = self.next.take().is_some();
+        let edge = self
+            .edge(direction)
+            .filter(|_| planned && round < plan.max_widenings)?;
+        let (next, side) = match edge {
+            Edge::Low => (self.range.below(plan.widen_factor), "lower"),
+            Edge::High => (self.range.above(plan.widen_factor), "upper"),
+        };
+        let old = self.range;
+        self.range = RateRange {
+            low: old.low.min(next.low),
+            high: old.high.max(next.high),
+        };
+        self.next = Some(next);
+        let widening = format!(
+            "the best sat on the {side} edge of {:.4}..{:.4}: widened by a factor of {} to {:.4}..{:.4}",
+            old.low, old.high, plan.widen_factor, self.range.low, self.range.high
+        );
+        self.widenings.push(widening.clone());
+        Some(format!("batch size {}: {widening}", self.batch_size))
+    }
+
+    fn conclude(self, direction: Direction) -> (f64, TuningSummary) {
+        let chosen = self.choose();
+        let least_bad = self.best(direction).map_or_else(
+            || self.range.centre(),
+            |(record, _)| record.spec.learning_rate,
+        );
+        let on_edge = self.edge(direction).is_some();
+        let summary = TuningSummary {
+            batch_size: self.batch_size,
+            trials: self.records.len() as u64,
+            steps: self.records.iter().map(steps_spent).sum(),
+            low: self.range.low,
+            high: self.range.high,
+            widenings: self.widenings,
+            chosen: chosen.map(|(rate, _)| rate),
+            indistinct: chosen.map(|(_, range)| range),
+            on_edge,
+        };
+        (chosen.map_or(least_bad, |(rate, _)| rate), summary)
+    }
+
+    /// The chosen rate and the range of rates within 10 % of the best.
+    fn choose(&self) -> Option<(f64, (f64, f64))> {
+        let mut sorted: Vec<&TrialRecord> = self.records.iter().collect();
+        sorted.sort_by(|a, b| a.spec.learning_rate.total_cmp(&b.spec.learning_rate));
+        let best = (0..sorted.len())
+            .filter(|&i| sorted[i].steps().is_some())
+            .min_by_key(|&i| sorted[i].steps())?;
+        let steps = sorted[best].steps()?;
+        let tied = |record: &TrialRecord| matches!(record.outcome, Outcome::Reached { after, .. } if after < steps);
+        let first = (0..best)
+            .rev()
+            .take_while(|&i| tied(sorted[i]))
+            .last()
+            .unwrap_or(best);
+        let last = (best + 1..sorted.len())
+            .take_while(|&i| tied(sorted[i]))
+            .last()
+            .unwrap_or(best);
+        let (low, high) = (
+            sorted[first].spec.learning_rate,
+            sorted[last].spec.learning_rate,
+        );
+        let rate = if first == last {
+            low
+        } else {
+            (low * high).sqrt()
+        };
+        let near = |record: &&&TrialRecord| {
+            record
+                .steps()
+                .is_some_and(|s| s as f64 <= 1.1 * steps as f64)
+        };
+        let near_low = sorted.iter().find(near)?.spec.learning_rate;
+        let near_high = sorted.iter().rfind(near)?.spec.learning_rate;
+        Some((rate, (near_low, near_high)))
+    }
+}
+
+/// Steps a record's trial made.
+pub(crate) fn steps_spent(record: &TrialRecord) -> u64 {
+    match record.outcome {
+        Outcome::Reached { step, .. } => racing::coarse_end(record).unwrap_or(step),
+        Outcome::NotReached { cap } => cap,
+        Outcome::Completed { step } | Outcome::Diverged { step } => step,
+        Outcome::Raced { at } => at,
+        Outcome::Infeasible { .. } | Outcome::Failed { .. } | Outcome::Interrupted => 0,
+    }
+}

@@ -1,0 +1,178 @@
+use std::collections::BTreeMap;
+
+use batchwise_core::{Outcome, Trainer, TrainerInfo, TrialRecord};
+use batchwise_scaling::{StudySummary, TuningSummary};
+
+use crate::{
+    Header, Observer, Plan, Stage, StopToken, Store, StudyError, StudyEvent,
+    enrol::enrol,
+    finished_records,
+    forecast::Tracker,
+    planner::{Assessment, Finished, assess},
+    workers::{DEAD_AFTER, Ended, run_stage},
+};
+
+/// What a study gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StudyResult {
+    /// What was studied. `None` only when the study was interrupted before its target was known.
+    pub summary: Option<StudySummary>,
+    /// What tuning did at each tuned batch size; empty when interrupted before its end.
+    pub tuning: Vec<TuningSummary>,
+    /// Every finished trial of the plan, by number.
+    pub records: Vec<TrialRecord>,
+    /// What was decided, in order.
+    pub decisions: Vec<String>,
+    /// The plan as it was run, every choice made.
+    pub plan: Plan,
+    /// True if the stop token ended it; run it again to resume.
+    pub interrupted: bool,
+}
+
+/// The study loop: asks the planner what comes next, runs it, stores it, until nothing is left.
+///
+/// Everything known is in the store, so that a study that was interrupted, killed or extended goes
+/// on from there as if nothing had happened. Failures of single trials are counted and the study
+/// goes on; it ends when the store fails, or every trial of a stage does.
+///
+/// # Errors
+/// See [`StudyError`]; whatever was finished is stored.
+pub fn run(
+    plan: &Plan,
+    trainer: &dyn Trainer,
+    store: &mut dyn Store,
+    stop: &StopToken,
+    observer: &dyn Observer,
+) -> Result<StudyResult, StudyError> {
+    let info = trainer.info();
+    let plan = enrol(plan, &info, store)?;
+    store.recover(DEAD_AFTER)?;
+    retry_failed(&plan, &info, store)?;
+    loop {
+        let finished = Finished::new(finished_records(store)?);
+        let study = assess(&plan, &info, &finished)?;
+        publish(&study, store, observer)?;
+        if study.stage == Stage::Done {
+            return Ok(result(&plan, &info, study, false));
+        }
+        observer.observe(StudyEvent::Stage(study.stage));
+        let numbers = store.add(&study.trials)?;
+        let mut tracker = Tracker::new(&plan, &info, &study);
+        match run_stage(&plan, numbers, trainer, store, stop, observer, &mut tracker)? {
+            Ended::Complete | Ended::Elsewhere => {}
+            Ended::Stopped => {
+                let finished = Finished::new(finished_records(store)?);
+                let study = assess(&plan, &info, &finished)?;
+                publish(&study, store, observer)?;
+                return Ok(result(&plan, &info, study, true));
+            }
+        }
+    }
+}
+
+/// What a stored study has given so far, without running anything; `None` in an empty store.
+///
+/// # Errors
+/// When the store fails, or the records show that the study cannot go on.
+pub fn load(store: &dyn Store) -> Result<Option<StudyResult>, StudyError> {
+    let Some(Header { plan, trainer }) = store.header()? else {
+        return Ok(None);
+    };
+    let study = assess(&plan, &trainer, &Finished::new(finished_records(store)?))?;
+    let interrupted = study.stage != Stage::Done;
+    Ok(Some(result(&plan, &trainer, study, interrupted)))
+}
+
+/// Where an earlier run ended because a whole stage failed, its trials are tried again.
+fn retry_failed(plan: &Plan, info: &TrainerInfo, store: &mut dyn Store) -> Result<(), StudyError> {
+    if let Err(StudyError::AllFailed { trials, .. }) =
+        assess(plan, info, &Finished::new(finished_records(store)?))
+    {
+        for id in trials {
+            store.requeue(id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Stores what the assessment knows better than the records as they came in: exact bounds of the
+/// race, curves that look at a trial, decisions.
+fn publish(
+    study: &Assessment,
+    store: &mut dyn Store,
+    observer: &dyn Observer,
+) -> Result<(), StudyError> {
+    let stored: BTreeMap<u64, TrialRecord> = finished_records(store)?
+        .into_iter()
+        .map(|r| (r.spec.id, r))
+        .collect();
+    for record in &study.records {
+        if stored
+            .get(&record.spec.id)
+            .is_some_and(|old| !crate::same_record(old, record))
+        {
+            store.amend(record)?;
+        }
+    }
+    let old = store.decisions()?;
+    if old != study.decisions {
+        store.set_decisions(&study.decisions)?;
+        for decision in study
+            .decisions
+            .iter()
+            .filter(|decision| !old.contains(decision))
+        {
+            observer.observe(StudyEvent::Decision(decision));
+        }
+    }
+    Ok(())
+}
+
+fn result(plan: &Plan, info: &TrainerInfo, study: Assessment, interrupted: bool) -> StudyResult {
+    let mut records = study.records;
+    records.sort_by_key(|record| record.spec.id);
+    let mut trials = BTreeMap::new();
+    for record in &records {
+        *trials
+            .entry(crate::outcome_name(&record.outcome).to_owned())
+            .or_insert(0) += 1;
+    }
+    let summary = study.target.map(|(target, target_origin)| StudySummary {
+        model: info.model.clone(),
+        data: info.data.clone(),
+        trainer: info.trainer.clone(),
+        device: info.device.clone(),
+        train_examples: info.train_examples,
+        parameters: info.parameters,
+        target,
+        target_origin,
+        batch_sizes: plan.batch_sizes.clone(),
+        seeds: u64::from(plan.seeds),
+        study_seed: plan.study_seed,
+        base_batch: plan.base_batch,
+        tune: plan.tune.to_string(),
+        trials,
+    });
+    StudyResult {
+        summary,
+        tuning: study.tuning,
+        records,
+        decisions: study.decisions,
+        plan: plan.clone(),
+        interrupted,
+    }
+}
+
+/// The end of a trial in a word, as stores, tables and reports write it.
+pub fn outcome_name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Reached { .. } => "reached",
+        Outcome::NotReached { .. } => "not_reached",
+        Outcome::Completed { .. } => "completed",
+        Outcome::Raced { .. } => "raced",
+        Outcome::Diverged { .. } => "diverged",
+        Outcome::Infeasible { .. } => "infeasible",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Interrupted => "interrupted",
+    }
+}

@@ -1,0 +1,230 @@
+//! Trials to rows and back. A row is untrusted: what does not parse is damage, not a panic.
+
+use std::collections::BTreeMap;
+
+use batchwise_core::{Measurement, Metric, Outcome, TrialPurpose, TrialRecord, TrialSpec};
+use rusqlite::{Connection, Row, params};
+
+use super::{StoredTrial, TrialState};
+use crate::identity;
+
+/// A failure inside one operation: SQLite's, or a row that makes no sense.
+#[derive(Debug)]
+pub(super) enum RowError {
+    Sqlite(rusqlite::Error),
+    Damaged(String),
+}
+
+impl From<rusqlite::Error> for RowError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error {
+            // A column of the wrong type in a row we wrote.
+            rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..) => RowError::Damaged(error.to_string()),
+            error => RowError::Sqlite(error),
+        }
+    }
+}
+
+fn json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T, RowError> {
+    serde_json::from_str(text).map_err(|e| RowError::Damaged(format!("{what}: {e}")))
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("plain data")
+}
+
+/// Larger counts than SQLite's integers hold (2⁶³) are kept at their greatest: only a cap without
+/// bound is so large, and the JSON beside it is exact.
+fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(super) fn purpose_name(purpose: TrialPurpose) -> &'static str {
+    match purpose {
+        TrialPurpose::Pilot { .. } => "pilot",
+        TrialPurpose::Tune { .. } => "tune",
+        TrialPurpose::Fresh { .. } => "fresh",
+        TrialPurpose::Single => "single",
+    }
+}
+
+pub(super) fn insert_trial(db: &Connection, id: u64, spec: &TrialSpec) -> rusqlite::Result<()> {
+    let spec = TrialSpec { id, ..spec.clone() };
+    db.prepare_cached(
+        "INSERT INTO trials (id, identity, spec, purpose, curves, batch_size, learning_rate, seed, cap)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        integer(id),
+        identity(&spec),
+        to_json(&spec),
+        purpose_name(spec.purpose),
+        spec.curves.join(","),
+        integer(spec.batch_size),
+        spec.learning_rate,
+        integer(spec.seed),
+        integer(spec.cap),
+    ])?;
+    Ok(())
+}
+
+/// Writes a record into its trial's row and measurements, replacing what was there.
+pub(super) fn write_record(db: &Connection, record: &TrialRecord) -> rusqlite::Result<()> {
+    let id = integer(record.spec.id);
+    db.prepare_cached(
+        "UPDATE trials SET spec = ?2, curves = ?3, state = 'finished', worker = NULL, outcome = ?4, ended = ?5,
+            steps = ?6, micro_batch = ?7, seconds = ?8, notes = ?9 WHERE id = ?1",
+    )?
+    .execute(params![
+        id,
+        to_json(&record.spec),
+        record.spec.curves.join(","),
+        to_json(&record.outcome),
+        crate::outcome_name(&record.outcome),
+        record.steps().map(integer),
+        integer(record.micro_batch),
+        record.seconds,
+        to_json(&record.notes),
+    ])?;
+    clear_measurements(db, record.spec.id)?;
+    let mut measurement = db.prepare_cached(
+        "INSERT INTO measurements (trial, place, step, examples, seconds, learning_rate, replayed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    let mut metric = db.prepare_cached(
+        "INSERT INTO metrics (trial, place, metric, value) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for (place, m) in record.measurements.iter().enumerate() {
+        let place = place as i64;
+        measurement.execute(params![
+            id,
+            place,
+            integer(m.step),
+            integer(m.examples),
+            m.seconds,
+            m.learning_rate,
+            m.replayed
+        ])?;
+        for (name, value) in &m.metrics {
+            metric.execute(params![id, place, name.to_string(), value])?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn clear_measurements(db: &Connection, id: u64) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM metrics WHERE trial = ?1")?
+        .execute([integer(id)])?;
+    db.prepare_cached("DELETE FROM measurements WHERE trial = ?1")?
+        .execute([integer(id)])?;
+    Ok(())
+}
+
+/// All trials, by number.
+pub(super) fn read_trials(db: &Connection) -> Result<Vec<StoredTrial>, RowError> {
+    let mut measurements = read_measurements(db)?;
+    let mut statement = db.prepare_cached("SELECT id, spec, state, worker, outcome, micro_batch, seconds, notes FROM trials ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    let mut trials = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: u64 = row.get(0)?;
+        if id != trials.len() as u64 {
+            return Err(RowError::Damaged(format!(
+                "trial {} is missing",
+                trials.len()
+            )));
+        }
+        let spec: TrialSpec = json(
+            &format!("spec of trial {id}"),
+            row.get_ref(1)?.as_str().unwrap_or_default(),
+        )?;
+        if spec.id != id {
+            return Err(RowError::Damaged(format!(
+                "trial {id} says it is {}",
+                spec.id
+            )));
+        }
+        let state = match row.get_ref(2)?.as_str().unwrap_or_default() {
+            "waiting" => TrialState::Waiting,
+            "running" => TrialState::Running {
+                worker: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
+            },
+            "finished" => TrialState::Finished(Box::new(read_record(
+                row,
+                &spec,
+                measurements.remove(&id).unwrap_or_default(),
+            )?)),
+            other => return Err(RowError::Damaged(format!("trial {id} is '{other}'"))),
+        };
+        trials.push(StoredTrial { spec, state });
+    }
+    Ok(trials)
+}
+
+fn read_record(
+    row: &Row<'_>,
+    spec: &TrialSpec,
+    measurements: Vec<Measurement>,
+) -> Result<TrialRecord, RowError> {
+    let outcome: Outcome = json(
+        &format!("outcome of trial {}", spec.id),
+        &row.get::<_, String>(4)?,
+    )?;
+    let notes: Vec<String> = json(
+        &format!("notes of trial {}", spec.id),
+        &row.get::<_, String>(7)?,
+    )?;
+    let seconds = row.get::<_, Option<f64>>(6)?.unwrap_or(f64::NAN);
+    Ok(TrialRecord {
+        spec: spec.clone(),
+        outcome,
+        measurements,
+        micro_batch: row.get(5)?,
+        seconds,
+        notes,
+    })
+}
+
+fn read_measurements(db: &Connection) -> Result<BTreeMap<u64, Vec<Measurement>>, RowError> {
+    let mut by_trial: BTreeMap<u64, Vec<Measurement>> = BTreeMap::new();
+    let mut statement =
+        db.prepare_cached("SELECT trial, place, step, examples, seconds, learning_rate, replayed FROM measurements ORDER BY trial, place")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let list = by_trial.entry(row.get(0)?).or_default();
+        if row.get::<_, u64>(1)? != list.len() as u64 {
+            return Err(RowError::Damaged(format!(
+                "a measurement of trial {} is missing",
+                row.get::<_, u64>(0)?
+            )));
+        }
+        list.push(Measurement {
+            step: row.get(2)?,
+            examples: row.get(3)?,
+            seconds: row.get::<_, Option<f64>>(4)?.unwrap_or(f64::NAN),
+            learning_rate: row.get::<_, Option<f64>>(5)?.unwrap_or(f64::NAN),
+            metrics: BTreeMap::new(),
+            replayed: row.get(6)?,
+        });
+    }
+    let mut statement = db.prepare_cached("SELECT trial, place, metric, value FROM metrics")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (trial, place): (u64, usize) = (row.get(0)?, row.get(1)?);
+        let name: String = row.get(2)?;
+        let metric: Metric = name
+            .parse()
+            .map_err(|e| RowError::Damaged(format!("trial {trial}: {e}")))?;
+        let measurement = by_trial
+            .get_mut(&trial)
+            .and_then(|list| list.get_mut(place));
+        let measurement = measurement.ok_or_else(|| {
+            RowError::Damaged(format!("trial {trial} has a value without its measurement"))
+        })?;
+        measurement
+            .metrics
+            .insert(metric, row.get::<_, Option<f64>>(3)?.unwrap_or(f64::NAN));
+    }
+    Ok(by_trial)
+}

@@ -1,0 +1,473 @@
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{Read, Seek, Write},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use batchwise_core::{TrialRecord, TrialSpec};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
+};
+
+use super::{
+    Header, Store, StoreError, StoredTrial,
+    rows::{self, RowError},
+    schema::{self, Layout},
+};
+use crate::identity;
+
+/// Keeps a study in one SQLite file, `study.db`.
+///
+/// Write-ahead log with `synchronous = FULL`: what was committed survives `kill -9` and a power
+/// cut. One process works on a study at a time: it holds an advisory lock on `study.db.lock`,
+/// which the system lets go however the process ends, so claims found on opening are those of the
+/// dead and are put back to waiting. Others may read meanwhile ([`SqliteStore::read`]).
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    db: Connection,
+    /// Held while the store is open for writing.
+    _lock: Option<File>,
+}
+
+impl SqliteStore {
+    /// Opens a study for work, making it if there is none.
+    ///
+    /// # Errors
+    /// When another process works on it, the file is not a study, was written by a later version,
+    /// is damaged, or cannot be opened.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        let lock = lock(&path)?;
+        let fail = |error| classify(&path, "open", error);
+        let mut db = Connection::open(&path).map_err(fail)?;
+        let layout = prepare(&db)
+            .and_then(|()| schema::migrate(&mut db))
+            .map_err(fail)?;
+        accept(&path, &layout)?;
+        check(&path, &db)?;
+        let mut store = Self {
+            path,
+            db,
+            _lock: Some(lock),
+        };
+        store.recover(Duration::ZERO)?;
+        Ok(store)
+    }
+
+    /// Opens a study to look at, while another process may be working on it. Methods that write
+    /// fail.
+    ///
+    /// # Errors
+    /// When there is none, or as for [`SqliteStore::open`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        let fail = |error| classify(&path, "read", error);
+        let db = Connection::open_with_flags(
+            &path,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(fail)?;
+        db.busy_timeout(Duration::from_secs(10)).map_err(fail)?;
+        let layout = layout(&db).map_err(fail)?;
+        accept(&path, &layout)?;
+        check(&path, &db)?;
+        Ok(Self {
+            path,
+            db,
+            _lock: None,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Lets the database grow to so many pages at most, as a full disk would: for tests.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn limit_pages(&mut self, pages: u64) -> Result<(), StoreError> {
+        let set = self
+            .db
+            .pragma_update_and_check(None, "max_page_count", pages as i64, |row| {
+                row.get::<_, i64>(0)
+            });
+        set.map(|_| ())
+            .map_err(|error| classify(&self.path, "write", error))
+    }
+
+    /// Pages in use.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn pages(&self) -> Result<u64, StoreError> {
+        let pages = self
+            .db
+            .pragma_query_value(None, "page_count", |row| row.get(0));
+        pages.map_err(|error| classify(&self.path, "read", error))
+    }
+
+    /// Does `work` whole or not at all.
+    fn atomically<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let path = &self.path;
+        let fault = |fault| match fault {
+            Fault::Sqlite(error) => classify(path, "write", error),
+            Fault::State(error) => error,
+        };
+        let transaction = self
+            .db
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|e| classify(path, "write", e))?;
+        let value = work(&transaction).map_err(fault)?;
+        transaction
+            .commit()
+            .map_err(|e| classify(path, "write", e))?;
+        Ok(value)
+    }
+
+    /// Reads with `work`.
+    fn reading<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, RowError>,
+    ) -> Result<T, StoreError> {
+        work(&self.db).map_err(|error| match error {
+            RowError::Sqlite(error) => classify(&self.path, "read", error),
+            RowError::Damaged(why) => StoreError::Damaged {
+                path: self.path.clone(),
+                why,
+            },
+        })
+    }
+}
+
+/// What can stop a transaction.
+enum Fault {
+    Sqlite(rusqlite::Error),
+    State(StoreError),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Fault::Sqlite(error)
+    }
+}
+
+/// Takes the lock beside the database.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let io = |error: std::io::Error| StoreError::Io {
+        what: "open",
+        path: path.to_owned(),
+        why: error.to_string(),
+    };
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&beside)
+        .map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => {
+            // The number only helps whoever is refused: failing to write it fails nothing.
+            let _ = file
+                .set_len(0)
+                .and_then(|()| file.rewind())
+                .and_then(|()| write!(file, "{}", std::process::id()));
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut number = String::new();
+            let _ = (&mut file).take(20).read_to_string(&mut number);
+            let number = number.trim();
+            let holder = if number.is_empty() {
+                "another process".to_owned()
+            } else {
+                format!("process {number}")
+            };
+            Err(StoreError::Locked {
+                path: path.to_owned(),
+                holder,
+            })
+        }
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}
+
+fn prepare(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(Duration::from_secs(10))?;
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "foreign_keys", true)
+}
+
+fn layout(db: &Connection) -> rusqlite::Result<Layout> {
+    let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(match version {
+        _ if application != schema::APPLICATION_ID => Layout::Foreign,
+        version if version == schema::LATEST => Layout::Current,
+        version => Layout::Newer(version),
+    })
+}
+
+fn accept(path: &Path, layout: &Layout) -> Result<(), StoreError> {
+    match *layout {
+        Layout::Current => Ok(()),
+        Layout::Newer(found) => Err(StoreError::Newer {
+            path: path.to_owned(),
+            found,
+            known: schema::LATEST,
+        }),
+        Layout::Foreign => Err(StoreError::Foreign {
+            path: path.to_owned(),
+            why: "it is a database of another program".to_owned(),
+        }),
+    }
+}
+
+fn check(path: &Path, db: &Connection) -> Result<(), StoreError> {
+    let said: String = db
+        .pragma_query_value(None, "quick_check", |row| row.get(0))
+        .map_err(|e| classify(path, "read", e))?;
+    if said == "ok" {
+        Ok(())
+    } else {
+        Err(StoreError::Damaged {
+            path: path.to_owned(),
+            why: said,
+        })
+    }
+}
+
+/// SQLite's error as one that names the file and the remedy.
+fn classify(path: &Path, what: &'static str, error: rusqlite::Error) -> StoreError {
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full { path },
+        Some(ErrorCode::NotADatabase) => StoreError::Foreign {
+            path,
+            why: "it is not an SQLite database".to_owned(),
+        },
+        Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged {
+            path,
+            why: error.to_string(),
+        },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked {
+            path,
+            holder: "another process".to_owned(),
+        },
+        _ => StoreError::Io {
+            what,
+            path,
+            why: error.to_string(),
+        },
+    }
+}
+
+fn now() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |d| d.as_secs_f64())
+}
+
+/// The state of a trial, if there is one.
+fn state(db: &Connection, id: u64) -> rusqlite::Result<Option<&'static str>> {
+    let id = i64::try_from(id).unwrap_or(-1);
+    let state: Option<String> = db
+        .prepare_cached("SELECT state FROM trials WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    Ok(state.map(|state| match state.as_str() {
+        "waiting" => "waiting",
+        "running" => "running",
+        _ => "finished",
+    }))
+}
+
+/// Refuses a move from any other state than `from`.
+fn require(
+    db: &Connection,
+    id: u64,
+    wanted: &'static str,
+    from: &'static str,
+) -> Result<(), Fault> {
+    match state(db, id)? {
+        Some(state) if state == from => Ok(()),
+        other => Err(Fault::State(StoreError::State {
+            id,
+            wanted,
+            state: other.unwrap_or("unknown"),
+        })),
+    }
+}
+
+fn beat(db: &Connection, worker: &str) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT INTO workers (name, heartbeat) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET heartbeat = ?2")?
+        .execute(params![worker, now()])?;
+    Ok(())
+}
+
+impl Store for SqliteStore {
+    fn header(&self) -> Result<Option<Header>, StoreError> {
+        self.reading(|db| {
+            let text: Option<String> = db
+                .query_row("SELECT header FROM study", [], |row| row.get(0))
+                .optional()?;
+            text.map(|text| {
+                serde_json::from_str(&text).map_err(|e| RowError::Damaged(format!("header: {e}")))
+            })
+            .transpose()
+        })
+    }
+
+    fn set_header(&mut self, header: &Header) -> Result<(), StoreError> {
+        let text = serde_json::to_string(header).expect("plain data");
+        self.atomically(|db| {
+            db.execute("INSERT INTO study (one, header) VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET header = ?1", [text])?;
+            Ok(())
+        })
+    }
+
+    fn add(&mut self, specs: &[TrialSpec]) -> Result<Vec<u64>, StoreError> {
+        self.atomically(|db| {
+            let mut next: u64 =
+                db.query_row("SELECT count(*) FROM trials", [], |row| row.get(0))?;
+            let mut find = db.prepare_cached("SELECT id FROM trials WHERE identity = ?1")?;
+            let mut ids = Vec::new();
+            for spec in specs {
+                let known: Option<u64> = find
+                    .query_row([identity(spec)], |row| row.get(0))
+                    .optional()?;
+                if known.is_none() {
+                    rows::insert_trial(db, next, spec)?;
+                    next += 1;
+                }
+                ids.push(known.unwrap_or(next - 1));
+            }
+            Ok(ids)
+        })
+    }
+
+    fn trials(&self) -> Result<Vec<StoredTrial>, StoreError> {
+        // One snapshot: trials and measurements of the same moment, whoever writes meanwhile.
+        self.reading(|db| {
+            let snapshot = db.unchecked_transaction()?;
+            rows::read_trials(&snapshot)
+        })
+    }
+
+    fn claim(&mut self, id: u64, worker: &str) -> Result<bool, StoreError> {
+        self.atomically(|db| {
+            if state(db, id)?.is_none() {
+                return Err(Fault::State(StoreError::State { id, wanted: "claimed", state: "unknown" }));
+            }
+            let taken = db
+                .prepare_cached("UPDATE trials SET state = 'running', worker = ?2 WHERE id = ?1 AND state = 'waiting'")?
+                .execute(params![id as i64, worker])?;
+            beat(db, worker)?;
+            Ok(taken == 1)
+        })
+    }
+
+    fn heartbeat(&mut self, worker: &str) -> Result<(), StoreError> {
+        self.atomically(|db| Ok(beat(db, worker)?))
+    }
+
+    fn recover(&mut self, silence: Duration) -> Result<Vec<u64>, StoreError> {
+        self.atomically(|db| {
+            let dead = "state = 'running' AND worker NOT IN (SELECT name FROM workers WHERE heartbeat > ?1)";
+            // No silence at all means everybody, whatever the clock has done meanwhile.
+            let since = if silence.is_zero() { f64::INFINITY } else { now() - silence.as_secs_f64() };
+            let ids = db
+                .prepare(&format!("SELECT id FROM trials WHERE {dead} ORDER BY id"))?
+                .query_map([since], |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<u64>>>()?;
+            db.execute(&format!("UPDATE trials SET state = 'waiting', worker = NULL WHERE {dead}"), [since])?;
+            db.execute("DELETE FROM workers WHERE heartbeat <= ?1", [since])?;
+            Ok(ids)
+        })
+    }
+
+    fn finish(&mut self, record: &TrialRecord) -> Result<(), StoreError> {
+        self.atomically(|db| {
+            require(db, record.spec.id, "finished", "running")?;
+            Ok(rows::write_record(db, record)?)
+        })
+    }
+
+    fn release(&mut self, id: u64) -> Result<(), StoreError> {
+        self.atomically(|db| {
+            require(db, id, "released", "running")?;
+            db.execute(
+                "UPDATE trials SET state = 'waiting', worker = NULL WHERE id = ?1",
+                [id as i64],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn amend(&mut self, record: &TrialRecord) -> Result<(), StoreError> {
+        self.atomically(|db| {
+            require(db, record.spec.id, "amended", "finished")?;
+            Ok(rows::write_record(db, record)?)
+        })
+    }
+
+    fn requeue(&mut self, id: u64) -> Result<(), StoreError> {
+        self.atomically(|db| {
+            require(db, id, "tried again", "finished")?;
+            rows::clear_measurements(db, id)?;
+            db.execute(
+                "UPDATE trials SET state = 'waiting', outcome = NULL, ended = NULL, steps = NULL, micro_batch = NULL, seconds = NULL, notes = NULL WHERE id = ?1",
+                [id as i64],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn decisions(&self) -> Result<Vec<String>, StoreError> {
+        self.reading(|db| {
+            let mut statement =
+                db.prepare_cached("SELECT decision FROM decisions ORDER BY place")?;
+            let decisions = statement
+                .query_map([], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(decisions)
+        })
+    }
+
+    fn set_decisions(&mut self, decisions: &[String]) -> Result<(), StoreError> {
+        self.atomically(|db| {
+            db.execute("DELETE FROM decisions", [])?;
+            let mut insert =
+                db.prepare_cached("INSERT INTO decisions (place, decision) VALUES (?1, ?2)")?;
+            for (place, decision) in decisions.iter().enumerate() {
+                insert.execute(params![place as i64, decision])?;
+            }
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut n = 0;
+        crate::store_contract(&mut || {
+            n += 1;
+            SqliteStore::open(folder.path().join(format!("{n}.db"))).unwrap()
+        });
+    }
+}
