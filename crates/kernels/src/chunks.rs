@@ -42,7 +42,10 @@ pub(crate) fn optional<T>(slice: Option<&[T]>, piece: usize) -> impl Iterator<It
 }
 
 /// The pieces of an optional mutable slice: `None` for ever without one.
-pub(crate) fn optional_mut<T>(slice: Option<&mut [T]>, piece: usize) -> impl Iterator<Item = Option<&mut [T]>> {
+pub(crate) fn optional_mut<T>(
+    slice: Option<&mut [T]>,
+    piece: usize,
+) -> impl Iterator<Item = Option<&mut [T]>> {
     let absent = slice.is_none();
     let pieces = slice.unwrap_or_default().chunks_mut(piece).map(Some);
     pieces.chain(std::iter::repeat_with(|| None).take(if absent { MOST } else { 0 }))

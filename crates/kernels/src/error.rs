@@ -42,11 +42,19 @@ pub enum KernelError {
 }
 
 /// `Ok` if `slice` has the expected length.
-pub(crate) fn check_length<T>(argument: &'static str, slice: &[T], expected: usize) -> Result<(), KernelError> {
+pub(crate) fn check_length<T>(
+    argument: &'static str,
+    slice: &[T],
+    expected: usize,
+) -> Result<(), KernelError> {
     if slice.len() == expected {
         Ok(())
     } else {
-        Err(KernelError::Length { argument, expected, found: slice.len() })
+        Err(KernelError::Length {
+            argument,
+            expected,
+            found: slice.len(),
+        })
     }
 }
 

@@ -21,6 +21,11 @@
 //! | convolution, batch norm, residual, rectifier | [`conv_batch_norm_forward`] | [`conv_batch_norm_backward`] |
 //! | batch norm, residual, rectifier | [`batch_norm_forward`], [`batch_norm_inference`] | [`batch_norm_backward`] |
 //! | maximum pool | [`max_pool_forward`] | [`max_pool_backward`] |
+//! | mean over the pixels | [`global_average_pool_forward`] | [`global_average_pool_backward`] |
+//! | softmax cross-entropy, label smoothing | [`softmax_cross_entropy`] | in the same pass |
+//! | pointwise part of an LSTM cell | [`lstm_cell_forward`] | [`lstm_cell_backward`] |
+//! | embedding | [`embedding_gather`] | [`embedding_scatter_add`] |
+//! | optimiser update in place | [`sgd_step`], [`adam_step`] | |
 //!
 //! ```
 //! use batchwise_kernels::{ConvGradients, ConvShape, PoolShape, Window, Workspace};
@@ -43,25 +48,35 @@
 //! # Ok::<(), batchwise_kernels::KernelError>(())
 //! ```
 
+mod average;
 mod chunks;
 mod conv;
+mod embedding;
 mod error;
+mod loss;
+mod lstm;
 mod norm;
+mod optimiser;
 mod pool;
 mod reduce;
 mod simd;
 mod workspace;
 
+pub use average::{global_average_pool_backward, global_average_pool_forward};
 pub use conv::{
-    ConvNormGradients, conv_batch_norm_backward, conv_batch_norm_forward,
-    ConvGradients, ConvShape, PackedWeights, Weights, Window, conv_backward, conv_bias_relu_maxpool_backward,
+    ConvGradients, ConvNormGradients, ConvShape, PackedWeights, Weights, Window, conv_backward,
+    conv_batch_norm_backward, conv_batch_norm_forward, conv_bias_relu_maxpool_backward,
     conv_bias_relu_maxpool_forward, conv_forward,
 };
+pub use embedding::{embedding_gather, embedding_scatter_add};
 pub use error::KernelError;
+pub use loss::{LossSums, softmax_cross_entropy};
+pub use lstm::{lstm_cell_backward, lstm_cell_forward};
 pub use norm::{
-    NormGradients, NormParameters, NormShape, NormStatistics, batch_norm_backward, batch_norm_forward,
-    batch_norm_inference,
+    NormGradients, NormParameters, NormShape, NormStatistics, batch_norm_backward,
+    batch_norm_forward, batch_norm_inference,
 };
+pub use optimiser::{Adam, Sgd, adam_step, sgd_step};
 pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
 pub use simd::{Isa, Real};
 pub use workspace::Workspace;

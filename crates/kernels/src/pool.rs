@@ -25,7 +25,11 @@ impl PoolShape {
     ///
     /// # Errors
     /// When a size is zero or out of these limits.
-    pub fn new(kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Result<Self, KernelError> {
+    pub fn new(
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        padding: [usize; 2],
+    ) -> Result<Self, KernelError> {
         let places = kernel[0].saturating_mul(kernel[1]);
         if places == 0 || places >= usize::from(NOWHERE) || stride.contains(&0) {
             return Err(KernelError::Shape(format!(
@@ -33,9 +37,15 @@ impl PoolShape {
             )));
         }
         if (0..2).any(|side| padding[side] > kernel[side] / 2) {
-            return Err(KernelError::Shape(format!("pool padding {padding:?} is more than half the window {kernel:?}")));
+            return Err(KernelError::Shape(format!(
+                "pool padding {padding:?} is more than half the window {kernel:?}"
+            )));
         }
-        Ok(Self { kernel, stride, padding })
+        Ok(Self {
+            kernel,
+            stride,
+            padding,
+        })
     }
 
     /// `[rows, columns]` of the pooled image.
@@ -44,10 +54,17 @@ impl PoolShape {
     /// When the padded image is smaller than a window.
     pub fn output(&self, height: usize, width: usize) -> Result<[usize; 2], KernelError> {
         let extent = |side: usize, size: usize| {
-            let room = size.saturating_add(2 * self.padding[side]).checked_sub(self.kernel[side]);
-            room.filter(|_| size > 0).map(|room| room / self.stride[side] + 1).ok_or_else(|| {
-                KernelError::Shape(format!("a pool window {:?} is larger than the image {height}×{width}", self.kernel))
-            })
+            let room = size
+                .saturating_add(2 * self.padding[side])
+                .checked_sub(self.kernel[side]);
+            room.filter(|_| size > 0)
+                .map(|room| room / self.stride[side] + 1)
+                .ok_or_else(|| {
+                    KernelError::Shape(format!(
+                        "a pool window {:?} is larger than the image {height}×{width}",
+                        self.kernel
+                    ))
+                })
         };
         Ok([extent(0, height)?, extent(1, width)?])
     }
@@ -64,9 +81,18 @@ pub(crate) struct ImagePool {
 }
 
 impl ImagePool {
-    pub fn new(pool: &PoolShape, [height, width, channels]: [usize; 3]) -> Result<Self, KernelError> {
+    pub fn new(
+        pool: &PoolShape,
+        [height, width, channels]: [usize; 3],
+    ) -> Result<Self, KernelError> {
         let out = pool.output(height, width)?;
-        Ok(Self { pool: *pool, height, width, channels, out })
+        Ok(Self {
+            pool: *pool,
+            height,
+            width,
+            channels,
+            out,
+        })
     }
 
     pub fn input_image(&self) -> usize {
@@ -92,10 +118,19 @@ impl ImagePool {
     /// equals; NaN beats all numbers. With `relu`, outputs not above zero become zero and their
     /// place [`NOWHERE`].
     #[inline(always)]
-    pub fn forward<S: Simd>(&self, s: S, x: &[S::Scalar], relu: bool, y: &mut [S::Scalar], places: &mut [u8]) {
+    pub fn forward<S: Simd>(
+        &self,
+        s: S,
+        x: &[S::Scalar],
+        relu: bool,
+        y: &mut [S::Scalar],
+        places: &mut [u8],
+    ) {
         let channels = self.channels;
         let nowhere = s.splat(S::Scalar::from_f64(f64::from(NOWHERE)));
-        let outputs = y.chunks_exact_mut(channels).zip(places.chunks_exact_mut(channels));
+        let outputs = y
+            .chunks_exact_mut(channels)
+            .zip(places.chunks_exact_mut(channels));
         for (at, (y, places)) in outputs.enumerate() {
             let (top_place, top, rows) = self.inside(0, at / self.out[1]);
             let (left_place, left, columns) = self.inside(1, at % self.out[1]);
@@ -111,7 +146,9 @@ impl ImagePool {
                         let value = s.load(&x[pixel + first..pixel + end]);
                         let wins = s.gt_or_nan(value, best);
                         best = s.select(wins, value, best);
-                        let place = s.splat(S::Scalar::from_f64((place + r * self.pool.kernel[1] + c) as f64));
+                        let place = s.splat(S::Scalar::from_f64(
+                            (place + r * self.pool.kernel[1] + c) as f64,
+                        ));
                         best_place = s.select(wins, place, best_place);
                     }
                 }
@@ -166,7 +203,10 @@ impl<T: Real> Kernel<T> for Forward<'_, T> {
     #[inline(always)]
     fn run<S: Simd<Scalar = T>>(self, s: S) {
         let out = self.pool.output_image();
-        let outputs = self.y.chunks_exact_mut(out).zip(self.places.chunks_exact_mut(out));
+        let outputs = self
+            .y
+            .chunks_exact_mut(out)
+            .zip(self.places.chunks_exact_mut(out));
         for (x, (y, places)) in self.x.chunks_exact(self.pool.input_image()).zip(outputs) {
             self.pool.forward(s, x, false, y, places);
         }
@@ -187,7 +227,11 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
     fn run<S: Simd<Scalar = T>>(self, s: S) {
         let out = self.pool.output_image();
         let outputs = self.dy.chunks_exact(out).zip(self.places.chunks_exact(out));
-        for (dx, (dy, places)) in self.dx.chunks_exact_mut(self.pool.input_image()).zip(outputs) {
+        for (dx, (dy, places)) in self
+            .dx
+            .chunks_exact_mut(self.pool.input_image())
+            .zip(outputs)
+        {
             self.pool.backward(s, dy, places, dx);
         }
     }
@@ -243,17 +287,31 @@ pub fn max_pool_backward<T: Real>(
         .chunks_mut(piece * pool.input_image())
         .zip(dy.chunks(piece * pool.output_image()))
         .zip(places.chunks(piece * pool.output_image()))
-        .map(|((dx, dy), places)| Backward { pool, dy, places, dx });
+        .map(|((dx, dy), places)| Backward {
+            pool,
+            dy,
+            places,
+            dx,
+        });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     Ok(())
 }
 
-fn checked(pool: &PoolShape, n: usize, image: [usize; 3]) -> Result<(ImagePool, usize), KernelError> {
+fn checked(
+    pool: &PoolShape,
+    n: usize,
+    image: [usize; 3],
+) -> Result<(ImagePool, usize), KernelError> {
     if n == 0 || image.contains(&0) {
-        return Err(KernelError::Shape(format!("a size of {n} images {image:?} is 0: choose at least 1")));
+        return Err(KernelError::Shape(format!(
+            "a size of {n} images {image:?} is 0: choose at least 1"
+        )));
     }
     volume(&[n, image[0], image[1], image[2]])?;
     let pool = ImagePool::new(pool, image)?;
     volume(&[n, pool.output_image()])?;
-    Ok((pool, chunks::piece(n, (chunks::FLAT / pool.input_image()).min(n.div_ceil(4)))))
+    Ok((
+        pool,
+        chunks::piece(n, (chunks::FLAT / pool.input_image()).min(n.div_ceil(4))),
+    ))
 }

@@ -4,8 +4,16 @@ use crate::simd::{Real, Simd};
 
 /// `out = gradient` where `output > 0`, else 0: the gradient through a rectifier.
 #[inline(always)]
-pub(crate) fn mask_by_output<S: Simd>(s: S, gradient: &[S::Scalar], output: &[S::Scalar], out: &mut [S::Scalar]) {
-    let vectors = gradient.chunks(S::LANES).zip(output.chunks(S::LANES)).zip(out.chunks_mut(S::LANES));
+pub(crate) fn mask_by_output<S: Simd>(
+    s: S,
+    gradient: &[S::Scalar],
+    output: &[S::Scalar],
+    out: &mut [S::Scalar],
+) {
+    let vectors = gradient
+        .chunks(S::LANES)
+        .zip(output.chunks(S::LANES))
+        .zip(out.chunks_mut(S::LANES));
     for ((gradient, output), out) in vectors {
         let passes = s.gt(s.load(output), s.zero());
         s.store(out, s.select(passes, s.load(gradient), s.zero()));
@@ -24,7 +32,10 @@ pub(crate) fn add_columns<S: Simd>(s: S, x: &[S::Scalar], sums: &mut [S::Scalar]
         let mut quads = x.chunks_exact(4 * channels);
         for quad in &mut quads {
             for (i, part) in parts.iter_mut().enumerate() {
-                *part = s.add(*part, s.load(&quad[i * channels + first..i * channels + end]));
+                *part = s.add(
+                    *part,
+                    s.load(&quad[i * channels + first..i * channels + end]),
+                );
             }
         }
         for (pixel, part) in quads.remainder().chunks_exact(channels).zip(&mut parts) {

@@ -29,12 +29,18 @@ const BYTES: usize = size_of::<Line>();
 impl Workspace {
     /// An empty workspace for the best instruction set of this processor.
     pub const fn new() -> Self {
-        Self { isa: None, free: Mutex::new(Vec::new()) }
+        Self {
+            isa: None,
+            free: Mutex::new(Vec::new()),
+        }
     }
 
     /// An empty workspace for a chosen instruction set.
     pub const fn with_isa(isa: Isa) -> Self {
-        Self { isa: Some(isa), free: Mutex::new(Vec::new()) }
+        Self {
+            isa: Some(isa),
+            free: Mutex::new(Vec::new()),
+        }
     }
 
     /// The instruction set its kernels run on.
@@ -50,7 +56,10 @@ impl Workspace {
 
     /// Gives the idle scratch memory back to the allocator.
     pub fn clear(&self) {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// A buffer of `len` elements with whatever they held last. It returns here when dropped.
@@ -69,7 +78,12 @@ impl Workspace {
             buffer.clear();
             buffer.resize(lines, Line([0; 8]));
         }
-        Scratch { lines: buffer, len, home: &self.free, element: PhantomData }
+        Scratch {
+            lines: buffer,
+            len,
+            home: &self.free,
+            element: PhantomData,
+        }
     }
 
     /// A buffer of `len` zeros.
@@ -107,7 +121,10 @@ impl<T: Real> DerefMut for Scratch<'_, T> {
 impl<T: Real> Drop for Scratch<'_, T> {
     fn drop(&mut self) {
         let lines = std::mem::take(&mut self.lines);
-        self.home.lock().unwrap_or_else(PoisonError::into_inner).push(lines);
+        self.home
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(lines);
     }
 }
 
@@ -123,7 +140,11 @@ impl<T: Real> Aligned<T> {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
         let lines = vec![Line([0; 8]); (len * size_of::<T>()).div_ceil(BYTES)];
-        Self { lines, len, element: PhantomData }
+        Self {
+            lines,
+            len,
+            element: PhantomData,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 mod common;
 
 use batchwise_kernels::{
-    ConvGradients, ConvShape, KernelError, PackedWeights, PoolShape, Real, Workspace, conv_backward,
+    ConvGradients, ConvShape, PackedWeights, PoolShape, Real, Workspace, conv_backward,
     conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward, conv_forward,
 };
 use common::*;
@@ -13,34 +13,77 @@ use proptest::prelude::*;
 /// large as the image and single pixels all occur.
 fn convolutions() -> impl Strategy<Value = Conv> {
     let side = || (1usize..=5, 1usize..=4, 1usize..=2, 0usize..=4, 0usize..=20);
-    let channels = || prop_oneof![1usize..=5, Just(8), Just(13), Just(16), Just(20), Just(33), Just(64)];
-    (1usize..=5, side(), side(), channels(), channels(), 1usize..=3).prop_map(|(n, rows, columns, c, o, groups)| {
-        let fit = |(kernel, stride, dilation, padding, extra): (usize, usize, usize, usize, usize)| {
-            let reach = (kernel - 1) * dilation;
-            let padding = padding.min(reach);
-            ((reach + 1).saturating_sub(2 * padding).max(1) + extra, kernel, stride, dilation, padding)
-        };
-        let (h, kh, sh, dh, ph) = fit(rows);
-        let (w, kw, sw, dw, pw) = fit(columns);
-        let c = if groups > 1 { c.div_ceil(4) * groups } else { c };
-        let o = if groups > 1 { o.div_ceil(3) * groups } else { o };
-        Conv {
-            n,
-            image: [h, w, c],
-            out: o,
-            kernel: [kh, kw],
-            stride: [sh, sw],
-            padding: [ph, pw],
-            dilation: [dh, dw],
-            groups,
-        }
-    })
+    let channels = || {
+        prop_oneof![
+            1usize..=5,
+            Just(8),
+            Just(13),
+            Just(16),
+            Just(20),
+            Just(33),
+            Just(64)
+        ]
+    };
+    (
+        1usize..=5,
+        side(),
+        side(),
+        channels(),
+        channels(),
+        1usize..=3,
+    )
+        .prop_map(|(n, rows, columns, c, o, groups)| {
+            let fit = |(kernel, stride, dilation, padding, extra): (
+                usize,
+                usize,
+                usize,
+                usize,
+                usize,
+            )| {
+                let reach = (kernel - 1) * dilation;
+                let padding = padding.min(reach);
+                (
+                    (reach + 1).saturating_sub(2 * padding).max(1) + extra,
+                    kernel,
+                    stride,
+                    dilation,
+                    padding,
+                )
+            };
+            let (h, kh, sh, dh, ph) = fit(rows);
+            let (w, kw, sw, dw, pw) = fit(columns);
+            let c = if groups > 1 {
+                c.div_ceil(4) * groups
+            } else {
+                c
+            };
+            let o = if groups > 1 {
+                o.div_ceil(3) * groups
+            } else {
+                o
+            };
+            Conv {
+                n,
+                image: [h, w, c],
+                out: o,
+                kernel: [kh, kw],
+                stride: [sh, sw],
+                padding: [ph, pw],
+                dilation: [dh, dw],
+                groups,
+            }
+        })
 }
 
 /// Double-precision inputs of a convolution, rounded to single so that both kinds see the same.
 fn tensors(conv: &Conv) -> [Vec<f64>; 4] {
     let shape = conv.shape();
-    let lens = [shape.input_len(), shape.weight_len(), conv.out, shape.output_len()];
+    let lens = [
+        shape.input_len(),
+        shape.weight_len(),
+        conv.out,
+        shape.output_len(),
+    ];
     let mut seed = 0;
     lens.map(|len| {
         seed += 1;
@@ -59,7 +102,11 @@ fn run_backward<T: Real>(
     let nan = T::from_f64(f64::NAN); // whatever is left unwritten is found
     let (mut dx, mut dw) = (vec![nan; x.len()], vec![nan; w.len()]);
     let mut db = vec![nan; shape.output()[2]];
-    let gradients = ConvGradients { dx: Some(&mut dx), dw: &mut dw, db: Some(&mut db) };
+    let gradients = ConvGradients {
+        dx: Some(&mut dx),
+        dw: &mut dw,
+        db: Some(&mut db),
+    };
     conv_backward(workspace, shape, x, w, dy, rectified, gradients).unwrap();
     (dx, dw, db)
 }
@@ -124,17 +171,32 @@ fn pools(conv: Conv) -> impl Strategy<Value = (Conv, PoolShape, [[usize; 2]; 3])
     (side(h), side(w)).prop_map(move |((kh, sh, ph), (kw, sw, pw))| {
         let settings = [[kh, kw], [sh, sw], [ph.min(kh / 2), pw.min(kw / 2)]];
         let [kernel, stride, padding] = settings;
-        (conv, PoolShape::new(kernel, stride, padding).unwrap(), settings)
+        (
+            conv,
+            PoolShape::new(kernel, stride, padding).unwrap(),
+            settings,
+        )
     })
 }
 
 /// The rectified maximum pool of `y`, `[n, h, w, c]`, and the input each output came from.
-fn naive_pool(y: &[f64], n: usize, [h, w, c]: [usize; 3], settings: [[usize; 2]; 3]) -> (Vec<f64>, Vec<Option<usize>>) {
+fn naive_pool(
+    y: &[f64],
+    n: usize,
+    [h, w, c]: [usize; 3],
+    settings: [[usize; 2]; 3],
+) -> (Vec<f64>, Vec<Option<usize>>) {
     let [kernel, stride, padding] = settings;
-    let out = [0, 1].map(|side| ([h, w][side] + 2 * padding[side] - kernel[side]) / stride[side] + 1);
+    let out =
+        [0, 1].map(|side| ([h, w][side] + 2 * padding[side] - kernel[side]) / stride[side] + 1);
     let (mut values, mut sources) = (Vec::new(), Vec::new());
     for i in 0..n * out[0] * out[1] * c {
-        let (channel, column, row, image) = (i % c, i / c % out[1], i / c / out[1] % out[0], i / c / out[1] / out[0]);
+        let (channel, column, row, image) = (
+            i % c,
+            i / c % out[1],
+            i / c / out[1] % out[0],
+            i / c / out[1] / out[0],
+        );
         let (mut best, mut source) = (0.0, None);
         for (a, b) in (0..kernel[0]).flat_map(|a| (0..kernel[1]).map(move |b| (a, b))) {
             let at_row = (row * stride[0] + a).wrapping_sub(padding[0]);

@@ -3,9 +3,10 @@
 mod common;
 
 use batchwise_kernels::{
-    ConvNormGradients, ConvShape, NormGradients, NormParameters, NormShape, NormStatistics, Real, Window, Workspace,
-    batch_norm_backward, batch_norm_forward, batch_norm_inference, conv_backward, conv_batch_norm_backward,
-    conv_batch_norm_forward, conv_forward, ConvGradients,
+    ConvGradients, ConvNormGradients, ConvShape, NormGradients, NormParameters, NormShape,
+    NormStatistics, Real, Window, Workspace, batch_norm_backward, batch_norm_forward,
+    batch_norm_inference, conv_backward, conv_batch_norm_backward, conv_batch_norm_forward,
+    conv_forward,
 };
 use common::*;
 use proptest::prelude::*;
@@ -13,7 +14,14 @@ use proptest::prelude::*;
 const EPSILON: f64 = 1e-3;
 
 /// The definition, in double precision: `(y, mean, variance)`.
-fn naive(shape: [usize; 4], x: &[f64], gamma: &[f64], beta: &[f64], residual: Option<&[f64]>, relu: bool) -> [Vec<f64>; 3] {
+fn naive(
+    shape: [usize; 4],
+    x: &[f64],
+    gamma: &[f64],
+    beta: &[f64],
+    residual: Option<&[f64]>,
+    relu: bool,
+) -> [Vec<f64>; 3] {
     let [n, pixels, c, ghost] = shape;
     let (mut y, mut means, mut variances) = (vec![0.0; x.len()], Vec::new(), Vec::new());
     for start in (0..n).step_by(ghost) {
@@ -21,7 +29,8 @@ fn naive(shape: [usize; 4], x: &[f64], gamma: &[f64], beta: &[f64], residual: Op
         for k in 0..c {
             let values: Vec<f64> = places.clone().map(|p| x[p * c + k]).collect();
             let mean = values.iter().sum::<f64>() / values.len() as f64;
-            let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
+            let variance =
+                values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
             for p in places.clone() {
                 let at = p * c + k;
                 let value = gamma[k] * (x[at] - mean) / (variance + EPSILON).sqrt() + beta[k];
@@ -46,8 +55,14 @@ fn forward<T: Real>(
     let nan = T::from_f64(f64::NAN);
     let (mut y, mut mean) = (vec![nan; x.len()], vec![nan; shape.statistics_len()]);
     let mut variance = mean.clone();
-    let statistics = NormStatistics { mean: &mut mean, variance: &mut variance };
-    batch_norm_forward(workspace, shape, x, parameters, residual, relu, &mut y, statistics).unwrap();
+    let statistics = NormStatistics {
+        mean: &mut mean,
+        variance: &mut variance,
+    };
+    batch_norm_forward(
+        workspace, shape, x, parameters, residual, relu, &mut y, statistics,
+    )
+    .unwrap();
     [y, mean, variance]
 }
 
@@ -62,8 +77,11 @@ fn backward<T: Real>(
     output: Option<&[T]>,
 ) -> [Vec<T>; 4] {
     let nan = T::from_f64(f64::NAN);
-    let (mut dx, mut dgamma, mut dbeta) =
-        (vec![nan; x.len()], vec![nan; parameters.gamma.len()], vec![nan; parameters.beta.len()]);
+    let (mut dx, mut dgamma, mut dbeta) = (
+        vec![nan; x.len()],
+        vec![nan; parameters.gamma.len()],
+        vec![nan; parameters.beta.len()],
+    );
     let mut dresidual = dx.clone();
     let gradients = NormGradients {
         dx: &mut dx,
@@ -71,7 +89,10 @@ fn backward<T: Real>(
         dbeta: &mut dbeta,
         dresidual: Some(&mut dresidual),
     };
-    batch_norm_backward(workspace, shape, x, parameters, mean, variance, dy, output, gradients).unwrap();
+    batch_norm_backward(
+        workspace, shape, x, parameters, mean, variance, dy, output, gradients,
+    )
+    .unwrap();
     [dx, dgamma, dbeta, dresidual]
 }
 
@@ -138,13 +159,23 @@ proptest! {
 #[test]
 fn a_large_mean_does_not_spoil_the_variance() {
     let shape = NormShape::new(3, 500, 2, 8).unwrap();
-    let x: Vec<f64> = numbers(1, shape.tensor_len()).iter().map(|v| f64::from((1e4 + v) as f32)).collect();
+    let x: Vec<f64> = numbers(1, shape.tensor_len())
+        .iter()
+        .map(|v| f64::from((1e4 + v) as f32))
+        .collect();
     let expected = naive([3, 500, 2, 8], &x, &[1.0; 2], &[0.0; 2], None, false);
     for workspace in workspaces() {
-        let parameters = NormParameters { gamma: &[1.0; 2], beta: &[0.0; 2], epsilon: EPSILON };
+        let parameters = NormParameters {
+            gamma: &[1.0; 2],
+            beta: &[0.0; 2],
+            epsilon: EPSILON,
+        };
         let found = forward(&workspace, &shape, &single(&x), parameters, None, false);
         for (found, expected) in found[2].iter().zip(&expected[2]) {
-            assert!((f64::from(*found) / expected - 1.0).abs() < 1e-5, "{found} {expected}");
+            assert!(
+                (f64::from(*found) / expected - 1.0).abs() < 1e-5,
+                "{found} {expected}"
+            );
         }
     }
 }
@@ -152,21 +183,40 @@ fn a_large_mean_does_not_spoil_the_variance() {
 #[test]
 fn evaluation_uses_the_running_statistics() {
     let shape = NormShape::new(3, 4, 18, 2).unwrap();
-    let (x, residual) = (numbers(1, shape.tensor_len()), numbers(2, shape.tensor_len()));
+    let (x, residual) = (
+        numbers(1, shape.tensor_len()),
+        numbers(2, shape.tensor_len()),
+    );
     let (gamma, beta, mean) = (numbers(3, 18), numbers(4, 18), numbers(5, 18));
     let variance: Vec<f64> = numbers(6, 18).iter().map(|v| v + 1.5).collect();
     let expected: Vec<f64> = (0..x.len())
         .map(|i| {
             let k = i % 18;
-            (gamma[k] * (x[i] - mean[k]) / (variance[k] + EPSILON).sqrt() + beta[k] + residual[i]).max(0.0)
+            (gamma[k] * (x[i] - mean[k]) / (variance[k] + EPSILON).sqrt() + beta[k] + residual[i])
+                .max(0.0)
         })
         .collect();
     for workspace in workspaces() {
         let [x, residual, gamma, beta, mean, variance] =
             [&x, &residual, &gamma, &beta, &mean, &variance].map(|t| single(t));
-        let parameters = NormParameters { gamma: &gamma, beta: &beta, epsilon: EPSILON };
+        let parameters = NormParameters {
+            gamma: &gamma,
+            beta: &beta,
+            epsilon: EPSILON,
+        };
         let mut y = vec![f32::NAN; x.len()];
-        batch_norm_inference(&workspace, &shape, &x, parameters, &mean, &variance, Some(&residual), true, &mut y).unwrap();
+        batch_norm_inference(
+            &workspace,
+            &shape,
+            &x,
+            parameters,
+            &mean,
+            &variance,
+            Some(&residual),
+            true,
+            &mut y,
+        )
+        .unwrap();
         assert_close32("y", &y, &expected, 1e-5);
     }
 }
@@ -187,31 +237,83 @@ fn the_fused_convolution_is_its_parts() {
         let (x, w) = (tensor(1, shape.input_len()), tensor(2, shape.weight_len()));
         let (gamma, beta) = (tensor(3, out), tensor(4, out));
         let (residual, dy) = (tensor(5, shape.output_len()), tensor(6, shape.output_len()));
-        let parameters = NormParameters { gamma: &gamma, beta: &beta, epsilon: EPSILON };
+        let parameters = NormParameters {
+            gamma: &gamma,
+            beta: &beta,
+            epsilon: EPSILON,
+        };
         for workspace in workspaces() {
             let mut convolved = vec![f32::NAN; shape.output_len()];
             conv_forward(&workspace, &shape, &x, &w, None, false, &mut convolved).unwrap();
-            let [y, mean, variance] = forward(&workspace, &norm, &convolved, parameters, Some(&residual), true);
+            let [y, mean, variance] = forward(
+                &workspace,
+                &norm,
+                &convolved,
+                parameters,
+                Some(&residual),
+                true,
+            );
             let (mut fused, mut kept) = (vec![f32::NAN; y.len()], vec![f32::NAN; y.len()]);
             let (mut fused_mean, mut fused_variance) = (mean.clone(), variance.clone());
-            let statistics = NormStatistics { mean: &mut fused_mean, variance: &mut fused_variance };
+            let statistics = NormStatistics {
+                mean: &mut fused_mean,
+                variance: &mut fused_variance,
+            };
             conv_batch_norm_forward(
-                &workspace, &shape, ghost, &x, &w, parameters, Some(&residual), true, &mut kept, &mut fused, statistics,
+                &workspace,
+                &shape,
+                ghost,
+                &x,
+                &w,
+                parameters,
+                Some(&residual),
+                true,
+                &mut kept,
+                &mut fused,
+                statistics,
             )
             .unwrap();
             assert_eq!((&fused, &kept), (&y, &convolved));
             assert_eq!((&fused_mean, &fused_variance), (&mean, &variance));
 
-            let [dconv, dgamma, dbeta, dresidual] =
-                backward(&workspace, &norm, &convolved, parameters, [&mean, &variance], &dy, Some(&y));
+            let [dconv, dgamma, dbeta, dresidual] = backward(
+                &workspace,
+                &norm,
+                &convolved,
+                parameters,
+                [&mean, &variance],
+                &dy,
+                Some(&y),
+            );
             let (mut dx, mut dw) = (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()]);
-            let gradients = ConvGradients { dx: Some(&mut dx), dw: &mut dw, db: None };
+            let gradients = ConvGradients {
+                dx: Some(&mut dx),
+                dw: &mut dw,
+                db: None,
+            };
             conv_backward(&workspace, &shape, &x, &w, &dconv, None, gradients).unwrap();
             let mut found = [x.len(), w.len(), out, out, y.len()].map(|len| vec![f32::NAN; len]);
             let [fx, fw, fg, fb, fr] = &mut found;
-            let gradients = ConvNormGradients { dx: Some(fx), dw: fw, dgamma: fg, dbeta: fb, dresidual: Some(fr) };
+            let gradients = ConvNormGradients {
+                dx: Some(fx),
+                dw: fw,
+                dgamma: fg,
+                dbeta: fb,
+                dresidual: Some(fr),
+            };
             conv_batch_norm_backward(
-                &workspace, &shape, ghost, &x, &w, parameters, &kept, &mean, &variance, &dy, Some(&y), gradients,
+                &workspace,
+                &shape,
+                ghost,
+                &x,
+                &w,
+                parameters,
+                &kept,
+                &mean,
+                &variance,
+                &dy,
+                Some(&y),
+                gradients,
             )
             .unwrap();
             assert_eq!(found, [dx, dw, dgamma, dbeta, dresidual]);

@@ -30,13 +30,22 @@ impl<T: Real> ConvGradients<'_, T> {
 
     /// What a call needs packed for these gradients.
     pub(crate) fn directions(&self) -> Directions {
-        if self.dx.is_some() { Directions::Backward } else { Directions::Neither }
+        if self.dx.is_some() {
+            Directions::Backward
+        } else {
+            Directions::Neither
+        }
     }
 }
 
 /// Sums the shares' partial gradients, each a packed weight gradient followed by a bias gradient,
 /// in the order of the shares.
-pub(crate) fn write_sums<T: Real>(conv: &ImageConv<'_, T>, partials: &mut [T], dw: &mut [T], db: Option<&mut [T]>) {
+pub(crate) fn write_sums<T: Real>(
+    conv: &ImageConv<'_, T>,
+    partials: &mut [T],
+    dw: &mut [T],
+    db: Option<&mut [T]>,
+) {
     let len = conv.gradient_len();
     let channels = conv.shape.out_channels;
     add_partials(partials, len + channels);
@@ -66,12 +75,21 @@ impl<T: Real> Kernel<T> for Share<'_, T> {
     fn run<S: Simd<Scalar = T>>(mut self, s: S) {
         let shape = self.conv.shape;
         let (input, output) = (shape.input_image(), shape.output_image());
-        let mut scratch = self.conv.backward_scratch(self.workspace, self.dx.is_some());
-        let mut masked = self.workspace.take(if self.output.is_some() { output } else { 0 });
+        let mut scratch = self
+            .conv
+            .backward_scratch(self.workspace, self.dx.is_some());
+        let mut masked = self
+            .workspace
+            .take(if self.output.is_some() { output } else { 0 });
         let (dw, db) = self.partial.split_at_mut(self.conv.gradient_len());
         dw.fill(T::ZERO);
         db.fill(T::ZERO);
-        for (i, (x, dy)) in self.x.chunks_exact(input).zip(self.dy.chunks_exact(output)).enumerate() {
+        for (i, (x, dy)) in self
+            .x
+            .chunks_exact(input)
+            .zip(self.dy.chunks_exact(output))
+            .enumerate()
+        {
             let dy = match self.output {
                 Some(y) => {
                     mask_by_output(s, dy, &y[i * output..(i + 1) * output], &mut masked);
@@ -82,7 +100,10 @@ impl<T: Real> Kernel<T> for Share<'_, T> {
             if self.with_bias {
                 add_columns(s, dy, db);
             }
-            let dx = self.dx.as_deref_mut().map(|dx| &mut dx[i * input..(i + 1) * input]);
+            let dx = self
+                .dx
+                .as_deref_mut()
+                .map(|dx| &mut dx[i * input..(i + 1) * input]);
             self.conv.backward(s, x, dy, dx, dw, &mut scratch);
         }
     }
@@ -112,18 +133,38 @@ pub fn conv_backward<'w, T: Real>(
         check_length("rectified_output", y, shape.output_len())?;
     }
     gradients.check(shape)?;
-    let packed = weights.into().ready(workspace, shape, gradients.directions())?;
-    let conv = ImageConv { shape, packed: &packed };
+    let packed = weights
+        .into()
+        .ready(workspace, shape, gradients.directions())?;
+    let conv = ImageConv {
+        shape,
+        packed: &packed,
+    };
     let (piece, with_bias) = (shape.piece(), gradients.db.is_some());
     let partial = conv.gradient_len() + shape.out_channels;
     let mut partials = workspace.take(shape.n.div_ceil(piece) * partial);
     let shares = x
         .chunks(piece * shape.input_image())
         .zip(dy.chunks(piece * shape.output_image()))
-        .zip(chunks::optional(rectified_output, piece * shape.output_image()))
-        .zip(chunks::optional_mut(gradients.dx, piece * shape.input_image()))
+        .zip(chunks::optional(
+            rectified_output,
+            piece * shape.output_image(),
+        ))
+        .zip(chunks::optional_mut(
+            gradients.dx,
+            piece * shape.input_image(),
+        ))
         .zip(partials.chunks_mut(partial))
-        .map(|((((x, dy), output), dx), partial)| Share { conv, workspace, x, dy, output, dx, partial, with_bias });
+        .map(|((((x, dy), output), dx), partial)| Share {
+            conv,
+            workspace,
+            x,
+            dy,
+            output,
+            dx,
+            partial,
+            with_bias,
+        });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     write_sums(&conv, &mut partials, gradients.dw, gradients.db);
     Ok(())

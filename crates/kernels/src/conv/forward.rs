@@ -22,9 +22,13 @@ impl<T: Real> Kernel<T> for Share<'_, T> {
     fn run<S: Simd<Scalar = T>>(self, s: S) {
         let shape = self.conv.shape;
         let mut scratch = self.conv.input_scratch(self.workspace);
-        let images = self.x.chunks_exact(shape.input_image()).zip(self.y.chunks_exact_mut(shape.output_image()));
+        let images = self
+            .x
+            .chunks_exact(shape.input_image())
+            .zip(self.y.chunks_exact_mut(shape.output_image()));
         for (x, y) in images {
-            self.conv.forward(s, x, self.bias, self.relu, &mut scratch, y);
+            self.conv
+                .forward(s, x, self.bias, self.relu, &mut scratch, y);
         }
     }
 }
@@ -51,13 +55,25 @@ pub fn conv_forward<'w, T: Real>(
     if let Some(bias) = bias {
         check_length("bias", bias, shape.out_channels)?;
     }
-    let packed = weights.into().ready(workspace, shape, Directions::Forward)?;
-    let conv = ImageConv { shape, packed: &packed };
+    let packed = weights
+        .into()
+        .ready(workspace, shape, Directions::Forward)?;
+    let conv = ImageConv {
+        shape,
+        packed: &packed,
+    };
     let piece = shape.piece();
     let shares = x
         .chunks(piece * shape.input_image())
         .zip(y.chunks_mut(piece * shape.output_image()))
-        .map(|(x, y)| Share { conv, workspace, x, bias, relu, y });
+        .map(|(x, y)| Share {
+            conv,
+            workspace,
+            x,
+            bias,
+            relu,
+            y,
+        });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     Ok(())
 }

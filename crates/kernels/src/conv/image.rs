@@ -48,7 +48,11 @@ impl<'a, T: Real> ImageConv<'a, T> {
     /// A zeroed buffer for padded images; empty where there is no padding.
     pub fn input_scratch(&self, workspace: &'a Workspace) -> Scratch<'a, T> {
         let rows = self.shape.height + 2 * self.shape.padding[0];
-        let len = if self.is_padded() { rows * self.padded_width() * self.shape.in_channels } else { 0 };
+        let len = if self.is_padded() {
+            rows * self.padded_width() * self.shape.in_channels
+        } else {
+            0
+        };
         workspace.take_zeroed(len)
     }
 
@@ -58,7 +62,11 @@ impl<'a, T: Real> ImageConv<'a, T> {
     }
 
     /// Scratch for [`ImageConv::backward`].
-    pub fn backward_scratch(&self, workspace: &'a Workspace, with_input: bool) -> BackwardScratch<'a, T> {
+    pub fn backward_scratch(
+        &self,
+        workspace: &'a Workspace,
+        with_input: bool,
+    ) -> BackwardScratch<'a, T> {
         let [out_height, out_width, out_channels] = self.shape.output();
         let columns = if with_input && self.packed.padded != out_width {
             out_height * self.packed.padded * out_channels
@@ -87,7 +95,13 @@ impl<'a, T: Real> ImageConv<'a, T> {
         let channels = self.shape.in_channels;
         let width = self.padded_width() * channels;
         let top = self.shape.padding[0] * width;
-        copy_rows(x, self.shape.width * channels, &mut scratch[top..], width, self.shape.padding[1] * channels);
+        copy_rows(
+            x,
+            self.shape.width * channels,
+            &mut scratch[top..],
+            width,
+            self.shape.padding[1] * channels,
+        );
         scratch
     }
 
@@ -126,7 +140,10 @@ impl<'a, T: Real> ImageConv<'a, T> {
             for row in 0..out_height {
                 // Kernel rows that lie in the padding meet zeros only.
                 let top = row * shape.stride[0];
-                let inside = |a: &usize| (shape.padding[0]..shape.padding[0] + shape.height).contains(&(top + a * shape.dilation[0]));
+                let inside = |a: &usize| {
+                    (shape.padding[0]..shape.padding[0] + shape.height)
+                        .contains(&(top + a * shape.dilation[0]))
+                };
                 let first = (0..shape.kernel[0]).find(inside).unwrap_or(0);
                 let count = (first..shape.kernel[0]).take_while(inside).count();
                 let rows = Rows {
@@ -136,7 +153,14 @@ impl<'a, T: Real> ImageConv<'a, T> {
                     k: first * row_depth,
                     k_step: row_depth,
                 };
-                convolve_row(s, &conv, x, rows, bias, &mut y[row * out_width * out_channels + group * group_out..]);
+                convolve_row(
+                    s,
+                    &conv,
+                    x,
+                    rows,
+                    bias,
+                    &mut y[row * out_width * out_channels + group * group_out..],
+                );
             }
         }
     }
@@ -166,7 +190,13 @@ impl<'a, T: Real> ImageConv<'a, T> {
             dy
         } else {
             let width = packed.padded * out_channels;
-            copy_rows(dy, out_width * out_channels, scratch, width, packed.left * out_channels);
+            copy_rows(
+                dy,
+                out_width * out_channels,
+                scratch,
+                width,
+                packed.left * out_channels,
+            );
             scratch
         };
         let row_len = packed.padded * out_channels;
@@ -191,7 +221,14 @@ impl<'a, T: Real> ImageConv<'a, T> {
                     let rows = self.rows_meeting(row, out_height, stride, row_len, phase.row_depth);
                     let start = (row * shape.width + f) * shape.in_channels + group * group_in;
                     // A group's channels lie `group · group_out` after the pixel's first.
-                    convolve_row(s, &conv, &dy[group * group_out..], rows, None, &mut dx[start..]);
+                    convolve_row(
+                        s,
+                        &conv,
+                        &dy[group * group_out..],
+                        rows,
+                        None,
+                        &mut dx[start..],
+                    );
                 }
             }
         }
@@ -200,7 +237,14 @@ impl<'a, T: Real> ImageConv<'a, T> {
     /// The kernel rows `a` through which input row `row` reaches an output row
     /// `(row + padding − a·dilation) / stride`: an arithmetic progression.
     #[inline(always)]
-    fn rows_meeting(&self, row: usize, out_height: usize, stride: usize, row_len: usize, row_depth: usize) -> Rows {
+    fn rows_meeting(
+        &self,
+        row: usize,
+        out_height: usize,
+        stride: usize,
+        row_len: usize,
+        row_depth: usize,
+    ) -> Rows {
         let shape = self.shape;
         let out_row = |a: usize| {
             let above = (row + shape.padding[0]).checked_sub(a * shape.dilation[0])?;
@@ -208,11 +252,23 @@ impl<'a, T: Real> ImageConv<'a, T> {
         };
         let mut meeting = (0..shape.kernel[0]).filter_map(|a| Some((a, out_row(a)?)));
         let Some((first, out)) = meeting.next() else {
-            return Rows { count: 0, x: 0, x_step: 0, k: 0, k_step: 0 };
+            return Rows {
+                count: 0,
+                x: 0,
+                x_step: 0,
+                k: 0,
+                k_step: 0,
+            };
         };
         let (x, k) = (out * row_len, first * row_depth);
         match meeting.next() {
-            None => Rows { count: 1, x, x_step: 0, k, k_step: 0 },
+            None => Rows {
+                count: 1,
+                x,
+                x_step: 0,
+                k,
+                k_step: 0,
+            },
             Some((second, below)) => Rows {
                 count: 2 + meeting.count(),
                 x,

@@ -18,9 +18,9 @@ mod weights;
 
 pub use backward::{ConvGradients, conv_backward};
 pub use forward::conv_forward;
-pub use pooled::{conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward};
 pub use normed::{ConvNormGradients, conv_batch_norm_backward, conv_batch_norm_forward};
 pub use pack::{PackedWeights, Weights};
+pub use pooled::{conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward};
 
 pub(crate) use image::ImageConv;
 
@@ -42,7 +42,12 @@ pub struct Window {
 impl Window {
     /// A dense square kernel.
     pub const fn square(kernel: usize, stride: usize, padding: usize) -> Self {
-        Self { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2], dilation: [1, 1] }
+        Self {
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [padding; 2],
+            dilation: [1, 1],
+        }
     }
 }
 
@@ -71,10 +76,32 @@ impl ConvShape {
     /// # Errors
     /// When a size is zero, the padding is more or the padded image less than the kernel reaches,
     /// or a buffer could not exist.
-    pub fn new(n: usize, image: [usize; 3], out_channels: usize, window: Window) -> Result<Self, KernelError> {
+    pub fn new(
+        n: usize,
+        image: [usize; 3],
+        out_channels: usize,
+        window: Window,
+    ) -> Result<Self, KernelError> {
         let [height, width, in_channels] = image;
-        let Window { kernel, stride, padding, dilation } = window;
-        Self { n, height, width, in_channels, out_channels, kernel, stride, padding, dilation, groups: 1 }.checked()
+        let Window {
+            kernel,
+            stride,
+            padding,
+            dilation,
+        } = window;
+        Self {
+            n,
+            height,
+            width,
+            in_channels,
+            out_channels,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            groups: 1,
+        }
+        .checked()
     }
 
     /// The same in `groups` groups: output channels of a group see the input channels of that
@@ -95,10 +122,29 @@ impl ConvShape {
     }
 
     fn checked(self) -> Result<Self, KernelError> {
-        let Self { n, height, width, in_channels, out_channels, kernel, stride, padding, dilation, groups } = self;
+        let Self {
+            n,
+            height,
+            width,
+            in_channels,
+            out_channels,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            groups,
+        } = self;
         let sizes = [n, height, width, in_channels, out_channels, groups];
-        if sizes.iter().chain(&kernel).chain(&stride).chain(&dilation).any(|&size| size == 0) {
-            return Err(KernelError::Shape(format!("a size of {self:?} is 0: choose at least 1")));
+        if sizes
+            .iter()
+            .chain(&kernel)
+            .chain(&stride)
+            .chain(&dilation)
+            .any(|&size| size == 0)
+        {
+            return Err(KernelError::Shape(format!(
+                "a size of {self:?} is 0: choose at least 1"
+            )));
         }
         if in_channels % groups != 0 || out_channels % groups != 0 {
             return Err(KernelError::Shape(format!(
@@ -121,9 +167,25 @@ impl ConvShape {
         }
         let [kh, kw] = kernel;
         let reach = [(kh - 1) * dilation[0], (kw - 1) * dilation[1]];
-        volume(&[n, height + 2 * reach[0], width + 2 * reach[1], in_channels + 64])?;
-        volume(&[n, height + 2 * reach[0] + 1, width + 2 * reach[1] + 1, out_channels + 64 * groups])?;
-        volume(&[out_channels + 64 * groups, in_channels + 64 * groups, kh, kw, crate::chunks::MOST])?;
+        volume(&[
+            n,
+            height + 2 * reach[0],
+            width + 2 * reach[1],
+            in_channels + 64,
+        ])?;
+        volume(&[
+            n,
+            height + 2 * reach[0] + 1,
+            width + 2 * reach[1] + 1,
+            out_channels + 64 * groups,
+        ])?;
+        volume(&[
+            out_channels + 64 * groups,
+            in_channels + 64 * groups,
+            kh,
+            kw,
+            crate::chunks::MOST,
+        ])?;
         Ok(self)
     }
 
@@ -144,7 +206,12 @@ impl ConvShape {
 
     /// `[out, in / groups, height, width]` of the weights.
     pub fn weight_shape(&self) -> [usize; 4] {
-        [self.out_channels, self.group_in(), self.kernel[0], self.kernel[1]]
+        [
+            self.out_channels,
+            self.group_in(),
+            self.kernel[0],
+            self.kernel[1],
+        ]
     }
 
     /// Elements of the input, `n · height · width · in_channels`.
@@ -198,6 +265,9 @@ impl ConvShape {
     /// and adding a partial gradient costs little beside computing it.
     pub(crate) fn piece(&self) -> usize {
         const PIXELS: usize = 256;
-        crate::chunks::piece(self.n, PIXELS.div_ceil(self.out_pixels()).min(self.n.div_ceil(4)))
+        crate::chunks::piece(
+            self.n,
+            PIXELS.div_ceil(self.out_pixels()).min(self.n.div_ceil(4)),
+        )
     }
 }

@@ -76,17 +76,37 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
     fn run<S: Simd<Scalar = T>>(mut self, s: S) {
         let shape = self.conv.shape;
         let (input, len) = (shape.input_image(), shape.output_image());
-        let mut scratch = self.conv.backward_scratch(self.workspace, self.dx.is_some());
+        let mut scratch = self
+            .conv
+            .backward_scratch(self.workspace, self.dx.is_some());
         let mut gradient = self.workspace.take(len);
         self.partial.fill(T::ZERO);
         let dw = &mut self.partial[..self.conv.gradient_len()];
-        let images = self.x.chunks_exact(input).zip(self.convolved.chunks_exact(len)).zip(self.dy.chunks_exact(len));
+        let images = self
+            .x
+            .chunks_exact(input)
+            .zip(self.convolved.chunks_exact(len))
+            .zip(self.dy.chunks_exact(len));
         for (i, ((x, convolved), dy)) in images.enumerate() {
             let output = self.output.map(|y| &y[i * len..(i + 1) * len]);
-            let dresidual = self.dresidual.as_deref_mut().map(|d| &mut d[i * len..(i + 1) * len]);
+            let dresidual = self
+                .dresidual
+                .as_deref_mut()
+                .map(|d| &mut d[i * len..(i + 1) * len]);
             let coefficients = self.coefficients.of(&self.norm, self.first + i);
-            apply_gradient(s, convolved, dy, output, coefficients, &mut gradient, dresidual);
-            let dx = self.dx.as_deref_mut().map(|dx| &mut dx[i * input..(i + 1) * input]);
+            apply_gradient(
+                s,
+                convolved,
+                dy,
+                output,
+                coefficients,
+                &mut gradient,
+                dresidual,
+            );
+            let dx = self
+                .dx
+                .as_deref_mut()
+                .map(|dx| &mut dx[i * input..(i + 1) * input]);
             self.conv.backward(s, x, &gradient, dx, dw, &mut scratch);
         }
     }
@@ -126,18 +146,39 @@ pub fn conv_batch_norm_forward<'w, T: Real>(
     if let Some(residual) = residual {
         check_length("residual", residual, shape.output_len())?;
     }
-    let packed = weights.into().ready(workspace, shape, Directions::Forward)?;
-    let conv = ImageConv { shape, packed: &packed };
+    let packed = weights
+        .into()
+        .ready(workspace, shape, Directions::Forward)?;
+    let conv = ImageConv {
+        shape,
+        packed: &packed,
+    };
     let piece = shape.piece();
     let mut moments = workspace.take::<f64>(shape.n * 2 * shape.out_channels);
     let shares = x
         .chunks(piece * shape.input_image())
         .zip(convolved.chunks_mut(piece * shape.output_image()))
         .zip(moments.chunks_mut(piece * 2 * shape.out_channels))
-        .map(|((x, convolved), moments)| Forward { conv, workspace, x, convolved, moments });
+        .map(|((x, convolved), moments)| Forward {
+            conv,
+            workspace,
+            x,
+            convolved,
+            moments,
+        });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     join_moments(&norm, &moments, statistics.mean, statistics.variance);
-    normalise(workspace, &norm, convolved, &parameters, residual, relu, y, statistics.mean, statistics.variance);
+    normalise(
+        workspace,
+        &norm,
+        convolved,
+        &parameters,
+        residual,
+        relu,
+        y,
+        statistics.mean,
+        statistics.variance,
+    );
     Ok(())
 }
 
@@ -166,7 +207,13 @@ pub fn conv_batch_norm_backward<'w, T: Real>(
     gradients: ConvNormGradients<'_, T>,
 ) -> Result<(), KernelError> {
     let norm = NormShape::new(shape.n, shape.out_pixels(), shape.out_channels, ghost)?;
-    let ConvNormGradients { dx, dw, dgamma, dbeta, dresidual } = gradients;
+    let ConvNormGradients {
+        dx,
+        dw,
+        dgamma,
+        dbeta,
+        dresidual,
+    } = gradients;
     parameters.check(shape.out_channels)?;
     check_length("x", x, shape.input_len())?;
     check_length("convolved", convolved, shape.output_len())?;
@@ -183,15 +230,40 @@ pub fn conv_batch_norm_backward<'w, T: Real>(
     }
     let of_conv = ConvGradients { dx, dw, db: None };
     of_conv.check(shape)?;
-    let packed = weights.into().ready(workspace, shape, of_conv.directions())?;
-    let conv = ImageConv { shape, packed: &packed };
+    let packed = weights
+        .into()
+        .ready(workspace, shape, of_conv.directions())?;
+    let conv = ImageConv {
+        shape,
+        packed: &packed,
+    };
     let piece = shape.piece();
     let (input, output) = (piece * shape.input_image(), piece * shape.output_image());
 
-    let sums = gradient_sums(workspace, &norm, piece, convolved, dy, rectified_output, mean);
-    let joined = join_gradients(workspace, &norm, &parameters, variance, &sums, dgamma, dbeta);
-    let coefficients =
-        GradientCoefficients { mean, scale: &joined.scale, slope: &joined.slope, offset: &joined.offset };
+    let sums = gradient_sums(
+        workspace,
+        &norm,
+        piece,
+        convolved,
+        dy,
+        rectified_output,
+        mean,
+    );
+    let joined = join_gradients(
+        workspace,
+        &norm,
+        &parameters,
+        variance,
+        &sums,
+        dgamma,
+        dbeta,
+    );
+    let coefficients = GradientCoefficients {
+        mean,
+        scale: &joined.scale,
+        slope: &joined.slope,
+        offset: &joined.offset,
+    };
     let partial = conv.gradient_len() + shape.out_channels;
     let mut partials = workspace.take(shape.n.div_ceil(piece) * partial);
     let shares = x
@@ -201,10 +273,25 @@ pub fn conv_batch_norm_backward<'w, T: Real>(
         .zip(chunks::optional_mut(of_conv.dx, input).zip(chunks::optional_mut(dresidual, output)))
         .zip(partials.chunks_mut(partial))
         .enumerate()
-        .map(|(i, ((((x, (convolved, dy)), output), (dx, dresidual)), partial))| {
-            let first = i * piece;
-            Backward { conv, norm, workspace, first, x, convolved, dy, output, coefficients, dx, dresidual, partial }
-        });
+        .map(
+            |(i, ((((x, (convolved, dy)), output), (dx, dresidual)), partial))| {
+                let first = i * piece;
+                Backward {
+                    conv,
+                    norm,
+                    workspace,
+                    first,
+                    x,
+                    convolved,
+                    dy,
+                    output,
+                    coefficients,
+                    dx,
+                    dresidual,
+                    partial,
+                }
+            },
+        );
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     write_sums(&conv, &mut partials, of_conv.dw, None);
     Ok(())

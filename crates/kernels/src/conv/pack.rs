@@ -98,13 +98,19 @@ impl<'a, T: Real> Weights<'a, T> {
         match self {
             Self::Canonical(weights) => {
                 check_length("weights", weights, shape.weight_len())?;
-                Ok(Ready::Owned(Box::new(PackedWeights::pack(workspace, shape, weights, directions))))
+                Ok(Ready::Owned(Box::new(PackedWeights::pack(
+                    workspace, shape, weights, directions,
+                ))))
             }
             Self::Packed(packed) => {
                 if packed.lanes != T::lanes(workspace.isa()) {
                     return Err(KernelError::Packed("another instruction set"));
                 }
-                if (ConvShape { n: shape.n, ..packed.shape }) != *shape {
+                if (ConvShape {
+                    n: shape.n,
+                    ..packed.shape
+                }) != *shape
+                {
                     return Err(KernelError::Packed("another convolution"));
                 }
                 Ok(Ready::Borrowed(packed))
@@ -119,14 +125,24 @@ impl<T: Real> PackedWeights<T> {
     ///
     /// # Errors
     /// When the number of weights is not the shape's.
-    pub fn new(workspace: &Workspace, shape: &ConvShape, weights: &[T]) -> Result<Self, KernelError> {
+    pub fn new(
+        workspace: &Workspace,
+        shape: &ConvShape,
+        weights: &[T],
+    ) -> Result<Self, KernelError> {
         check_length("weights", weights, shape.weight_len())?;
         let mut packed = Self::pack(workspace, shape, weights, Directions::Forward);
-        (packed.backward, packed.phases, packed.left, packed.padded) = pack_backward(shape, packed.lanes, weights);
+        (packed.backward, packed.phases, packed.left, packed.padded) =
+            pack_backward(shape, packed.lanes, weights);
         Ok(packed)
     }
 
-    fn pack(workspace: &Workspace, shape: &ConvShape, weights: &[T], directions: Directions) -> Self {
+    fn pack(
+        workspace: &Workspace,
+        shape: &ConvShape,
+        weights: &[T],
+        directions: Directions,
+    ) -> Self {
         let lanes = T::lanes(workspace.isa());
         let forward = match directions {
             Directions::Forward => pack_forward(shape, lanes, weights),
@@ -136,7 +152,16 @@ impl<T: Real> PackedWeights<T> {
             Directions::Backward => pack_backward(shape, lanes, weights),
             _ => (Aligned::zeros(0), Vec::new(), 0, 0),
         };
-        Self { shape: *shape, lanes, forward, runs: forward_runs(shape), backward, phases, left, padded }
+        Self {
+            shape: *shape,
+            lanes,
+            forward,
+            runs: forward_runs(shape),
+            backward,
+            phases,
+            left,
+            padded,
+        }
     }
 }
 
@@ -165,7 +190,9 @@ fn merged(runs: impl Iterator<Item = Run>) -> Vec<Run> {
     let mut joined: Vec<Run> = Vec::new();
     for run in runs {
         match joined.last_mut() {
-            Some(last) if last.x + last.len == run.x && last.k + last.len == run.k => last.len += run.len,
+            Some(last) if last.x + last.len == run.x && last.k + last.len == run.k => {
+                last.len += run.len
+            }
             _ => joined.push(run),
         }
     }
@@ -174,7 +201,11 @@ fn merged(runs: impl Iterator<Item = Run>) -> Vec<Run> {
 
 fn forward_runs(shape: &ConvShape) -> Vec<Run> {
     let len = shape.group_in();
-    merged((0..shape.kernel[1]).map(|b| Run { x: b * shape.dilation[1] * shape.in_channels, k: b * len, len }))
+    merged((0..shape.kernel[1]).map(|b| Run {
+        x: b * shape.dilation[1] * shape.in_channels,
+        k: b * len,
+        len,
+    }))
 }
 
 /// `[group][block][kernel row][kernel column][input channel][output channel of the block]`.
@@ -216,14 +247,25 @@ pub(crate) fn unpack<T: Real>(shape: &ConvShape, lanes: usize, partials: &[T], w
 /// For each stride phase `f` of the columns, the kernel columns `b` with
 /// `(f + padding − b·dilation) ≡ 0 (mod stride)` meet output column `t + (f + padding − b·dilation)/stride`
 /// at input column `f + stride·t`.
-fn pack_backward<T: Real>(shape: &ConvShape, lanes: usize, weights: &[T]) -> (Aligned<T>, Vec<Phase>, usize, usize) {
+fn pack_backward<T: Real>(
+    shape: &ConvShape,
+    lanes: usize,
+    weights: &[T],
+) -> (Aligned<T>, Vec<Phase>, usize, usize) {
     let [_, group_in, kh, kw] = shape.weight_shape();
     let (group_out, out_width) = (shape.group_out(), shape.out_extent(1) as isize);
     let (stride, dilation) = (shape.stride[1] as isize, shape.dilation[1] as isize);
-    let offset = |phase: usize, b: usize| phase as isize + shape.padding[1] as isize - b as isize * dilation;
+    let offset =
+        |phase: usize, b: usize| phase as isize + shape.padding[1] as isize - b as isize * dilation;
     let phases = shape.stride[1].min(shape.width);
-    let taps: Vec<Vec<usize>> =
-        (0..phases).map(|f| (0..kw).rev().filter(|&b| offset(f, b) % stride == 0).collect()).collect();
+    let taps: Vec<Vec<usize>> = (0..phases)
+        .map(|f| {
+            (0..kw)
+                .rev()
+                .filter(|&b| offset(f, b) % stride == 0)
+                .collect()
+        })
+        .collect();
 
     // The output's gradient is given zero columns wherever a phase reaches beyond it.
     let (mut left, mut right) = (0, out_width);
@@ -249,7 +291,12 @@ fn pack_backward<T: Real>(shape: &ConvShape, lanes: usize, weights: &[T]) -> (Al
                 len: group_out,
             };
             let runs = merged(taps.iter().enumerate().map(run));
-            Phase { row_depth: taps.len() * group_out, runs, weights: start..end, taps }
+            Phase {
+                row_depth: taps.len() * group_out,
+                runs,
+                weights: start..end,
+                taps,
+            }
         })
         .collect();
 

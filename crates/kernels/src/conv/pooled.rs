@@ -30,9 +30,13 @@ impl<T: Real> Kernel<T> for Forward<'_, T> {
         let mut scratch = self.conv.input_scratch(self.workspace);
         let mut convolved = self.workspace.take(shape.output_image());
         let out = self.pool.output_image();
-        let outputs = self.y.chunks_exact_mut(out).zip(self.places.chunks_exact_mut(out));
+        let outputs = self
+            .y
+            .chunks_exact_mut(out)
+            .zip(self.places.chunks_exact_mut(out));
         for (x, (y, places)) in self.x.chunks_exact(shape.input_image()).zip(outputs) {
-            self.conv.forward(s, x, Some(self.bias), false, &mut scratch, &mut convolved);
+            self.conv
+                .forward(s, x, Some(self.bias), false, &mut scratch, &mut convolved);
             self.pool.forward(s, &convolved, true, y, places);
         }
     }
@@ -56,7 +60,9 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
     fn run<S: Simd<Scalar = T>>(mut self, s: S) {
         let shape = self.conv.shape;
         let (input, out) = (shape.input_image(), self.pool.output_image());
-        let mut scratch = self.conv.backward_scratch(self.workspace, self.dx.is_some());
+        let mut scratch = self
+            .conv
+            .backward_scratch(self.workspace, self.dx.is_some());
         let mut gradient = self.workspace.take(shape.output_image());
         let (dw, db) = self.partial.split_at_mut(self.conv.gradient_len());
         dw.fill(T::ZERO);
@@ -65,7 +71,10 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
         for (i, (x, (dy, places))) in self.x.chunks_exact(input).zip(outputs).enumerate() {
             self.pool.backward(s, dy, places, &mut gradient);
             add_columns(s, &gradient, db);
-            let dx = self.dx.as_deref_mut().map(|dx| &mut dx[i * input..(i + 1) * input]);
+            let dx = self
+                .dx
+                .as_deref_mut()
+                .map(|dx| &mut dx[i * input..(i + 1) * input]);
             self.conv.backward(s, x, &gradient, dx, dw, &mut scratch);
         }
     }
@@ -96,14 +105,27 @@ pub fn conv_bias_relu_maxpool_forward<'w, T: Real>(
     check_length("bias", bias, shape.out_channels)?;
     check_length("y", y, shape.n * pool.output_image())?;
     check_length("places", places, y.len())?;
-    let packed = weights.into().ready(workspace, shape, Directions::Forward)?;
-    let conv = ImageConv { shape, packed: &packed };
+    let packed = weights
+        .into()
+        .ready(workspace, shape, Directions::Forward)?;
+    let conv = ImageConv {
+        shape,
+        packed: &packed,
+    };
     let piece = shape.piece();
     let shares = x
         .chunks(piece * shape.input_image())
         .zip(y.chunks_mut(piece * pool.output_image()))
         .zip(places.chunks_mut(piece * pool.output_image()))
-        .map(|((x, y), places)| Forward { conv, pool, workspace, x, bias, y, places });
+        .map(|((x, y), places)| Forward {
+            conv,
+            pool,
+            workspace,
+            x,
+            bias,
+            y,
+            places,
+        });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     Ok(())
 }
@@ -130,8 +152,13 @@ pub fn conv_bias_relu_maxpool_backward<'w, T: Real>(
     check_length("dy", dy, shape.n * pool.output_image())?;
     check_length("places", places, dy.len())?;
     gradients.check(shape)?;
-    let packed = weights.into().ready(workspace, shape, gradients.directions())?;
-    let conv = ImageConv { shape, packed: &packed };
+    let packed = weights
+        .into()
+        .ready(workspace, shape, gradients.directions())?;
+    let conv = ImageConv {
+        shape,
+        packed: &packed,
+    };
     let piece = shape.piece();
     let partial = conv.gradient_len() + shape.out_channels;
     let mut partials = workspace.take(shape.n.div_ceil(piece) * partial);
@@ -139,9 +166,21 @@ pub fn conv_bias_relu_maxpool_backward<'w, T: Real>(
         .chunks(piece * shape.input_image())
         .zip(dy.chunks(piece * pool.output_image()))
         .zip(places.chunks(piece * pool.output_image()))
-        .zip(chunks::optional_mut(gradients.dx, piece * shape.input_image()))
+        .zip(chunks::optional_mut(
+            gradients.dx,
+            piece * shape.input_image(),
+        ))
         .zip(partials.chunks_mut(partial))
-        .map(|((((x, dy), places), dx), partial)| Backward { conv, pool, workspace, x, dy, places, dx, partial });
+        .map(|((((x, dy), places), dx), partial)| Backward {
+            conv,
+            pool,
+            workspace,
+            x,
+            dy,
+            places,
+            dx,
+            partial,
+        });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     write_sums(&conv, &mut partials, gradients.dw, gradients.db);
     Ok(())

@@ -114,7 +114,11 @@ impl<T: Real, const P: usize, const N: usize> Kernel<T> for Tile<'_, T, P, N> {
                 // block has more than `v · LANES` channels, and no more than `left` are stored.
                 unsafe {
                     let y = self.y.add(p * self.conv.y_stride + v * S::LANES);
-                    if left >= S::LANES { s.store_ptr(y, sum) } else { s.store_first(y, left, sum) }
+                    if left >= S::LANES {
+                        s.store_ptr(y, sum)
+                    } else {
+                        s.store_first(y, left, sum)
+                    }
                 }
             }
         }
@@ -145,7 +149,9 @@ pub(crate) fn convolve_row<S: Simd>(
         let reach = rows.x.max(last as usize) + (conv.pixels - 1) * conv.x_stride;
         let last_k = rows.k + rows.k_step * (rows.count - 1);
         assert!(last >= 0);
-        assert!(conv.runs.iter().all(|run| reach + run.x + run.len <= x.len() && last_k + run.k + run.len <= conv.depth));
+        assert!(conv.runs.iter().all(
+            |run| reach + run.x + run.len <= x.len() && last_k + run.k + run.len <= conv.depth
+        ));
     }
     let mut vector = 0;
     while vector < vectors {
@@ -161,7 +167,15 @@ pub(crate) fn convolve_row<S: Simd>(
             let y = y[pixel * conv.y_stride + first..].as_mut_ptr();
             macro_rules! tile {
                 ($pixels:literal, $vectors:literal) => {{
-                    s.call(Tile::<_, $pixels, $vectors> { x, y, weights: weights.as_ptr(), bias, channels, rows, conv });
+                    s.call(Tile::<_, $pixels, $vectors> {
+                        x,
+                        y,
+                        weights: weights.as_ptr(),
+                        bias,
+                        channels,
+                        rows,
+                        conv,
+                    });
                     pixel += $pixels;
                 }};
             }

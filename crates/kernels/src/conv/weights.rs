@@ -39,7 +39,15 @@ impl<T: Real, const R: usize, const J: usize, const N: usize> Kernel<T> for Tile
 
     #[inline(always)]
     fn run<S: Simd<Scalar = T>>(self, s: S) {
-        let Walk { x_stride, x_row, kernel_row, row_depth, dy_stride, out: [height, width], .. } = *self.walk;
+        let Walk {
+            x_stride,
+            x_row,
+            kernel_row,
+            row_depth,
+            dy_stride,
+            out: [height, width],
+            ..
+        } = *self.walk;
         let mut sums = [[[s.zero(); N]; J]; R];
         // SAFETY: `accumulate_weights` checked that the tile's weight rows lie in `dw`, that the
         // last pixel's last number lies in `x`, and the last pixel's vectors in `dy`.
@@ -47,7 +55,8 @@ impl<T: Real, const R: usize, const J: usize, const N: usize> Kernel<T> for Tile
             for r in 0..R {
                 for j in 0..J {
                     for v in 0..N {
-                        sums[r][j][v] = s.load_ptr(self.dw.add((r * row_depth + j) * self.width + v * S::LANES));
+                        sums[r][j][v] = s
+                            .load_ptr(self.dw.add((r * row_depth + j) * self.width + v * S::LANES));
                     }
                 }
             }
@@ -75,7 +84,10 @@ impl<T: Real, const R: usize, const J: usize, const N: usize> Kernel<T> for Tile
             for r in 0..R {
                 for j in 0..J {
                     for v in 0..N {
-                        s.store_ptr(self.dw.add((r * row_depth + j) * self.width + v * S::LANES), sums[r][j][v]);
+                        s.store_ptr(
+                            self.dw.add((r * row_depth + j) * self.width + v * S::LANES),
+                            sums[r][j][v],
+                        );
                     }
                 }
             }
@@ -95,8 +107,13 @@ pub(crate) fn accumulate_weights<S: Simd>(
 ) {
     let depth = walk.kernel_rows * walk.row_depth;
     let [height, width] = walk.out;
-    let last = (height - 1) * walk.x_row + (width - 1) * walk.x_stride + (walk.kernel_rows - 1) * walk.kernel_row;
-    assert!(runs.iter().all(|run| last + run.x + run.len <= walk.x.len() && run.k + run.len <= walk.row_depth));
+    let last = (height - 1) * walk.x_row
+        + (width - 1) * walk.x_stride
+        + (walk.kernel_rows - 1) * walk.kernel_row;
+    assert!(
+        runs.iter()
+            .all(|run| last + run.x + run.len <= walk.x.len() && run.k + run.len <= walk.row_depth)
+    );
     assert!((height * width - 1) * walk.dy_stride + channels <= walk.dy.len());
     assert!(dw.len() >= depth * channels);
 
@@ -111,7 +128,13 @@ pub(crate) fn accumulate_weights<S: Simd>(
                 let rows = walk.kernel_rows - row;
                 // Short runs (few input channels) leave registers idle: take several kernel rows.
                 let at_once = if S::REGISTERS >= 32 {
-                    if run.len <= 5 && rows >= 5 { 5 } else if run.len <= 9 && rows >= 3 { 3 } else { 1 }
+                    if run.len <= 5 && rows >= 5 {
+                        5
+                    } else if run.len <= 9 && rows >= 3 {
+                        3
+                    } else {
+                        1
+                    }
                 } else if run.len <= 4 && rows >= 3 {
                     3
                 } else {
@@ -126,11 +149,18 @@ pub(crate) fn accumulate_weights<S: Simd>(
                         let k = row * walk.row_depth + run.k + at;
                         let x = walk.x[row * walk.kernel_row + run.x + at..].as_ptr();
                         let dy = walk.dy[first + part * S::LANES..].as_ptr();
-                        let dw = dw[first * depth + k * block * S::LANES + part * S::LANES..].as_mut_ptr();
+                        let dw = dw[first * depth + k * block * S::LANES + part * S::LANES..]
+                            .as_mut_ptr();
                         let width = block * S::LANES;
                         macro_rules! tile {
                             ($rows:literal, $weights:literal, $vectors:literal) => {{
-                                s.call(Tile::<_, $rows, $weights, $vectors> { walk, x, dy, dw, width });
+                                s.call(Tile::<_, $rows, $weights, $vectors> {
+                                    walk,
+                                    x,
+                                    dy,
+                                    dw,
+                                    width,
+                                });
                                 at += $weights;
                             }};
                         }

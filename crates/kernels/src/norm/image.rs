@@ -10,19 +10,26 @@ fn total<S: Simd>(s: S, parts: [S::V; PARTS]) -> S::V {
     s.add(s.add(parts[0], parts[1]), s.add(parts[2], parts[3]))
 }
 
-/// Calls `f(pixel, part)` for every pixel, parts in turn; unrolled, so that parts are registers.
-#[inline(always)]
-fn by_parts(pixels: usize, mut f: impl FnMut(usize, usize)) {
-    let whole = pixels - pixels % PARTS;
-    for pixel in (0..whole).step_by(PARTS) {
-        f(pixel, 0);
-        f(pixel + 1, 1);
-        f(pixel + 2, 2);
-        f(pixel + 3, 3);
-    }
-    for pixel in whole..pixels {
-        f(pixel, pixel - whole);
-    }
+/// Runs the body for every pixel, parts in turn; unrolled, so that the parts stay in registers. A
+/// macro, since a closure would not be sure to be compiled for the instruction set.
+macro_rules! by_parts {
+    ($pixels:expr, |$pixel:ident, $part:ident| $body:block) => {{
+        let whole = $pixels - $pixels % PARTS;
+        for quad in (0..whole).step_by(PARTS) {
+            by_parts!(@one quad, 0, $pixel, $part, $body);
+            by_parts!(@one quad, 1, $pixel, $part, $body);
+            by_parts!(@one quad, 2, $pixel, $part, $body);
+            by_parts!(@one quad, 3, $pixel, $part, $body);
+        }
+        for $pixel in whole..$pixels {
+            let $part = $pixel - whole;
+            $body
+        }
+    }};
+    (@one $quad:ident, $offset:literal, $pixel:ident, $part:ident, $body:block) => {{
+        let ($pixel, $part) = ($quad + $offset, $offset);
+        $body
+    }};
 }
 
 #[inline(always)]
@@ -41,13 +48,13 @@ pub(crate) fn moments<S: Simd>(s: S, x: &[S::Scalar], channels: usize, out: &mut
     for first in (0..channels).step_by(S::LANES) {
         let end = (first + S::LANES).min(channels);
         let mut parts = [s.zero(); PARTS];
-        by_parts(x.len() / channels, |pixel, part| {
+        by_parts!(x.len() / channels, |pixel, part| {
             let at = pixel * channels;
             parts[part] = s.add(parts[part], s.load(&x[at + first..at + end]));
         });
         let mean = s.div(total(s, parts), s.splat(S::Scalar::from_f64(pixels)));
         let (mut deviations, mut squared) = ([s.zero(); PARTS], [s.zero(); PARTS]);
-        by_parts(x.len() / channels, |pixel, part| {
+        by_parts!(x.len() / channels, |pixel, part| {
             let at = pixel * channels;
             let deviation = s.sub(s.load(&x[at + first..at + end]), mean);
             deviations[part] = s.add(deviations[part], deviation);
@@ -80,11 +87,22 @@ pub(crate) fn apply<S: Simd>(
     let channels = mean.len();
     for first in (0..channels).step_by(S::LANES) {
         let end = (first + S::LANES).min(channels);
-        let (mean, scale, shift) = (s.load(&mean[first..end]), s.load(&scale[first..end]), s.load(&shift[first..end]));
-        for (i, (x, y)) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)).enumerate() {
+        let (mean, scale, shift) = (
+            s.load(&mean[first..end]),
+            s.load(&scale[first..end]),
+            s.load(&shift[first..end]),
+        );
+        for (i, (x, y)) in x
+            .chunks_exact(channels)
+            .zip(y.chunks_exact_mut(channels))
+            .enumerate()
+        {
             let mut value = s.fma(s.sub(s.load(&x[first..end]), mean), scale, shift);
             if let Some(residual) = residual {
-                value = s.add(value, s.load(&residual[i * channels + first..i * channels + end]));
+                value = s.add(
+                    value,
+                    s.load(&residual[i * channels + first..i * channels + end]),
+                );
             }
             s.store(&mut y[first..end], if relu { s.relu(value) } else { value });
         }
@@ -93,7 +111,13 @@ pub(crate) fn apply<S: Simd>(
 
 /// The gradient of an output vector, through the rectifier where there is one.
 #[inline(always)]
-fn through_relu<S: Simd>(s: S, dy: &[S::Scalar], output: Option<&[S::Scalar]>, from: usize, end: usize) -> S::V {
+fn through_relu<S: Simd>(
+    s: S,
+    dy: &[S::Scalar],
+    output: Option<&[S::Scalar]>,
+    from: usize,
+    end: usize,
+) -> S::V {
     let gradient = s.load(&dy[from..end]);
     match output {
         Some(y) => s.select(s.gt(s.load(&y[from..end]), s.zero()), gradient, s.zero()),
@@ -118,7 +142,7 @@ pub(crate) fn gradient_sums<S: Simd>(
         let end = (first + S::LANES).min(channels);
         let mean = s.load(&mean[first..end]);
         let (mut sum, mut product) = ([s.zero(); PARTS], [s.zero(); PARTS]);
-        by_parts(x.len() / channels, |pixel, part| {
+        by_parts!(x.len() / channels, |pixel, part| {
             let (from, to) = (pixel * channels + first, pixel * channels + end);
             let gradient = through_relu(s, dy, output, from, to);
             sum[part] = s.add(sum[part], gradient);
@@ -150,19 +174,32 @@ pub(crate) fn apply_gradient<S: Simd>(
     dx: &mut [S::Scalar],
     mut dresidual: Option<&mut [S::Scalar]>,
 ) {
-    let GradientCoefficients { mean, scale, slope, offset } = coefficients;
+    let GradientCoefficients {
+        mean,
+        scale,
+        slope,
+        offset,
+    } = coefficients;
     let channels = mean.len();
     for first in (0..channels).step_by(S::LANES) {
         let end = (first + S::LANES).min(channels);
-        let [mean, scale, slope, offset] = [mean, scale, slope, offset].map(|c| s.load(&c[first..end]));
-        for (i, (x, dx)) in x.chunks_exact(channels).zip(dx.chunks_exact_mut(channels)).enumerate() {
+        let [mean, scale, slope, offset] =
+            [mean, scale, slope, offset].map(|c| s.load(&c[first..end]));
+        for (i, (x, dx)) in x
+            .chunks_exact(channels)
+            .zip(dx.chunks_exact_mut(channels))
+            .enumerate()
+        {
             let (from, to) = (i * channels + first, i * channels + end);
             let gradient = through_relu(s, dy, output, from, to);
             if let Some(dresidual) = &mut dresidual {
                 s.store(&mut dresidual[from..to], gradient);
             }
             let deviation = s.sub(s.load(&x[first..end]), mean);
-            s.store(&mut dx[first..end], s.fma(scale, gradient, s.fma(slope, deviation, offset)));
+            s.store(
+                &mut dx[first..end],
+                s.fma(scale, gradient, s.fma(slope, deviation, offset)),
+            );
         }
     }
 }

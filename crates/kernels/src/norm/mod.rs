@@ -26,7 +26,12 @@ impl NormShape {
     ///
     /// # Errors
     /// When a size is zero or a buffer could not exist.
-    pub fn new(n: usize, pixels: usize, channels: usize, ghost: usize) -> Result<Self, KernelError> {
+    pub fn new(
+        n: usize,
+        pixels: usize,
+        channels: usize,
+        ghost: usize,
+    ) -> Result<Self, KernelError> {
         if [n, pixels, channels, ghost].contains(&0) {
             return Err(KernelError::Shape(format!(
                 "a size of a batch norm over {n} images of {pixels} pixels and {channels} channels \
@@ -35,7 +40,12 @@ impl NormShape {
         }
         volume(&[n, pixels, channels])?;
         volume(&[n, 2, channels])?;
-        Ok(Self { n, pixels, channels, ghost: ghost.min(n) })
+        Ok(Self {
+            n,
+            pixels,
+            channels,
+            ghost: ghost.min(n),
+        })
     }
 
     /// Number of ghost batches, `⌈n / ghost⌉`.
@@ -85,7 +95,11 @@ impl<T> NormParameters<'_, T> {
         check_length("gamma", self.gamma, channels)?;
         check_length("beta", self.beta, channels)?;
         if !(self.epsilon >= 0.0 && self.epsilon.is_finite()) {
-            return Err(KernelError::Setting { name: "epsilon", value: self.epsilon, range: "finite and not negative" });
+            return Err(KernelError::Setting {
+                name: "epsilon",
+                value: self.epsilon,
+                range: "finite and not negative",
+            });
         }
         Ok(())
     }
@@ -153,10 +167,17 @@ impl<T: Real> Kernel<T> for Apply<'_, T> {
     #[inline(always)]
     fn run<S: Simd<Scalar = T>>(self, s: S) {
         let (shape, len) = (self.shape, self.shape.image());
-        for (i, (x, y)) in self.x.chunks_exact(len).zip(self.y.chunks_exact_mut(len)).enumerate() {
+        for (i, (x, y)) in self
+            .x
+            .chunks_exact(len)
+            .zip(self.y.chunks_exact_mut(len))
+            .enumerate()
+        {
             let mean = shape.ghost_of(self.first + i, self.mean);
             let scale = shape.ghost_of(self.first + i, self.scale);
-            let residual = self.residual.map(|residual| &residual[i * len..(i + 1) * len]);
+            let residual = self
+                .residual
+                .map(|residual| &residual[i * len..(i + 1) * len]);
             image::apply(s, x, mean, scale, self.shift, residual, self.relu, y);
         }
     }
@@ -183,7 +204,14 @@ impl<T: Real> Kernel<T> for GradientSums<'_, T> {
         let images = self.x.chunks_exact(len).zip(self.dy.chunks_exact(len));
         for (i, ((x, dy), out)) in images.zip(outs).enumerate() {
             let output = self.output.map(|y| &y[i * len..(i + 1) * len]);
-            image::gradient_sums(s, x, dy, output, shape.ghost_of(self.first + i, self.mean), out);
+            image::gradient_sums(
+                s,
+                x,
+                dy,
+                output,
+                shape.ghost_of(self.first + i, self.mean),
+                out,
+            );
         }
     }
 }
@@ -210,7 +238,10 @@ impl<T: Real> Kernel<T> for ApplyGradient<'_, T> {
         for (i, ((x, dy), dx)) in images.zip(self.dx.chunks_exact_mut(len)).enumerate() {
             let output = self.output.map(|y| &y[i * len..(i + 1) * len]);
             let coefficients = self.coefficients.of(&shape, self.first + i);
-            let dresidual = self.dresidual.as_deref_mut().map(|d| &mut d[i * len..(i + 1) * len]);
+            let dresidual = self
+                .dresidual
+                .as_deref_mut()
+                .map(|d| &mut d[i * len..(i + 1) * len]);
             image::apply_gradient(s, x, dy, output, coefficients, dx, dresidual);
         }
     }
@@ -255,10 +286,24 @@ pub fn batch_norm_forward<T: Real>(
     let shares = x
         .chunks(piece * shape.image())
         .zip(moments.chunks_mut(piece * 2 * shape.channels))
-        .map(|(x, out)| Moments { shape: *shape, x, out });
+        .map(|(x, out)| Moments {
+            shape: *shape,
+            x,
+            out,
+        });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     statistics::join_moments(shape, &moments, statistics.mean, statistics.variance);
-    normalise(workspace, shape, x, &parameters, residual, relu, y, statistics.mean, statistics.variance);
+    normalise(
+        workspace,
+        shape,
+        x,
+        &parameters,
+        residual,
+        relu,
+        y,
+        statistics.mean,
+        statistics.variance,
+    );
     Ok(())
 }
 
@@ -285,8 +330,21 @@ pub fn batch_norm_inference<T: Real>(
     check_forward(shape, x, &parameters, residual, y)?;
     check_length("running_mean", running_mean, shape.channels)?;
     check_length("running_variance", running_variance, shape.channels)?;
-    let whole = NormShape { ghost: shape.n, ..*shape };
-    normalise(workspace, &whole, x, &parameters, residual, relu, y, running_mean, running_variance);
+    let whole = NormShape {
+        ghost: shape.n,
+        ..*shape
+    };
+    normalise(
+        workspace,
+        &whole,
+        x,
+        &parameters,
+        residual,
+        relu,
+        y,
+        running_mean,
+        running_variance,
+    );
     Ok(())
 }
 
@@ -317,7 +375,12 @@ pub fn batch_norm_backward<T: Real>(
     if let Some(y) = rectified_output {
         check_length("rectified_output", y, shape.tensor_len())?;
     }
-    let NormGradients { dx, dgamma, dbeta, dresidual } = gradients;
+    let NormGradients {
+        dx,
+        dgamma,
+        dbeta,
+        dresidual,
+    } = gradients;
     check_length("dx", dx, shape.tensor_len())?;
     check_length("dgamma", dgamma, shape.channels)?;
     check_length("dbeta", dbeta, shape.channels)?;
@@ -328,9 +391,21 @@ pub fn batch_norm_backward<T: Real>(
     let piece = shape.piece();
     let len = piece * shape.image();
     let sums = gradient_sums(workspace, &shape, piece, x, dy, rectified_output, mean);
-    let joined = statistics::join_gradients(workspace, &shape, &parameters, variance, &sums, dgamma, dbeta);
-    let coefficients =
-        GradientCoefficients { mean, scale: &joined.scale, slope: &joined.slope, offset: &joined.offset };
+    let joined = statistics::join_gradients(
+        workspace,
+        &shape,
+        &parameters,
+        variance,
+        &sums,
+        dgamma,
+        dbeta,
+    );
+    let coefficients = GradientCoefficients {
+        mean,
+        scale: &joined.scale,
+        slope: &joined.slope,
+        offset: &joined.offset,
+    };
     let shares = x
         .chunks(len)
         .zip(dy.chunks(len))
@@ -338,8 +413,15 @@ pub fn batch_norm_backward<T: Real>(
         .zip(dx.chunks_mut(len))
         .zip(chunks::optional_mut(dresidual, len))
         .enumerate()
-        .map(|(i, ((((x, dy), output), dx), dresidual))| {
-            ApplyGradient { shape, first: i * piece, x, dy, output, coefficients, dx, dresidual }
+        .map(|(i, ((((x, dy), output), dx), dresidual))| ApplyGradient {
+            shape,
+            first: i * piece,
+            x,
+            dy,
+            output,
+            coefficients,
+            dx,
+            dresidual,
         });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     Ok(())
@@ -363,7 +445,15 @@ pub(crate) fn gradient_sums<'w, T: Real>(
         .zip(chunks::optional(output, len))
         .zip(sums.chunks_mut(piece * 2 * shape.channels))
         .enumerate()
-        .map(|(i, (((x, dy), output), out))| GradientSums { shape, first: i * piece, x, dy, output, mean, out });
+        .map(|(i, (((x, dy), output), out))| GradientSums {
+            shape,
+            first: i * piece,
+            x,
+            dy,
+            output,
+            mean,
+            out,
+        });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     sums
 }
@@ -389,7 +479,17 @@ pub(crate) fn normalise<T: Real>(
         .zip(y.chunks_mut(len))
         .zip(chunks::optional(residual, len))
         .enumerate()
-        .map(|(i, ((x, y), residual))| Apply { shape, first: i * piece, x, mean, scale, shift, residual, relu, y });
+        .map(|(i, ((x, y), residual))| Apply {
+            shape,
+            first: i * piece,
+            x,
+            mean,
+            scale,
+            shift,
+            residual,
+            relu,
+            y,
+        });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
 }
 
@@ -403,5 +503,7 @@ fn check_forward<T>(
     parameters.check(shape.channels)?;
     check_length("x", x, shape.tensor_len())?;
     check_length("y", y, shape.tensor_len())?;
-    residual.map_or(Ok(()), |residual| check_length("residual", residual, shape.tensor_len()))
+    residual.map_or(Ok(()), |residual| {
+        check_length("residual", residual, shape.tensor_len())
+    })
 }

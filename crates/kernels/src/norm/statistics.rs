@@ -7,7 +7,12 @@ use crate::workspace::{Scratch, Workspace};
 /// Joins the images' moments (of [`super::image::moments`], image by image) into the mean and the
 /// biased variance of each ghost batch, `[ghost batches, channels]`, by the update of Chan, Golub
 /// & LeVeque (1979).
-pub(crate) fn join_moments<T: Real>(shape: &NormShape, moments: &[f64], mean: &mut [T], variance: &mut [T]) {
+pub(crate) fn join_moments<T: Real>(
+    shape: &NormShape,
+    moments: &[f64],
+    mean: &mut [T],
+    variance: &mut [T],
+) {
     let channels = shape.channels;
     for channel in 0..channels {
         for (ghost, images) in moments.chunks(2 * channels * shape.ghost).enumerate() {
@@ -17,7 +22,8 @@ pub(crate) fn join_moments<T: Real>(shape: &NormShape, moments: &[f64], mean: &m
                 let difference = image[channel] - joined;
                 count += added;
                 joined += difference * added / count;
-                squares += image[channels + channel] + difference * difference * added * (count - added) / count;
+                squares += image[channels + channel]
+                    + difference * difference * added * (count - added) / count;
             }
             mean[ghost * channels + channel] = T::from_f64(joined);
             variance[ghost * channels + channel] = T::from_f64((squares / count).max(0.0));
@@ -33,7 +39,10 @@ pub(crate) fn scales<'w, T: Real>(
 ) -> Scratch<'w, T> {
     let mut scales = workspace.take(variance.len());
     let channels = parameters.gamma.len();
-    for (scales, variance) in scales.chunks_exact_mut(channels).zip(variance.chunks_exact(channels)) {
+    for (scales, variance) in scales
+        .chunks_exact_mut(channels)
+        .zip(variance.chunks_exact(channels))
+    {
         for ((scale, &variance), &gamma) in scales.iter_mut().zip(variance).zip(parameters.gamma) {
             *scale = T::from_f64(gamma.to_f64() / (variance.to_f64() + parameters.epsilon).sqrt());
         }
@@ -84,5 +93,9 @@ pub(crate) fn join_gradients<'w, T: Real>(
         dgamma[channel] = T::from_f64(all_gamma);
         dbeta[channel] = T::from_f64(all_beta);
     }
-    Coefficients { scale, slope, offset }
+    Coefficients {
+        scale,
+        slope,
+        offset,
+    }
 }

@@ -96,7 +96,10 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn gt_or_nan(self, a: __m256, b: __m256) -> __m256 {
-        op!(_mm256_or_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b), _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a)))
+        op!(_mm256_or_ps(
+            _mm256_cmp_ps::<_CMP_GT_OQ>(a, b),
+            _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a)
+        ))
     }
     #[inline(always)]
     fn select(self, m: __m256, a: __m256, b: __m256) -> __m256 {
@@ -158,12 +161,17 @@ impl Simd for Avx2 {
 impl math::Float32 for Avx2 {
     #[inline(always)]
     fn round(self, a: __m256) -> __m256 {
-        op!(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
+        op!(_mm256_round_ps::<
+            { _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC },
+        >(a))
     }
     #[inline(always)]
     fn clamp(self, a: __m256, low: f32, high: f32) -> __m256 {
         // NaN in the second operand comes through both.
-        op!(_mm256_max_ps(_mm256_set1_ps(low), _mm256_min_ps(_mm256_set1_ps(high), a)))
+        op!(_mm256_max_ps(
+            _mm256_set1_ps(low),
+            _mm256_min_ps(_mm256_set1_ps(high), a)
+        ))
     }
     #[inline(always)]
     fn scale_by_power_of_two(self, a: __m256, n: __m256) -> __m256 {
@@ -174,7 +182,10 @@ impl math::Float32 for Avx2 {
             let bias = _mm256_set1_epi32(127);
             let first = _mm256_slli_epi32::<23>(_mm256_add_epi32(half, bias));
             let second = _mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_sub_epi32(n, half), bias));
-            _mm256_mul_ps(_mm256_mul_ps(a, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second))
+            _mm256_mul_ps(
+                _mm256_mul_ps(a, _mm256_castsi256_ps(first)),
+                _mm256_castsi256_ps(second),
+            )
         })
     }
 }

@@ -144,7 +144,12 @@ impl Simd for Avx512 {
     fn store_bytes(self, x: &mut [u8], a: __m512) {
         let mut bytes = [0u8; 16];
         // SAFETY: `bytes` has the 16 bytes that are stored; the token, the instructions.
-        unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a))) }
+        unsafe {
+            _mm_storeu_si128(
+                bytes.as_mut_ptr().cast(),
+                _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)),
+            )
+        }
         let n = x.len().min(16);
         x[..n].copy_from_slice(&bytes[..n]);
     }
@@ -153,12 +158,17 @@ impl Simd for Avx512 {
 impl math::Float32 for Avx512 {
     #[inline(always)]
     fn round(self, a: __m512) -> __m512 {
-        op!(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
+        op!(_mm512_roundscale_ps::<
+            { _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC },
+        >(a))
     }
     #[inline(always)]
     fn clamp(self, a: __m512, low: f32, high: f32) -> __m512 {
         // NaN in the second operand comes through both.
-        op!(_mm512_max_ps(_mm512_set1_ps(low), _mm512_min_ps(_mm512_set1_ps(high), a)))
+        op!(_mm512_max_ps(
+            _mm512_set1_ps(low),
+            _mm512_min_ps(_mm512_set1_ps(high), a)
+        ))
     }
     #[inline(always)]
     fn scale_by_power_of_two(self, a: __m512, n: __m512) -> __m512 {

@@ -25,11 +25,22 @@ const HIGH: f32 = 89.0;
 const LN2_HIGH: f32 = 0.693_359_375;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 #[allow(clippy::excessive_precision)] // as published
-const EXP: [f32; 6] =
-    [1.987_569_15e-4, 1.398_199_95e-3, 8.333_451_9e-3, 4.166_579_6e-2, 1.666_666_55e-1, 5.000_000_1e-1];
+const EXP: [f32; 6] = [
+    1.987_569_15e-4,
+    1.398_199_95e-3,
+    8.333_451_9e-3,
+    4.166_579_6e-2,
+    1.666_666_55e-1,
+    5.000_000_1e-1,
+];
 #[allow(clippy::excessive_precision)] // as published
-const TANH: [f32; 5] =
-    [-5.704_988_73e-3, 2.063_908_88e-2, -5.373_971_56e-2, 1.333_144_22e-1, -3.333_328_19e-1];
+const TANH: [f32; 5] = [
+    -5.704_988_73e-3,
+    2.063_908_88e-2,
+    -5.373_971_56e-2,
+    1.333_144_22e-1,
+    -3.333_328_19e-1,
+];
 /// Where the polynomial for tanh gives way to the exponential.
 const TANH_SMALL: f32 = 0.625;
 
@@ -68,7 +79,13 @@ pub fn tanh<S: Float32>(s: S, a: S::V) -> S::V {
 /// `eˣ` of one lane, the same polynomial.
 #[inline(always)]
 pub fn exp_f32(x: f32) -> f32 {
-    let x = if x < LOW { LOW } else if x > HIGH { HIGH } else { x };
+    let x = if x < LOW {
+        LOW
+    } else if x > HIGH {
+        HIGH
+    } else {
+        x
+    };
     let n = (x * std::f32::consts::LOG2_E).round_ties_even();
     let r = (-LN2_HIGH).multiply_add(n, x);
     let r = (-LN2_LOW).multiply_add(n, r);
@@ -121,7 +138,9 @@ mod tests {
     /// Largest error in units in the last place of the exact value.
     fn worst(isa: Isa, function: Function, low: f32, high: f32, exact: fn(f64) -> f64) -> f64 {
         let n = 200_001;
-        let x: Vec<f32> = (0..n).map(|i| low + (high - low) * i as f32 / (n - 1) as f32).collect();
+        let x: Vec<f32> = (0..n)
+            .map(|i| low + (high - low) * i as f32 / (n - 1) as f32)
+            .collect();
         let mut y = x.clone();
         f32::dispatch(isa, Apply(function, &mut y));
         let error = |(&x, &y): (&f32, &f32)| {
@@ -138,21 +157,45 @@ mod tests {
         for isa in Isa::available() {
             let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
             let exp = worst(isa, Function::Exp, -103.9, 88.7, f64::exp);
-            let tanh = worst(isa, Function::Tanh, -12.0, 12.0, f64::tanh)
-                .max(worst(isa, Function::Tanh, -0.7, 0.7, f64::tanh));
-            let sigmoid = worst(isa, Function::Sigmoid, -87.0, 87.0, sigmoid)
-                .max(worst(isa, Function::Sigmoid, -5.0, 5.0, sigmoid));
+            let tanh = worst(isa, Function::Tanh, -12.0, 12.0, f64::tanh).max(worst(
+                isa,
+                Function::Tanh,
+                -0.7,
+                0.7,
+                f64::tanh,
+            ));
+            let sigmoid = worst(isa, Function::Sigmoid, -87.0, 87.0, sigmoid).max(worst(
+                isa,
+                Function::Sigmoid,
+                -5.0,
+                5.0,
+                sigmoid,
+            ));
             println!("{isa:?}: exp {exp:.2}, tanh {tanh:.2}, sigmoid {sigmoid:.2} ulp");
-            assert!(exp <= 2.0 && tanh <= 3.0 && sigmoid <= 3.0, "{isa:?}: {exp} {tanh} {sigmoid}");
+            assert!(
+                exp <= 2.0 && tanh <= 3.0 && sigmoid <= 3.0,
+                "{isa:?}: {exp} {tanh} {sigmoid}"
+            );
         }
     }
 
     #[test]
     fn ends_of_the_range_and_nan() {
         for isa in Isa::available() {
-            let mut x = [f32::NEG_INFINITY, -1000.0, 0.0, 89.5, f32::INFINITY, f32::NAN];
+            let mut x = [
+                f32::NEG_INFINITY,
+                -1000.0,
+                0.0,
+                89.5,
+                f32::INFINITY,
+                f32::NAN,
+            ];
             f32::dispatch(isa, Apply(Function::Exp, &mut x));
-            assert_eq!(x[..5], [0.0, 0.0, 1.0, f32::INFINITY, f32::INFINITY], "{isa:?}");
+            assert_eq!(
+                x[..5],
+                [0.0, 0.0, 1.0, f32::INFINITY, f32::INFINITY],
+                "{isa:?}"
+            );
             assert!(x[5].is_nan());
             let mut x = [f32::NEG_INFINITY, -0.0, f32::INFINITY, f32::NAN];
             f32::dispatch(isa, Apply(Function::Tanh, &mut x));

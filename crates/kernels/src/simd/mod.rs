@@ -36,7 +36,9 @@ enum Set {
 impl Isa {
     /// The fastest instruction set of this processor.
     pub fn best() -> Self {
-        Self::avx512().or_else(Self::avx2).unwrap_or(Self::portable())
+        Self::avx512()
+            .or_else(Self::avx2)
+            .unwrap_or(Self::portable())
     }
 
     /// AVX-512 (foundation), if the processor and the operating system have it.
@@ -51,7 +53,8 @@ impl Isa {
     /// AVX2 with fused multiply-add, if the processor and the operating system have it.
     pub fn avx2() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
+        {
             return Some(Self(Set::Avx2));
         }
         None
@@ -64,7 +67,10 @@ impl Isa {
 
     /// Every instruction set of this processor, fastest first.
     pub fn available() -> Vec<Self> {
-        [Self::avx512(), Self::avx2(), Some(Self::portable())].into_iter().flatten().collect()
+        [Self::avx512(), Self::avx2(), Some(Self::portable())]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// Its name: `avx512`, `avx2` or `portable`.

@@ -27,12 +27,19 @@ pub fn double(x: &[f32]) -> Vec<f64> {
 
 /// A workspace for each instruction set of this machine.
 pub fn workspaces() -> Vec<Workspace> {
-    Isa::available().into_iter().map(Workspace::with_isa).collect()
+    Isa::available()
+        .into_iter()
+        .map(Workspace::with_isa)
+        .collect()
 }
 
 /// Runs `f` with a number of rayon threads.
 pub fn on_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .unwrap()
+        .install(f)
 }
 
 /// Asserts that all of `found` lie within `tolerance · (1 + |expected|)`.
@@ -40,7 +47,10 @@ pub fn on_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
 pub fn assert_close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}");
     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
-        assert!((f - e).abs() <= tolerance * (1.0 + e.abs()), "{what}[{i}]: {f}, expected {e}");
+        assert!(
+            (f - e).abs() <= tolerance * (1.0 + e.abs()),
+            "{what}[{i}]: {f}, expected {e}"
+        );
     }
 }
 
@@ -87,10 +97,26 @@ pub struct Conv {
 
 impl Conv {
     pub fn shape(&self) -> ConvShape {
-        let &Self { kernel, stride, padding, dilation, .. } = self;
-        ConvShape::new(self.n, self.image, self.out, Window { kernel, stride, padding, dilation })
-            .and_then(|shape| shape.with_groups(self.groups))
-            .unwrap()
+        let &Self {
+            kernel,
+            stride,
+            padding,
+            dilation,
+            ..
+        } = self;
+        ConvShape::new(
+            self.n,
+            self.image,
+            self.out,
+            Window {
+                kernel,
+                stride,
+                padding,
+                dilation,
+            },
+        )
+        .and_then(|shape| shape.with_groups(self.groups))
+        .unwrap()
     }
 
     /// Calls `f(input index, weight index, output index)` for every product of the convolution.
@@ -102,8 +128,10 @@ impl Conv {
         for n in 0..self.n {
             for (y, x) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))) {
                 for (a, b) in (0..kh).flat_map(|a| (0..kw).map(move |b| (a, b))) {
-                    let iy = (y * self.stride[0] + a * self.dilation[0]).wrapping_sub(self.padding[0]);
-                    let ix = (x * self.stride[1] + b * self.dilation[1]).wrapping_sub(self.padding[1]);
+                    let iy =
+                        (y * self.stride[0] + a * self.dilation[0]).wrapping_sub(self.padding[0]);
+                    let ix =
+                        (x * self.stride[1] + b * self.dilation[1]).wrapping_sub(self.padding[1]);
                     if iy >= h || ix >= w {
                         continue;
                     }
@@ -120,19 +148,24 @@ impl Conv {
     }
 
     pub fn forward(&self, x: &[f64], w: &[f64], bias: &[f64]) -> Vec<f64> {
-        let mut y: Vec<f64> = (0..self.shape().output_len()).map(|i| bias[i % self.out]).collect();
+        let mut y: Vec<f64> = (0..self.shape().output_len())
+            .map(|i| bias[i % self.out])
+            .collect();
         self.products(|i, k, o| y[o] += x[i] * w[k]);
         y
     }
 
     /// `(dx, dw, db)`.
     pub fn backward(&self, x: &[f64], w: &[f64], dy: &[f64]) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
-        let (mut dx, mut dw, mut db) = (vec![0.0; x.len()], vec![0.0; w.len()], vec![0.0; self.out]);
+        let (mut dx, mut dw, mut db) =
+            (vec![0.0; x.len()], vec![0.0; w.len()], vec![0.0; self.out]);
         self.products(|i, k, o| {
             dx[i] += dy[o] * w[k];
             dw[k] += dy[o] * x[i];
         });
-        dy.iter().enumerate().for_each(|(o, dy)| db[o % self.out] += dy);
+        dy.iter()
+            .enumerate()
+            .for_each(|(o, dy)| db[o % self.out] += dy);
         (dx, dw, db)
     }
 }
