@@ -222,8 +222,13 @@ impl BuiltIn {
                 why: error.to_string(),
             },
         };
-        let ran_to_its_end = !matches!(outcome, Outcome::Interrupted | Outcome::Failed { .. });
-        if ran_to_its_end && matches!(saving, Saving::Single(_)) {
+        let ended = matches!(outcome, Outcome::Reached { .. } | Outcome::Diverged { .. });
+        let at_cap = matches!(
+            outcome,
+            Outcome::NotReached { .. } | Outcome::Completed { .. }
+        );
+        if matches!(saving, Saving::Single(_)) && (ended || at_cap) {
+            run.progress.ended = ended.then(|| outcome.clone());
             run.save(events)?;
         }
         Ok(TrialRecord {

@@ -91,7 +91,8 @@ impl<'a> EvaluationSet<'a> {
         if count == examples.len() || examples.shape().task == Task::NextToken {
             return Ok(Self::stored(examples, at_most, chunk));
         }
-        // No trial has this number: the subset shares no randomness with any trial's order.
+        // No trial has this number, so the subset is no trial's first batch, whatever purpose the
+        // sampler draws its order for.
         let key = StreamKey {
             study_seed,
             trial: u64::MAX,
@@ -129,7 +130,7 @@ impl<'a> EvaluationSet<'a> {
                 Source::Stored(examples) => examples.fill_in_order(range, &mut self.batch),
                 Source::Drawn(sampler) => sampler.fill(0, range, &mut self.batch),
             }
-            self.batch.fresh_streams = from == 0;
+            self.batch.fresh_streams |= from == 0;
             self.batch.noise = None;
             sums += network.evaluate(&self.batch)?;
             from = next;

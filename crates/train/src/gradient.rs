@@ -129,12 +129,8 @@ mod tests {
     fn micro_batches_cover_the_share_once_and_only_the_last_is_ragged() {
         let all: Vec<_> = Portions::whole(10, 4).micro_batches().collect();
         assert_eq!(all, [0..4, 4..8, 8..10]);
-        assert_eq!(
-            Portions::whole(4, u64::MAX)
-                .micro_batches()
-                .collect::<Vec<_>>(),
-            [0..4]
-        );
+        let mut whole = Portions::whole(4, u64::MAX).micro_batches();
+        assert_eq!((whole.next(), whole.next()), (Some(0..4), None));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use batchwise_core::{Crossing, EvaluationPlan, Measurement, StateTensor};
+use batchwise_core::{Crossing, EvaluationPlan, Measurement, Outcome, StateTensor};
 use serde::{Deserialize, Serialize};
 
 use crate::divergence::Divergence;
@@ -43,6 +43,8 @@ pub struct Progress {
     pub measurements: Vec<Measurement>,
     /// Remarks for the reader of the record.
     pub notes: Vec<String>,
+    /// How the run ended, if it ended for good: a cap alone may still be raised.
+    pub ended: Option<Outcome>,
 }
 
 impl Progress {
@@ -56,6 +58,7 @@ impl Progress {
             divergence: None,
             measurements: Vec::new(),
             notes: Vec::new(),
+            ended: None,
         }
     }
 

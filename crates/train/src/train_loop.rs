@@ -24,6 +24,9 @@ pub fn train_loop(
     events(Event::Started {
         step: run.progress.step,
     });
+    if let Some(ended) = &run.progress.ended {
+        return Ok(ended.clone());
+    }
     let mut stepped = false;
     loop {
         let step = run.progress.step;

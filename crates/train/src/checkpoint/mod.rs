@@ -181,20 +181,27 @@ impl Run<'_> {
                     .unwrap_or(like.len())
             });
         }
-        let state_error = |e: &dyn std::fmt::Display| wrong(e.to_string());
-        if let Err(error) = self.network.import(&network) {
-            self.network.import(&before.network)?;
-            return Err(state_error(&error));
+        if state.progress.evaluated > state.progress.step {
+            return Err(wrong("its steps contradict each other".to_owned()));
         }
-        if let Err(error) = self.rule.load(&rule) {
-            self.network.import(&before.network)?;
-            return Err(state_error(&error));
-        }
-        self.snapshot = state.snapshot_step.map(|step| Snapshot {
+        // The snapshot too is tried on now rather than when it is needed.
+        let snapshot = state.snapshot_step.map(|step| Snapshot {
             step,
             network: snapshot_network,
             rule: snapshot_rule,
         });
+        let here = Snapshot {
+            step: state.progress.step,
+            network,
+            rule,
+        };
+        for stored in snapshot.iter().chain([&here]) {
+            if let Err(error) = self.import(stored) {
+                self.import(&before)?;
+                return Err(wrong(error.to_string()));
+            }
+        }
+        self.snapshot = snapshot;
         self.progress = state.progress;
         Ok(())
     }

@@ -69,11 +69,14 @@ pub fn run(trainer: &dyn Trainer, spec: &TrialSpec) -> TrialRecord {
     trainer.run(spec, &NeverStop, &mut |_| {}).unwrap()
 }
 
+/// Step, examples, learning rate, replayed or not, metrics: a measurement without its time.
+pub type Measured = (u64, u64, f64, bool, BTreeMap<Metric, f64>);
+
 /// What must not depend on the machine, the interruptions or the neighbours.
 #[derive(Debug, PartialEq)]
 pub struct Essence {
     pub outcome: batchwise_core::Outcome,
-    pub measurements: Vec<(u64, u64, f64, bool, BTreeMap<Metric, f64>)>,
+    pub measurements: Vec<Measured>,
     pub notes: Vec<String>,
 }
 
