@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use batchwise_core::{Control, Event, Flow, NeverStop, Outcome, Trainer, TrialRecord, TrialSpec};
 
-use crate::without_times;
+use crate::{planner::coarse_end, without_times};
 
 /// Tests the contract of [`Trainer`] with one spec: a tuning trial that takes between about 20 and
 /// a few hundred steps, and is never larger than the data. It is trained a dozen times.
@@ -241,14 +241,7 @@ impl Control for Bound {
 }
 
 fn racing_cuts(trainer: &dyn Trainer, spec: &TrialSpec, whole: &TrialRecord) {
-    let found = whole
-        .measurements
-        .iter()
-        .filter(|m| !m.replayed)
-        .map(|m| m.step)
-        .max()
-        .unwrap_or(0)
-        .max(end(whole));
+    let found = coarse_end(whole).unwrap_or(end(whole));
     let bounds = [
         1,
         end(whole) / 2,

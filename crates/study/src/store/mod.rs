@@ -1,6 +1,7 @@
 //! Where a study keeps its trials.
 
 mod contract;
+mod digest;
 mod memory;
 mod rows;
 mod schema;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use batchwise_core::{Measurement, Metric, Outcome, TrialPurpose, TrialRecord, TrialSpec};
 use rusqlite::{Connection, Row, params};
 
-use super::{StoredTrial, TrialState};
+use super::{StoredTrial, TrialState, digest};
 use crate::identity;
 
 /// A failure inside one operation: SQLite's, or a row that makes no sense.
@@ -73,20 +73,32 @@ pub(super) fn insert_trial(db: &Connection, id: u64, spec: &TrialSpec) -> rusqli
 /// Writes a record into its trial's row and measurements, replacing what was there.
 pub(super) fn write_record(db: &Connection, record: &TrialRecord) -> rusqlite::Result<()> {
     let id = integer(record.spec.id);
+    let [spec, outcome, notes] = [
+        to_json(&record.spec),
+        to_json(&record.outcome),
+        to_json(&record.notes),
+    ];
+    let digest = digest::of_row(
+        [&spec, &outcome, &notes],
+        record.micro_batch,
+        record.seconds,
+        &record.measurements,
+    );
     db.prepare_cached(
         "UPDATE trials SET spec = ?2, curves = ?3, state = 'finished', worker = NULL, outcome = ?4, ended = ?5,
-            steps = ?6, micro_batch = ?7, seconds = ?8, notes = ?9 WHERE id = ?1",
+            steps = ?6, micro_batch = ?7, seconds = ?8, notes = ?9, digest = ?10 WHERE id = ?1",
     )?
     .execute(params![
         id,
-        to_json(&record.spec),
+        spec,
         record.spec.curves.join(","),
-        to_json(&record.outcome),
+        outcome,
         crate::outcome_name(&record.outcome),
         record.steps().map(integer),
         integer(record.micro_batch),
         record.seconds,
-        to_json(&record.notes),
+        notes,
+        digest,
     ])?;
     clear_measurements(db, record.spec.id)?;
     let mut measurement = db.prepare_cached(
@@ -124,7 +136,7 @@ pub(super) fn clear_measurements(db: &Connection, id: u64) -> rusqlite::Result<(
 /// All trials, by number.
 pub(super) fn read_trials(db: &Connection) -> Result<Vec<StoredTrial>, RowError> {
     let mut measurements = read_measurements(db)?;
-    let mut statement = db.prepare_cached("SELECT id, spec, state, worker, outcome, micro_batch, seconds, notes FROM trials ORDER BY id")?;
+    let mut statement = db.prepare_cached("SELECT id, spec, state, worker, outcome, micro_batch, seconds, notes, digest, identity FROM trials ORDER BY id")?;
     let mut rows = statement.query([])?;
     let mut trials = Vec::new();
     while let Some(row) = rows.next()? {
@@ -135,14 +147,20 @@ pub(super) fn read_trials(db: &Connection) -> Result<Vec<StoredTrial>, RowError>
                 trials.len()
             )));
         }
-        let spec: TrialSpec = json(
-            &format!("spec of trial {id}"),
-            row.get_ref(1)?.as_str().unwrap_or_default(),
-        )?;
+        let spec: TrialSpec = json(&format!("spec of trial {id}"), &row.get::<_, String>(1)?)?;
         if spec.id != id {
             return Err(RowError::Damaged(format!(
                 "trial {id} says it is {}",
                 spec.id
+            )));
+        }
+        let asked: TrialSpec = json(
+            &format!("identity of trial {id}"),
+            &row.get::<_, String>(9)?,
+        )?;
+        if identity(&asked) != identity(&spec) {
+            return Err(RowError::Damaged(format!(
+                "trial {id} is not the one that was asked for"
             )));
         }
         let state = match row.get_ref(2)?.as_str().unwrap_or_default() {
@@ -167,22 +185,29 @@ fn read_record(
     spec: &TrialSpec,
     measurements: Vec<Measurement>,
 ) -> Result<TrialRecord, RowError> {
-    let outcome: Outcome = json(
-        &format!("outcome of trial {}", spec.id),
-        &row.get::<_, String>(4)?,
-    )?;
-    let notes: Vec<String> = json(
-        &format!("notes of trial {}", spec.id),
-        &row.get::<_, String>(7)?,
-    )?;
+    let id = spec.id;
+    let (spec_text, outcome, notes): (String, String, String) =
+        (row.get(1)?, row.get(4)?, row.get(7)?);
     let seconds = row.get::<_, Option<f64>>(6)?.unwrap_or(f64::NAN);
+    let micro_batch: u64 = row.get(5)?;
+    let digest = digest::of_row(
+        [&spec_text, &outcome, &notes],
+        micro_batch,
+        seconds,
+        &measurements,
+    );
+    if row.get::<_, Option<i64>>(8)? != Some(digest) {
+        return Err(RowError::Damaged(format!(
+            "trial {id} is not what was written"
+        )));
+    }
     Ok(TrialRecord {
         spec: spec.clone(),
-        outcome,
+        outcome: json(&format!("outcome of trial {id}"), &outcome)?,
         measurements,
-        micro_batch: row.get(5)?,
+        micro_batch,
         seconds,
-        notes,
+        notes: json(&format!("notes of trial {id}"), &notes)?,
     })
 }
 

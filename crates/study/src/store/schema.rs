@@ -15,10 +15,12 @@ const MIGRATIONS: &[&str] = &[V1];
 pub(super) const LATEST: i64 = MIGRATIONS.len() as i64;
 
 /// Version 1. Columns beside `spec` and `outcome` repeat what is in them, for people who query.
+/// Digests are those of `store::digest`.
 const V1: &str = "
 CREATE TABLE study (
     one INTEGER PRIMARY KEY CHECK (one = 1),
-    header TEXT NOT NULL
+    header TEXT NOT NULL,
+    digest INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE trials (
     id INTEGER PRIMARY KEY,
@@ -37,7 +39,8 @@ CREATE TABLE trials (
     steps INTEGER,
     micro_batch INTEGER,
     seconds REAL,
-    notes TEXT
+    notes TEXT,
+    digest INTEGER
 ) STRICT;
 CREATE TABLE workers (
     name TEXT PRIMARY KEY,

@@ -11,7 +11,7 @@ use rusqlite::{
 };
 
 use super::{
-    Header, Store, StoreError, StoredTrial,
+    Header, Store, StoreError, StoredTrial, digest,
     rows::{self, RowError},
     schema::{self, Layout},
 };
@@ -318,20 +318,32 @@ fn beat(db: &Connection, worker: &str) -> rusqlite::Result<()> {
 impl Store for SqliteStore {
     fn header(&self) -> Result<Option<Header>, StoreError> {
         self.reading(|db| {
-            let text: Option<String> = db
-                .query_row("SELECT header FROM study", [], |row| row.get(0))
-                .optional()?;
-            text.map(|text| {
-                serde_json::from_str(&text).map_err(|e| RowError::Damaged(format!("header: {e}")))
-            })
-            .transpose()
+            let row = db.query_row("SELECT header, digest FROM study", [], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+            });
+            let Some((text, digest)) = row.optional()? else {
+                return Ok(None);
+            };
+            if digest != digest::of_text(&text) {
+                return Err(RowError::Damaged(
+                    "the header is not what was written".to_owned(),
+                ));
+            }
+            let header = serde_json::from_str(&text);
+            header
+                .map(Some)
+                .map_err(|e| RowError::Damaged(format!("header: {e}")))
         })
     }
 
     fn set_header(&mut self, header: &Header) -> Result<(), StoreError> {
         let text = serde_json::to_string(header).expect("plain data");
         self.atomically(|db| {
-            db.execute("INSERT INTO study (one, header) VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET header = ?1", [text])?;
+            db.execute(
+                "INSERT INTO study (one, header, digest) VALUES (1, ?1, ?2)
+                 ON CONFLICT (one) DO UPDATE SET header = ?1, digest = ?2",
+                params![text, digest::of_text(&text)],
+            )?;
             Ok(())
         })
     }
@@ -426,7 +438,7 @@ impl Store for SqliteStore {
             require(db, id, "tried again", "finished")?;
             rows::clear_measurements(db, id)?;
             db.execute(
-                "UPDATE trials SET state = 'waiting', outcome = NULL, ended = NULL, steps = NULL, micro_batch = NULL, seconds = NULL, notes = NULL WHERE id = ?1",
+                "UPDATE trials SET state = 'waiting', outcome = NULL, ended = NULL, steps = NULL, micro_batch = NULL, seconds = NULL, notes = NULL, digest = NULL WHERE id = ?1",
                 [id as i64],
             )?;
             Ok(())

@@ -1,0 +1,270 @@
+use batchwise_core::{EvaluationPlan, Metric, OptimiserSpec, Split, TrainerInfo};
+use batchwise_rules::LearningRate;
+
+use super::{Plan, PlanError, TargetChoice, Tune};
+use crate::{
+    RateRange,
+    identity::{BATCH_BITS, INDEX_BITS},
+};
+
+impl Plan {
+    /// Checks the plan on its own.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense, by its key.
+    pub fn check(&self) -> Result<(), PlanError> {
+        let require = |holds: bool, key, why: &str| {
+            if holds {
+                Ok(())
+            } else {
+                Err(PlanError::new(key, why))
+            }
+        };
+        let above = |x: f64, low: f64| x.is_finite() && x > low;
+        let sizes = &self.batch_sizes;
+        require(
+            !sizes.is_empty(),
+            "batch-sizes",
+            "is empty: give at least one, for example 8..2048",
+        )?;
+        require(
+            sizes.len() <= 64,
+            "batch-sizes",
+            "has more than 64 sizes: use a larger ratio, such as 8..2048:x4",
+        )?;
+        require(
+            sizes.windows(2).all(|w| w[0] < w[1]),
+            "batch-sizes",
+            "must increase without repetition",
+        )?;
+        require(
+            sizes[0] > 0,
+            "batch-sizes",
+            "a batch size of 0 trains nothing: start at 1 or above",
+        )?;
+        require(self.base_batch > 0, "base-batch", "must be at least 1")?;
+        let largest = sizes[sizes.len() - 1]
+            .max(self.base_batch)
+            .max(self.pilot_batch.unwrap_or(1));
+        require(
+            largest < 1 << BATCH_BITS,
+            "batch-sizes",
+            "holds a batch size no training set is large enough for",
+        )?;
+        require(
+            self.pilot_batch != Some(0),
+            "pilot-batch",
+            "must be at least 1",
+        )?;
+        require(
+            (1..=256).contains(&self.tune_trials),
+            "tune-trials",
+            "must be from 1 to 256",
+        )?;
+        let RateRange { low, high } = self.learning_rates;
+        require(
+            above(low, 0.0) && above(high, low),
+            "learning-rates",
+            "must be LOW..HIGH with 0 < LOW < HIGH",
+        )?;
+        require(
+            self.tune_width.is_none_or(|w| above(w, 1.0)),
+            "tune-width",
+            "must be a ratio above 1",
+        )?;
+        require(
+            above(self.widen_factor, 1.0),
+            "widen-factor",
+            "must be a factor above 1",
+        )?;
+        let trials = u64::from(self.tune_trials) * (1 + u64::from(self.max_widenings));
+        require(
+            trials <= 1 << INDEX_BITS,
+            "max-widenings",
+            "gives more than 4096 tuning trials at a batch size: fewer, or fewer --tune-trials",
+        )?;
+        require(
+            (1..=1024).contains(&self.seeds),
+            "seeds",
+            "must be from 1 to 1024: estimates rest on fresh seeds",
+        )?;
+        require(
+            self.study_seed <= i64::MAX as u64,
+            "seed",
+            "must be below 2^63, so that TOML can hold it",
+        )?;
+        require(
+            self.target.metric().split != Split::Test,
+            "target",
+            "must not be on the test examples, which are looked at once, at the end: use val- or train-",
+        )?;
+        if let TargetChoice::Fixed(target) = &self.target {
+            require(target.value.is_finite(), "target", "must be a finite value")?;
+        }
+        if self.tune == Tune::Base {
+            require(
+                !self.rules.is_empty(),
+                "rules",
+                "is empty: with --tune base name at least one of blr, lsr, srsr",
+            )?;
+            let repeated = self
+                .rules
+                .iter()
+                .enumerate()
+                .any(|(i, rule)| self.rules[..i].contains(rule));
+            require(!repeated, "rules", "names a rule twice")?;
+        }
+        require(
+            self.clip.is_none_or(|c| above(c, 0.0)),
+            "clip",
+            "must be a norm above 0",
+        )?;
+        require(
+            self.micro_batch != Some(0),
+            "micro-batch",
+            "must be at least 1",
+        )?;
+        let EvaluationPlan {
+            first,
+            ratio,
+            examples,
+            refine,
+        } = self.evaluation;
+        require(first > 0, "evaluation.first", "must be at least 1")?;
+        require(
+            above(ratio, 1.0),
+            "eval-ratio",
+            "must be above 1, for example 1.2",
+        )?;
+        require(examples > 0, "eval-examples", "must be at least 1")?;
+        require(
+            (1..=1000).contains(&refine),
+            "evaluation.refine",
+            "must be from 1 to 1000",
+        )?;
+        require(
+            self.cap_factor.is_finite() && self.cap_factor >= 1.0,
+            "cap-factor",
+            "must be at least 1: below it, trials end before the pilot's own steps",
+        )?;
+        require(self.max_steps != Some(0), "max-steps", "must be at least 1")?;
+        require(
+            (1..=256).contains(&self.pilot_trials),
+            "pilot-trials",
+            "must be from 1 to 256",
+        )?;
+        require(
+            above(self.pilot_epochs, 0.0) && self.pilot_epochs <= 1e6,
+            "pilot-epochs",
+            "must be above 0 (and at most a million)",
+        )?;
+        require(
+            (1..=1024).contains(&self.jobs),
+            "jobs",
+            "must be from 1 to 1024",
+        )?;
+        self.check_optimiser()
+    }
+
+    fn check_optimiser(&self) -> Result<(), PlanError> {
+        let unit = |x: f64, key| {
+            if (0.0..1.0).contains(&x) {
+                Ok(())
+            } else {
+                Err(PlanError::new(
+                    key,
+                    format!("is {x}, but must be in [0, 1)"),
+                ))
+            }
+        };
+        let decay = |x: f64| {
+            if x.is_finite() && x >= 0.0 {
+                Ok(())
+            } else {
+                Err(PlanError::new(
+                    "weight-decay",
+                    format!("is {x}, but must be 0 or above"),
+                ))
+            }
+        };
+        match self.optimiser {
+            OptimiserSpec::Sgd {
+                momentum,
+                weight_decay,
+                ..
+            } => unit(momentum, "momentum").and(decay(weight_decay)),
+            OptimiserSpec::Adam {
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay,
+            }
+            | OptimiserSpec::Adamw {
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay,
+            } => {
+                unit(beta1, "beta1")?;
+                unit(beta2, "beta2")?;
+                if !(epsilon.is_finite() && epsilon > 0.0) {
+                    return Err(PlanError::new(
+                        "epsilon",
+                        format!("is {epsilon}, but must be above 0"),
+                    ));
+                }
+                if self.token_half_life && beta2 == 0.0 {
+                    return Err(PlanError::new(
+                        "token-half-life",
+                        "needs a beta2 above 0: there is no half-life to keep",
+                    ));
+                }
+                decay(weight_decay)
+            }
+        }
+    }
+
+    /// Checks the plan against what will be trained on.
+    ///
+    /// # Errors
+    /// When a batch size is larger than the training set, the metric is not one the trainer
+    /// reports, or the schedule makes no sense at some batch size.
+    pub fn check_against(&self, info: &TrainerInfo) -> Result<(), PlanError> {
+        self.check()?;
+        let n = info.train_examples;
+        let too_large = |key, batch_size: u64| {
+            PlanError::new(
+                key,
+                format!(
+                    "{batch_size} is larger than the training set ({n} examples): choose sizes up to {n}, or more examples"
+                ),
+            )
+        };
+        if let Some(&batch_size) = self.batch_sizes.iter().find(|&&b| b > n) {
+            return Err(too_large("batch-sizes", batch_size));
+        }
+        if self.base_batch > n {
+            return Err(too_large("base-batch", self.base_batch));
+        }
+        if let Some(batch_size) = self.pilot_batch.filter(|&b| b > n) {
+            return Err(too_large("pilot-batch", batch_size));
+        }
+        let metric = self.target.metric();
+        if !info.metrics.is_empty() && !info.metrics.contains(metric) {
+            let known: Vec<String> = info.metrics.iter().map(Metric::to_string).collect();
+            return Err(PlanError::new(
+                "target",
+                format!(
+                    "{metric} is not measured here: choose one of {}",
+                    known.join(", ")
+                ),
+            ));
+        }
+        for &batch_size in self.batch_sizes.iter().chain([&self.base_batch]) {
+            LearningRate::new(&self.schedule_from(1.0), 1.0, batch_size, n).map_err(|e| {
+                PlanError::new("schedule", format!("at batch size {batch_size}: {e}"))
+            })?;
+        }
+        Ok(())
+    }
+}
