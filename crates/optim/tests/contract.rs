@@ -215,7 +215,7 @@ fn a_foreign_state_is_refused_and_changes_nothing() {
 fn every_optimiser_descends_a_quadratic() {
     for case in cases() {
         let mut optimiser = case.build();
-        let mut parameters = vec![vec![1.0f32; 12], vec![-1.0f32; 4]];
+        let mut parameters = [vec![1.0f32; 12], vec![-1.0f32; 4]];
         for k in 0..400 {
             optimiser.begin_step(0.02, k);
             for (tensor, w) in parameters.iter_mut().enumerate() {
