@@ -227,10 +227,26 @@ fn state_words(
                     .map_or_else(|| "open".to_owned(), write)
             };
             if e.low != e.high || e.low.is_none() {
-                text.push_str(&interval(&end(e.low), &end(e.high)));
+                let (low, high) = (end(e.low), end(e.high));
+                text.push_str(&interval(without_unit_of(&low, &high), &high));
             }
             text
         }
+    }
+}
+
+/// The lower end of an interval without its unit where the upper end has the same one:
+/// `2.08–2.43 s`, `13–15×`.
+fn without_unit_of<'a>(low: &'a str, high: &str) -> &'a str {
+    let unit = |text: &str| match text.split_once('\u{a0}') {
+        Some((_, unit)) => text.len() - unit.len() - '\u{a0}'.len_utf8(),
+        None => text.trim_end_matches('×').len(),
+    };
+    let (a, b) = (unit(low), unit(high));
+    if low[a..] == high[b..] {
+        &low[..a]
+    } else {
+        low
     }
 }
 
@@ -278,6 +294,16 @@ mod tests {
             estimate(&Estimate::undefined(0.95, 0, "nothing")),
             "undefined"
         );
+        let time = Estimate::estimated(2.25, 2.08, 2.43, 0.95, 3);
+        assert_eq!(
+            estimate_short_as(&time, duration),
+            "2.25\u{a0}s (2.08–2.43\u{a0}s)"
+        );
+        assert_eq!(
+            estimate_short_as(&time.scaled(40.0), duration),
+            "90\u{a0}s (83.2–97.2\u{a0}s)"
+        );
+        assert_eq!(estimate_short_as(&time.scaled(4.0), times), "9× (8.3–9.7×)");
         let open = Estimate { high: None, ..e };
         assert_eq!(estimate_short(&open), "620 (480–open)");
     }

@@ -7,7 +7,7 @@ use batchwise_scaling::{PointState, Regimes};
 use super::{drawn, rule_name};
 use crate::format::{estimate_value, number};
 use crate::plot::panel::{
-    Area, Label, Panel, arrow_up, cross, draw_labels, legend, marker, spread, tick_room,
+    Area, Label, Panel, arrow, cross, draw_labels, legend, marker, spread, tick_room,
 };
 use crate::plot::scale::{Scale, extent};
 use crate::plot::svg::{Anchor, Canvas, text_width};
@@ -63,10 +63,12 @@ impl ByBatch<'_> {
         let batches = extent(dots().map(|d| d.batch)).unwrap_or((1.0, 10.0));
         let values = dots()
             .flat_map(|d| {
-                [d.y.value, d.y.low, d.y.high]
-                    .into_iter()
-                    .flatten()
-                    .chain(d.seeds.iter().map(|s| s.y))
+                [d.y.value, d.y.low, d.y.high].into_iter().flatten().chain(
+                    d.seeds
+                        .iter()
+                        .filter(|s| s.state != "diverged")
+                        .map(|s| s.y),
+                )
             })
             .chain(self.series.iter().flat_map(|s| s.fit.iter().map(|f| f.1)));
         if self.log {
@@ -153,7 +155,8 @@ impl ByBatch<'_> {
         for (k, series) in self.series.iter().enumerate() {
             let shift =
                 (k as f64 - (self.series.len() - 1) as f64 / 2.0) * if narrow { 3.0 } else { 5.0 };
-            series.draw_dots(c, &panel, shift);
+            let strip = panel.area.top + if self.regimes.is_some() { 26.0 } else { 8.0 };
+            series.draw_dots(c, &panel, shift, strip);
         }
         self.label(c, &panel, many && !narrow);
     }
@@ -212,17 +215,8 @@ impl ByBatch<'_> {
                 c.line("limit", (x, area.top + 20.0), (x, area.bottom));
                 let half = text_width(&text, 11.0) / 2.0 + 2.0;
                 let centre = x.clamp(area.left + half, area.right - half);
-                c.rect(
-                    "ground",
-                    (centre - half, area.bottom - 22.0),
-                    (centre + half, area.bottom - 6.0),
-                );
-                c.text(
-                    "word strong",
-                    (centre, area.bottom - 10.0),
-                    Anchor::Middle,
-                    &text,
-                );
+                let at = (centre, area.bottom - 10.0);
+                c.text("word strong haloed", at, Anchor::Middle, &text);
             },
         );
     }
@@ -230,21 +224,17 @@ impl ByBatch<'_> {
     fn label(&self, c: &mut Canvas, panel: &Panel, direct: bool) {
         let area = panel.area;
         if let Some(reference) = self.reference.as_ref().filter(|r| !r.label.is_empty()) {
-            // beside the place where the reference leaves the panel
-            let inside = reference
+            // beside the line towards its end, on the side where no curve runs
+            let inside: Vec<_> = reference
                 .points
                 .iter()
-                .rfind(|(x, y)| panel.x.shows(*x) && panel.y.shows(*y));
-            if let Some(&(x, y)) = inside {
+                .filter(|(x, y)| panel.x.shows(*x) && panel.y.shows(*y))
+                .collect();
+            if let Some(&&(x, y)) = inside.get(inside.len() * 3 / 4) {
                 let (px, py) = panel.at(x, y);
-                let width = text_width(reference.label, 11.5);
-                let left = (px - width - 8.0).max(area.left + 4.0);
-                c.text(
-                    "note",
-                    (left, (py + 4.0).clamp(area.top + 28.0, area.bottom - 30.0)),
-                    Anchor::Start,
-                    reference.label,
-                );
+                let rising = inside[0].1 < y;
+                let py = py + if rising { -4.0 } else { 13.0 };
+                c.text("note", (px - 7.0, py), Anchor::End, reference.label);
             }
         }
         if direct {
@@ -252,12 +242,8 @@ impl ByBatch<'_> {
                 .series
                 .iter()
                 .map(|s| {
-                    let last = s
-                        .dots
-                        .iter()
-                        .rev()
-                        .find_map(|d| drawn(&d.y))
-                        .or(s.fit.last().map(|f| f.1));
+                    let mean = s.dots.iter().rev().find_map(|d| drawn(&d.y));
+                    let last = s.fit.last().map(|f| f.1).or(mean);
                     Label {
                         y: last.map_or(area.top, |v| panel.y.clamped(v)),
                         text: rule_name(&s.rule),
@@ -273,7 +259,7 @@ impl ByBatch<'_> {
 }
 
 impl Series {
-    fn draw_dots(&self, c: &mut Canvas, panel: &Panel, shift: f64) {
+    fn draw_dots(&self, c: &mut Canvas, panel: &Panel, shift: f64, strip: f64) {
         let k = self.category;
         for dot in &self.dots {
             let x = panel.x.at(dot.batch) + shift;
@@ -281,11 +267,17 @@ impl Series {
                 let aside = x
                     + (i as f64 - (dot.seeds.len() - 1) as f64 / 2.0)
                         * (9.0 / dot.seeds.len().max(1) as f64);
-                let at = (aside, panel.y.clamped(seed.y));
+                // a diverged run never arrives: it stands above all that do
+                let y = if seed.state == "diverged" {
+                    strip
+                } else {
+                    panel.y.clamped(seed.y)
+                };
+                let at = (aside, y);
                 c.mark(&seed.tip, Some(seed.trial), |c| match seed.state.as_str() {
                     "reached" => marker(c, &format!("faint p{k}"), k, at, 2.4),
                     "diverged" => cross(c, &format!("whisker l{k}"), at, 3.2),
-                    _ => arrow_up(c, &format!("thin l{k}"), at, 2.4),
+                    _ => arrow(c, &format!("thin l{k}"), at, 2.4, -1.0),
                 });
             }
             c.mark(&dot.tip, None, |c| self.draw_mean(c, panel, x, dot));
@@ -304,11 +296,11 @@ impl Series {
         let y = panel.y.clamped(value);
         match dot.y.state {
             EstimateState::AtLeast => {
-                arrow_up(c, &format!("whisker l{k}"), (x, y), 5.0);
+                arrow(c, &format!("whisker l{k}"), (x, y), 5.0, -1.0);
                 marker(c, &format!("open o{k}"), k, (x, y), 4.0);
             }
             EstimateState::AtMost => {
-                panel.whisker(c, k, x, None, Some(value));
+                arrow(c, &format!("whisker l{k}"), (x, y), 5.0, 1.0);
                 marker(c, &format!("open o{k}"), k, (x, y), 4.0);
             }
             _ => {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::Direction;
+use batchwise_core::{Direction, Estimate, Outcome, TrialRecord};
 
-use super::{Data, csv, rule_name};
+use super::{Data, csv, list, rule_name};
 use crate::format::{estimate_value, number};
 use crate::plot::colour::viridis;
 use crate::plot::figure::Figure;
@@ -70,19 +70,34 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
 }
 
 fn title(data: &Data) -> String {
-    let critical = data
-        .main_curve()
-        .and_then(|c| data.findings.critical_batch_size.get(&c.rule))
-        .map(|c| &c.hyperbola);
-    match critical {
-        Some(e) if e.is_estimated() => format!(
-            "The contours level off around batch size {}: more examples per step, hardly fewer steps",
-            estimate_value(e)
-        ),
-        Some(e) if e.value.is_some() => {
-            "The contours fall across the whole range: larger batches still pay".to_owned()
+    let critical: Vec<(String, &Estimate)> = data
+        .findings
+        .curves
+        .iter()
+        .filter_map(|c| {
+            Some((
+                rule_name(&c.rule),
+                &data.findings.critical_batch_size.get(&c.rule)?.hyperbola,
+            ))
+        })
+        .filter(|(_, e)| e.value.is_some())
+        .collect();
+    match &critical[..] {
+        [] => format!("How {} falls with steps at each batch size", data.metric()),
+        [(_, e)] if e.is_estimated() => {
+            format!(
+                "The contours level off around batch size {}: more examples per step, hardly fewer steps",
+                estimate_value(e)
+            )
         }
-        _ => format!("How {} falls with steps at each batch size", data.metric()),
+        [_] => "The contours fall across the whole range: larger batches still pay".to_owned(),
+        many => {
+            let words: Vec<String> = many
+                .iter()
+                .map(|(name, e)| format!("{} with {name}", estimate_value(e)))
+                .collect();
+            format!("The contours level off around batch size {}", list(&words))
+        }
     }
 }
 
@@ -90,7 +105,17 @@ fn field(data: &Data, rule: &str) -> Option<Field> {
     let metric = data.metric();
     let curve = data.findings.curves.iter().find(|c| c.rule == rule)?;
     let mut by_batch: BTreeMap<u64, Vec<Vec<(f64, f64)>>> = BTreeMap::new();
-    for record in data.fresh(&curve.rule) {
+    // a run that diverged would end its batch size's column; the others' mean is still a mean
+    let diverged = |r: &&TrialRecord| matches!(r.outcome, Outcome::Diverged { .. });
+    let sound: Vec<u64> = data
+        .fresh(&curve.rule)
+        .filter(|r| !diverged(r))
+        .map(|r| r.spec.batch_size)
+        .collect();
+    for record in data
+        .fresh(&curve.rule)
+        .filter(|r| !diverged(r) || !sound.contains(&r.spec.batch_size))
+    {
         let points: Vec<(f64, f64)> = record
             .measurements
             .iter()
@@ -283,9 +308,19 @@ fn draw(c: &mut Canvas, data: &Data, fields: &[Field]) {
             Anchor::Middle,
             &name,
         );
+        // the target's contour is the curve of findings, so that the two cannot disagree
+        let goal: Vec<(f64, f64)> = data
+            .findings
+            .curves
+            .iter()
+            .filter(|k| k.rule == field.rule)
+            .flat_map(|k| &k.points)
+            .filter(|p| p.steps.is_estimated())
+            .filter_map(|p| Some((p.batch_size as f64, p.steps.value?)))
+            .collect();
         paint(c, &panel, field, &ramp);
         panel.inside(c, &format!("clip{i}"), |c| {
-            lines(c, &panel, field, &ramp, target.value)
+            lines(c, &panel, field, &ramp, &goal)
         });
     }
     let top = rows as f64 * block + 4.0;
@@ -345,23 +380,21 @@ fn paint(c: &mut Canvas, panel: &Panel, field: &Field, ramp: &Ramp) {
     }
 }
 
-fn lines(c: &mut Canvas, panel: &Panel, field: &Field, ramp: &Ramp, goal: f64) {
+fn lines(c: &mut Canvas, panel: &Panel, field: &Field, ramp: &Ramp, goal: &[(f64, f64)]) {
     for k in (2..LEVELS).step_by(3) {
         c.path("iso", &contour(panel, field, ramp.edge(k)));
     }
-    let line = contour(panel, field, goal);
+    let line = Path::through(goal.iter().map(|&(batch, steps)| panel.at(batch, steps)));
     c.path("iso-goal-edge", &line);
     c.path("iso-goal", &line);
     // the ideal through the target's contour at its first batch size
-    if let Some((batch, step)) = crossing_of(field, 0, goal).map(|s| (field.batches[0], s)) {
-        panel.line(
-            c,
-            "limit",
-            [
-                (batch, step),
-                (panel.x.high(), step * batch / panel.x.high()),
-            ],
-        );
+    if let Some(&(batch, steps)) = goal.first() {
+        let ends = [
+            (batch, steps),
+            (panel.x.high(), steps * batch / panel.x.high()),
+        ];
+        panel.line(c, "field-ideal-edge", ends);
+        panel.line(c, "field-ideal", ends);
     }
 }
 
@@ -388,7 +421,7 @@ fn contour(panel: &Panel, field: &Field, value: f64) -> Path {
 }
 
 fn colour_key(c: &mut Canvas, ramp: &Ramp, top: f64, name: &str) {
-    let width = (c.width - 20.0).min(360.0);
+    let width = (c.width - 48.0).min(360.0);
     let left = (c.width - width) / 2.0;
     let cell = width / LEVELS as f64;
     c.text(
@@ -404,13 +437,20 @@ fn colour_key(c: &mut Canvas, ramp: &Ramp, top: f64, name: &str) {
             (left + (k + 1) as f64 * cell + 0.3, top + 25.0),
         );
     }
-    let mut last = f64::NEG_INFINITY;
-    for k in 0..=LEVELS {
-        let text = number(ramp.edge(k));
-        let (x, half) = (left + k as f64 * cell, text_width(&text, 11.5) / 2.0);
-        if x - half > last + 10.0 && k % 2 == 0 {
-            c.text("tick", (x, top + 40.0), Anchor::Middle, &text);
-            last = x + half;
-        }
+    let label = |k: usize| number(ramp.edge(k));
+    let widest = (0..=LEVELS)
+        .map(|k| text_width(&label(k), 11.5))
+        .fold(0.0, f64::max);
+    let stride = [1, 2, 7, LEVELS]
+        .into_iter()
+        .find(|s| *s as f64 * cell > widest + 8.0)
+        .unwrap_or(LEVELS);
+    for k in (0..=LEVELS).step_by(stride) {
+        c.text(
+            "tick",
+            (left + k as f64 * cell, top + 40.0),
+            Anchor::Middle,
+            &label(k),
+        );
     }
 }

@@ -28,8 +28,8 @@ pub(super) fn steps(data: &Data) -> Option<Figure> {
     let title = steps_title(data)?;
     let caption = format!(
         "Small marks are single fresh seeds, large ones their geometric mean with its 95 % interval; the line and band are the \
-         fit S(B) = S_min·(1 + B_c/B) with its pointwise interval. Open arrows are trials cut off by their cap before {}, \
-         crosses are trials that diverged, at the step where it was noticed.{}",
+         fit S(B) = S_min·(1 + B_c/B) with its pointwise interval. Open arrows are trials cut off by their cap before {}; \
+         crosses along the top are trials that diverged.{}",
         data.target(),
         fit_words(data)
     );
@@ -187,27 +187,24 @@ fn fit_words(data: &Data) -> String {
         .iter()
         .filter_map(|c| Some((c, c.fit.as_ref()?)))
         .map(|(c, f)| {
-            let doubt = match f.lack_of_fit_p {
-                Some(p) if p < 0.05 => format!(
-                    ", but the model does not describe the curve (lack of fit p = {})",
-                    number(p)
-                ),
-                Some(p) => format!(", lack of fit p = {}", number(p)),
-                None => String::new(),
-            };
-            format!(
-                "{} rests on {} trials, {} of them censored, {} diverged and left out{doubt}",
-                rule_name(&c.rule),
-                f.n,
-                f.censored,
-                f.diverged
-            )
+            let mut text = format!("{} {} trials", rule_name(&c.rule), f.n);
+            let rest = [
+                (f.censored, "censored"),
+                (f.diverged, "diverged and left out"),
+            ];
+            for (n, what) in rest.into_iter().filter(|(n, _)| *n > 0) {
+                text.push_str(&format!(", {n} {what}"));
+            }
+            if let Some(p) = f.lack_of_fit_p {
+                text.push_str(&format!(", lack of fit p = {}", number(p)));
+            }
+            text
         })
         .collect();
     if words.is_empty() {
         String::new()
     } else {
-        format!(" The fit of {}.", list(&words))
+        format!(" Behind the fit: {}.", words.join("; "))
     }
 }
 
@@ -262,35 +259,54 @@ fn steps_title(data: &Data) -> Option<String> {
 }
 
 fn examples_title(data: &Data) -> Option<String> {
-    let curve = data.main_curve()?;
-    let reached: Vec<&Point> = curve
-        .points
+    let costs: Vec<(String, f64, &Point, &Point)> = data
+        .findings
+        .curves
         .iter()
-        .filter(|p| p.examples.is_estimated())
+        .filter_map(|curve| {
+            let cost = |p: &Point| p.examples.value.unwrap_or(f64::INFINITY);
+            let reached = || curve.points.iter().filter(|p| p.examples.is_estimated());
+            let least = reached().min_by(|a, b| cost(a).total_cmp(&cost(b)))?;
+            let last = reached().next_back()?;
+            Some((
+                rule_name(&curve.rule),
+                cost(last) / cost(least),
+                last,
+                least,
+            ))
+        })
         .collect();
-    let least = reached.iter().min_by(|a, b| {
-        a.examples
-            .value
-            .unwrap_or(f64::NAN)
-            .total_cmp(&b.examples.value.unwrap_or(f64::NAN))
-    })?;
-    let last = reached.last()?;
-    let name = if data.findings.curves.len() > 1 {
-        format!("With {}, batch", rule_name(&curve.rule))
-    } else {
-        "Batch".to_owned()
-    };
-    Some(if least.batch_size == last.batch_size {
-        format!(
-            "{name} size {} needs the fewest examples: no batch studied is too large",
-            last.batch_size
-        )
-    } else {
-        format!(
-            "{name} size {} costs {} the examples of batch size {}",
-            last.batch_size,
-            times(last.examples.value? / least.examples.value?),
-            least.batch_size
-        )
+    Some(match &costs[..] {
+        [] => return None,
+        [(_, _, last, least)] if last.batch_size == least.batch_size => {
+            format!(
+                "Batch size {} needs the fewest examples: no batch studied is too large",
+                last.batch_size
+            )
+        }
+        [(_, ratio, last, least)] => {
+            format!(
+                "Batch size {} costs {} the examples of batch size {}",
+                last.batch_size,
+                times(*ratio),
+                least.batch_size
+            )
+        }
+        many => {
+            let words: Vec<String> = many
+                .iter()
+                .map(|(name, ratio, last, _)| {
+                    format!(
+                        "{} the fewest with {name} ({})",
+                        times(*ratio),
+                        last.batch_size
+                    )
+                })
+                .collect();
+            format!(
+                "Examples at the largest batch that reaches the target: {}",
+                list(&words)
+            )
+        }
     })
 }

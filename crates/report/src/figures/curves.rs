@@ -192,9 +192,13 @@ fn draw(c: &mut Canvas, data: &Data, panels: &BTreeMap<u64, Vec<Run>>, across: A
     let metric = data.metric();
     let narrow = c.narrow();
     let columns = match (narrow, panels.len()) {
-        (_, 1) => 1,
-        (true, _) => 2,
-        (false, n) => n.min(if n % 3 == 0 && n < 10 { 3 } else { 4 }),
+        (true, n) => n.min(2),
+        (false, n) if n < 4 => n,
+        // the count of columns that leaves the fewest gaps in the last row
+        (false, n) => [4, 5, 3]
+            .into_iter()
+            .min_by_key(|k| n.div_ceil(*k) * k - n)
+            .unwrap_or(4),
     };
     let mut top = 8.0;
     if data.findings.curves.len() > 1 {
@@ -231,7 +235,7 @@ fn draw(c: &mut Canvas, data: &Data, panels: &BTreeMap<u64, Vec<Run>>, across: A
     } else {
         Scale::linear(worst, best, 0.05)
     };
-    let plot = if narrow || columns == 4 { 104.0 } else { 140.0 };
+    let plot = if narrow || columns > 3 { 104.0 } else { 140.0 };
     let room = tick_room(&y.over(plot, 0.0).ticks(22.0)).max(26.0);
     let share = (c.width - room) / columns as f64;
     let rows = panels.len().div_ceil(columns);

@@ -162,13 +162,14 @@ fn draw(c: &mut Canvas, data: &Data, present: &[usize]) {
     };
     let (from, to) = extent(points().map(|p| p.0 as f64)).unwrap_or((1.0, 2.0));
     let plot = if narrow { 150.0 } else { 190.0 };
+    let head = if narrow { 44.0 } else { 36.0 };
     let room = tick_room(&y.over(plot, 0.0).ticks(24.0)).max(28.0);
     let share = (c.width - room) / columns as f64;
     for (i, &which) in present.iter().enumerate() {
         let (name, unit, pick) = COMPARISONS[which];
         let (column, row) = (i % columns, i / columns);
         let left = room + column as f64 * share;
-        let above = top + row as f64 * (plot + 56.0) + 18.0;
+        let above = top + row as f64 * (plot + head + 42.0) + head;
         let area = Area {
             left,
             top: above,
@@ -182,8 +183,7 @@ fn draw(c: &mut Canvas, data: &Data, present: &[usize]) {
         }
         panel.grid(c, &panel.x.batch_ticks(30.0), &ticks);
         let at = all(data, pick).next().map(|(_, at)| at.at);
-        c.text("strong", (left + 2.0, above - 8.0), Anchor::Start, name);
-        let width = crate::plot::svg::text_width(name, 13.0);
+        c.text("strong", (left + 2.0, above - 23.0), Anchor::Start, name);
         let words = at.map(|at| {
             if unit == "train-loss" {
                 format!("{unit} {}", number(at))
@@ -193,7 +193,7 @@ fn draw(c: &mut Canvas, data: &Data, present: &[usize]) {
         });
         c.text(
             "note",
-            (left + width + 10.0, above - 8.0),
+            (left + 2.0, above - 8.0),
             Anchor::Start,
             &words.unwrap_or_default(),
         );
@@ -207,7 +207,7 @@ fn draw(c: &mut Canvas, data: &Data, present: &[usize]) {
         }
         draw_points(c, data, &panel, pick);
     }
-    c.height = top + present.len().div_ceil(columns) as f64 * (plot + 56.0) + 6.0;
+    c.height = top + present.len().div_ceil(columns) as f64 * (plot + head + 42.0) + 2.0;
 }
 
 fn draw_points(c: &mut Canvas, data: &Data, panel: &Panel, pick: Pick) {

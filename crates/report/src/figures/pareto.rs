@@ -6,7 +6,7 @@ use batchwise_scaling::DeviceOption;
 use super::{Data, cells, csv, drawn};
 use crate::format::{batch_tick, duration, estimate_as, number, times};
 use crate::plot::figure::Figure;
-use crate::plot::panel::{Area, Label, Panel, draw_labels, marker, spread, tick_room};
+use crate::plot::panel::{Area, Panel, marker, tick_room};
 use crate::plot::scale::{Scale, extent};
 use crate::plot::svg::{Anchor, Canvas, Path, text_width};
 
@@ -32,7 +32,7 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
     let caption = format!(
         "Each mark is a number of devices and a batch size: time to the target across, {} up. Filled marks, joined by the line, are the \
          options that no other beats in both; labels give devices × batch size. {}",
-        if money { "money" } else { "device-hours" },
+        if money { "cost" } else { "device-hours" },
         advice.provenance.join(" ")
     );
     let rows = advice.options.iter().map(|o| {
@@ -140,7 +140,7 @@ fn draw(c: &mut Canvas, options: &[&DeviceOption], money: bool) {
     panel.names(
         c,
         "time to the target",
-        if money { "money" } else { "device-hours" },
+        if money { "cost" } else { "device-hours" },
     );
     let mut front: Vec<&(f64, f64, &DeviceOption)> = points.iter().filter(|p| p.2.pareto).collect();
     front.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -158,7 +158,7 @@ fn draw(c: &mut Canvas, options: &[&DeviceOption], money: bool) {
             o.micro_batch,
             o.accumulation,
             estimate_as(&o.seconds, duration),
-            if money { "money" } else { "device-hours" }
+            if money { "cost" } else { "device-hours" }
         );
         c.mark(&tip, None, |c| {
             marker(
@@ -170,31 +170,32 @@ fn draw(c: &mut Canvas, options: &[&DeviceOption], money: bool) {
             )
         });
     }
-    // labels of the front to the right of their marks, moved apart where they crowd
-    let mut taken: Vec<(f64, f64, f64)> = Vec::new();
+    // a label goes to the first place round its mark that covers no mark and no other label
+    let mut taken: Vec<(f64, f64, f64)> = points
+        .iter()
+        .map(|p| panel.at(p.0, p.1))
+        .map(|(x, y)| (x - 6.0, x + 6.0, y))
+        .collect();
     for (seconds, price, o) in front {
         let at = panel.at(*seconds, *price);
         let text = format!("{} × {}", o.devices, batch_tick(o.batch_size as f64));
         let width = text_width(&text, 11.5);
-        let right_of = at.0 + 9.0 + width < area.right;
-        let x = if right_of {
-            at.0 + 9.0
-        } else {
-            at.0 - 9.0 - width
-        };
-        let mut label = [Label {
-            y: at.1 - 8.0,
-            text,
-            class: "note".to_owned(),
-            marker: None,
-        }];
-        spread(&mut label, 14.0, area.top + 8.0, area.bottom - 8.0);
-        if taken
-            .iter()
-            .all(|&(from, to, y)| x > to || x + width < from || (y - label[0].y).abs() > 13.0)
-        {
-            taken.push((x, x + width, label[0].y));
-            draw_labels(c, x, &label);
+        let (right, left) = (at.0 + 8.0, at.0 - 8.0 - width);
+        let places =
+            [(right, -9.0), (left, 9.0), (right, 9.0), (left, -9.0)].map(|(x, dy)| (x, at.1 + dy));
+        let free = places.into_iter().find(|&(x, y)| {
+            let inside = x > area.left
+                && x + width < area.right
+                && y > area.top + 4.0
+                && y < area.bottom - 8.0;
+            inside
+                && taken.iter().all(|&(from, to, other)| {
+                    x > to || x + width < from || (y - other).abs() > 11.0
+                })
+        });
+        if let Some((x, y)) = free {
+            taken.push((x, x + width, y));
+            c.text("note", (x, y + 4.0), Anchor::Start, &text);
         }
     }
     if points.iter().any(|p| !p.2.pareto) {

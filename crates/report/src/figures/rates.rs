@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use batchwise_core::{Outcome, TrialPurpose, TrialRecord};
 
 use super::{Data, csv, ending, rule_name};
+use batchwise_scaling::PointState;
+
 use crate::format::{number, times};
 use crate::plot::colour::viridis;
 use crate::plot::figure::Figure;
@@ -37,7 +39,7 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
     let title = title(data, &columns);
     let caption = "Each cell is one tuning trial, coloured by its steps to the target over the best of its batch size (bright is \
                    best, dark four times slower or more). Grey cells were raced out or cut off by the cap: slower than the best \
-                   by then. Hatched cells with a cross diverged. White diamonds are the rates chosen; the lines are the rates that the \
+                   by then. Hatched cells with a cross diverged, and a cross on a rule's line marks where all its trials did. White diamonds are the rates chosen; the lines are the rates that the \
                    rules carry from the base batch size."
         .to_owned();
     let rows = columns.iter().flat_map(|col| {
@@ -226,6 +228,14 @@ fn draw(c: &mut Canvas, data: &Data, columns: &[Column]) {
             .flat_map(|k| k.cells.iter().map(|cell| cell.rate)),
     )
     .unwrap_or((0.01, 1.0));
+    let run = rules
+        .iter()
+        .filter(|r| data.findings.curves.iter().any(|c| c.rule == r.0));
+    let rates = extent(
+        run.flat_map(|r| r.2.iter().map(|p| p.1))
+            .chain([rates.0, rates.1]),
+    )
+    .unwrap_or(rates);
     let y = Scale::log(rates.0, rates.1, 1.35);
     let left = tick_room(&y.over(top + plot, top).ticks(26.0)).max(30.0);
     let area = Area {
@@ -246,11 +256,28 @@ fn draw(c: &mut Canvas, data: &Data, columns: &[Column]) {
         for column in columns {
             draw_column(c, &panel, column, half);
         }
-        for (_, k, points) in &rules {
+        for (rule, k, points) in &rules {
             panel.line(c, "halo", points.iter().copied());
             panel.line(c, &format!("curve l{k}"), points.iter().copied());
             for &(x, y) in points.iter().filter(|p| panel.y.shows(p.1)) {
                 marker(c, &format!("dot p{k}"), *k, panel.at(x, y), 3.6);
+            }
+            let curve = data.findings.curves.iter().find(|c| &c.rule == rule);
+            for point in curve
+                .iter()
+                .flat_map(|c| &c.points)
+                .filter(|p| p.state == PointState::Diverged)
+            {
+                let at = panel.at(
+                    point.batch_size as f64,
+                    point.learning_rate.value.unwrap_or(f64::NAN),
+                );
+                let tip = format!(
+                    "batch {}, {}: every trial diverged",
+                    point.batch_size,
+                    rule_name(rule)
+                );
+                c.mark(&tip, None, |c| cross(c, "field-cross", at, 6.0));
             }
         }
         for column in columns {

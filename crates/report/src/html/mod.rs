@@ -18,7 +18,7 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// SHA-256 of `page.js`, in base64: the only script the page's policy lets run. A test says the new
 /// value when the script changes.
-const SCRIPT_HASH: &str = "sha256-TO-BE-MADE";
+const SCRIPT_HASH: &str = "sha256-PYE0QQERA/QIT9II1hFNS/Fy83AcuhY4hHMMHZ7Cv4k=";
 
 /// The report as one HTML file that opens offline.
 pub fn html(findings: &Findings, records: &[TrialRecord], how: &HowRun) -> String {
@@ -110,7 +110,7 @@ fn figure(out: &mut String, figure: &Figure) {
     out.push_str("</div>\n");
     out.push_str(&format!(
         "<figcaption>{} <span class=\"files\">",
-        escape(&figure.caption)
+        symbols(&figure.caption)
     ));
     out.push_str(&download(
         "the data (CSV)",
@@ -125,6 +125,21 @@ fn figure(out: &mut String, figure: &Figure) {
         ));
     }
     out.push_str("</span></figcaption></figure>\n");
+}
+
+/// Escapes a caption and sets its symbols: `S_min` becomes S with a subscript.
+fn symbols(text: &str) -> String {
+    let mut out = escape(text).replace(" %", "\u{a0}%");
+    for (plain, set) in [
+        ("S_min", "<i>S</i><sub>min</sub>"),
+        ("B_c", "<i>B</i><sub>c</sub>"),
+        ("S(B)", "<i>S</i>(<i>B</i>)"),
+        ("/B)", "/<i>B</i>)"),
+        ("1/B,", "1/<i>B</i>,"),
+    ] {
+        out = out.replace(plain, set);
+    }
+    out
 }
 
 /// A link that holds its file.

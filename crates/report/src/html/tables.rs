@@ -4,7 +4,7 @@ use batchwise_core::Estimate;
 use batchwise_scaling::{PointState, Regime};
 
 use crate::figures::{Data, rule_name};
-use crate::format::{count, duration, estimate_short, estimate_short_as, number, times};
+use crate::format::{count, duration, estimate_short_as, number, times};
 use crate::plot::svg::escape;
 
 /// A table in a region that scrolls by itself.
@@ -22,7 +22,11 @@ impl Table<'_> {
         if self.rows.is_empty() {
             return;
         }
-        out.push_str(&format!("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table id=\"{1}\"><caption>{0}</caption><thead><tr>", escape(self.caption), self.id));
+        let (caption, id) = (escape(self.caption), self.id);
+        out.push_str(&format!(
+            "<h3 class=\"caption\" id=\"{id}\">{caption}</h3><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
+             aria-labelledby=\"{id}\"><table aria-labelledby=\"{id}\"><thead><tr>"
+        ));
         for (name, numeric) in &self.head {
             out.push_str(&format!(
                 "<th scope=\"col\"{}>{name}</th>",
@@ -270,10 +274,10 @@ fn options<'a>(data: &Data) -> Table<'a> {
         ("batch", true),
         ("micro-batch", true),
         ("time", true),
-        ("device-hours", true),
+        ("device time", true),
     ];
     if money {
-        head.push(("money", true));
+        head.push(("cost", true));
     }
     if energy {
         head.push(("kWh", true));
@@ -288,7 +292,7 @@ fn options<'a>(data: &Data) -> Table<'a> {
                 o.batch_size.to_string(),
                 format!("{} × {}", o.micro_batch, o.accumulation),
                 cell(&o.seconds, duration),
-                cell(&o.device_hours, number),
+                cell(&o.device_hours.scaled(3600.0), duration),
             ];
             if money {
                 row.push(o.money.as_ref().map_or("–".into(), |m| cell(m, number)));
@@ -331,7 +335,6 @@ fn timings<'a>(data: &Data) -> Table<'a> {
             ]
         })
         .collect();
-    let _ = estimate_short;
     Table {
         id: "timings",
         caption: "Step times measured alone on this machine: median and quartiles",

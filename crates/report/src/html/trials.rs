@@ -21,8 +21,7 @@ pub(super) fn table(out: &mut String, records: &[TrialRecord]) {
     }
     out.push_str(&common(records));
     out.push_str(
-        "<div class=\"scroll tall\" tabindex=\"0\" role=\"region\" aria-label=\"Every trial\"><table class=\"sortable\"><caption>Every trial, \
-         in the order of their numbers</caption><thead><tr>",
+        "<div class=\"scroll tall\" tabindex=\"0\" role=\"region\" aria-labelledby=\"trials\"><table class=\"sortable\" aria-labelledby=\"trials\"><thead><tr>",
     );
     let heads = [
         ("trial", true),

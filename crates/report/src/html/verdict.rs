@@ -33,9 +33,21 @@ pub(super) fn section(out: &mut String, data: &Data) {
     out.push_str("</ul></div></section>\n");
 }
 
-/// Escapes, and keeps `95 %` on one line.
+/// Escapes, and keeps `95 %` and `480–810` on one line.
 fn tidy(text: &str) -> String {
-    escape(text).replace(" %", "\u{a0}%")
+    let text = escape(text).replace(" %", "\u{a0}%");
+    let mut out = String::with_capacity(text.len());
+    let mut before = ' ';
+    for c in text.chars() {
+        // a word joiner on each side of the dash keeps a range together
+        if c == '–' && before.is_ascii_digit() {
+            out.push_str("\u{2060}–\u{2060}");
+        } else {
+            out.push(c);
+        }
+        before = c;
+    }
+    out
 }
 
 fn recommendation(data: &Data, r: &Recommendation) -> String {
@@ -138,14 +150,19 @@ fn grounds(data: &Data) -> Vec<String> {
             estimate_value(&cbs.overhead20),
             estimate_value(&cbs.plateau)
         ));
-        if let Some(p) = curve
-            .fit
-            .as_ref()
-            .and_then(|f| f.lack_of_fit_p)
-            .filter(|p| *p < 0.05)
-        {
-            out.push(format!("{name}the model does not describe this curve (lack of fit p = {}): trust its points before its fit.", number(p)));
-        }
+    }
+    let doubtful: Vec<String> = data
+        .findings
+        .curves
+        .iter()
+        .filter_map(|c| Some((c, c.fit.as_ref()?.lack_of_fit_p.filter(|p| *p < 0.05)?)))
+        .map(|(c, p)| format!("{} (lack of fit p = {})", rule_name(&c.rule), number(p)))
+        .collect();
+    if !doubtful.is_empty() {
+        out.push(format!(
+            "The model does not describe {}: trust the points there before the fit.",
+            list(&doubtful)
+        ));
     }
     out
 }
@@ -153,27 +170,49 @@ fn grounds(data: &Data) -> Vec<String> {
 /// Sentences in HTML.
 fn changes(data: &Data) -> Vec<String> {
     let mut out = Vec::new();
+    let many = data.findings.curves.len() > 1;
+    let easiest = data.findings.curves.iter().filter_map(|c| {
+        let moves = data.findings.targets.get(&c.rule)?;
+        Some((
+            rule_name(&c.rule),
+            moves.last().filter(|_| moves.len() > 1)?,
+        ))
+    });
+    let easiest: Vec<_> = easiest.collect();
+    let same = easiest.windows(2).all(|w| w[0].1.target == w[1].1.target);
+    let words: Vec<String> = easiest
+        .iter()
+        .map(|(name, m)| {
+            let with = if many {
+                format!(" with {}", escape(name))
+            } else {
+                String::new()
+            };
+            let at = if same {
+                String::new()
+            } else {
+                format!(" at {}", escape(&m.target.to_string()))
+            };
+            format!("{}{with}{at}", estimate_value(&m.hyperbola))
+        })
+        .collect();
+    if let Some((_, first)) = easiest.first() {
+        let target = if same {
+            format!(" {}", escape(&first.target.to_string()))
+        } else {
+            String::new()
+        };
+        out.push(format!(
+            "An easier target{target}: from the same runs the critical batch size is {}.",
+            list(&words)
+        ));
+    }
     for curve in &data.findings.curves {
-        let name = if data.findings.curves.len() > 1 {
+        let name = if many {
             format!("{}: ", escape(&rule_name(&curve.rule)))
         } else {
             String::new()
         };
-        let moves = data
-            .findings
-            .targets
-            .get(&curve.rule)
-            .map_or(&[][..], Vec::as_slice);
-        if let (Some(hard), Some(easy)) = (moves.first(), moves.last().filter(|_| moves.len() > 1))
-        {
-            out.push(format!(
-                "{name}Another target: at {} the critical batch size is {}, at {} {}.",
-                escape(&easy.target.to_string()),
-                estimate_value(&easy.hyperbola),
-                escape(&hard.target.to_string()),
-                estimate_value(&hard.hyperbola)
-            ));
-        }
         if let Some(settle) = data
             .findings
             .critical_batch_size

@@ -45,7 +45,7 @@ pub(crate) fn page_style() -> String {
     for k in 0..CATEGORIES {
         css.push_str(&format!(
             ".l{k}{{stroke:var(--c{k})}}.p{k}{{fill:var(--c{k});stroke:var(--bg)}}\
-             .o{k}{{stroke:var(--c{k});fill:var(--bg)}}.b{k}{{fill:var(--c{k})}}.n{k}{{fill:var(--t{k})}}\n"
+             .o{k}{{stroke:var(--c{k});fill:var(--bg)}}.b{k}{{fill:var(--c{k})}}.fig .n{k}{{fill:var(--t{k})}}\n"
         ));
     }
     css

@@ -101,7 +101,8 @@ impl Figure {
     pub fn svg(&self, view: &View) -> String {
         const MARGIN: f64 = 14.0;
         let (height, body) = &view.standalone;
-        let lines = wrap(&self.title, 16.0, WIDE);
+        // bold letters are an eighth wider than the regular ones that are measured
+        let lines = wrap(&self.title, 15.0 * 1.13, WIDE);
         let head = MARGIN + 20.0 * lines.len() as f64 + 8.0;
         let (width, height) = (WIDE + 2.0 * MARGIN, height + head + MARGIN);
         let mut title = Canvas::new(width, Mode::Standalone, String::new());

@@ -16,18 +16,6 @@ pub(crate) struct Area {
     pub bottom: f64,
 }
 
-impl Area {
-    /// Width in pixels.
-    pub(crate) fn width(&self) -> f64 {
-        self.right - self.left
-    }
-
-    /// Height in pixels.
-    pub(crate) fn height(&self) -> f64 {
-        self.bottom - self.top
-    }
-}
-
 /// A pair of axes.
 #[derive(Debug, Clone)]
 pub(crate) struct Panel {
@@ -222,19 +210,19 @@ pub(crate) fn cross(c: &mut Canvas, class: &str, at: (f64, f64), r: f64) {
     c.path(class, &path);
 }
 
-/// A censored trial: an open arrow from its bound, upwards.
-pub(crate) fn arrow_up(c: &mut Canvas, class: &str, at: (f64, f64), r: f64) {
+/// A bound: an open arrow from it, upwards for `down` −1, downwards for 1.
+pub(crate) fn arrow(c: &mut Canvas, class: &str, at: (f64, f64), r: f64, down: f64) {
     let (x, y) = at;
     let mut path = Path::default();
     path.to(x - r, y);
     path.to(x + r, y);
     path.lift();
     path.to(x, y);
-    path.to(x, y - 3.2 * r);
+    path.to(x, y + down * 3.2 * r);
     path.lift();
-    path.to(x - r, y - 2.0 * r);
-    path.to(x, y - 3.4 * r);
-    path.to(x + r, y - 2.0 * r);
+    path.to(x - r, y + down * 2.0 * r);
+    path.to(x, y + down * 3.4 * r);
+    path.to(x + r, y + down * 2.0 * r);
     c.path(class, &path);
 }
 

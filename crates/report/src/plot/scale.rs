@@ -154,7 +154,7 @@ impl Scale {
             .map(|v| (v, axis_tick(v)))
             .collect();
         // within half a decade there may be no round power: count evenly instead
-        if ticks.len() < 2 {
+        if ticks.len() < 3 && decades < 1.0 {
             self.linear_ticks(gap)
         } else {
             ticks
