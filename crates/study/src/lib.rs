@@ -1,6 +1,6 @@
 //! The study: which trials to run, where they are kept, and the loop that runs them.
 //!
-//! * [`run`] is the study loop.
+//! * [`run`] is the study loop; [`load`] reads what a stored study has given.
 //! * [`Plan`] is what was asked; [`assess`] is the planner, a pure function from the plan and the
 //!   finished trials to the trials that come next.
 //! * [`Store`] keeps trials: [`SqliteStore`] on disk, [`MemoryStore`] in memory, one contract.

@@ -70,17 +70,18 @@ pub fn run(
     }
 }
 
-/// What a stored study has given so far, without running anything; `None` in an empty store.
+/// What a stored study has given so far, without running anything; `None` before its first run.
+/// It counts as interrupted while trials are missing.
 ///
 /// # Errors
-/// When the store fails, or the records show that the study cannot go on.
+/// When the store cannot be read, or its pilot gave no target.
 pub fn load(store: &dyn Store) -> Result<Option<StudyResult>, StudyError> {
     let Some(Header { plan, trainer }) = store.header()? else {
         return Ok(None);
     };
     let study = assess(&plan, &trainer, &Finished::new(finished_records(store)?))?;
-    let interrupted = study.stage != Stage::Done;
-    Ok(Some(result(&plan, &trainer, study, interrupted)))
+    let unfinished = study.stage != Stage::Done;
+    Ok(Some(result(&plan, &trainer, study, unfinished)))
 }
 
 /// Where an earlier run ended because a whole stage failed, its trials are tried again.

@@ -7,7 +7,8 @@ use batchwise_core::{Outcome, Probe, TrialPurpose, TrialRecord};
 use batchwise_rules::Rule;
 use batchwise_study::{
     FakeTrainer, MemoryStore, Plan, RateRange, Silent, SqliteStore, StopToken, Store, StudyError,
-    StudyEvent, StudyResult, TrialState, Tune, run, same_record, trainer_contract, without_times,
+    StudyEvent, StudyResult, TrialState, Tune, load, run, same_record, trainer_contract,
+    without_times,
 };
 
 fn plan() -> Plan {
@@ -371,6 +372,33 @@ fn base_tuning_gives_one_curve_per_rule_and_shares_what_coincides() {
         states.iter().all(|s| *s == "diverged" || *s == "reached") && states.len() == 3,
         "{states:?}"
     );
+}
+
+#[test]
+fn what_is_stored_can_be_looked_at_at_any_time() {
+    let mut store = MemoryStore::new();
+    assert!(load(&store).unwrap().is_none());
+    let stop = StopToken::new();
+    let halfway = |event: StudyEvent<'_>| {
+        if let StudyEvent::TrialFinished(record) = event
+            && record.spec.purpose == (TrialPurpose::Fresh { index: 0 })
+        {
+            stop.stop();
+        }
+    };
+    let interrupted = run(
+        &plan(),
+        &FakeTrainer::default(),
+        &mut store,
+        &stop,
+        &halfway,
+    )
+    .unwrap();
+    assert!(interrupted.interrupted);
+    assert_eq!(load(&store).unwrap().unwrap(), interrupted);
+    let result = study(&plan(), &mut store).unwrap();
+    assert_eq!(load(&store).unwrap().unwrap(), result);
+    assert!(!result.interrupted);
 }
 
 #[test]

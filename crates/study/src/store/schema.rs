@@ -92,7 +92,7 @@ pub(super) fn migrate(db: &mut Connection) -> rusqlite::Result<Layout> {
     if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
         return Ok(Layout::Foreign);
     }
-    if version > LATEST || version < 0 {
+    if !(0..=LATEST).contains(&version) {
         return Ok(Layout::Newer(version));
     }
     for migration in &MIGRATIONS[version as usize..] {
