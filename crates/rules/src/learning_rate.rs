@@ -281,7 +281,8 @@ mod tests {
     fn each_decay_has_its_closed_form() {
         let over = Length::Steps(100);
         let full = 0.8;
-        let cases: [(Decay, fn(f64) -> f64); 3] = [
+        type Form = fn(f64) -> f64;
+        let cases: [(Decay, Form); 3] = [
             (Decay::Linear { over, floor: 0.2 }, |x| {
                 0.2 + 0.8 * (1.0 - x)
             }),

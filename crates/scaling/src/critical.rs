@@ -9,15 +9,20 @@
 //! (b) and (c) are read off the *measured* points, so that they may disagree with (a): the points
 //! are made monotone (pool adjacent violators) and interpolated, examples linearly in `B` and
 //! steps linearly in `1/B`, both exact on a hyperbola. `E_min` of (b) is the level of the
-//! small-batch points, each less its fitted overhead; `S_min` of (c) is the fit's. Their intervals
-//! are a parametric bootstrap: studies simulated from the fitted curve, with the caps and numbers
-//! of trials of this one and a redrawn variance, refitted and read off again.
+//! small-batch points, each less its fitted overhead; `S_min` of (c) is the fit's.
+//!
+//! Their intervals are a parametric bootstrap of the overhead curves: studies simulated from the
+//! fitted curve, with the caps and numbers of trials of this one and a redrawn variance, are
+//! refitted, and the errors of their overheads at each batch size give this study's overheads a
+//! lower and an upper curve. Where those cross the level are the ends: as Fieller's intervals they
+//! are open where the data do not close them.
 
 use batchwise_core::Estimate;
 
 use crate::findings::CriticalBatchSizes;
 use crate::fit::{Hyperbola, NoFit, point};
 use crate::intervals::Pooled;
+use crate::measured::{Located, Measured, first_within, last_within};
 use crate::profile::Profile;
 use crate::sample::Sample;
 use crate::simulate::draws;
@@ -34,134 +39,6 @@ pub(crate) struct Bootstrap {
     pub study_seed: u64,
     /// Tells curves apart in the random streams.
     pub curve: u64,
-}
-
-/// Where a measured curve crosses a level.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Located {
-    /// Below the smallest batch size.
-    Below,
-    At(f64),
-    /// Above the largest.
-    Above,
-}
-
-impl Located {
-    /// `ln` of the place, infinite outside the range.
-    fn ln(self) -> f64 {
-        match self {
-            Located::Below => f64::NEG_INFINITY,
-            Located::At(batch_size) => batch_size.ln(),
-            Located::Above => f64::INFINITY,
-        }
-    }
-}
-
-/// The measured curve: batch sizes with a mean, increasing.
-struct Measured {
-    batch_sizes: Vec<f64>,
-    ln_steps: Vec<f64>,
-    weights: Vec<f64>,
-}
-
-impl Measured {
-    fn new(samples: &[Sample], pooled: &Pooled) -> Self {
-        let mut points: Vec<(f64, f64, f64)> = samples
-            .iter()
-            .zip(&pooled.means)
-            .filter_map(|(s, mean)| Some((s.batch_size as f64, (*mean)?, s.n_reached() as f64)))
-            .collect();
-        points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        Self {
-            batch_sizes: points.iter().map(|p| p.0).collect(),
-            ln_steps: points.iter().map(|p| p.1).collect(),
-            weights: points.iter().map(|p| p.2).collect(),
-        }
-    }
-
-    /// `ln E_min` from the small-batch points (`B ≤ B_c/2`, at least three): their mean `ln E`
-    /// less the overhead `ln(1 + B/B_c)` that the fit gives them.
-    fn ln_e_min(&self, ln_b_c: f64) -> f64 {
-        let small = self
-            .batch_sizes
-            .iter()
-            .filter(|b| b.ln() <= ln_b_c - 2f64.ln())
-            .count();
-        let count = small.max(3).min(self.batch_sizes.len());
-        let (mut sum, mut weight) = (0.0, 0.0);
-        for i in 0..count {
-            let b = self.batch_sizes[i].ln();
-            sum += self.weights[i] * (self.ln_steps[i] + b - (b - ln_b_c).exp().ln_1p());
-            weight += self.weights[i];
-        }
-        sum / weight
-    }
-
-    /// The largest batch size whose examples are at most `1 + OVERHEAD` times `E_min`.
-    fn overhead(&self, ln_e_min: f64) -> Located {
-        let ln_e: Vec<f64> = self
-            .batch_sizes
-            .iter()
-            .zip(&self.ln_steps)
-            .map(|(b, s)| s + b.ln())
-            .collect();
-        let examples: Vec<f64> = isotonic(&ln_e, &self.weights)
-            .into_iter()
-            .map(f64::exp)
-            .collect();
-        let level = (1.0 + OVERHEAD) * ln_e_min.exp();
-        crossing(&self.batch_sizes, &examples, level)
-    }
-
-    /// The batch size from which steps are at most `1 + PLATEAU` times `S_min`.
-    fn plateau(&self, ln_s_min: f64) -> Located {
-        let rising: Vec<f64> = self.ln_steps.iter().map(|s| -s).collect();
-        let steps: Vec<f64> = isotonic(&rising, &self.weights)
-            .into_iter()
-            .map(|s| (-s).exp())
-            .collect();
-        let level = (1.0 + PLATEAU) * ln_s_min.exp();
-        // steps fall with B, so over falling 1/B the negated steps rise
-        let inverse: Vec<f64> = self.batch_sizes.iter().map(|b| 1.0 / b).collect();
-        let negated: Vec<f64> = steps.iter().map(|s| -s).collect();
-        match crossing(&inverse, &negated, -level) {
-            Located::At(inverse) => Located::At(1.0 / inverse),
-            outside => outside,
-        }
-    }
-}
-
-/// Where non-decreasing `y` passes `level`, linear in `x` between points.
-fn crossing(x: &[f64], y: &[f64], level: f64) -> Located {
-    match y.partition_point(|&v| v <= level) {
-        0 => Located::Below,
-        i if i == y.len() => Located::Above,
-        i => Located::At(x[i - 1] + (x[i] - x[i - 1]) * (level - y[i - 1]) / (y[i] - y[i - 1])),
-    }
-}
-
-/// Weighted isotonic (non-decreasing) regression: pool adjacent violators.
-fn isotonic(values: &[f64], weights: &[f64]) -> Vec<f64> {
-    let mut blocks: Vec<(f64, f64, usize)> = Vec::with_capacity(values.len());
-    for (&value, &weight) in values.iter().zip(weights) {
-        let mut block = (value, weight, 1);
-        while let Some(&(before, w, n)) = blocks.last() {
-            if before <= block.0 {
-                break;
-            }
-            blocks.pop();
-            block = (
-                (before * w + block.0 * block.1) / (w + block.1),
-                w + block.1,
-                n + block.2,
-            );
-        }
-        blocks.push(block);
-    }
-    blocks
-        .into_iter()
-        .flat_map(|(value, _, n)| std::iter::repeat_n(value, n))
-        .collect()
 }
 
 /// The three definitions for one curve.
@@ -226,31 +103,41 @@ fn measured_definitions(
     bootstrap: Bootstrap,
 ) -> (Estimate, Estimate) {
     let measured = Measured::new(samples, pooled);
-    let (overheads, plateaus) = simulate(samples, pooled, curve, bootstrap);
-    let (smallest, largest) = (
-        measured.batch_sizes[0],
-        measured.batch_sizes[measured.batch_sizes.len() - 1],
-    );
+    let grid = measured.grid();
+    let errors = simulate(samples, pooled, curve, &grid, bootstrap);
     let report = Report {
-        smallest,
-        largest,
+        smallest: grid[0],
+        largest: grid[grid.len() - 1],
         level,
         n: curve.fit.n,
     };
+    // this study's curve over the upper and the lower quantiles of the simulated errors
+    let curves = |values: &[f64], errors: &[Vec<f64>]| {
+        let tail = 0.5 * (1.0 - level);
+        let shifted = |p: f64| -> Vec<f64> {
+            values
+                .iter()
+                .zip(errors)
+                .map(|(v, e)| v / quantile(e, p).exp())
+                .collect()
+        };
+        (shifted(1.0 - tail), shifted(tail))
+    };
 
     let overhead = if curve.fit.e_min.is_estimated() {
-        let located = measured.overhead(measured.ln_e_min(curve.ln_b_c));
+        let values = measured.overheads(&grid, measured.ln_e_min(curve.ln_b_c));
+        let (below, above) = curves(&values, &errors.overheads);
+        let place = |curve: &[f64]| last_within(&grid, curve, OVERHEAD);
         report.estimate(
-            located,
-            OVERHEAD.ln() + curve.ln_b_c,
-            overheads,
+            place(&values),
+            place(&above),
+            place(&below),
             "20 % more examples than E_min",
         )
     } else {
-        let bound = curve
-            .critical
-            .high
-            .map_or(smallest, |high| (OVERHEAD * high).max(smallest));
+        let bound = curve.critical.high.map_or(report.smallest, |high| {
+            (OVERHEAD * high).max(report.smallest)
+        });
         Estimate::at_most(
             bound,
             level,
@@ -259,18 +146,20 @@ fn measured_definitions(
         )
     };
     let plateau = if curve.fit.s_min.is_estimated() {
-        let located = measured.plateau(curve.ln_e_min - curve.ln_b_c);
+        let values = measured.excesses(&grid, curve.ln_e_min - curve.ln_b_c);
+        let (below, above) = curves(&values, &errors.excesses);
+        let place = |curve: &[f64]| first_within(&grid, curve, PLATEAU);
         report.estimate(
-            located,
-            curve.ln_b_c - PLATEAU.ln(),
-            plateaus,
+            place(&values),
+            place(&below),
+            place(&above),
             "10 % more steps than S_min",
         )
     } else {
         let bound = curve
             .critical
             .low
-            .map_or(largest, |low| (low / PLATEAU).min(largest));
+            .map_or(report.largest, |low| (low / PLATEAU).min(report.largest));
         Estimate::at_least(
             bound,
             level,
@@ -281,18 +170,29 @@ fn measured_definitions(
     (overhead, plateau)
 }
 
-/// Simulated places (`ln`, sorted) of the two crossings.
+/// Simulated errors of `ln` of the overhead curves: for each node of the grid, sorted.
+struct Errors {
+    overheads: Vec<Vec<f64>>,
+    excesses: Vec<Vec<f64>>,
+}
+
+/// Studies simulated from the fitted curve, analysed like this one.
 fn simulate(
     samples: &[Sample],
     pooled: &Pooled,
     curve: &Hyperbola,
+    grid: &[f64],
     bootstrap: Bootstrap,
-) -> (Vec<f64>, Vec<f64>) {
+) -> Errors {
     let (sigma, dof) = match pooled.sigma {
         Some(sigma) if curve.between_sigma > 0.0 => (sigma, pooled.dof),
         _ => (curve.fit.sigma, curve.dof),
     };
-    let (mut overheads, mut plateaus) = (Vec::new(), Vec::new());
+    let count = grid.len();
+    let mut errors = Errors {
+        overheads: vec![Vec::new(); count],
+        excesses: vec![Vec::new(); count],
+    };
     for replicate in 0..bootstrap.replicates {
         let mut draws = draws(bootstrap.study_seed, bootstrap.curve, replicate);
         let sigma = sigma * draws.deviation_factor(dof);
@@ -329,16 +229,41 @@ fn simulate(
             continue;
         }
         let (ln_e_min, ln_b_c) = point(&profile);
-        let measured = Measured::new(&simulated, &Pooled::new(&simulated));
-        overheads.push(measured.overhead(measured.ln_e_min(ln_b_c)).ln());
-        plateaus.push(measured.plateau(ln_e_min - ln_b_c).ln());
+        let again = Measured::new(&simulated, &Pooled::new(&simulated));
+        let overheads = again.overheads(grid, again.ln_e_min(ln_b_c));
+        let excesses = again.excesses(grid, ln_e_min - ln_b_c);
+        for (i, b) in grid.iter().enumerate() {
+            // a batch size none of whose simulated trials reached may leave its surroundings unknown
+            if !overheads[i].is_nan() {
+                let ratio = (b.ln() - curve.ln_b_c).exp();
+                errors.overheads[i].push(overheads[i].ln() - ratio.ln_1p());
+                errors.excesses[i].push(excesses[i].ln() - (1.0 / ratio).ln_1p());
+            }
+        }
     }
-    overheads.sort_by(f64::total_cmp);
-    plateaus.sort_by(f64::total_cmp);
-    (overheads, plateaus)
+    errors
+        .overheads
+        .iter_mut()
+        .chain(&mut errors.excesses)
+        .for_each(|e| e.sort_by(f64::total_cmp));
+    errors
 }
 
-/// Words a located crossing as an estimate.
+/// Quantile of sorted values, interpolated; without values nothing is known, which is infinite.
+fn quantile(sorted: &[f64], p: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else {
+        return if p < 0.5 {
+            f64::NEG_INFINITY
+        } else {
+            f64::INFINITY
+        };
+    };
+    let place = p * last as f64;
+    let (i, part) = (place.floor() as usize, place.fract());
+    sorted[i] + part * (sorted[(i + 1).min(last)] - sorted[i])
+}
+
+/// Words crossings of the measured curve and of its confidence curves as an estimate.
 struct Report {
     smallest: f64,
     largest: f64,
@@ -347,82 +272,49 @@ struct Report {
 }
 
 impl Report {
-    /// `simulated` are sorted places whose truth is `ln_truth`.
-    fn estimate(
-        &self,
-        located: Located,
-        ln_truth: f64,
-        simulated: Vec<f64>,
-        what: &str,
-    ) -> Estimate {
-        let quantile = |p: f64| {
-            let last = simulated.len().saturating_sub(1) as f64;
-            simulated.get((p * last).round() as usize).copied()
+    fn estimate(&self, value: Located, low: Located, high: Located, what: &str) -> Estimate {
+        let low = match low {
+            Located::Below => None,
+            Located::At(low) => Some(low),
+            Located::Above => Some(self.largest),
         };
-        let tail = 0.5 * (1.0 - self.level);
-        let (low, high) = (quantile(tail), quantile(1.0 - tail));
-        match located {
-            Located::Above => {
-                let bound = low.map_or(self.largest, |low| {
-                    low.exp().clamp(self.smallest, self.largest)
-                });
-                Estimate::at_least(
-                    bound,
-                    self.level,
-                    self.n,
-                    format!("the largest batch size does not cross {what}"),
-                )
-            }
-            Located::Below => {
-                let bound = high.map_or(self.smallest, |high| {
-                    high.exp().clamp(self.smallest, self.largest)
-                });
-                Estimate::at_most(
-                    bound,
-                    self.level,
-                    self.n,
-                    format!("the smallest batch size is already past {what}"),
-                )
-            }
-            Located::At(batch_size) => {
-                // the simulated errors, relative to the simulated truth, about the measured place
-                let end = |q: Option<f64>| {
-                    q.map(|q| batch_size * (q - ln_truth).exp())
-                        .filter(|e| e.is_finite() && *e > 0.0)
+        let high = match high {
+            Located::Below => Some(self.smallest),
+            Located::At(high) => Some(high),
+            Located::Above => None,
+        };
+        let (at_least, at_most) = (
+            |low, reason: String| Estimate::at_least(low, self.level, self.n, reason),
+            |high, reason: String| Estimate::at_most(high, self.level, self.n, reason),
+        );
+        match (value, low, high) {
+            // a crossing inside the range is a number, even where its interval leaves the range
+            (Located::At(value), low, high) => {
+                let (low, high) = (low.map(|l| l.min(value)), high.map(|h| h.max(value)));
+                let estimate = Estimate::estimated(value, value, value, self.level, self.n);
+                let estimate = Estimate {
+                    low,
+                    high,
+                    ..estimate
                 };
-                let (low, high) = (
-                    end(low).map(|e| e.min(batch_size)),
-                    end(high).map(|e| e.max(batch_size)),
-                );
-                match (low, high) {
-                    (Some(low), Some(high)) => {
-                        Estimate::estimated(batch_size, low, high, self.level, self.n)
-                    }
-                    (Some(low), None) => Estimate::at_least(
-                        low,
-                        self.level,
-                        self.n,
-                        format!(
-                            "crosses {what} at {batch_size:.0}, but perhaps only past the largest batch size"
-                        ),
-                    ),
-                    (None, Some(high)) => Estimate::at_most(
-                        high,
-                        self.level,
-                        self.n,
-                        format!(
-                            "crosses {what} at {batch_size:.0}, but perhaps already below the smallest batch size"
-                        ),
-                    ),
-                    (None, None) => Estimate::undefined(
-                        self.level,
-                        self.n,
-                        format!(
-                            "crosses {what} at {batch_size:.0}, with an interval wider than the range studied"
-                        ),
-                    ),
+                if low.is_some() && high.is_some() {
+                    estimate
+                } else {
+                    estimate.because("the interval leaves the range of batch sizes studied")
                 }
             }
+            (Located::Above, Some(low), _) => {
+                at_least(low, format!("the largest batch size does not cross {what}"))
+            }
+            (Located::Below, _, Some(high)) => at_most(
+                high,
+                format!("the smallest batch size is already past {what}"),
+            ),
+            _ => Estimate::undefined(
+                self.level,
+                self.n,
+                format!("where {what} are crossed is less certain than the range studied is wide"),
+            ),
         }
     }
 }
@@ -507,14 +399,5 @@ mod tests {
         assert_eq!(flat.hyperbola.low, None, "{flat:?}");
         assert!(flat.hyperbola.value.unwrap() >= 8.0);
         assert!(flat.overhead20_batch.low.is_none() && flat.plateau_batch.low.is_none());
-    }
-
-    #[test]
-    fn isotonic_regression_pools_violators_by_weight() {
-        assert_eq!(
-            isotonic(&[1.0, 3.0, 2.0, 4.0], &[1.0, 1.0, 1.0, 1.0]),
-            [1.0, 2.5, 2.5, 4.0]
-        );
-        assert_eq!(isotonic(&[3.0, 0.0], &[1.0, 2.0]), [1.0, 1.0]);
     }
 }

@@ -1,6 +1,11 @@
 //! Steps-to-target curves, fits, critical batch sizes, regimes, cost and advice.
 //!
 //! Pure: trials in, [`Findings`] out. No files, clocks or hidden randomness.
+//!
+//! * [`analyse`]: the whole analysis of a study's records; never fails, says `undefined` and why.
+//! * [`fit()`]: the censored log-space fit of `S(B) = S_min·(1 + B_c/B)` to [`Sample`]s.
+//! * [`Pooled`]: steps at each batch size with intervals that three seeds can carry.
+//! * [`advise`]: batch size, micro-batch and number of devices, from step times.
 
 mod advice;
 mod analyse;
@@ -13,6 +18,7 @@ mod fit;
 mod generalisation;
 mod intervals;
 mod linearity;
+mod measured;
 mod profile;
 mod regimes;
 mod sample;

@@ -17,6 +17,8 @@ struct Setting {
     critical: f64,
     seeds: u64,
     sigma: f64,
+    /// Deviation of `ln S` between batch sizes beyond the seeds' (unevenly tuned rates).
+    between: f64,
     /// Caps at this multiple of the true curve.
     cap: f64,
 }
@@ -45,8 +47,13 @@ fn study(setting: &Setting, seed: u64, repetition: u64) -> Vec<Sample> {
         .map(|&b| {
             let curve = S_MIN * (1.0 + setting.critical / b as f64);
             let mut sample = Sample::new(b);
+            let batch = if setting.between > 0.0 {
+                setting.between * normal.draw()
+            } else {
+                0.0
+            };
             for _ in 0..setting.seeds {
-                let steps = curve * (setting.sigma * normal.draw()).exp();
+                let steps = curve * (batch + setting.sigma * normal.draw()).exp();
                 if steps > setting.cap * curve {
                     sample.not_reached(setting.cap * curve);
                 } else {
@@ -98,6 +105,7 @@ fn nominal_95_percent_intervals_hold_the_truth_in_93_to_97_percent() {
                     critical,
                     seeds,
                     sigma,
+                    between: 0.0,
                     cap,
                 };
                 let measured = coverage(&setting, 20);
@@ -113,4 +121,43 @@ fn nominal_95_percent_intervals_hold_the_truth_in_93_to_97_percent() {
         failures.is_empty(),
         "B_c, S_min, E_min, steps: {failures:#?}"
     );
+}
+
+/// Unevenly tuned rates scatter batch sizes beyond their seeds. The preliminary test misses some of
+/// it, so coverage of the curve is 92.6–94.2 % here, a little under nominal. (The steps at a batch
+/// size are those at *its* rate: their intervals do not speak of a better one, and are not tested.)
+#[test]
+fn scatter_between_batch_sizes_is_allowed_for() {
+    for between in [0.03, 0.06, 0.12] {
+        let setting = Setting {
+            critical: 200.0,
+            seeds: 3,
+            sigma: 0.06,
+            between,
+            cap: f64::INFINITY,
+        };
+        let measured = coverage(&setting, 5);
+        println!("between {between}: {measured:.1?}");
+        assert!(
+            measured[..3].iter().all(|c| (91.0..=97.0).contains(c)),
+            "{measured:?}"
+        );
+    }
+}
+
+/// A knee at the edge of the range or past it: bounds, and they hold.
+#[test]
+fn bounds_hold_at_least_as_often_as_intervals() {
+    for critical in [8.0, 4000.0] {
+        let setting = Setting {
+            critical,
+            seeds: 3,
+            sigma: 0.12,
+            between: 0.0,
+            cap: f64::INFINITY,
+        };
+        let measured = coverage(&setting, 5);
+        println!("B_c {critical}: {measured:.1?}");
+        assert!(measured.iter().all(|c| *c >= 93.0), "{measured:?}");
+    }
 }

@@ -1,3 +1,4 @@
+#![allow(dead_code, reason = "each test binary uses its part")]
 //! A study simulated end to end: trials whose validation error falls as a power of their steps,
 //! evaluated, smoothed, bracketed and replayed as a trainer would.
 

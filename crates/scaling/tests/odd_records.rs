@@ -1,0 +1,116 @@
+//! Records that no study should produce: the analysis answers all the same.
+
+mod common;
+
+use batchwise_core::{Estimate, Outcome, TrialRecord};
+use batchwise_scaling::{AnalysisOptions, Findings, analyse};
+use common::World;
+use proptest::prelude::*;
+
+fn options() -> AnalysisOptions {
+    AnalysisOptions {
+        bootstrap: 10,
+        ..AnalysisOptions::default()
+    }
+}
+
+fn any_outcome() -> impl Strategy<Value = Outcome> {
+    let step = || prop_oneof![0u64..5000, Just(u64::MAX), Just(0)];
+    prop_oneof![
+        (step(), step()).prop_map(|(step, after)| Outcome::Reached { step, after }),
+        step().prop_map(|cap| Outcome::NotReached { cap }),
+        step().prop_map(|step| Outcome::Completed { step }),
+        step().prop_map(|at| Outcome::Raced { at }),
+        step().prop_map(|step| Outcome::Diverged { step }),
+        Just(Outcome::Infeasible { why: String::new() }),
+        Just(Outcome::Failed { why: String::new() }),
+        Just(Outcome::Interrupted),
+    ]
+}
+
+/// What may be done to a record: another end, batch size, time, metric value.
+fn mangled() -> impl Strategy<Value = Vec<(usize, Outcome, u64, f64, f64)>> {
+    let number = || {
+        prop_oneof![
+            Just(f64::NAN),
+            Just(f64::INFINITY),
+            Just(0.0),
+            Just(-1.0),
+            0.0..1e3f64
+        ]
+    };
+    let batch = prop_oneof![Just(0u64), Just(1), Just(u64::MAX), 1u64..5000];
+    proptest::collection::vec(
+        (0usize..45, any_outcome(), batch, number(), number()),
+        0..40,
+    )
+}
+
+fn mangle(
+    mut records: Vec<TrialRecord>,
+    by: Vec<(usize, Outcome, u64, f64, f64)>,
+) -> Vec<TrialRecord> {
+    for (index, outcome, batch_size, seconds, value) in by {
+        let record = &mut records[index];
+        record.outcome = outcome;
+        record.spec.batch_size = batch_size;
+        record.seconds = seconds;
+        for measurement in record.measurements.iter_mut().skip(index % 7) {
+            measurement.metrics.values_mut().for_each(|v| *v = value);
+        }
+    }
+    records
+}
+
+/// Every end of every interval is a number on its side of the value.
+fn sound(findings: &Findings) -> Result<(), TestCaseError> {
+    let critical = findings.critical_batch_size.values().flat_map(|c| {
+        [
+            &c.hyperbola,
+            &c.overhead20,
+            &c.plateau,
+            &c.overhead20_batch,
+            &c.plateau_batch,
+        ]
+    });
+    let points = findings
+        .curves
+        .iter()
+        .flat_map(|c| &c.points)
+        .flat_map(|p| [&p.steps, &p.examples, &p.speed_up]);
+    let all: Vec<&Estimate> = critical.chain(points).collect();
+    for estimate in all {
+        for x in [estimate.value, estimate.low, estimate.high]
+            .into_iter()
+            .flatten()
+        {
+            prop_assert!(!x.is_nan() && x >= 0.0, "{estimate:?}");
+        }
+        if let (Some(low), Some(high)) = (estimate.low, estimate.high) {
+            prop_assert!(low <= high, "{estimate:?}");
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn never_panics(by in mangled(), level in prop_oneof![Just(0.95), Just(f64::NAN), Just(0.0), Just(1.0), Just(0.5)]) {
+        let world = World::default();
+        let records = mangle(world.records(), by);
+        let findings = analyse(world.summary(), world.tuning(), &records, &AnalysisOptions { level, ..options() });
+        sound(&findings)?;
+    }
+
+    #[test]
+    fn the_order_of_records_does_not_matter(order in Just((0..45usize).collect::<Vec<_>>()).prop_shuffle()) {
+        let world = World::default();
+        let records = world.records();
+        let shuffled: Vec<TrialRecord> = order.iter().map(|&i| records[i].clone()).collect();
+        let one = analyse(world.summary(), world.tuning(), &records, &options());
+        let other = analyse(world.summary(), world.tuning(), &shuffled, &options());
+        prop_assert_eq!(one, other);
+    }
+}
