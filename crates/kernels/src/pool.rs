@@ -70,6 +70,12 @@ impl PoolShape {
     }
 }
 
+/// A whole number in every lane.
+#[inline(always)]
+fn whole<S: Simd>(s: S, number: usize) -> S::V {
+    s.splat(S::Scalar::from_f64(number as f64))
+}
+
 /// A pool over images of a known size.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ImagePool {
@@ -114,6 +120,22 @@ impl ImagePool {
         (skipped, first, count)
     }
 
+    /// True where the windows tile the image: each input lies in exactly one.
+    fn tiles(&self) -> bool {
+        let Self {
+            pool:
+                PoolShape {
+                    kernel,
+                    stride,
+                    padding,
+                },
+            height,
+            width,
+            ..
+        } = *self;
+        kernel == stride && padding == [0, 0] && height % kernel[0] == 0 && width % kernel[1] == 0
+    }
+
     /// The maximum of each window and its place (row-major within the window); the first of
     /// equals; NaN beats all numbers. With `relu`, outputs not above zero become zero and their
     /// place [`NOWHERE`].
@@ -126,39 +148,42 @@ impl ImagePool {
         y: &mut [S::Scalar],
         places: &mut [u8],
     ) {
-        let channels = self.channels;
-        let nowhere = s.splat(S::Scalar::from_f64(f64::from(NOWHERE)));
-        let outputs = y
+        let (channels, window_columns) = (self.channels, self.pool.kernel[1]);
+        let nowhere = whole(s, usize::from(NOWHERE));
+        let mut outputs = y
             .chunks_exact_mut(channels)
             .zip(places.chunks_exact_mut(channels));
-        for (at, (y, places)) in outputs.enumerate() {
-            let (top_place, top, rows) = self.inside(0, at / self.out[1]);
-            let (left_place, left, columns) = self.inside(1, at % self.out[1]);
-            for first in (0..channels).step_by(S::LANES) {
-                let end = (first + S::LANES).min(channels);
+        for out_row in 0..self.out[0] {
+            let (top_place, top, rows) = self.inside(0, out_row);
+            for (out_column, (y, places)) in outputs.by_ref().take(self.out[1]).enumerate() {
+                let (left_place, left, columns) = self.inside(1, out_column);
                 let corner = (top * self.width + left) * channels;
-                let place = top_place * self.pool.kernel[1] + left_place;
-                let mut best = s.load(&x[corner + first..corner + end]);
-                let mut best_place = s.splat(S::Scalar::from_f64(place as f64));
-                for r in 0..rows {
-                    for c in 0..columns {
-                        let pixel = corner + (r * self.width + c) * channels;
-                        let value = s.load(&x[pixel + first..pixel + end]);
-                        let wins = s.gt_or_nan(value, best);
-                        best = s.select(wins, value, best);
-                        let place = s.splat(S::Scalar::from_f64(
-                            (place + r * self.pool.kernel[1] + c) as f64,
-                        ));
-                        best_place = s.select(wins, place, best_place);
+                let place = top_place * window_columns + left_place;
+                for first in (0..channels).step_by(S::LANES) {
+                    let end = (first + S::LANES).min(channels);
+                    let mut best = s.load(&x[corner + first..corner + end]);
+                    let mut best_place = whole(s, place);
+                    for r in 0..rows {
+                        for c in 0..columns {
+                            let pixel = corner + (r * self.width + c) * channels;
+                            let value = s.load(&x[pixel + first..pixel + end]);
+                            let wins = s.gt_or_nan(value, best);
+                            best = s.select(wins, value, best);
+                            best_place = s.select(
+                                wins,
+                                whole(s, place + r * window_columns + c),
+                                best_place,
+                            );
+                        }
                     }
+                    if relu {
+                        let passes = s.gt_or_nan(best, s.zero());
+                        best = s.select(passes, best, s.zero());
+                        best_place = s.select(passes, best_place, nowhere);
+                    }
+                    s.store(&mut y[first..end], best);
+                    s.store_bytes(&mut places[first..end], best_place);
                 }
-                if relu {
-                    let passes = s.gt_or_nan(best, s.zero());
-                    best = s.select(passes, best, s.zero());
-                    best_place = s.select(passes, best_place, nowhere);
-                }
-                s.store(&mut y[first..end], best);
-                s.store_bytes(&mut places[first..end], best_place);
             }
         }
     }
@@ -166,23 +191,37 @@ impl ImagePool {
     /// The gradient of the input: each output's gradient added at its maximum's place.
     #[inline(always)]
     pub fn backward<S: Simd>(&self, s: S, dy: &[S::Scalar], places: &[u8], dx: &mut [S::Scalar]) {
-        let channels = self.channels;
-        dx.fill(S::Scalar::ZERO);
-        let outputs = dy.chunks_exact(channels).zip(places.chunks_exact(channels));
-        for (at, (dy, places)) in outputs.enumerate() {
-            let (top_place, top, rows) = self.inside(0, at / self.out[1]);
-            let (left_place, left, columns) = self.inside(1, at % self.out[1]);
-            for first in (0..channels).step_by(S::LANES) {
-                let end = (first + S::LANES).min(channels);
-                let gradient = s.load(&dy[first..end]);
-                let chosen = s.load_bytes(&places[first..end]);
-                for r in 0..rows {
-                    for c in 0..columns {
-                        let place = (top_place + r) * self.pool.kernel[1] + left_place + c;
-                        let here = s.eq(chosen, s.splat(S::Scalar::from_f64(place as f64)));
-                        let pixel = ((top + r) * self.width + left + c) * channels;
-                        let dx = &mut dx[pixel + first..pixel + end];
-                        s.store(dx, s.add(s.load(dx), s.select(here, gradient, s.zero())));
+        let (channels, window_columns) = (self.channels, self.pool.kernel[1]);
+        let tiles = self.tiles();
+        if !tiles {
+            dx.fill(S::Scalar::ZERO);
+        }
+        let mut outputs = dy.chunks_exact(channels).zip(places.chunks_exact(channels));
+        for out_row in 0..self.out[0] {
+            let (top_place, top, rows) = self.inside(0, out_row);
+            for (out_column, (dy, places)) in outputs.by_ref().take(self.out[1]).enumerate() {
+                let (left_place, left, columns) = self.inside(1, out_column);
+                let corner = (top * self.width + left) * channels;
+                let place = top_place * window_columns + left_place;
+                for first in (0..channels).step_by(S::LANES) {
+                    let end = (first + S::LANES).min(channels);
+                    let gradient = s.load(&dy[first..end]);
+                    let chosen = s.load_bytes(&places[first..end]);
+                    for r in 0..rows {
+                        for c in 0..columns {
+                            let here = s.eq(chosen, whole(s, place + r * window_columns + c));
+                            let share = s.select(here, gradient, s.zero());
+                            let pixel = corner + (r * self.width + c) * channels;
+                            let dx = &mut dx[pixel + first..pixel + end];
+                            s.store(
+                                dx,
+                                if tiles {
+                                    share
+                                } else {
+                                    s.add(s.load(dx), share)
+                                },
+                            );
+                        }
                     }
                 }
             }

@@ -6,8 +6,8 @@ use crate::simd::{Isa, Real};
 
 /// Scratch memory that kernels reuse, and the instruction set they run on.
 ///
-/// After the first step of a training run, calls find all the memory they need here and allocate
-/// nothing. One workspace serves any number of threads and calls at once, so a program needs one:
+/// After the first step of a training run, calls find the memory for tensors here and allocate
+/// none. One workspace serves any number of threads and calls at once, so a program needs one:
 ///
 /// ```
 /// use batchwise_kernels::Workspace;
@@ -65,6 +65,14 @@ impl Workspace {
     /// A buffer of `len` elements with whatever they held last. It returns here when dropped.
     pub(crate) fn take<T: Real>(&self, len: usize) -> Scratch<'_, T> {
         let lines = (len * size_of::<T>()).div_ceil(BYTES);
+        if lines == 0 {
+            return Scratch {
+                lines: Vec::new(),
+                len,
+                home: &self.free,
+                element: PhantomData,
+            };
+        }
         let mut buffer = {
             let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
             // The smallest that suffices; else the largest, to be grown.
@@ -91,6 +99,30 @@ impl Workspace {
         let mut buffer = self.take(len);
         buffer.fill(T::ZERO);
         buffer
+    }
+
+    /// `len` zeros to own; [`Workspace::give`] brings the memory back.
+    pub(crate) fn own_zeroed<T: Real>(&self, len: usize) -> Aligned<T> {
+        let mut buffer = self.take_zeroed::<T>(len);
+        Aligned {
+            lines: std::mem::take(&mut buffer.lines),
+            len,
+            element: PhantomData,
+        }
+    }
+
+    /// Takes memory in to be reused.
+    pub(crate) fn give<T>(&self, buffer: Aligned<T>) {
+        give(&self.free, buffer.lines);
+    }
+}
+
+/// Puts memory among the free, but no empty buffers.
+fn give(free: &Mutex<Vec<Vec<Line>>>, lines: Vec<Line>) {
+    if !lines.is_empty() {
+        free.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(lines);
     }
 }
 
@@ -120,39 +152,23 @@ impl<T: Real> DerefMut for Scratch<'_, T> {
 
 impl<T: Real> Drop for Scratch<'_, T> {
     fn drop(&mut self) {
-        let lines = std::mem::take(&mut self.lines);
-        self.home
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(lines);
+        give(self.home, std::mem::take(&mut self.lines));
     }
 }
 
 /// Memory aligned to cache lines that a value owns.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Aligned<T> {
     lines: Vec<Line>,
     len: usize,
     element: PhantomData<T>,
 }
 
-impl<T: Real> Aligned<T> {
-    /// `len` zeros.
-    pub fn zeros(len: usize) -> Self {
-        let lines = vec![Line([0; 8]); (len * size_of::<T>()).div_ceil(BYTES)];
-        Self {
-            lines,
-            len,
-            element: PhantomData,
-        }
-    }
-}
-
 impl<T: Real> Deref for Aligned<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: `zeros` made the lines hold `len` elements, initialised and aligned; every bit
-        // pattern is an `f32` or `f64`.
+        // SAFETY: `own_zeroed` made the lines hold at least `len` elements, initialised and aligned;
+        // every bit pattern is an `f32` or `f64`.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 }
@@ -177,6 +193,12 @@ mod tests {
             assert!(a.len() == len && b.iter().all(|&x| x == 0.0));
             assert!(a.as_ptr().addr() % 64 == 0 && b.as_ptr().addr() % 64 == 0);
         }
+        // Empty buffers are no buffers: kept, they would pile up and slow every search.
+        (0..10).for_each(|_| drop(workspace.take::<f32>(0)));
+        assert_eq!(workspace.free.lock().unwrap().len(), 2);
+        let owned = workspace.own_zeroed::<f32>(50);
+        assert_eq!(workspace.free.lock().unwrap().len(), 1);
+        workspace.give(owned);
         assert_eq!(workspace.free.lock().unwrap().len(), 2);
         let idle = workspace.idle_bytes();
         drop(workspace.take::<f32>(50));

@@ -140,7 +140,7 @@ pub fn conv_backward<'w, T: Real>(
         shape,
         packed: &packed,
     };
-    let (piece, with_bias) = (shape.piece(), gradients.db.is_some());
+    let (piece, with_bias) = (shape.backward_piece(), gradients.db.is_some());
     let partial = conv.gradient_len() + shape.out_channels;
     let mut partials = workspace.take(shape.n.div_ceil(piece) * partial);
     let shares = x

@@ -62,7 +62,7 @@ pub fn conv_forward<'w, T: Real>(
         shape,
         packed: &packed,
     };
-    let piece = shape.piece();
+    let piece = shape.forward_piece();
     let shares = x
         .chunks(piece * shape.input_image())
         .zip(y.chunks_mut(piece * shape.output_image()))

@@ -261,13 +261,20 @@ impl ConvShape {
         (extent - (self.kernel[side] - 1) * self.dilation[side] - 1) / self.stride[side] + 1
     }
 
-    /// Images in a piece of work whose partial weight gradients are summed: enough that filling
-    /// and adding a partial gradient costs little beside computing it.
-    pub(crate) fn piece(&self) -> usize {
+    /// Images in a piece of the forward pass: some hundred thousand operations at least.
+    pub(crate) fn forward_piece(&self) -> usize {
+        let image = self.out_pixels() * self.weight_len();
+        crate::chunks::piece(self.n, (1 << 16) / image.min(1 << 16))
+    }
+
+    /// Images in a piece of the backward pass: enough that filling and adding its partial weight
+    /// gradient costs little beside computing it, and that the partial gradients of all pieces
+    /// stay within bounds; but four pieces at least, for the threads.
+    pub(crate) fn backward_piece(&self) -> usize {
         const PIXELS: usize = 256;
-        crate::chunks::piece(
-            self.n,
-            PIXELS.div_ceil(self.out_pixels()).min(self.n.div_ceil(4)),
-        )
+        const ELEMENTS: usize = 8 << 20;
+        let pieces = (ELEMENTS / self.weight_len()).max(4);
+        let at_least = PIXELS.div_ceil(self.out_pixels()).min(self.n.div_ceil(4));
+        crate::chunks::piece(self.n, at_least.max(self.n.div_ceil(pieces)))
     }
 }

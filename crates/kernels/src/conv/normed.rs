@@ -153,7 +153,7 @@ pub fn conv_batch_norm_forward<'w, T: Real>(
         shape,
         packed: &packed,
     };
-    let piece = shape.piece();
+    let piece = shape.forward_piece();
     let mut moments = workspace.take::<f64>(shape.n * 2 * shape.out_channels);
     let shares = x
         .chunks(piece * shape.input_image())
@@ -237,7 +237,7 @@ pub fn conv_batch_norm_backward<'w, T: Real>(
         shape,
         packed: &packed,
     };
-    let piece = shape.piece();
+    let piece = shape.backward_piece();
     let (input, output) = (piece * shape.input_image(), piece * shape.output_image());
 
     let sums = gradient_sums(

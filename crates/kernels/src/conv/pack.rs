@@ -74,7 +74,7 @@ pub(crate) enum Directions {
 
 /// Packed weights of a call: the caller's or its own.
 pub(crate) enum Ready<'a, T: Real> {
-    Owned(Box<PackedWeights<T>>),
+    Owned(Box<PackedWeights<T>>, &'a Workspace),
     Borrowed(&'a PackedWeights<T>),
 }
 
@@ -82,8 +82,17 @@ impl<T: Real> std::ops::Deref for Ready<'_, T> {
     type Target = PackedWeights<T>;
     fn deref(&self) -> &PackedWeights<T> {
         match self {
-            Self::Owned(packed) => packed,
+            Self::Owned(packed, _) => packed,
             Self::Borrowed(packed) => packed,
+        }
+    }
+}
+
+impl<T: Real> Drop for Ready<'_, T> {
+    fn drop(&mut self) {
+        if let Self::Owned(packed, workspace) = self {
+            workspace.give(std::mem::take(&mut packed.forward));
+            workspace.give(std::mem::take(&mut packed.backward));
         }
     }
 }
@@ -91,16 +100,15 @@ impl<T: Real> std::ops::Deref for Ready<'_, T> {
 impl<'a, T: Real> Weights<'a, T> {
     pub(crate) fn ready(
         self,
-        workspace: &Workspace,
+        workspace: &'a Workspace,
         shape: &ConvShape,
         directions: Directions,
     ) -> Result<Ready<'a, T>, KernelError> {
         match self {
             Self::Canonical(weights) => {
                 check_length("weights", weights, shape.weight_len())?;
-                Ok(Ready::Owned(Box::new(PackedWeights::pack(
-                    workspace, shape, weights, directions,
-                ))))
+                let packed = PackedWeights::pack(workspace, shape, weights, directions);
+                Ok(Ready::Owned(Box::new(packed), workspace))
             }
             Self::Packed(packed) => {
                 if packed.lanes != T::lanes(workspace.isa()) {
@@ -133,7 +141,7 @@ impl<T: Real> PackedWeights<T> {
         check_length("weights", weights, shape.weight_len())?;
         let mut packed = Self::pack(workspace, shape, weights, Directions::Forward);
         (packed.backward, packed.phases, packed.left, packed.padded) =
-            pack_backward(shape, packed.lanes, weights);
+            pack_backward(workspace, shape, packed.lanes, weights);
         Ok(packed)
     }
 
@@ -145,12 +153,12 @@ impl<T: Real> PackedWeights<T> {
     ) -> Self {
         let lanes = T::lanes(workspace.isa());
         let forward = match directions {
-            Directions::Forward => pack_forward(shape, lanes, weights),
-            _ => Aligned::zeros(0),
+            Directions::Forward => pack_forward(workspace, shape, lanes, weights),
+            _ => workspace.own_zeroed(0),
         };
         let (backward, phases, left, padded) = match directions {
-            Directions::Backward => pack_backward(shape, lanes, weights),
-            _ => (Aligned::zeros(0), Vec::new(), 0, 0),
+            Directions::Backward => pack_backward(workspace, shape, lanes, weights),
+            _ => (workspace.own_zeroed(0), Vec::new(), 0, 0),
         };
         Self {
             shape: *shape,
@@ -209,12 +217,17 @@ fn forward_runs(shape: &ConvShape) -> Vec<Run> {
 }
 
 /// `[group][block][kernel row][kernel column][input channel][output channel of the block]`.
-fn pack_forward<T: Real>(shape: &ConvShape, lanes: usize, weights: &[T]) -> Aligned<T> {
+fn pack_forward<T: Real>(
+    workspace: &Workspace,
+    shape: &ConvShape,
+    lanes: usize,
+    weights: &[T],
+) -> Aligned<T> {
     let [_, group_in, kh, kw] = shape.weight_shape();
     let group_out = shape.group_out();
     let depth = kh * kw * group_in;
     let group_len = padded_channels(group_out, lanes) * depth;
-    let mut packed = Aligned::zeros(shape.groups * group_len);
+    let mut packed = workspace.own_zeroed(shape.groups * group_len);
     for (out, kernels) in weights.chunks_exact(depth).enumerate() {
         let (first, width) = place(out % group_out, group_out, lanes, depth);
         let group = &mut packed[out / group_out * group_len + first..];
@@ -248,6 +261,7 @@ pub(crate) fn unpack<T: Real>(shape: &ConvShape, lanes: usize, partials: &[T], w
 /// `(f + padding − b·dilation) ≡ 0 (mod stride)` meet output column `t + (f + padding − b·dilation)/stride`
 /// at input column `f + stride·t`.
 fn pack_backward<T: Real>(
+    workspace: &Workspace,
     shape: &ConvShape,
     lanes: usize,
     weights: &[T],
@@ -300,7 +314,7 @@ fn pack_backward<T: Real>(
         })
         .collect();
 
-    let mut packed = Aligned::zeros(end);
+    let mut packed = workspace.own_zeroed(end);
     for phase in &phases {
         let depth = kh * phase.row_depth;
         let packed = &mut packed[phase.weights.clone()];

@@ -112,7 +112,7 @@ pub fn conv_bias_relu_maxpool_forward<'w, T: Real>(
         shape,
         packed: &packed,
     };
-    let piece = shape.piece();
+    let piece = shape.forward_piece();
     let shares = x
         .chunks(piece * shape.input_image())
         .zip(y.chunks_mut(piece * pool.output_image()))
@@ -159,7 +159,7 @@ pub fn conv_bias_relu_maxpool_backward<'w, T: Real>(
         shape,
         packed: &packed,
     };
-    let piece = shape.piece();
+    let piece = shape.backward_piece();
     let partial = conv.gradient_len() + shape.out_channels;
     let mut partials = workspace.take(shape.n.div_ceil(piece) * partial);
     let shares = x
