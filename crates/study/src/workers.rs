@@ -25,6 +25,8 @@ use crate::{
     planner::{coarse_end, exact_bound},
 };
 
+/// More examples than any trial trains on: what JSON and SQLite both hold exactly.
+const MOST_EXAMPLES: u64 = 1 << 53;
 /// How often the working process says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// After this long without a heartbeat its trials are taken up by others.
@@ -368,12 +370,24 @@ fn audit(spec: &TrialSpec, record: TrialRecord) -> TrialRecord {
         Outcome::Raced { .. } if raced_alone => Some("raced, but it ran in no race".to_owned()),
         _ => None,
     };
-    let ordered = record
-        .measurements
-        .windows(2)
-        .all(|w| w[0].step <= w[1].step);
-    let fault =
-        fault.or_else(|| (!ordered).then(|| "its measurements are out of order".to_owned()));
+    let measured = &record.measurements;
+    let fault = fault.or_else(|| {
+        if !measured.windows(2).all(|w| w[0].step <= w[1].step) {
+            Some("its measurements are out of order".to_owned())
+        } else if measured
+            .iter()
+            .any(|m| m.step > spec.cap || m.examples > MOST_EXAMPLES)
+        {
+            Some("it was measured beyond its cap".to_owned())
+        } else if record.micro_batch > spec.batch_size {
+            Some(format!(
+                "micro-batches of {} in a batch of {}",
+                record.micro_batch, spec.batch_size
+            ))
+        } else {
+            None
+        }
+    });
     match fault {
         Some(fault) => failed(
             spec,

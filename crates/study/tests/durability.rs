@@ -253,9 +253,11 @@ fn damage_is_an_error_that_names_the_file() {
         "UPDATE metrics SET metric = 'nonsense' WHERE trial = 3 AND place = 0 AND metric = 'val-loss'",
         "UPDATE study SET header = '{}'",
     ];
+    let folder = tempfile::tempdir().unwrap();
+    let whole = finished(folder.path());
     for damage in damages {
-        let folder = tempfile::tempdir().unwrap();
-        let path = finished(folder.path());
+        let path = folder.path().join("damaged.db");
+        std::fs::copy(&whole, &path).unwrap();
         sql(&path, damage);
         let error = SqliteStore::open(&path)
             .map_err(StudyError::from)

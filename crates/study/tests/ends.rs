@@ -463,6 +463,55 @@ fn records_that_make_no_sense_are_failures() {
     }
 }
 
+/// A trainer whose measurements are altered before the study sees them.
+struct Forger(FakeTrainer, fn(&mut TrialRecord));
+
+impl Trainer for Forger {
+    fn info(&self) -> TrainerInfo {
+        self.0.info()
+    }
+
+    fn run(
+        &self,
+        spec: &TrialSpec,
+        control: &dyn Control,
+        events: &mut (dyn FnMut(Event) + Send),
+    ) -> Result<TrialRecord, TrainerError> {
+        let mut record = self.0.run(spec, control, events)?;
+        if fresh(spec.purpose) && spec.batch_size == 64 {
+            (self.1)(&mut record);
+        }
+        Ok(record)
+    }
+}
+
+#[test]
+fn measurements_that_make_no_sense_are_failures() {
+    let forgeries: [fn(&mut TrialRecord); 4] = [
+        |r| r.measurements.reverse(),
+        |r| r.measurements.last_mut().unwrap().step = u64::MAX,
+        |r| r.measurements[0].examples = u64::MAX,
+        |r| r.micro_batch = u64::MAX,
+    ];
+    for (i, forge) in forgeries.into_iter().enumerate() {
+        let result = study(
+            &plan(),
+            &Forger(FakeTrainer::default(), forge),
+            &mut MemoryStore::new(),
+        )
+        .unwrap();
+        assert_eq!(ends(&of(&result, 64, fresh)), ["failed"; 3], "forgery {i}");
+    }
+    // Another trial's spec in the record is of no consequence: the study knows what it asked for.
+    let other = Forger(FakeTrainer::default(), |r| r.spec.batch_size = 7);
+    assert_eq!(
+        study(&plan(), &other, &mut MemoryStore::new())
+            .unwrap()
+            .records,
+        once(&plan()).unwrap().records
+    );
+}
+
 #[test]
 fn a_batch_larger_than_the_data_is_refused_before_anything_runs() {
     let mut store = MemoryStore::new();
