@@ -101,11 +101,6 @@ impl Builder {
         &self.layout
     }
 
-    /// True if the model has batch norm.
-    pub(crate) fn has_norms(&self) -> bool {
-        !self.norms.is_empty()
-    }
-
     /// Brings everything to the device.
     pub(crate) fn finish(self, device: &Device) -> Built {
         let values = self

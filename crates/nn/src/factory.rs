@@ -7,7 +7,7 @@ use crate::{
     builder::Builder,
     device::{DeviceError, DeviceSpec},
     layers::ImageSize,
-    models::{Lenet, Mlp, Model, Softmax},
+    models::{C1, Lenet, LstmModel, LstmShape, Mlp, Model, Resnet, Softmax},
     network::ModelNetwork,
     spec::{Architecture, ModelSpec},
 };
@@ -126,9 +126,43 @@ impl Factory {
                 builder,
                 image(Lenet::SMALLEST)?,
                 outputs,
+                dropout,
             ))),
-            _ => return Err(unfit("soon".to_owned())),
+            Architecture::C1 => {
+                Model::Values(Box::new(C1::new(builder, image(1)?, outputs, dropout)))
+            }
+            Architecture::Resnet20 => {
+                Model::Values(Box::new(Resnet::resnet20(builder, image(1)?, outputs)))
+            }
+            Architecture::Resnet34 => {
+                Model::Values(Box::new(Resnet::resnet34(builder, image(1)?, outputs)))
+            }
+            Architecture::Lstm {
+                layers,
+                width,
+                tied,
+            } => {
+                let InputShape::Tokens {
+                    sequence,
+                    vocabulary,
+                } = shape.input
+                else {
+                    return Err(unfit(
+                        "it takes text: choose mlp or a convolutional model".to_owned(),
+                    ));
+                };
+                let shape = LstmShape {
+                    sequence,
+                    vocabulary,
+                    layers: *layers,
+                    width: *width,
+                    tied: *tied,
+                };
+                Model::Tokens(Box::new(LstmModel::new(builder, &shape, dropout)))
+            }
         };
+        // Scores, their logarithms and the loss's gradient, for each row of outputs.
+        builder.activations(3 * outputs * if text { inputs } else { 1 });
         if builder.layout().parameters() > MAX_PARAMETERS {
             return Err(unfit(format!(
                 "it would have more than {MAX_PARAMETERS} parameters: choose smaller widths"

@@ -25,6 +25,7 @@
 //! [`ParameterKind`](batchwise_core::ParameterKind) whatever the kernels use.
 
 mod builder;
+mod cpu;
 mod device;
 mod factory;
 mod init;

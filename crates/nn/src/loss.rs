@@ -1,15 +1,88 @@
 //! Losses: one number per row of outputs (an example, or a token of text).
 
-use burn::tensor::{Int, Tensor, activation::log_softmax};
+use batchwise_core::NetworkError;
+use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
+
+use crate::{
+    cpu,
+    storage::{Storage, to_host},
+};
+
+/// What the rows should have been.
+pub(crate) enum Targets<'a> {
+    /// A class for each row.
+    Classes(&'a [u32]),
+    /// Values for each row, row by row.
+    Values(&'a [f32]),
+}
+
+/// The loss of a micro-batch in training.
+pub(crate) struct TrainingLoss {
+    /// The sum over the rows times the scale, to be differentiated.
+    pub scaled: Tensor<1>,
+    /// The sum over the rows, added up in double precision in their order.
+    pub sum: f64,
+}
+
+/// The loss of outputs `[rows, outputs]`: cross-entropy with label smoothing, or squared error.
+/// `kernels` says whether the CPU kernels may compute it.
+pub(crate) fn training_loss(
+    outputs: Tensor<2>,
+    targets: &Targets,
+    smoothing: f64,
+    scale: f32,
+    kernels: bool,
+) -> Result<TrainingLoss, NetworkError> {
+    let losses = match *targets {
+        Targets::Classes(labels) if kernels => {
+            let (scaled, sum) = cpu::cross_entropy(outputs, labels, smoothing, scale);
+            return Ok(TrainingLoss { scaled, sum });
+        }
+        Targets::Classes(labels) => cross_entropy(outputs, labels, smoothing),
+        Targets::Values(values) => squared_error(outputs, values),
+    };
+    let scaled = losses.clone().sum().mul_scalar(scale);
+    Ok(TrainingLoss {
+        scaled,
+        sum: sum(losses.inner())?,
+    })
+}
+
+/// Sum of losses without smoothing, and number of rows whose largest output is not at their class
+/// (0 for values). Outputs that are not numbers count as wrong.
+pub(crate) fn evaluation(
+    outputs: Tensor<2>,
+    targets: &Targets,
+    kernels: bool,
+) -> Result<(f64, f64), NetworkError> {
+    match *targets {
+        Targets::Classes(labels) if kernels => {
+            let sums = cpu::cross_entropy_metrics(outputs, labels);
+            Ok((sums.loss, sums.errors as f64))
+        }
+        Targets::Classes(labels) => {
+            let predicted = outputs.clone().argmax(1).try_into_vec_as::<i64>();
+            let predicted =
+                predicted.map_err(|error| NetworkError::Device(format!("{error:?}")))?;
+            let losses = to_host(cross_entropy(outputs, labels, 0.0))?;
+            let mut sums = (0.0, 0.0);
+            for ((&loss, &class), &label) in losses.iter().zip(&predicted).zip(labels) {
+                sums.0 += f64::from(loss);
+                sums.1 += f64::from(u8::from(loss.is_nan() || class != i64::from(label)));
+            }
+            Ok(sums)
+        }
+        Targets::Values(values) => Ok((sum(squared_error(outputs, values))?, 0.0)),
+    }
+}
 
 /// Cross-entropy with label smoothing ε (Szegedy et al. 2016): the target of a row of class `c` is
 /// `(1 − ε)·1[k = c] + ε/K` over its `K` classes, so the loss is
-/// `−(1 − ε)·log p_c − (ε/K)·Σ_k log p_k`. Scores `[rows, K]`, classes `[rows, 1]`; gives `[rows, 1]`.
-pub(crate) fn cross_entropy(
-    scores: Tensor<2>,
-    classes: Tensor<2, Int>,
-    smoothing: f64,
-) -> Tensor<2> {
+/// `−(1 − ε)·log p_c − (ε/K)·Σ_k log p_k`. Scores `[rows, K]`; gives `[rows, 1]`.
+pub(crate) fn cross_entropy(scores: Tensor<2>, labels: &[u32], smoothing: f64) -> Tensor<2> {
+    let device = device(&scores);
+    let classes: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
+    let classes = Tensor::<2, Int>::from_data(TensorData::new(classes, [labels.len(), 1]), &device);
     let logs = log_softmax(scores, 1);
     if smoothing == 0.0 {
         return -logs.gather(1, classes);
@@ -18,12 +91,17 @@ pub(crate) fn cross_entropy(
     -(logs.gather(1, classes) * (1.0 - smoothing) + uniform * smoothing)
 }
 
-/// Squared error `Σ_k (y_k − t_k)²` over a row's outputs. Both `[rows, outputs]`; gives `[rows, 1]`.
-pub(crate) fn squared_error(outputs: Tensor<2>, targets: Tensor<2>) -> Tensor<2> {
-    (outputs - targets).square().sum_dim(1)
+/// Squared error `Σ_k (y_k − t_k)²` over a row's outputs, `[rows, outputs]`; gives `[rows, 1]`.
+pub(crate) fn squared_error(outputs: Tensor<2>, targets: &[f32]) -> Tensor<2> {
+    let targets = Storage::from_host(targets.to_vec(), &outputs.dims(), &device(&outputs));
+    (outputs - targets.tensor()).square().sum_dim(1)
 }
 
-/// The class of the largest score of each row, `[rows, 1]`.
-pub(crate) fn predictions(scores: Tensor<2>) -> Tensor<2, Int> {
-    scores.argmax(1)
+fn device(tensor: &Tensor<2>) -> Device {
+    tensor.device().without_autodiff()
+}
+
+/// The sum in double precision, in the order of the rows.
+fn sum(losses: Tensor<2>) -> Result<f64, NetworkError> {
+    Ok(to_host(losses)?.iter().map(|&loss| f64::from(loss)).sum())
 }

@@ -2,18 +2,18 @@ use batchwise_core::{
     Batch, DataShape, InputShape, Inputs, Labels, LossSum, MetricSums, Network, NetworkError,
     ParameterLayout, StateTensor, Task,
 };
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use crate::{
     builder::{Builder, Built},
     layers::NormState,
-    loss::{cross_entropy, predictions, squared_error},
+    loss::{Targets, evaluation, training_loss},
     models::Model,
     parameters::Parameters,
     pass::{Pass, PassContext},
     spec::ModelSpec,
     state,
-    storage::{Storage, to_host},
+    storage::Storage,
     streams::Streams,
 };
 
@@ -28,6 +28,8 @@ pub(crate) struct ModelNetwork {
     /// Ghost size of the model; `None` without batch norm.
     ghost: Option<u64>,
     device: Device,
+    /// Compute with the CPU kernels.
+    kernels: bool,
     parameters: Parameters,
     norms: Vec<NormState>,
     /// Hidden states of training.
@@ -48,6 +50,14 @@ struct Rows<'a> {
     batch: &'a Batch,
     start: usize,
     len: usize,
+}
+
+impl Rows<'_> {
+    /// The share of these examples in a buffer that holds those of the whole batch.
+    fn of<'b, T>(&self, buffer: &'b [T]) -> &'b [T] {
+        let each = buffer.len() / self.batch.len;
+        &buffer[self.start * each..(self.start + self.len) * each]
+    }
 }
 
 impl ModelNetwork {
@@ -72,6 +82,7 @@ impl ModelNetwork {
             activations,
             label_smoothing: spec.label_smoothing(),
             ghost: spec.ghost(),
+            kernels: device == Device::flex(),
             device,
             parameters,
             norms,
@@ -166,78 +177,57 @@ impl ModelNetwork {
     }
 }
 
-/// The input tensor of these rows, in memory kept from the last call where it fits.
-fn values(rows: &Rows, memory: &mut Option<Storage>, device: &Device) -> Option<Tensor<2>> {
-    let Inputs::Values(values) = &rows.batch.inputs else {
-        return None;
-    };
-    let width = rows.batch.shape.input.len();
-    let values = &values[rows.start * width..(rows.start + rows.len) * width];
-    if let Some(storage) = memory
-        && let Some(slice) = storage.as_mut_slice()
-        && slice.len() == values.len()
-    {
-        slice.copy_from_slice(values);
-        return Some(storage.tensor::<1>().reshape([rows.len, width]));
+/// Values as a tensor `[rows, len / rows]`, in memory kept from the last call where it fits.
+fn input(values: &[f32], rows: usize, memory: &mut Option<Storage>, device: &Device) -> Tensor<2> {
+    let kept = memory
+        .as_mut()
+        .and_then(Storage::as_mut_slice)
+        .filter(|kept| kept.len() == values.len());
+    match kept {
+        Some(kept) => kept.copy_from_slice(values),
+        None => *memory = Some(Storage::from_host(values.to_vec(), &[values.len()], device)),
     }
-    let storage = Storage::from_host(values.to_vec(), &[values.len()], device);
-    let tensor = storage.tensor::<1>().reshape([rows.len, width]);
-    *memory = Some(storage);
-    Some(tensor)
+    let tensor = memory.as_ref().map(Storage::tensor::<1>);
+    tensor
+        .expect("filled above")
+        .reshape([rows, values.len() / rows])
 }
 
-/// Indices as a tensor.
-fn indices(values: &[u32], shape: [usize; 2], device: &Device) -> Tensor<2, Int> {
-    let values: Vec<i64> = values.iter().map(|&v| i64::from(v)).collect();
-    Tensor::from_data(TensorData::new(values, shape), device)
+/// Windows of tokens in the order of time: the first of every window, then the second, …
+fn by_time(windows: &[u32], n: usize) -> Vec<u32> {
+    let sequence = windows.len() / n;
+    (0..sequence)
+        .flat_map(|t| (0..n).map(move |i| windows[i * sequence + t]))
+        .collect()
 }
 
-/// Outputs of the model for these rows: `[examples, outputs]`, or `[tokens, vocabulary]`.
-fn forward(model: &Model, rows: &Rows, memory: &mut Option<Storage>, pass: &mut Pass) -> Tensor<2> {
-    let device = pass.device().clone();
-    match (model, &rows.batch.inputs) {
+/// Outputs of the model for these rows, `[examples, outputs]` or, in the order of time,
+/// `[tokens, vocabulary]`; given to `then` with what they should have been.
+fn forward<T>(
+    model: &Model,
+    rows: &Rows,
+    memory: &mut Option<Storage>,
+    pass: &mut Pass,
+    then: impl FnOnce(Tensor<2>, &Targets) -> T,
+) -> T {
+    let outputs = match (model, &rows.batch.inputs) {
         (Model::Tokens(model), Inputs::Tokens(tokens)) => {
-            let sequence = rows.batch.shape.input.len();
-            let tokens = &tokens[rows.start * sequence..(rows.start + rows.len) * sequence];
-            model.forward(indices(tokens, [rows.len, sequence], &device), pass)
+            model.forward(&by_time(rows.of(tokens), rows.len), pass)
         }
-        (Model::Values(model), _) => {
-            let x = values(rows, memory, &device).expect("checked: a model of values gets values");
+        (Model::Values(model), Inputs::Values(values)) => {
+            let x = input(rows.of(values), rows.len, memory, pass.device());
             model.forward(x, pass)
         }
-        _ => unreachable!("checked: a model of tokens gets tokens"),
-    }
-}
-
-/// What the rows should have been.
-enum Targets {
-    /// A class for each row.
-    Classes(Tensor<2, Int>, Vec<u32>),
-    /// Values for each row.
-    Values(Tensor<2>),
-}
-
-fn targets(rows: &Rows, device: &Device) -> Targets {
-    let share = |len: usize| {
-        let each = len / rows.batch.len;
-        rows.start * each..(rows.start + rows.len) * each
+        _ => unreachable!("checked: inputs are of the model's kind"),
     };
     match &rows.batch.labels {
-        Labels::Classes(labels) | Labels::Tokens(labels) => {
-            let labels = &labels[share(labels.len())];
-            Targets::Classes(indices(labels, [labels.len(), 1], device), labels.to_vec())
-        }
-        Labels::Values(values) => {
-            let values = &values[share(values.len())];
-            let shape = [rows.len, values.len() / rows.len];
-            Targets::Values(Storage::from_host(values.to_vec(), &shape, device).tensor())
-        }
+        Labels::Classes(labels) => then(outputs, &Targets::Classes(rows.of(labels))),
+        Labels::Tokens(labels) => then(
+            outputs,
+            &Targets::Classes(&by_time(rows.of(labels), rows.len)),
+        ),
+        Labels::Values(values) => then(outputs, &Targets::Values(rows.of(values))),
     }
-}
-
-/// The sum of losses in double precision, in the order of the rows.
-fn sum(losses: Tensor<2>) -> Result<f64, NetworkError> {
-    Ok(to_host(losses)?.iter().map(|&loss| f64::from(loss)).sum())
 }
 
 impl Network for ModelNetwork {
@@ -285,6 +275,7 @@ impl Network for ModelNetwork {
             norms: &mut self.norms,
             streams: &mut self.streams,
             device: &self.device,
+            kernels: self.kernels,
             first,
             len: batch.len,
         };
@@ -293,18 +284,20 @@ impl Network for ModelNetwork {
             ghost,
             batch.noise.map(|key| (key, batch.first_draw)),
         );
-        let outputs = forward(&self.model, &rows, &mut self.input, &mut pass);
-        let losses = match targets(&rows, &self.device) {
-            Targets::Classes(classes, _) => cross_entropy(outputs, classes, self.label_smoothing),
-            Targets::Values(values) => squared_error(outputs, values),
-        };
-        let gradients = losses.clone().sum().mul_scalar(scale).backward();
-        let loss = sum(losses.inner())?;
+        let (smoothing, kernels) = (self.label_smoothing, self.kernels);
+        let loss = forward(
+            &self.model,
+            &rows,
+            &mut self.input,
+            &mut pass,
+            |outputs, targets| training_loss(outputs, targets, smoothing, scale, kernels),
+        )?;
+        let gradients = loss.scaled.backward();
         if let Some(leaves) = pass.finish()? {
             self.parameters.add_gradients(&leaves, gradients);
         }
         Ok(LossSum {
-            loss,
+            loss: loss.sum,
             weight: batch.weight(),
         })
     }
@@ -348,26 +341,21 @@ impl Network for ModelNetwork {
                 norms: &mut self.norms,
                 streams: &mut self.evaluation,
                 device: &self.device,
+                kernels: self.kernels,
                 first: first + start,
                 len: rows.len,
             };
             let mut pass = Pass::evaluate(context);
-            let outputs = forward(&self.model, &rows, &mut self.input, &mut pass);
-            match targets(&rows, &self.device) {
-                Targets::Classes(classes, labels) => {
-                    let predicted = predictions(outputs.clone()).try_into_vec_as::<i64>();
-                    let predicted =
-                        predicted.map_err(|error| NetworkError::Device(format!("{error:?}")))?;
-                    let losses = to_host(cross_entropy(outputs, classes, 0.0))?;
-                    for ((&loss, &class), &label) in losses.iter().zip(&predicted).zip(&labels) {
-                        sums.loss += f64::from(loss);
-                        // Where the scores are not numbers, nothing was predicted.
-                        sums.errors +=
-                            f64::from(u8::from(loss.is_nan() || class != i64::from(label)));
-                    }
-                }
-                Targets::Values(values) => sums.loss += sum(squared_error(outputs, values))?,
-            }
+            let kernels = self.kernels;
+            let (loss, errors) = forward(
+                &self.model,
+                &rows,
+                &mut self.input,
+                &mut pass,
+                |outputs, targets| evaluation(outputs, targets, kernels),
+            )?;
+            sums.loss += loss;
+            sums.errors += errors;
             pass.finish()?;
         }
         Ok(sums)

@@ -16,6 +16,7 @@ pub(crate) struct Pass<'a> {
     norms: &'a mut [NormState],
     streams: &'a mut Streams,
     device: &'a Device,
+    kernels: bool,
     /// Leaves of the autodiff graph; `None` in evaluation.
     leaves: Option<Leaves>,
     /// Examples per group of batch norm in training.
@@ -42,6 +43,8 @@ pub(crate) struct PassContext<'a> {
     pub streams: &'a mut Streams,
     /// The device of all of them.
     pub device: &'a Device,
+    /// Compute with the CPU kernels.
+    pub kernels: bool,
     /// Position of the first example within the step.
     pub first: usize,
     /// Number of examples.
@@ -72,6 +75,7 @@ impl<'a> Pass<'a> {
             norms,
             streams,
             device,
+            kernels,
             first,
             len,
         } = context;
@@ -80,6 +84,7 @@ impl<'a> Pass<'a> {
             norms,
             streams,
             device,
+            kernels,
             leaves: None,
             ghost: 1,
             noise: None,
@@ -103,9 +108,9 @@ impl<'a> Pass<'a> {
         self.device
     }
 
-    /// True where this crate's own CPU kernels apply.
-    pub(crate) fn on_cpu(&self) -> bool {
-        *self.device == Device::flex()
+    /// True where layers compute with the CPU kernels rather than burn's operations.
+    pub(crate) fn kernels(&self) -> bool {
+        self.kernels
     }
 
     /// Examples per group of batch norm, in training; `None` in evaluation.

@@ -2,7 +2,15 @@ use batchwise_core::ParameterKind;
 use burn::tensor::{Tensor, activation::relu, module::conv2d, ops::ConvOptions};
 
 use crate::{
-    builder::Builder, init::Init, layers::pool::max_pool, parameters::ParameterId, pass::Pass,
+    builder::Builder,
+    cpu,
+    init::Init,
+    layers::{
+        norm::{GhostNorm, GroupStatistics, NormArguments, norm},
+        pool::max_pool_composed as max_pool,
+    },
+    parameters::ParameterId,
+    pass::Pass,
 };
 
 /// Size of an image inside a network.
@@ -125,28 +133,113 @@ impl Conv2d {
         }
     }
 
-    /// `[n, height, width, in]` to `[n, height', width', out]`.
-    pub(crate) fn forward(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+    /// Convolution, ReLU and max-pooling of `[n, height, width, in]`.
+    pub(crate) fn relu_pool(&self, x: Tensor<4>, pool: Window, pass: &mut Pass) -> Tensor<4> {
         let weight = pass.parameter(self.weight);
         let bias = self.bias.map(|bias| pass.parameter(bias));
-        let Window {
-            stride, padding, ..
-        } = self.window;
-        let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
-        channels_last(conv2d(channels_first(x), weight, bias, options))
+        match bias {
+            Some(bias) if pass.kernels() => cpu::conv_relu_pool(x, weight, bias, self.window, pool),
+            bias => max_pool(relu(convolve(x, weight, bias, self.window)), pool),
+        }
+    }
+}
+
+/// Convolution, composed of burn's operations.
+pub(crate) fn convolve(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    window: Window,
+) -> Tensor<4> {
+    let Window {
+        stride, padding, ..
+    } = window;
+    let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
+    channels_last(conv2d(channels_first(x), weight, bias, options))
+}
+
+/// A convolution without bias, then batch norm.
+pub(crate) struct ConvNorm {
+    conv: Conv2d,
+    norm: GhostNorm,
+}
+
+impl ConvNorm {
+    /// Parameters `NAME.weight`, `NAME.norm.weight` and `NAME.norm.bias`.
+    pub(crate) fn new(
+        builder: &mut Builder,
+        name: &str,
+        input: ImageSize,
+        channels: usize,
+        window: Window,
+    ) -> Self {
+        let conv = Conv2d::without_bias(builder, name, input, channels, window);
+        let len = conv.output.len();
+        builder.activations(2 * len); // sum with a shortcut, ReLU
+        Self {
+            conv,
+            norm: GhostNorm::new(builder, &format!("{name}.norm"), channels, len),
+        }
     }
 
-    /// Convolution, ReLU and max-pooling over 2 × 2 windows.
-    pub(crate) fn relu_pool(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
-        max_pool(
-            relu(self.forward(x, pass)),
-            Window {
-                size: 2,
-                stride: 2,
-                padding: 0,
-            },
-        )
+    /// Size of the output.
+    pub(crate) fn output(&self) -> ImageSize {
+        self.conv.output
     }
+
+    /// `norm(conv(x))`.
+    pub(crate) fn linear(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        self.forward(x, None, false, pass)
+    }
+
+    /// `relu(norm(conv(x)))`.
+    pub(crate) fn relu(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        self.forward(x, None, true, pass)
+    }
+
+    /// `relu(norm(conv(x)) + shortcut)`.
+    pub(crate) fn add_relu(&self, x: Tensor<4>, shortcut: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        self.forward(x, Some(shortcut), true, pass)
+    }
+
+    fn forward(
+        &self,
+        x: Tensor<4>,
+        shortcut: Option<Tensor<4>>,
+        rectify: bool,
+        pass: &mut Pass,
+    ) -> Tensor<4> {
+        let weight = pass.parameter(self.conv.weight);
+        let arguments = self.norm.arguments(pass);
+        let conv_norm = if pass.kernels() {
+            cpu::conv_norm
+        } else {
+            conv_norm
+        };
+        let (y, statistics) = conv_norm(x, weight, shortcut, rectify, self.conv.window, arguments);
+        self.norm.observe(statistics, pass);
+        y
+    }
+}
+
+/// `norm(x ∗ w) + shortcut`, rectified if wanted, composed of burn's operations.
+pub(crate) fn conv_norm(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    shortcut: Option<Tensor<4>>,
+    rectify: bool,
+    window: Window,
+    arguments: NormArguments,
+) -> (Tensor<4>, Option<GroupStatistics>) {
+    let x = convolve(x, weight, None, window);
+    let dims = x.dims();
+    let [n, height, width, channels] = dims;
+    let (y, statistics) = norm(x.reshape([n, height * width, channels]), arguments);
+    let mut y: Tensor<4> = y.reshape(dims);
+    if let Some(shortcut) = shortcut {
+        y = y + shortcut;
+    }
+    (if rectify { relu(y) } else { y }, statistics)
 }
 
 /// `[n, height, width, channels]` to `[n, channels, height, width]`, as burn's operations expect.

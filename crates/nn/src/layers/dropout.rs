@@ -34,31 +34,38 @@ impl Dropout {
         }
     }
 
-    /// The activation with a fresh mask; its first dimension holds the examples.
-    pub(crate) fn forward<const D: usize>(self, x: Tensor<D>, pass: &mut Pass) -> Tensor<D> {
+    /// `[k · n, width]` with a fresh mask: row `r` belongs to example `r mod n` of the `n`.
+    pub(crate) fn forward(self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         if self.threshold == 0 {
             return x;
         }
-        let dims = x.dims();
+        let [rows, width] = x.dims();
         let device = pass.device().clone();
         let Some(streams) = pass.noise() else {
             return x;
         };
-        let mask = Storage::from_host(self.mask(streams, dims.iter().product()), &dims, &device);
+        let mask = Storage::from_host(self.mask(streams, rows, width), &[rows, width], &device);
         x * mask.tensor()
     }
 
-    /// `len` numbers, an equal share from each stream: 0, or the factor that keeps the mean.
-    fn mask<R: Rng + Send>(self, streams: &mut [R], len: usize) -> Vec<f32> {
+    /// A mask of 0 and the factor that keeps the mean: each example's rows from its stream.
+    fn mask<R: Rng + Send>(self, streams: &mut [R], rows: usize, width: usize) -> Vec<f32> {
         let scale = LEVELS as f32 / (LEVELS - self.threshold) as f32;
-        let share = len / streams.len().max(1);
-        let mut mask = vec![0.0; len];
-        mask.par_chunks_mut(share.max(1))
-            .zip(streams)
-            .for_each(|(mask, stream)| {
-                let mut bytes = vec![0; 2 * share];
-                stream.fill_bytes(&mut bytes);
-                for (value, pair) in mask.iter_mut().zip(bytes.chunks_exact(2)) {
+        let n = streams.len();
+        let draws: Vec<Vec<u8>> = streams
+            .par_iter_mut()
+            .map(|stream| {
+                let mut draws = vec![0; 2 * (rows / n) * width];
+                stream.fill_bytes(&mut draws);
+                draws
+            })
+            .collect();
+        let mut mask = vec![0.0; rows * width];
+        mask.par_chunks_mut(width)
+            .enumerate()
+            .for_each(|(row, mask)| {
+                let draws = draws[row % n][2 * (row / n) * width..].chunks_exact(2);
+                for (value, pair) in mask.iter_mut().zip(draws) {
                     let draw = u32::from(u16::from_le_bytes([pair[0], pair[1]]));
                     *value = if draw < self.threshold { 0.0 } else { scale };
                 }
@@ -81,7 +88,8 @@ mod tests {
             purpose: Purpose::Network,
         };
         let n = 200_000;
-        let mask = Dropout::with_probability(0.3).mask(&mut [key.stream(0), key.stream(1)], n);
+        let mask =
+            Dropout::with_probability(0.3).mask(&mut [key.stream(0), key.stream(1)], n / 100, 100);
         let dropped = mask.iter().filter(|&&v| v == 0.0).count() as f64 / n as f64;
         let mean = mask.iter().map(|&v| f64::from(v)).sum::<f64>() / n as f64;
         assert!(
@@ -103,11 +111,16 @@ mod tests {
         };
         let streams =
             |range: std::ops::Range<u64>| range.map(|i| key.stream(i)).collect::<Vec<_>>();
-        let whole = Dropout::with_probability(0.5).mask(&mut streams(0..6), 60);
-        let parts = [0..1, 1..4, 4..6].map(|r| {
-            Dropout::with_probability(0.5)
-                .mask(&mut streams(r.clone()), 10 * (r.end - r.start) as usize)
-        });
-        assert_eq!(whole, parts.concat());
+        let (steps, width) = (3, 10);
+        let mask = |range: std::ops::Range<u64>| {
+            let n = (range.end - range.start) as usize;
+            let mask = Dropout::with_probability(0.5).mask(&mut streams(range), steps * n, width);
+            // Example by example, each example's steps together.
+            let row = |i: usize, t: usize| &mask[(t * n + i) * width..][..width];
+            (0..n)
+                .map(|i| (0..steps).map(|t| row(i, t)).collect::<Vec<_>>().concat())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(mask(0..6), [mask(0..1), mask(1..4), mask(4..6)].concat());
     }
 }

@@ -6,49 +6,44 @@ use crate::{builder::Builder, init::Init, parameters::ParameterId, pass::Pass};
 /// `y = x·W + b` with `W` of shape `[inputs, outputs]`.
 pub(crate) struct Linear {
     weight: ParameterId,
-    bias: ParameterId,
+    bias: Option<ParameterId>,
 }
 
 impl Linear {
     /// A layer initialised like PyTorch's: weight and bias from `U(−1/√inputs, 1/√inputs)`.
     pub(crate) fn new(builder: &mut Builder, name: &str, inputs: usize, outputs: usize) -> Self {
-        Self::with_init(
-            builder,
-            name,
-            [inputs, outputs],
-            Init::fan_in(inputs),
-            Init::fan_in(inputs),
-        )
+        let mut linear = Self::without_bias(builder, name, inputs, outputs);
+        let init = Init::fan_in(inputs);
+        linear.bias = Some(builder.parameter(
+            format!("{name}.bias"),
+            &[outputs],
+            ParameterKind::Bias,
+            init,
+        ));
+        linear
     }
 
-    /// A layer with an initialisation of its own.
-    pub(crate) fn with_init(
+    /// A layer without `b`, for a normalisation to follow.
+    pub(crate) fn without_bias(
         builder: &mut Builder,
         name: &str,
-        shape: [usize; 2],
-        weight: Init,
-        bias: Init,
+        inputs: usize,
+        outputs: usize,
     ) -> Self {
-        builder.activations(shape[1]);
-        Self {
-            weight: builder.parameter(
-                format!("{name}.weight"),
-                &shape,
-                ParameterKind::Matrix,
-                weight,
-            ),
-            bias: builder.parameter(
-                format!("{name}.bias"),
-                &shape[1..],
-                ParameterKind::Bias,
-                bias,
-            ),
-        }
+        builder.activations(outputs);
+        let shape = [inputs, outputs];
+        let weight = builder.parameter(
+            format!("{name}.weight"),
+            &shape,
+            ParameterKind::Matrix,
+            Init::fan_in(inputs),
+        );
+        Self { weight, bias: None }
     }
 
     /// `[rows, inputs]` to `[rows, outputs]`.
     pub(crate) fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let weight = pass.parameter(self.weight);
-        linear(x, weight, Some(pass.parameter(self.bias)))
+        linear(x, weight, self.bias.map(|bias| pass.parameter(bias)))
     }
 }

@@ -2,12 +2,32 @@
 
 mod conv;
 mod dropout;
+mod embedding;
 mod linear;
+mod lstm;
 mod norm;
 mod pool;
 
-pub(crate) use conv::{Conv2d, ImageSize, Window};
+pub(crate) use conv::{Conv2d, ConvNorm, ImageSize, Window};
 pub(crate) use dropout::Dropout;
+pub(crate) use embedding::embed;
 pub(crate) use linear::Linear;
-pub(crate) use norm::{GhostNorm, NormId, NormState};
+pub(crate) use lstm::Lstm;
+pub(crate) use norm::{
+    EPSILON, GhostNorm, GroupStatistics, NormArguments, NormBy, NormId, NormState,
+};
 pub(crate) use pool::{global_average_pool, max_pool};
+
+/// The compositions of burn's operations that the kernels of `cpu` must equal.
+#[cfg(test)]
+pub(crate) mod composed {
+    pub(crate) use super::{
+        conv::{conv_norm, convolve},
+        embedding::embed_composed as embed,
+        lstm::unroll,
+        norm::norm_relu,
+        pool::{
+            global_average_pool_composed as global_average_pool, max_pool_composed as max_pool,
+        },
+    };
+}

@@ -1,7 +1,9 @@
 use batchwise_core::ParameterKind;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, activation::relu};
 
-use crate::{builder::Builder, init::Init, parameters::ParameterId, pass::Pass, storage::Storage};
+use crate::{
+    builder::Builder, cpu, init::Init, parameters::ParameterId, pass::Pass, storage::Storage,
+};
 
 /// Added to variances, as in PyTorch.
 pub(crate) const EPSILON: f64 = 1e-5;
@@ -32,17 +34,42 @@ pub(crate) struct GroupStatistics {
     pub mean: Tensor<2>,
     /// Biased variances, `[groups, channels]`.
     pub variance: Tensor<2>,
-    /// Examples per group.
+    /// Examples in all.
     pub examples: usize,
-    /// Numbers per group and channel.
-    pub count: usize,
+    /// Examples per group; the last may have fewer.
+    pub ghost: usize,
+    /// Numbers per example and channel.
+    pub pixels: usize,
+}
+
+/// What a batch norm works with besides its input.
+pub(crate) struct NormArguments {
+    /// γ, `[channels]`.
+    pub scale: Tensor<1>,
+    /// β, `[channels]`.
+    pub shift: Tensor<1>,
+    /// By what the input is normalised.
+    pub by: NormBy,
+}
+
+/// Statistics that normalise.
+pub(crate) enum NormBy {
+    /// Training: those of groups of so many examples.
+    Ghost(usize),
+    /// Evaluation: the running ones.
+    Running {
+        /// Mean, `[channels]`.
+        mean: Tensor<1>,
+        /// Variance, `[channels]`.
+        variance: Tensor<1>,
+    },
 }
 
 impl GhostNorm {
     /// A layer with γ = 1 and β = 0 over `channels` channels of `len` numbers per example.
     pub(crate) fn new(builder: &mut Builder, name: &str, channels: usize, len: usize) -> Self {
-        // Centred, normalised and scaled values are kept.
-        builder.activations(3 * len);
+        // Centred, normalised and scaled values, and their rectified form.
+        builder.activations(4 * len);
         Self {
             scale: builder.parameter(
                 format!("{name}.weight"),
@@ -60,53 +87,108 @@ impl GhostNorm {
         }
     }
 
-    /// Normalises `[n, …, channels]`.
-    pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>, pass: &mut Pass) -> Tensor<D> {
-        let dims = x.dims();
-        let (n, channels) = (dims[0], dims[D - 1]);
-        let scale: Tensor<3> = pass.parameter::<1>(self.scale).reshape([1, 1, channels]);
-        let shift: Tensor<3> = pass.parameter::<1>(self.shift).reshape([1, 1, channels]);
-        let pixels = dims[1..D - 1].iter().product::<usize>();
-        let x: Tensor<3> = x.reshape([n, pixels, channels]);
-        let y = match pass.ghost() {
+    /// What the layer works with in this pass.
+    pub(crate) fn arguments(&self, pass: &mut Pass) -> NormArguments {
+        let by = match pass.ghost() {
+            Some(ghost) => NormBy::Ghost(ghost),
             None => {
                 let state = pass.norm(self.running);
-                let mean: Tensor<3> = state.mean.tensor::<1>().reshape([1, 1, channels]);
-                let variance: Tensor<3> = state.variance.tensor::<1>().reshape([1, 1, channels]);
-                (x - mean) * ((variance + EPSILON).sqrt().recip() * scale) + shift
-            }
-            Some(ghost) => {
-                let mut normalise = |x: Tensor<3>, groups: usize| {
-                    let [examples, ..] = x.dims();
-                    let count = examples / groups * pixels;
-                    let x: Tensor<3> = x.reshape([groups, count, channels]);
-                    let mean = x.clone().mean_dim(1);
-                    let centred = x - mean.clone();
-                    let variance = centred.clone().square().mean_dim(1);
-                    pass.norm(self.running).add(GroupStatistics {
-                        mean: mean.inner().reshape([groups, channels]),
-                        variance: variance.clone().inner().reshape([groups, channels]),
-                        examples: examples / groups,
-                        count,
-                    });
-                    let rate = (variance + EPSILON).sqrt().recip();
-                    let y = centred * (rate * scale.clone()) + shift.clone();
-                    y.reshape([examples, pixels, channels])
-                };
-                let whole = n / ghost * ghost;
-                if n <= ghost {
-                    normalise(x, 1)
-                } else if whole == n {
-                    normalise(x, n / ghost)
-                } else {
-                    let main = normalise(x.clone().narrow(0, 0, whole), whole / ghost);
-                    let rest = normalise(x.narrow(0, whole, n - whole), 1);
-                    Tensor::cat(vec![main, rest], 0)
+                NormBy::Running {
+                    mean: state.mean.tensor(),
+                    variance: state.variance.tensor(),
                 }
             }
         };
-        y.reshape(dims)
+        NormArguments {
+            scale: pass.parameter(self.scale),
+            shift: pass.parameter(self.shift),
+            by,
+        }
     }
+
+    /// Takes statistics into the step.
+    pub(crate) fn observe(&self, statistics: Option<GroupStatistics>, pass: &mut Pass) {
+        if let Some(statistics) = statistics {
+            pass.norm(self.running).add(statistics);
+        }
+    }
+
+    /// `relu(norm(x))` of `[n, channels]`.
+    pub(crate) fn relu(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+        let arguments = self.arguments(pass);
+        let x: Tensor<3> = x.unsqueeze_dim(1);
+        let (y, statistics) = if pass.kernels() {
+            cpu::norm_relu(x, arguments)
+        } else {
+            norm_relu(x, arguments)
+        };
+        self.observe(statistics, pass);
+        y.squeeze_dim(1)
+    }
+}
+
+/// `relu(norm(x))`, composed of burn's operations.
+pub(crate) fn norm_relu(
+    x: Tensor<3>,
+    arguments: NormArguments,
+) -> (Tensor<3>, Option<GroupStatistics>) {
+    let (y, statistics) = norm(x, arguments);
+    (relu(y), statistics)
+}
+
+/// Batch norm of `[n, pixels, channels]`, composed of burn's operations.
+pub(crate) fn norm(x: Tensor<3>, arguments: NormArguments) -> (Tensor<3>, Option<GroupStatistics>) {
+    let [n, pixels, channels] = x.dims();
+    let row = |x: Tensor<1>| -> Tensor<3> { x.reshape([1, 1, channels]) };
+    let NormArguments { scale, shift, by } = arguments;
+    let (scale, shift) = (row(scale), row(shift));
+    let ghost = match by {
+        NormBy::Ghost(ghost) => ghost.min(n),
+        NormBy::Running { mean, variance } => {
+            let rate = (row(variance) + EPSILON).sqrt().recip();
+            return ((x - row(mean)) * (rate * scale) + shift, None);
+        }
+    };
+    // Normalises `groups` groups of equal size; gives their means and variances too.
+    let normalise = |x: Tensor<3>, groups: usize| {
+        let [examples, ..] = x.dims();
+        let x: Tensor<3> = x.reshape([groups, examples / groups * pixels, channels]);
+        let mean = x.clone().mean_dim(1);
+        let centred = x - mean.clone();
+        let variance = centred.clone().square().mean_dim(1);
+        let rate = (variance.clone() + EPSILON).sqrt().recip();
+        let y = centred * (rate * scale.clone()) + shift.clone();
+        let moment = |x: Tensor<3>| x.inner().reshape([groups, channels]);
+        (
+            y.reshape([examples, pixels, channels]),
+            moment(mean),
+            moment(variance),
+        )
+    };
+    let whole = n / ghost * ghost;
+    let (y, mean, variance) = if whole == n {
+        normalise(x, n / ghost)
+    } else {
+        let (main, main_mean, main_variance) =
+            normalise(x.clone().narrow(0, 0, whole), whole / ghost);
+        let (rest, mean, variance) = normalise(x.narrow(0, whole, n - whole), 1);
+        let join = |a: Tensor<2>, b: Tensor<2>| Tensor::cat(vec![a, b], 0);
+        (
+            Tensor::cat(vec![main, rest], 0),
+            join(main_mean, mean),
+            join(main_variance, variance),
+        )
+    };
+    (
+        y,
+        Some(GroupStatistics {
+            mean,
+            variance,
+            examples: n,
+            ghost,
+            pixels,
+        }),
+    )
 }
 
 /// Running statistics of one layer, and the sums of the current step.
@@ -119,8 +201,8 @@ pub(crate) struct NormState {
     pub mean: Storage,
     /// Running variance, unbiased.
     pub variance: Storage,
-    /// Example-weighted sums of mean and unbiased variance over the step's groups, and the weight.
-    step: Option<(Tensor<1>, Tensor<1>, f64)>,
+    /// Example-weighted sums of mean and unbiased variance over the step's groups, and the examples.
+    step: Option<(Tensor<1>, Tensor<1>, usize)>,
 }
 
 impl NormState {
@@ -137,30 +219,32 @@ impl NormState {
     }
 
     /// Adds the groups of a micro-batch to the step.
-    pub(crate) fn add(&mut self, groups: GroupStatistics) {
+    pub(crate) fn add(&mut self, statistics: GroupStatistics) {
         let GroupStatistics {
             mean,
             variance,
             examples,
-            count,
-        } = groups;
-        let [number, _] = mean.dims();
-        let total = |x: Tensor<2>, factor: f64| x.sum_dim(0).reshape([self.channels]) * factor;
-        let weight = examples as f64;
+            ghost,
+            pixels,
+        } = statistics;
+        let device = mean.device();
+        let sizes = (0..examples)
+            .step_by(ghost)
+            .map(|first| ghost.min(examples - first));
         // A single number has no variance to unbias.
-        let unbias = if count > 1 {
-            count as f64 / (count - 1) as f64
-        } else {
-            1.0
+        let unbias = |count: usize| count as f32 / count.saturating_sub(1).max(1) as f32;
+        let (weights, unbiased): (Vec<f32>, Vec<f32>) = sizes
+            .map(|size| (size as f32, size as f32 * unbias(size * pixels)))
+            .unzip();
+        let total = |x: Tensor<2>, weights: Vec<f32>| {
+            let shape = [weights.len(), 1];
+            let weights: Tensor<2> = Storage::from_host(weights, &shape, &device).tensor();
+            (x * weights).sum_dim(0).reshape([self.channels])
         };
-        let (mean, variance, weight) = (
-            total(mean, weight),
-            total(variance, weight * unbias),
-            weight * number as f64,
-        );
+        let (mean, variance) = (total(mean, weights), total(variance, unbiased));
         self.step = Some(match self.step.take() {
-            None => (mean, variance, weight),
-            Some((m, v, w)) => (m + mean, v + variance, w + weight),
+            None => (mean, variance, examples),
+            Some((m, v, e)) => (m + mean, v + variance, e + examples),
         });
     }
 
@@ -171,12 +255,12 @@ impl NormState {
 
     /// Folds the step's statistics into the running ones.
     pub(crate) fn end_step(&mut self) {
-        let Some((mean, variance, weight)) = self.step.take() else {
+        let Some((mean, variance, examples)) = self.step.take() else {
             return;
         };
         let fold = |running: &Storage, sum: Tensor<1>| {
             let value =
-                running.tensor::<1>() * (1.0 - MOMENTUM) + sum * (f64::from(MOMENTUM) / weight);
+                running.tensor::<1>() * (1.0 - MOMENTUM) + sum * (MOMENTUM / examples as f32);
             Storage::from_dispatch(value.into_dispatch())
         };
         self.mean = fold(&self.mean, mean);

@@ -2,13 +2,13 @@ use burn::tensor::{Tensor, activation::relu};
 
 use crate::{
     builder::Builder,
-    layers::{Conv2d, ImageSize, Linear, Window},
+    layers::{Conv2d, Dropout, ImageSize, Linear, Window},
     models::ValueModel,
     pass::Pass,
 };
 
 /// A LeNet with ReLU and max-pooling: conv 5 × 5 to 16 channels, pool 2, conv 5 × 5 to 32, pool 2,
-/// hidden layer of 128. On 28 × 28 digits the flattened image (height × width × channels) has
+/// hidden layer of 128, with dropout if wanted. On 28 × 28 digits the flattened image (height × width × channels) has
 /// 4·4·32 = 512 numbers.
 pub(crate) struct Lenet {
     input: ImageSize,
@@ -16,6 +16,7 @@ pub(crate) struct Lenet {
     conv2: Conv2d,
     linear1: Linear,
     linear2: Linear,
+    dropout: Dropout,
 }
 
 /// The convolutions use no padding.
@@ -35,7 +36,12 @@ impl Lenet {
     pub(crate) const SMALLEST: usize = 16;
 
     /// From images of at least [`Lenet::SMALLEST`] pixels a side to `outputs` scores.
-    pub(crate) fn new(builder: &mut Builder, input: ImageSize, outputs: usize) -> Self {
+    pub(crate) fn new(
+        builder: &mut Builder,
+        input: ImageSize,
+        outputs: usize,
+        dropout: f64,
+    ) -> Self {
         let conv1 = Conv2d::new(builder, "conv1", input, 16, CONV);
         let pooled = POOL.output(conv1.output, 16);
         let conv2 = Conv2d::new(builder, "conv2", pooled, 32, CONV);
@@ -48,6 +54,7 @@ impl Lenet {
             conv2,
             linear1: Linear::new(builder, "linear1", features, 128),
             linear2: Linear::new(builder, "linear2", 128, outputs),
+            dropout: Dropout::new(builder, dropout, 128),
         }
     }
 }
@@ -55,9 +62,10 @@ impl Lenet {
 impl ValueModel for Lenet {
     fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let x = self.input.images(x);
-        let x = self.conv1.relu_pool(x, pass);
-        let x = self.conv2.relu_pool(x, pass);
+        let x = self.conv1.relu_pool(x, POOL, pass);
+        let x = self.conv2.relu_pool(x, POOL, pass);
         let x = self.linear1.forward(x.flatten(1, 3), pass);
-        self.linear2.forward(relu(x), pass)
+        let x = self.dropout.forward(relu(x), pass);
+        self.linear2.forward(x, pass)
     }
 }

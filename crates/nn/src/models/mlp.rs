@@ -30,8 +30,21 @@ impl Mlp {
         let mut hidden = Vec::new();
         let mut from = inputs;
         for (i, &width) in (1..).zip(widths) {
-            let linear = Linear::new(builder, &format!("linear{i}"), from, width);
-            let norm = norm.then(|| GhostNorm::new(builder, &format!("norm{i}"), width, width));
+            let name = format!("linear{i}");
+            let (linear, norm) = if norm {
+                let linear = Linear::without_bias(builder, &name, from, width);
+                (
+                    linear,
+                    Some(GhostNorm::new(
+                        builder,
+                        &format!("{name}.norm"),
+                        width,
+                        width,
+                    )),
+                )
+            } else {
+                (Linear::new(builder, &name, from, width), None)
+            };
             builder.activations(width); // ReLU
             hidden.push((linear, norm));
             from = width;
@@ -49,10 +62,11 @@ impl ValueModel for Mlp {
     fn forward(&self, mut x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         for (linear, norm) in &self.hidden {
             x = linear.forward(x, pass);
-            if let Some(norm) = norm {
-                x = norm.forward(x, pass);
-            }
-            x = self.dropout.forward(relu(x), pass);
+            x = match norm {
+                Some(norm) => norm.relu(x, pass),
+                None => relu(x),
+            };
+            x = self.dropout.forward(x, pass);
         }
         self.output.forward(x, pass)
     }

@@ -1,14 +1,20 @@
 //! The models: each a readable file that says what it is made of and how it computes.
 
+mod c1;
 mod lenet;
+mod lstm;
 mod mlp;
+mod resnet;
 mod softmax;
 
+pub(crate) use c1::C1;
 pub(crate) use lenet::Lenet;
+pub(crate) use lstm::{LstmModel, LstmShape};
 pub(crate) use mlp::Mlp;
+pub(crate) use resnet::Resnet;
 pub(crate) use softmax::Softmax;
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
 
 use crate::pass::Pass;
 
@@ -18,10 +24,11 @@ pub(crate) trait ValueModel: Send {
     fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2>;
 }
 
-/// A model of token windows.
+/// A model of token windows. Its rows are in the order of time: the first token of every example,
+/// then the second of every example, and so on.
 pub(crate) trait TokenModel: Send {
-    /// `[n, sequence]` to scores of the next token, `[n · sequence, vocabulary]`.
-    fn forward(&self, tokens: Tensor<2, Int>, pass: &mut Pass) -> Tensor<2>;
+    /// `sequence · n` tokens to scores of the next token, `[sequence · n, vocabulary]`.
+    fn forward(&self, tokens: &[u32], pass: &mut Pass) -> Tensor<2>;
 }
 
 /// Any model.

@@ -1,0 +1,167 @@
+//! This crate's kernels as operations on burn's CPU tensors, with their gradients.
+//!
+//! burn 0.22 lets an operation into its autodiff graph at the level of backend primitives: a
+//! tensor is taken apart into the primitive (whose memory is a slice) and the guard of its node,
+//! the output is registered with what its gradient needs. That is all here; an operation itself
+//! says what it keeps and how it turns the gradient of its output into those of its inputs
+//! ([`Operation`]).
+//!
+//! Every operation here has a composed counterpart in `layers/` for the other devices, and tests
+//! hold the two together.
+
+mod conv;
+mod embedding;
+mod loss;
+mod lstm;
+mod norm;
+mod pool;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use conv::{conv_norm, conv_relu_pool};
+pub(crate) use embedding::embed;
+pub(crate) use loss::{cross_entropy, cross_entropy_metrics};
+pub(crate) use lstm::lstm;
+pub(crate) use norm::norm_relu;
+pub(crate) use pool::{global_average_pool, max_pool};
+
+use std::{fmt::Debug, marker::PhantomData};
+
+use batchwise_kernels::{KernelError, Workspace};
+use burn::{
+    backend::{
+        Autodiff, DispatchTensor, Flex,
+        autodiff::{
+            checkpoint::{base::Checkpointer, strategy::NoCheckpointing},
+            grads::Gradients,
+            ops::{Backward, NodeGuard, Ops, OpsKind},
+        },
+    },
+    tensor::{Tensor, TensorData},
+};
+use burn_flex::FlexTensor;
+
+/// Scratch memory of all kernels of the process.
+static WORKSPACE: Workspace = Workspace::new();
+
+/// What an operation keeps for its gradient with respect to `N` inputs.
+trait Operation<const N: usize>: Clone + Debug + Send + 'static {
+    /// The gradients of the inputs that are `wanted`, from the gradient of the output.
+    fn gradients(self, dy: &[f32], wanted: [bool; N]) -> [Option<FlexTensor>; N];
+}
+
+/// The inputs of an operation: contiguous values, and their nodes if any of them is tracked.
+struct Arguments<const N: usize> {
+    values: [FlexTensor; N],
+    nodes: Option<[NodeGuard; N]>,
+}
+
+impl<const N: usize> Arguments<N> {
+    /// Takes the inputs apart; tensors of any rank, as the dispatch layer carries it.
+    fn new(tensors: [DispatchTensor; N]) -> Self {
+        let tensors = tensors.map(Tensor::<1>::from_dispatch);
+        const OURS: &str = "operations for the CPU are called with tensors on it";
+        if tensors.iter().any(Tensor::is_autodiff) {
+            let parts = tensors.map(|t| {
+                t.autodiff()
+                    .try_into_primitive::<Autodiff<Flex>>()
+                    .expect(OURS)
+                    .into_parts()
+            });
+            let mut nodes = Vec::with_capacity(N);
+            let values = parts.map(|(value, node)| {
+                nodes.push(node);
+                contiguous(value)
+            });
+            let nodes = nodes.try_into().expect("one node for each input");
+            Self {
+                values,
+                nodes: Some(nodes),
+            }
+        } else {
+            let values = tensors.map(|t| contiguous(t.try_into_primitive::<Flex>().expect(OURS)));
+            Self {
+                values,
+                nodes: None,
+            }
+        }
+    }
+
+    /// The output as a tensor, tracked if an input is; the operation then keeps what it needs of
+    /// the inputs and the output.
+    fn output<const D: usize, O: Operation<N>>(
+        self,
+        y: FlexTensor,
+        keep: impl FnOnce([FlexTensor; N], &FlexTensor) -> O,
+    ) -> Tensor<D> {
+        let Some(nodes) = self.nodes else {
+            return Tensor::from_primitive::<Flex>(y);
+        };
+        let y = match Step::<O>(PhantomData)
+            .prepare::<NoCheckpointing>(nodes)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(graph) => {
+                let operation = keep(self.values, &y);
+                graph.finish(operation, y)
+            }
+            OpsKind::UnTracked(graph) => graph.finish(y),
+        };
+        Tensor::from_primitive::<Autodiff<Flex>>(y)
+    }
+}
+
+/// The step of the autodiff graph that holds an operation.
+struct Step<O>(PhantomData<fn() -> O>);
+
+impl<O> Debug for Step<O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(std::any::type_name::<O>())
+    }
+}
+
+impl<O: Operation<N>, const N: usize> Backward<Flex, N> for Step<O> {
+    type State = O;
+
+    fn backward(self, ops: Ops<O, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let dy = contiguous(gradients.consume::<Flex>(&ops.node));
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let of_inputs = ops.state.gradients(values(&dy), wanted);
+        for (parent, gradient) in ops.parents.into_iter().zip(of_inputs) {
+            if let (Some(parent), Some(gradient)) = (parent, gradient) {
+                gradients.register::<Flex>(parent.id, gradient);
+            }
+        }
+    }
+}
+
+/// The values of a contiguous tensor.
+fn values(tensor: &FlexTensor) -> &[f32] {
+    tensor
+        .as_slice()
+        .expect("contiguous f32, made so when the operation began")
+}
+
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    if tensor.is_contiguous() {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
+}
+
+/// A tensor of these values.
+fn flex(values: Vec<f32>, shape: &[usize]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape.to_vec()))
+}
+
+/// Memory for a kernel to write to.
+fn buffer(len: usize) -> Vec<f32> {
+    vec![0.0; len]
+}
+
+/// Kernels check shapes and indices; here both follow from tensors that have been checked.
+fn checked<T>(result: Result<T, KernelError>) -> T {
+    result.unwrap_or_else(|error| panic!("a fault in batchwise-nn: {error}"))
+}

@@ -1,0 +1,386 @@
+//! Each kernel operation equals its composition of burn's operations: values and gradients.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand_core::Rng;
+
+use batchwise_core::{Purpose, StreamKey};
+
+use super::Operation;
+use crate::{
+    cpu,
+    layers::{GroupStatistics, NormArguments, NormBy, Window, composed},
+    loss,
+    storage::to_host,
+};
+
+/// Numbers in [−1, 1), different for each `seed`.
+fn random<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
+    let mut stream = StreamKey {
+        study_seed: 5,
+        trial: 0,
+        purpose: Purpose::Subset,
+    }
+    .stream(seed);
+    let values: Vec<f32> = (0..shape.iter().product())
+        .map(|_| stream.next_u32() as f32 / 2f32.powi(31) - 1.0)
+        .collect();
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+}
+
+fn leaf<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
+    random(seed, shape).autodiff().require_grad()
+}
+
+fn close(what: &str, a: &[f32], b: &[f32]) {
+    assert_eq!(a.len(), b.len(), "{what}");
+    let scale = a.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        assert!((a - b).abs() <= 2e-5 * scale, "{what}[{i}]: {a} and {b}");
+    }
+}
+
+/// The output, and the gradients of the leaves for a random gradient of it.
+macro_rules! outcome {
+    ($y:expr, $($leaf:expr),+) => {{
+        let y = $y;
+        let mut gradients = (y.clone() * random(99, y.dims())).sum().backward();
+        vec![to_host(y.inner()).unwrap(), $(to_host($leaf.grad_remove(&mut gradients).unwrap()).unwrap()),+]
+    }};
+}
+
+fn same(what: &str, a: Vec<Vec<f32>>, b: Vec<Vec<f32>>) {
+    assert_eq!(a.len(), b.len());
+    for (i, (a, b)) in a.iter().zip(&b).enumerate() {
+        let part = if i == 0 {
+            "output".to_owned()
+        } else {
+            format!("gradient {i}")
+        };
+        close(&format!("{what}, {part}"), a, b);
+    }
+}
+
+fn statistics(groups: Option<GroupStatistics>) -> Vec<Vec<f32>> {
+    let groups = groups.unwrap();
+    vec![
+        to_host(groups.mean).unwrap(),
+        to_host(groups.variance).unwrap(),
+        vec![
+            groups.examples as f32,
+            groups.ghost as f32,
+            groups.pixels as f32,
+        ],
+    ]
+}
+
+#[test]
+fn conv_relu_pool() {
+    for (n, size, channels, outputs, window) in [
+        (3, 12, 1, 16, Window::unit(5, 0)),
+        (2, 9, 5, 7, Window::unit(3, 1)),
+        (5, 8, 16, 32, Window::unit(5, 2)),
+    ] {
+        let pool = Window {
+            size: 2,
+            stride: 2,
+            padding: 0,
+        };
+        let run = |kernels: bool| {
+            let (x, w, b) = (
+                leaf(1, [n, size, size, channels]),
+                leaf(2, [outputs, channels, window.size, window.size]),
+                leaf(3, [outputs]),
+            );
+            let y = if kernels {
+                cpu::conv_relu_pool(x.clone(), w.clone(), b.clone(), window, pool)
+            } else {
+                let y = composed::convolve(x.clone(), w.clone(), Some(b.clone()), window);
+                composed::max_pool(burn::tensor::activation::relu(y), pool)
+            };
+            outcome!(y, x, w, b)
+        };
+        same("conv, relu, pool", run(true), run(false));
+    }
+}
+
+#[test]
+fn conv_norm_in_training() {
+    for (n, ghost) in [(4, 4), (7, 3), (6, 2), (3, 8), (1, 1)] {
+        for (stride, size, shortcut, rectify) in [
+            (1, 3, true, true),
+            (2, 3, false, true),
+            (2, 1, false, false),
+        ] {
+            let window = Window {
+                size,
+                stride,
+                padding: size / 2,
+            };
+            let run = |kernels: bool| {
+                let (x, w) = (leaf(1, [n, 6, 6, 4]), leaf(2, [8, 4, size, size]));
+                let (scale, shift) = (leaf(3, [8]), leaf(4, [8]));
+                let side = window.places(6);
+                let residual = leaf(5, [n, side, side, 8]);
+                let arguments = NormArguments {
+                    scale: scale.clone(),
+                    shift: shift.clone(),
+                    by: NormBy::Ghost(ghost),
+                };
+                let conv_norm = if kernels {
+                    cpu::conv_norm
+                } else {
+                    composed::conv_norm
+                };
+                let residual_given = shortcut.then(|| residual.clone());
+                let (y, groups) = conv_norm(
+                    x.clone(),
+                    w.clone(),
+                    residual_given,
+                    rectify,
+                    window,
+                    arguments,
+                );
+                let mut outcome = if shortcut {
+                    outcome!(y, x, w, scale, shift, residual)
+                } else {
+                    outcome!(y, x, w, scale, shift)
+                };
+                outcome.extend(statistics(groups));
+                outcome
+            };
+            same(
+                &format!("conv, norm, {n} by {ghost}"),
+                run(true),
+                run(false),
+            );
+        }
+    }
+}
+
+#[test]
+fn conv_norm_in_evaluation() {
+    let run = |kernels: bool| {
+        let running = NormBy::Running {
+            mean: random(6, [8]),
+            variance: random::<1>(7, [8]).square() + 0.1,
+        };
+        let arguments = NormArguments {
+            scale: random(3, [8]),
+            shift: random(4, [8]),
+            by: running,
+        };
+        let conv_norm = if kernels {
+            cpu::conv_norm
+        } else {
+            composed::conv_norm
+        };
+        let (x, w, residual) = (
+            random(1, [3, 6, 6, 4]),
+            random(2, [8, 4, 3, 3]),
+            random(5, [3, 6, 6, 8]),
+        );
+        let (y, groups) = conv_norm(x, w, Some(residual), true, Window::unit(3, 1), arguments);
+        assert!(groups.is_none());
+        vec![to_host(y).unwrap()]
+    };
+    same("conv, norm in evaluation", run(true), run(false));
+}
+
+#[test]
+fn norm_relu() {
+    for (n, ghost) in [(8, 4), (7, 3), (5, 32)] {
+        let run = |kernels: bool| {
+            let (x, scale, shift) = (leaf(1, [n, 1, 9]), leaf(2, [9]), leaf(3, [9]));
+            let arguments = NormArguments {
+                scale: scale.clone(),
+                shift: shift.clone(),
+                by: NormBy::Ghost(ghost),
+            };
+            let norm_relu = if kernels {
+                cpu::norm_relu
+            } else {
+                composed::norm_relu
+            };
+            let (y, groups) = norm_relu(x.clone(), arguments);
+            let mut outcome = outcome!(y, x, scale, shift);
+            outcome.extend(statistics(groups));
+            outcome
+        };
+        same(&format!("norm, {n} by {ghost}"), run(true), run(false));
+    }
+    let run = |kernels: bool| {
+        let by = NormBy::Running {
+            mean: random(6, [9]),
+            variance: random::<1>(7, [9]).square(),
+        };
+        let arguments = NormArguments {
+            scale: random(2, [9]),
+            shift: random(3, [9]),
+            by,
+        };
+        let norm_relu = if kernels {
+            cpu::norm_relu
+        } else {
+            composed::norm_relu
+        };
+        vec![to_host(norm_relu(random(1, [4, 1, 9]), arguments).0).unwrap()]
+    };
+    same("norm in evaluation", run(true), run(false));
+}
+
+#[test]
+fn pools() {
+    for window in [
+        Window {
+            size: 3,
+            stride: 2,
+            padding: 1,
+        },
+        Window {
+            size: 2,
+            stride: 2,
+            padding: 0,
+        },
+    ] {
+        let run = |kernels: bool| {
+            let x = leaf(1, [3, 7, 8, 5]);
+            let max_pool = if kernels {
+                cpu::max_pool
+            } else {
+                composed::max_pool
+            };
+            outcome!(max_pool(x.clone(), window), x)
+        };
+        same("max pool", run(true), run(false));
+    }
+    let run = |kernels: bool| {
+        let x = leaf(1, [3, 4, 5, 6]);
+        let pool = if kernels {
+            cpu::global_average_pool
+        } else {
+            composed::global_average_pool
+        };
+        outcome!(pool(x.clone()), x)
+    };
+    same("average pool", run(true), run(false));
+}
+
+#[test]
+fn embedding() {
+    let run = |kernels: bool| {
+        let table = leaf(1, [6, 5]);
+        let embed = if kernels { cpu::embed } else { composed::embed };
+        outcome!(embed(table.clone(), &[3, 0, 3, 5, 3]), table)
+    };
+    same("embedding", run(true), run(false));
+}
+
+#[test]
+fn lstm() {
+    for (steps, n, width) in [(1, 1, 3), (5, 4, 7), (3, 2, 32)] {
+        let run = |kernels: bool| {
+            let (gates, recurrent, bias) = (
+                leaf(1, [steps * n, 4 * width]),
+                leaf(2, [width, 4 * width]),
+                leaf(3, [4 * width]),
+            );
+            let lstm = if kernels { cpu::lstm } else { composed::unroll };
+            let (y, hidden, cell) = lstm(
+                gates.clone(),
+                recurrent.clone(),
+                bias.clone(),
+                random(4, [n, width]),
+                random(5, [n, width]),
+            );
+            let mut outcome = outcome!(y, gates, recurrent, bias);
+            outcome.extend([
+                to_host(hidden.inner()).unwrap(),
+                to_host(cell.inner()).unwrap(),
+            ]);
+            outcome
+        };
+        same("lstm", run(true), run(false));
+    }
+}
+
+#[test]
+fn cross_entropy() {
+    let labels = [2, 0, 4, 4, 1, 3, 2];
+    for smoothing in [0.0, 0.1] {
+        let run = |kernels: bool| {
+            let scores = leaf(1, [7, 5]);
+            let targets = loss::Targets::Classes(&labels);
+            let loss =
+                loss::training_loss(scores.clone() * 4.0, &targets, smoothing, 0.25, kernels)
+                    .unwrap();
+            let mut gradients = loss.scaled.backward();
+            let gradient = scores.grad_remove(&mut gradients).unwrap();
+            vec![
+                to_host(loss.scaled.inner()).unwrap(),
+                vec![loss.sum as f32],
+                to_host(gradient).unwrap(),
+            ]
+        };
+        same("cross-entropy", run(true), run(false));
+    }
+    let metrics = |kernels| {
+        loss::evaluation(random(1, [7, 5]), &loss::Targets::Classes(&labels), kernels).unwrap()
+    };
+    let ((loss, errors), (same_loss, same_errors)) = (metrics(true), metrics(false));
+    assert!((loss - same_loss).abs() < 1e-5 * loss && errors == same_errors && errors > 0.0);
+}
+
+#[test]
+fn scores_that_are_not_numbers_count_as_wrong() {
+    for kernels in [true, false] {
+        let scores = Tensor::<2>::full([2, 3], f32::NAN, &Device::flex());
+        let (loss, errors) =
+            loss::evaluation(scores, &loss::Targets::Classes(&[0, 2]), kernels).unwrap();
+        assert!(loss.is_nan() && errors == 2.0, "{kernels}");
+    }
+}
+
+/// The gradient through an operation is scaled by what follows it.
+#[test]
+fn the_gradient_of_a_loss_follows_its_factor() {
+    let run = |factor: f32| {
+        let scores = leaf(1, [2, 3]);
+        let (scaled, _) = cpu::cross_entropy(scores.clone(), &[0, 1], 0.0, 1.0);
+        let mut gradients = (scaled * factor).backward();
+        to_host(scores.grad_remove(&mut gradients).unwrap()).unwrap()
+    };
+    close(
+        "factor",
+        &run(3.0),
+        &run(1.0).iter().map(|g| 3.0 * g).collect::<Vec<_>>(),
+    );
+}
+
+/// Operations do not change tensors that others hold.
+#[test]
+fn inputs_stay_as_they_are() {
+    #[derive(Debug, Clone)]
+    struct Twice;
+    impl Operation<1> for Twice {
+        fn gradients(self, dy: &[f32], _: [bool; 1]) -> [Option<burn_flex::FlexTensor>; 1] {
+            [Some(super::flex(
+                dy.iter().map(|g| 2.0 * g).collect(),
+                &[dy.len()],
+            ))]
+        }
+    }
+    let x = leaf(1, [4]);
+    let before = to_host(x.clone().inner()).unwrap();
+    let arguments = super::Arguments::new([x.clone().into_dispatch()]);
+    let doubled = super::values(&arguments.values[0])
+        .iter()
+        .map(|v| 2.0 * v)
+        .collect();
+    let y: Tensor<1> = arguments.output(super::flex(doubled, &[4]), |_, _| Twice);
+    let mut gradients = y.sum().backward();
+    assert_eq!(
+        to_host(x.grad_remove(&mut gradients).unwrap()).unwrap(),
+        [2.0; 4]
+    );
+    assert_eq!(to_host(x.inner()).unwrap(), before);
+}

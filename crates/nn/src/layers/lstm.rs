@@ -1,0 +1,100 @@
+use batchwise_core::ParameterKind;
+use burn::tensor::{
+    Tensor,
+    activation::{sigmoid, tanh},
+};
+
+use crate::{
+    builder::Builder, cpu, init::Init, parameters::ParameterId, pass::Pass, streams::StateId,
+};
+
+/// A long short-term memory layer (Hochreiter and Schmidhuber 1997, with forget gate):
+///
+/// `i, f, g, o = x_t·W + h_{t−1}·U + b` in PyTorch's order of gates,
+/// `c_t = σ(f)·c_{t−1} + σ(i)·tanh(g)`, `h_t = σ(o)·tanh(c_t)`.
+///
+/// `W` is `[inputs, 4·width]`, `U` `[width, 4·width]` and there is one bias `[4·width]` (PyTorch
+/// has two, of which only the sum matters). All start from `U(−1/√width, 1/√width)`, as in PyTorch.
+pub(crate) struct Lstm {
+    input: ParameterId,
+    recurrent: ParameterId,
+    bias: ParameterId,
+    hidden: StateId,
+    cell: StateId,
+}
+
+impl Lstm {
+    /// A layer over windows of `sequence` steps.
+    pub(crate) fn new(
+        builder: &mut Builder,
+        name: &str,
+        sequence: usize,
+        inputs: usize,
+        width: usize,
+    ) -> Self {
+        let init = Init::fan_in(width);
+        // Gates before and after their functions, products, cell and hidden state of every step.
+        builder.activations(sequence * width * 20);
+        let mut matrix = |part: &str, rows: usize| {
+            builder.parameter(
+                format!("{name}.{part}"),
+                &[rows, 4 * width],
+                ParameterKind::Matrix,
+                init,
+            )
+        };
+        Self {
+            input: matrix("input", inputs),
+            recurrent: matrix("recurrent", width),
+            bias: builder.parameter(
+                format!("{name}.bias"),
+                &[4 * width],
+                ParameterKind::Bias,
+                init,
+            ),
+            hidden: builder.state(format!("{name}.hidden"), width),
+            cell: builder.state(format!("{name}.cell"), width),
+        }
+    }
+
+    /// `[sequence · n, inputs]`, the steps of all examples one after the other, to the hidden
+    /// states `[sequence · n, width]`, continuing the streams.
+    pub(crate) fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+        let gates = x.matmul(pass.parameter(self.input));
+        let recurrent = pass.parameter::<2>(self.recurrent);
+        let bias = pass.parameter::<1>(self.bias);
+        let hidden = pass.state(self.hidden);
+        let cell = pass.state(self.cell);
+        let (outputs, hidden, cell) = if pass.kernels() {
+            cpu::lstm(gates, recurrent, bias, hidden, cell)
+        } else {
+            unroll(gates, recurrent, bias, hidden, cell)
+        };
+        pass.set_state(self.hidden, hidden);
+        pass.set_state(self.cell, cell);
+        outputs
+    }
+}
+
+/// All steps of the recurrence from `gates = x·W`, `[sequence · n, 4·width]`: outputs
+/// `[sequence · n, width]` and the last hidden and cell state, `[n, width]`.
+pub(crate) fn unroll(
+    gates: Tensor<2>,
+    recurrent: Tensor<2>,
+    bias: Tensor<1>,
+    mut hidden: Tensor<2>,
+    mut cell: Tensor<2>,
+) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
+    let [rows, _] = gates.dims();
+    let [n, width] = hidden.dims();
+    let gates = gates + bias.unsqueeze();
+    let mut outputs = Vec::with_capacity(rows / n);
+    for t in 0..rows / n {
+        let gates = gates.clone().narrow(0, t * n, n) + hidden.matmul(recurrent.clone());
+        let [i, f, g, o] = [0, 1, 2, 3].map(|k| gates.clone().narrow(1, k * width, width));
+        cell = sigmoid(f) * cell + sigmoid(i) * tanh(g);
+        hidden = sigmoid(o) * tanh(cell.clone());
+        outputs.push(hidden.clone());
+    }
+    (Tensor::cat(outputs, 0), hidden, cell)
+}

@@ -1,0 +1,80 @@
+use burn::tensor::Tensor;
+
+use crate::{
+    builder::Builder,
+    layers::{ConvNorm, Dropout, GhostNorm, ImageSize, Linear, Window, max_pool},
+    models::ValueModel,
+    pass::Pass,
+};
+
+/// C1 of Keskar et al. 2016 (appendix B): a shallow AlexNet for 32 × 32 photographs. Twice a 5 × 5
+/// convolution to 64 channels and 3 × 3 max-pooling of stride 2, then hidden layers of 384 and 192;
+/// batch norm and ReLU everywhere, dropout after the hidden layers.
+///
+/// Layers before a batch norm have no bias, which the normalisation would take away again.
+pub(crate) struct C1 {
+    input: ImageSize,
+    convs: [ConvNorm; 2],
+    hidden: [(Linear, GhostNorm); 2],
+    output: Linear,
+    dropout: Dropout,
+}
+
+const CONV: Window = Window {
+    size: 5,
+    stride: 1,
+    padding: 2,
+};
+const POOL: Window = Window {
+    size: 3,
+    stride: 2,
+    padding: 1,
+};
+
+impl C1 {
+    /// From images of any size to `outputs` scores.
+    pub(crate) fn new(
+        builder: &mut Builder,
+        input: ImageSize,
+        outputs: usize,
+        dropout: f64,
+    ) -> Self {
+        let mut image = input;
+        let convs = [1, 2].map(|i| {
+            let conv = ConvNorm::new(builder, &format!("conv{i}"), image, 64, CONV);
+            image = POOL.output(conv.output(), 64);
+            builder.activations(image.len());
+            conv
+        });
+        let mut from = image.len();
+        let hidden = [(1, 384), (2, 192)].map(|(i, width)| {
+            let linear = Linear::without_bias(builder, &format!("linear{i}"), from, width);
+            let norm = GhostNorm::new(builder, &format!("linear{i}.norm"), width, width);
+            builder.activations(width); // ReLU
+            from = width;
+            (linear, norm)
+        });
+        Self {
+            input,
+            convs,
+            hidden,
+            output: Linear::new(builder, "output", from, outputs),
+            dropout: Dropout::new(builder, dropout, 384 + 192),
+        }
+    }
+}
+
+impl ValueModel for C1 {
+    fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+        let mut x = self.input.images(x);
+        for conv in &self.convs {
+            x = max_pool(conv.relu(x, pass), POOL, pass);
+        }
+        let mut x = x.flatten(1, 3);
+        for (linear, norm) in &self.hidden {
+            let y = norm.relu(linear.forward(x, pass), pass);
+            x = self.dropout.forward(y, pass);
+        }
+        self.output.forward(x, pass)
+    }
+}
