@@ -143,10 +143,11 @@ impl ByBatch<'_> {
                     panel.line(
                         c,
                         &class,
-                        series.dots.iter().filter_map(|d| {
-                            d.y.is_estimated()
-                                .then(|| (d.batch, d.y.value.unwrap_or(f64::NAN)))
-                        }),
+                        series
+                            .dots
+                            .iter()
+                            .filter(|d| d.y.is_estimated())
+                            .map(|d| (d.batch, d.y.value.unwrap_or(f64::NAN))),
                     );
                 }
             }
@@ -233,8 +234,8 @@ impl ByBatch<'_> {
             if let Some(&&(x, y)) = inside.get(inside.len() * 3 / 4) {
                 let (px, py) = panel.at(x, y);
                 let rising = inside[0].1 < y;
-                let py = py + if rising { -4.0 } else { 13.0 };
-                c.text("note", (px - 7.0, py), Anchor::End, reference.label);
+                let py = py + if rising { -10.0 } else { 18.0 };
+                c.text("note", (px - 10.0, py), Anchor::End, reference.label);
             }
         }
         if direct {

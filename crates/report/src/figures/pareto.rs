@@ -176,7 +176,12 @@ fn draw(c: &mut Canvas, options: &[&DeviceOption], money: bool) {
         .map(|p| panel.at(p.0, p.1))
         .map(|(x, y)| (x - 6.0, x + 6.0, y))
         .collect();
+    let mut named: Vec<(u64, u64)> = Vec::new();
     for (seconds, price, o) in front {
+        if named.contains(&(o.devices, o.batch_size)) {
+            continue;
+        }
+        named.push((o.devices, o.batch_size));
         let at = panel.at(*seconds, *price);
         let text = format!("{} × {}", o.devices, batch_tick(o.batch_size as f64));
         let width = text_width(&text, 11.5);

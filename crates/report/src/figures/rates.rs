@@ -162,8 +162,11 @@ fn title(data: &Data, columns: &[Column]) -> String {
     }
 }
 
+/// A rule's name, category and `(batch size, rate)` points.
+type RuleLine = (String, usize, Vec<(f64, f64)>);
+
 /// The rates each rule uses: of the curves where the study ran rules, else as the rules define them.
-fn rule_lines(data: &Data, columns: &[Column]) -> Vec<(String, usize, Vec<(f64, f64)>)> {
+fn rule_lines(data: &Data, columns: &[Column]) -> Vec<RuleLine> {
     let run: Vec<_> = data
         .findings
         .curves

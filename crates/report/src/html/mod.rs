@@ -88,9 +88,7 @@ fn figure(out: &mut String, figure: &Figure) {
     ));
     let views = &figure.views;
     if views.len() > 1 {
-        out.push_str(&format!(
-            "<div class=\"views\" role=\"radiogroup\" aria-label=\"How to look at it\">"
-        ));
+        out.push_str("<div class=\"views\" role=\"radiogroup\" aria-label=\"How to look at it\">");
         for (i, view) in views.iter().enumerate() {
             let id = format!("view-{}", figure.file_stem(view));
             let checked = if i == 0 { " checked" } else { "" };
@@ -129,7 +127,7 @@ fn figure(out: &mut String, figure: &Figure) {
 
 /// Escapes a caption and sets its symbols: `S_min` becomes S with a subscript.
 fn symbols(text: &str) -> String {
-    let mut out = escape(text).replace(" %", "\u{a0}%");
+    let mut out = html_text(text);
     for (plain, set) in [
         ("S_min", "<i>S</i><sub>min</sub>"),
         ("B_c", "<i>B</i><sub>c</sub>"),
@@ -138,6 +136,23 @@ fn symbols(text: &str) -> String {
         ("1/B,", "1/<i>B</i>,"),
     ] {
         out = out.replace(plain, set);
+    }
+    out
+}
+
+/// Escapes, and keeps `95 %` and `480–810` on one line.
+pub(super) fn html_text(text: &str) -> String {
+    let text = escape(text).replace(" %", "\u{a0}%");
+    let mut out = String::with_capacity(text.len());
+    let mut before = ' ';
+    for c in text.chars() {
+        // a word joiner on each side of the dash keeps a range together
+        if c == '–' && before.is_ascii_digit() {
+            out.push_str("\u{2060}–\u{2060}");
+        } else {
+            out.push(c);
+        }
+        before = c;
     }
     out
 }
@@ -237,7 +252,7 @@ fn doubting_reader(out: &mut String, data: &Data, how: &HowRun) {
     sentences(out, "Notes", &how.notes);
     if !how.settings_toml.is_empty() {
         out.push_str(&format!(
-            "<details><summary>Resolved settings (<code>study.toml</code>)</summary><pre><code>{}</code></pre></details>\n",
+            "<details open><summary>Resolved settings (<code>study.toml</code>)</summary><pre><code>{}</code></pre></details>\n",
             escape(&how.settings_toml)
         ));
     }

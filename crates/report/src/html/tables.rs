@@ -87,16 +87,16 @@ pub(super) fn section(out: &mut String, data: &Data) {
     out.push_str("</section>\n");
 }
 
-/// An estimate with its reason as a tooltip.
+/// An estimate, its interval kept on one line, with its reason as a tooltip.
 fn cell(e: &Estimate, write: impl Fn(f64) -> String) -> String {
-    let text = estimate_short_as(e, write);
+    let text = escape(&estimate_short_as(e, write));
+    let text = match text.split_once(" (") {
+        Some((value, interval)) => format!("{value} <span class=\"interval\">({interval}</span>"),
+        None => text,
+    };
     match &e.reason {
-        Some(reason) => format!(
-            "<span title=\"{}\">{}</span>",
-            escape(reason),
-            escape(&text)
-        ),
-        None => escape(&text),
+        Some(reason) => format!("<span title=\"{}\">{text}</span>", escape(reason)),
+        None => text,
     }
 }
 

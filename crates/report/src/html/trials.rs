@@ -62,7 +62,7 @@ fn common(records: &[TrialRecord]) -> String {
         .collect();
     optimisers.sort_unstable();
     optimisers.dedup();
-    let mut schedules: Vec<String> = records.iter().map(|r| schedule(r)).collect();
+    let mut schedules: Vec<String> = records.iter().map(schedule).collect();
     schedules.sort_unstable();
     schedules.dedup();
     let some = |items: &[String]| {

@@ -6,6 +6,8 @@ use crate::figures::{Data, list, rule_name};
 use crate::format::{count, duration, estimate, estimate_as, estimate_value, number, times};
 use crate::plot::svg::escape;
 
+use super::html_text;
+
 pub(super) fn section(out: &mut String, data: &Data) {
     let study = &data.findings.study;
     out.push_str("<header>\n");
@@ -15,7 +17,7 @@ pub(super) fn section(out: &mut String, data: &Data) {
         escape(&study.data),
         escape(&study.target.to_string())
     ));
-    out.push_str(&format!("<h1>{}</h1>\n", tidy(&data.findings.verdict)));
+    out.push_str(&format!("<h1>{}</h1>\n", html_text(&data.findings.verdict)));
     if let Some(advice) = &data.findings.advice {
         out.push_str(&format!(
             "<p class=\"lead\">{}</p>\n",
@@ -31,23 +33,6 @@ pub(super) fn section(out: &mut String, data: &Data) {
         out.push_str(&format!("<li>{sentence}</li>"));
     }
     out.push_str("</ul></div></section>\n");
-}
-
-/// Escapes, and keeps `95 %` and `480–810` on one line.
-fn tidy(text: &str) -> String {
-    let text = escape(text).replace(" %", "\u{a0}%");
-    let mut out = String::with_capacity(text.len());
-    let mut before = ' ';
-    for c in text.chars() {
-        // a word joiner on each side of the dash keeps a range together
-        if c == '–' && before.is_ascii_digit() {
-            out.push_str("\u{2060}–\u{2060}");
-        } else {
-            out.push(c);
-        }
-        before = c;
-    }
-    out
 }
 
 fn recommendation(data: &Data, r: &Recommendation) -> String {
@@ -228,7 +213,7 @@ fn changes(data: &Data) -> Vec<String> {
             ));
         }
     }
-    out.extend(data.findings.remarks.iter().map(|r| tidy(r)));
+    out.extend(data.findings.remarks.iter().map(|r| html_text(r)));
     if out.is_empty() {
         out.push("More seeds would narrow the intervals; another model, data set or target would move them.".into());
     }

@@ -155,7 +155,17 @@ impl Scale {
             .collect();
         // within half a decade there may be no round power: count evenly instead
         if ticks.len() < 3 && decades < 1.0 {
-            self.linear_ticks(gap)
+            let mut last = f64::INFINITY;
+            let even = self.linear_ticks(gap).into_iter();
+            // even counts crowd towards the top of a logarithmic axis
+            even.filter(|(v, _)| {
+                let keep = (self.at(*v) - last).abs() >= gap;
+                if keep {
+                    last = self.at(*v);
+                }
+                keep
+            })
+            .collect()
         } else {
             ticks
         }
