@@ -191,7 +191,7 @@ mod tests {
             let a = workspace.take::<f32>(len);
             let b = workspace.take_zeroed::<f64>(len);
             assert!(a.len() == len && b.iter().all(|&x| x == 0.0));
-            assert!(a.as_ptr().addr() % 64 == 0 && b.as_ptr().addr() % 64 == 0);
+            assert!(a.as_ptr().addr().is_multiple_of(64) && b.as_ptr().addr().is_multiple_of(64));
         }
         // Empty buffers are no buffers: kept, they would pile up and slow every search.
         (0..10).for_each(|_| drop(workspace.take::<f32>(0)));

@@ -58,7 +58,7 @@ impl<'a, T: Real> ImageConv<'a, T> {
 
     /// Whether the output's gradient must be copied with its channels filled to whole vectors.
     fn fills_channels(&self) -> bool {
-        self.shape.group_out() % self.packed.lanes != 0
+        !self.shape.group_out().is_multiple_of(self.packed.lanes)
     }
 
     /// Scratch for [`ImageConv::backward`].

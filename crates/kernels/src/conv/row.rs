@@ -67,6 +67,7 @@ impl<T: Real, const P: usize, const N: usize> Kernel<T> for Tile<'_, T, P, N> {
     type Output = ();
 
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // constant indices keep the sums in registers
     fn run<S: Simd<Scalar = T>>(self, s: S) {
         let mut sums = [[s.zero(); N]; P];
         if let Some(bias) = self.bias {

@@ -38,6 +38,7 @@ impl<T: Real, const R: usize, const J: usize, const N: usize> Kernel<T> for Tile
     type Output = ();
 
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // constant indices keep the sums in registers
     fn run<S: Simd<Scalar = T>>(self, s: S) {
         let Walk {
             x_stride,

@@ -79,13 +79,7 @@ pub fn tanh<S: Float32>(s: S, a: S::V) -> S::V {
 /// `eˣ` of one lane, the same polynomial.
 #[inline(always)]
 pub fn exp_f32(x: f32) -> f32 {
-    let x = if x < LOW {
-        LOW
-    } else if x > HIGH {
-        HIGH
-    } else {
-        x
-    };
+    let x = x.clamp(LOW, HIGH); // NaN stays NaN
     let n = (x * std::f32::consts::LOG2_E).round_ties_even();
     let r = (-LN2_HIGH).multiply_add(n, x);
     let r = (-LN2_LOW).multiply_add(n, r);
