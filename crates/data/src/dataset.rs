@@ -5,10 +5,11 @@ use batchwise_core::{DataShape, Examples, Task};
 
 use crate::arrays::Arrays;
 use crate::error::DataError;
-use crate::options::{Format, LoadOptions};
+use crate::options::{Format, LoadOptions, TextLevel};
 use crate::readers::idx::size;
 use crate::source::{self, Content};
-use crate::split::{self, ArraySplits};
+use crate::split::{self, ArraySplits, TextSplits};
+use crate::text::TextSplit;
 
 /// A data set, ready to train on.
 #[derive(Clone)]
@@ -65,6 +66,7 @@ pub(crate) struct Loaded {
 /// The splits by kind of example.
 pub(crate) enum LoadedSplits {
     Arrays(ArraySplits),
+    Text(TextSplits),
 }
 
 impl Loaded {
@@ -84,6 +86,29 @@ impl Loaded {
                     classes,
                     format!("{}: {counts}; {what}", found.format),
                 )
+            }
+            Content::Text(corpus) => {
+                let splits = split::text(corpus, options)?;
+                let windows = |split: &TextSplit| split.len() as usize;
+                let counts = counts(
+                    windows(&splits.train),
+                    windows(&splits.validation),
+                    splits.held_out.then_some(options.seed),
+                    splits.test.as_ref().map(windows),
+                );
+                let level = match options.text.level {
+                    TextLevel::Word => "words",
+                    TextLevel::Character => "characters",
+                };
+                let description = format!(
+                    "{}: {counts} windows of {} {level}; vocabulary of {} of {} (cap {})",
+                    found.format,
+                    options.text.sequence,
+                    splits.train.vocabulary(),
+                    splits.distinct,
+                    options.text.vocabulary
+                );
+                (LoadedSplits::Text(splits), Vec::new(), description)
             }
         };
         Ok(Self {
@@ -109,6 +134,17 @@ impl Loaded {
                 name,
                 description,
                 shape: splits.train.shape,
+                train: Arc::new(splits.train),
+                validation: Arc::new(splits.validation),
+                test: splits.test.map(|test| Arc::new(test) as Arc<dyn Examples>),
+                classes,
+                notes: splits.notes,
+                fingerprint: splits.fingerprint,
+            },
+            LoadedSplits::Text(splits) => Dataset {
+                name,
+                description,
+                shape: splits.train.shape(),
                 train: Arc::new(splits.train),
                 validation: Arc::new(splits.validation),
                 test: splits.test.map(|test| Arc::new(test) as Arc<dyn Examples>),

@@ -84,9 +84,6 @@ pub enum DataError {
         /// The checksum of what arrived.
         found: String,
     },
-    /// The progress callback asked to stop.
-    #[error("fetching {0} was stopped; run the command again to continue")]
-    Stopped(String),
 }
 
 impl DataError {

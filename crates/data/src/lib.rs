@@ -30,8 +30,11 @@
 //!   justifies (and never more than [`MAX_DECODED_BYTES`] an array).
 
 mod arrays;
+mod catalogue;
+mod check;
 mod dataset;
 mod error;
+mod fetch;
 mod fingerprint;
 mod glyphs;
 mod limits;
@@ -41,10 +44,14 @@ mod order;
 pub mod readers;
 mod source;
 mod split;
+pub mod text;
 
 pub use arrays::{Answers, Arrays, Part, Rows};
+pub use catalogue::{Known, RemoteFile, list};
+pub use check::{CheckReport, FileReport, SplitReport, check};
 pub use dataset::{Dataset, open};
 pub use error::DataError;
+pub use fetch::{FetchOptions, Progress, download, fetch};
 pub use glyphs::{GlyphOptions, glyphs};
 pub use limits::MAX_DECODED_BYTES;
 pub use options::{

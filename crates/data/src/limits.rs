@@ -113,22 +113,6 @@ pub(crate) fn take(
     Ok(bytes)
 }
 
-/// Everything from `reader`, refusing streams above `limit` bytes.
-pub(crate) fn take_all(
-    file: &Path,
-    what: &'static str,
-    reader: &mut dyn Read,
-    limit: u64,
-) -> Result<Vec<u8>, DataError> {
-    let mut bytes = Vec::new();
-    reader
-        .take(limit.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(|source| broken_stream(file, &source))?;
-    grant(file, what, bytes.len() as u128, limit)?;
-    Ok(bytes)
-}
-
 /// Fails unless `reader` ends here; reading the end also verifies a gzip member's checksum.
 pub(crate) fn expect_end(file: &Path, reader: &mut dyn Read) -> Result<(), DataError> {
     let mut one = [0u8];

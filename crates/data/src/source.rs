@@ -9,7 +9,9 @@ use crate::error::DataError;
 use crate::glyphs::glyphs;
 use crate::limits;
 use crate::options::{Format, LoadOptions};
-use crate::readers::{archive, cifar, idx, images};
+use crate::readers::split_names::SplitName;
+use crate::readers::{archive, cifar, csv, idx, images, npz, svhn};
+use crate::text::{Corpus, corpus};
 
 /// A source that has been read.
 pub(crate) struct Found {
@@ -23,6 +25,7 @@ pub(crate) struct Found {
 /// What was in it.
 pub(crate) enum Content {
     Arrays(Arrays),
+    Text(Corpus),
 }
 
 /// A folder's visible files and subfolders, sorted by name.
@@ -111,6 +114,12 @@ pub(crate) fn read(source: &str, options: &LoadOptions) -> Result<Found, DataErr
 
 /// What to do when a path does not exist.
 fn missing_remedy(source: &str) -> String {
+    if crate::catalogue::list()
+        .iter()
+        .any(|known| known.name == source)
+    {
+        return format!("download it with `batchwise data fetch {source}` and give that folder");
+    }
     format!("check the path '{source}', or use the built-in data set `glyphs`")
 }
 
@@ -165,6 +174,21 @@ fn detect_folder(listing: &Listing, forced: Option<Format>) -> Option<Format> {
         .find(|&format| forced.is_none_or(|f| f == format) && holds(format))
 }
 
+fn has_extension(name: &str, extensions: &[&str]) -> bool {
+    name.rsplit_once('.')
+        .is_some_and(|(_, end)| extensions.contains(&end.to_ascii_lowercase().as_str()))
+}
+
+/// An `.npy` file named like inputs or labels.
+fn is_array(name: &str) -> bool {
+    name.strip_suffix(".npy")
+        .is_some_and(|name| npz::split_of(name).is_some())
+}
+
+fn is_table(name: &str) -> bool {
+    has_extension(name, &["csv", "tsv"])
+}
+
 /// True when an image lies in the folder or below.
 fn holds_images(folder: &Path, depth: usize) -> bool {
     let Ok(listing) = Listing::read(folder) else {
@@ -181,7 +205,7 @@ fn holds_images(folder: &Path, depth: usize) -> bool {
 fn read_folder(
     listing: &Listing,
     format: Format,
-    _options: &LoadOptions,
+    options: &LoadOptions,
 ) -> Result<Contents, DataError> {
     let folder = &listing.folder;
     match format {
@@ -219,8 +243,52 @@ fn read_folder(
                 Content::Arrays(images::assemble(folder, items)?),
             ))
         }
-        _ => Err(unrecognised(folder, Some(format))),
+        Format::Svhn => {
+            let (arrays, files) = svhn::read(
+                folder,
+                &listing.select(|name| has_extension(name, &["mat"])),
+            )?;
+            Ok((format, files, Content::Arrays(arrays)))
+        }
+        Format::Numpy => {
+            let files = listing.select(is_array);
+            if files.is_empty() {
+                return read_npz(
+                    &listing.select(|name| has_extension(name, &["npz"]))[0],
+                    options,
+                );
+            }
+            let arrays = npz::assemble(folder, npz::read_files(&files)?, options.table.task)?;
+            Ok((format, files, Content::Arrays(arrays)))
+        }
+        Format::Csv => {
+            let files = listing.select(is_table);
+            let arrays = csv::read(folder, &files, &options.table)?;
+            Ok((format, files, Content::Arrays(arrays)))
+        }
+        Format::Text => read_text(folder, listing.select(corpus::is_text)),
+        Format::Glyphs => Err(unrecognised(folder, Some(format))),
     }
+}
+
+fn read_npz(path: &Path, options: &LoadOptions) -> Result<Contents, DataError> {
+    let arrays = npz::parse(&limits::read_file(path)?, path)?;
+    let arrays = npz::assemble(path, arrays, options.table.task)?;
+    Ok((
+        Format::Numpy,
+        vec![path.to_owned()],
+        Content::Arrays(arrays),
+    ))
+}
+
+/// Reads text files; those whose names say a split, where any does.
+fn read_text(source: &Path, mut files: Vec<PathBuf>) -> Result<Contents, DataError> {
+    let named = |file: &PathBuf| SplitName::within(&file_name(file)).is_some();
+    if files.len() > 1 && files.iter().any(named) {
+        files.retain(named);
+    }
+    let content = corpus::read(source, &files)?;
+    Ok((Format::Text, files, Content::Text(content)))
 }
 
 /// Collects the images below a folder.
@@ -288,7 +356,40 @@ fn file(path: &Path, options: &LoadOptions) -> Result<Contents, DataError> {
             Content::Arrays(idx::read(folder, pairs)?),
         ));
     }
-    Err(unrecognised(path, options.format))
+    let files = vec![path.to_owned()];
+    let format = options.format.or_else(|| {
+        if is_table(&name) {
+            Some(Format::Csv)
+        } else if has_extension(&name, &["npz", "npy"]) {
+            Some(Format::Numpy)
+        } else if has_extension(&name, &["mat"]) {
+            Some(Format::Svhn)
+        } else {
+            corpus::is_text(&name).then_some(Format::Text)
+        }
+    });
+    match format {
+        Some(Format::Csv) => Ok((
+            Format::Csv,
+            files.clone(),
+            Content::Arrays(csv::read(path, &files, &options.table)?),
+        )),
+        Some(Format::Numpy) if is_array(&name) => self::folder(
+            folder,
+            &LoadOptions {
+                format,
+                ..options.clone()
+            },
+            0,
+        ),
+        Some(Format::Numpy) => read_npz(path, options),
+        Some(Format::Svhn) => {
+            let (arrays, files) = svhn::read(path, &files)?;
+            Ok((Format::Svhn, files, Content::Arrays(arrays)))
+        }
+        Some(Format::Text) => read_text(path, files),
+        _ => Err(unrecognised(path, options.format)),
+    }
 }
 
 /// Reads a tar archive: CIFAR's binary version, or an image folder.

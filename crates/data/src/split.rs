@@ -9,8 +9,10 @@ use crate::arrays::{ArraySplit, Arrays, Part};
 use crate::error::DataError;
 use crate::fingerprint;
 use crate::normalise::Normalisation;
-use crate::options::{LoadOptions, Validation};
-use crate::order::permutation;
+use crate::options::{LoadOptions, TextOptions, Validation};
+use crate::order::{below, permutation};
+use crate::text::corpus::Text;
+use crate::text::{Corpus, TextSplit, Vocabulary, tokens};
 
 /// Streams of the subset key, one per decision.
 pub(crate) mod stream {
@@ -189,4 +191,122 @@ pub(crate) fn arrays(
         },
         source.classes,
     ))
+}
+
+/// The splits of a text.
+pub(crate) struct TextSplits {
+    pub(crate) train: TextSplit,
+    pub(crate) validation: TextSplit,
+    pub(crate) test: Option<TextSplit>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) held_out: bool,
+    /// Distinct tokens of the training text before the cap.
+    pub(crate) distinct: usize,
+    pub(crate) fingerprint: String,
+}
+
+/// Cuts texts into tokens and splits. The vocabulary is that of the training part before it is cut to
+/// size, so that all subsets of a corpus train the same network.
+pub(crate) fn text(source: Corpus, options: &LoadOptions) -> Result<TextSplits, DataError> {
+    let TextOptions {
+        level,
+        vocabulary: cap,
+        sequence,
+    } = options.text;
+    if cap < 3 {
+        return Err(DataError::setting(
+            "vocabulary",
+            format!("{cap} tokens are too few: allow at least 3"),
+        ));
+    }
+    if sequence == 0 {
+        return Err(DataError::setting(
+            "sequence",
+            "0 tokens make no window: use at least 1",
+        ));
+    }
+    let window = sequence as usize;
+    let key = subset_key(options);
+    let mut notes = source.notes;
+    let windows_in = |text: &Text, tokens: usize| match tokens.saturating_sub(1) / window {
+        0 => Err(DataError::malformed(
+            &text.file,
+            format!("has {tokens} tokens, too few for a window of {window} and the token after it"),
+            "give a longer text or a shorter sequence",
+        )),
+        n => u32::try_from(n)
+            .map_err(|_| DataError::malformed(&text.file, "has too many tokens", "split the file")),
+    };
+    let total = tokens(&source.train.text, level).count();
+    let windows = windows_in(&source.train, total)?;
+    // Held out is the end of the text: neighbouring windows share sentences, so a random choice of
+    // windows would let validation be trained on.
+    let kept = match &source.validation {
+        Some(_) => {
+            note_unused_validation(options, &mut notes);
+            total
+        }
+        None => {
+            total
+                - (Validation::count(options.validation, u64::from(windows))? as usize * window + 1)
+        }
+    };
+    windows_in(&source.train, kept)?;
+    let vocabulary = Vocabulary::build(tokens(&source.train.text, level).take(kept), &options.text);
+    let encode = |text: &Text| {
+        tokens(&text.text, level)
+            .map(|token| vocabulary.number(token))
+            .collect::<Vec<u32>>()
+    };
+    let split = |tokens: Vec<u32>, text: &Text, stream: u64| {
+        let windows = windows_in(text, tokens.len())?;
+        Ok::<_, DataError>(TextSplit::new(
+            tokens,
+            window,
+            vocabulary.len(),
+            permutation(windows, &mut key.stream(stream)),
+        ))
+    };
+    let mut train = encode(&source.train);
+    let held_out = train.split_off(kept);
+    let validation = match &source.validation {
+        Some(text) => split(encode(text), text, stream::VALIDATION)?,
+        None => split(held_out, &source.train, stream::VALIDATION)?,
+    };
+    let test = source
+        .test
+        .as_ref()
+        .map(|text| split(encode(text), text, stream::TEST))
+        .transpose()?;
+
+    let windows = windows_in(&source.train, train.len())?;
+    let subset = subset_size(options, u64::from(windows))?;
+    if subset < u64::from(windows) {
+        // One stretch from a seeded place, moved left as far as it would run over the end: the
+        // stretches of two sizes lie within one another.
+        let length = subset as usize * window + 1;
+        let start = below(
+            &mut key.stream(stream::TEXT),
+            u32::try_from(train.len()).unwrap_or(u32::MAX),
+        ) as usize;
+        let start = start.min(train.len() - length);
+        train = train[start..start + length].to_vec();
+    }
+    let train = split(train, &source.train, stream::TRAIN)?;
+    let digests: Vec<[u8; 32]> = [Some(&train), Some(&validation), test.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(|split| fingerprint::integers(split.tokens()))
+        .collect();
+    let fingerprint = fingerprint::combine(&format!("{:?}", options.text), &digests);
+    let was_held_out = source.validation.is_none();
+    Ok(TextSplits {
+        train,
+        validation,
+        test,
+        notes,
+        held_out: was_held_out,
+        distinct: vocabulary.distinct(),
+        fingerprint,
+    })
 }

@@ -3,6 +3,15 @@
 
 pub mod archive;
 pub mod cifar;
+pub mod csv;
 pub mod idx;
 pub mod images;
+pub(crate) mod labels;
+pub mod mat;
+pub mod npy;
+pub mod npz;
 pub(crate) mod split_names;
+pub mod svhn;
+
+pub use crate::text::parse as text;
+pub use labels::RawLabels;
