@@ -5,7 +5,7 @@
 //! study that is being resumed, which wins over the defaults. Nothing here is checked beyond its
 //! type: meaning is given in `wire`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -32,10 +32,10 @@ pub struct Workload {
     #[arg(long, value_name = "F", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fraction: Option<f64>,
-    /// Hold this many training examples (or this fraction, below 1) out for validation
+    /// Hold this many training examples (5000) or this fraction of them (0.1) out for validation
     #[arg(long, value_name = "N|F", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub validation: Option<f64>,
+    pub validation: Option<String>,
     /// Text: read words or characters
     #[arg(long, value_name = "word|char", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,11 +43,11 @@ pub struct Workload {
     /// Text: keep this many different tokens, the rest becomes <unk>
     #[arg(long, value_name = "N", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub vocabulary: Option<u64>,
+    pub vocabulary: Option<u32>,
     /// Text: tokens per window of truncated back-propagation
     #[arg(long, value_name = "N", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sequence: Option<u64>,
+    pub sequence: Option<u32>,
     /// Tables: name of the label column (default: the last)
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,22 +61,10 @@ pub struct Workload {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augment: Option<String>,
 
-    /// Model: softmax, mlp(512,512), f1, lenet, c1, resnet20, resnet34, lstm
+    /// Model with its settings: softmax, mlp(512,512), f1, lenet(dropout=0.2), c1, resnet20(ghost=32), resnet34, lstm(width=200,tied); all take smoothing=S
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Label smoothing of the training loss, in [0, 1)
-    #[arg(long, value_name = "S", help_heading = "Model")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub label_smoothing: Option<f64>,
-    /// Dropout where the model has it, in [0, 1)
-    #[arg(long, value_name = "P", help_heading = "Model")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dropout: Option<f64>,
-    /// Examples that batch norm normalises over: part of the model, constant through a study
-    #[arg(long, value_name = "N", help_heading = "Model")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ghost_batch: Option<u64>,
     /// Compute on cpu, cuda[:N] or wgpu
     #[arg(long, value_name = "DEVICE", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -193,6 +181,14 @@ pub struct StudyQuestion {
     #[arg(long, value_name = "R", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_ratio: Option<f64>,
+    /// Try --learning-rates themselves at every batch size, or a window this wide (ratio) around the pilot's best
+    #[arg(long, value_name = "RATIO|full", help_heading = "Study")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tune_width: Option<String>,
+    /// No trial makes more steps than this
+    #[arg(long, value_name = "N", help_heading = "Study")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<u64>,
     /// Scale adam's beta2 to keep its half-life in examples at every batch size
     #[arg(long, help_heading = "Study", num_args = 0..=1, default_missing_value = "true")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -335,37 +331,6 @@ fn to_table<T: Serialize>(settings: &T) -> toml::Table {
 
 fn from_table<T: DeserializeOwned>(table: toml::Table, path: &Path) -> Result<T, CliError> {
     table.try_into().map_err(|e: toml::de::Error| CliError::settings(path, e.message().to_owned()))
-}
-
-/// Where a study keeps its files.
-#[derive(Debug, Clone)]
-pub struct StudyFolder(pub PathBuf);
-
-impl StudyFolder {
-    /// The resolved settings.
-    pub fn settings(&self) -> PathBuf {
-        self.0.join("study.toml")
-    }
-
-    /// The trials.
-    pub fn database(&self) -> PathBuf {
-        self.0.join("study.db")
-    }
-
-    /// Decisions and ends of trials, as they happened.
-    pub fn log(&self) -> PathBuf {
-        self.0.join("run.log")
-    }
-
-    /// Checkpoints of unfinished trials.
-    pub fn checkpoints(&self) -> PathBuf {
-        self.0.join("checkpoints")
-    }
-
-    /// The findings, as JSON.
-    pub fn findings(&self) -> PathBuf {
-        self.0.join("findings.json")
-    }
 }
 
 #[cfg(test)]

@@ -90,18 +90,6 @@ pub fn bytes(text: &str) -> Result<f64, String> {
     if value.is_finite() && value > 0.0 { Ok(value * scale) } else { Err(wrong()) }
 }
 
-/// Reads `0.01..1`: two positive numbers, the first smaller.
-///
-/// # Errors
-/// What would be right, for the flag's message.
-pub fn rate_range(text: &str) -> Result<(f64, f64), String> {
-    let wrong = || format!("'{text}' is not a range of learning rates: write LOW..HIGH, for example 0.01..1");
-    let (low, high) = text.split_once("..").ok_or_else(wrong)?;
-    let (low, high): (f64, f64) =
-        (low.trim().parse().map_err(|_| wrong())?, high.trim().parse().map_err(|_| wrong())?);
-    if low > 0.0 && high > low && high.is_finite() { Ok((low, high)) } else { Err(wrong()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,14 +124,6 @@ mod tests {
         assert_eq!(bytes("1000"), Ok(1000.0));
         for broken in ["", "G", "-1G", "1X", "infG", "ä"] {
             assert!(bytes(broken).is_err(), "{broken}");
-        }
-    }
-
-    #[test]
-    fn ranges() {
-        assert_eq!(rate_range("0.01..1"), Ok((0.01, 1.0)));
-        for broken in ["", "1", "1..0.1", "0..1", "a..b", "1..inf"] {
-            assert!(rate_range(broken).is_err(), "{broken}");
         }
     }
 }

@@ -125,7 +125,7 @@ fn short(x: f64) -> String {
     let magnitude = x.abs();
     if !x.is_finite() || magnitude == 0.0 {
         format!("{x}")
-    } else if magnitude >= 100.0 && magnitude < 1e7 {
+    } else if (100.0..1e7).contains(&magnitude) {
         format!("{x:.0}")
     } else if (1e-3..1e7).contains(&magnitude) {
         let decimals = (2 - magnitude.log10().floor() as i32).max(0) as usize;

@@ -30,7 +30,7 @@ pub use group::{Group, GroupError, Solo};
 pub use metric::{Direction, Metric, Quantity, Split, Target, TargetError};
 pub use network::{
     LossSum, MetricSums, Network, NetworkError, NetworkFactory, ParameterKind, ParameterLayout,
-    ParameterTensor, StateTensor,
+    ParameterTensor, ParameterVisitor, StateTensor,
 };
 pub use random::{Purpose, StreamKey};
 pub use schedule::{Decay, Length, OptimiserSpec, Schedule, WarmUp, WarmUpShape};

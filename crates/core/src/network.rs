@@ -123,6 +123,9 @@ pub enum NetworkError {
     Device(String),
 }
 
+/// What [`Network::visit`] calls: `(tensor index, parameters, gradient)`.
+pub type ParameterVisitor<'a> = dyn FnMut(usize, &mut [f32], &mut [f32]) + 'a;
+
 /// A network in training: parameters, the gradient window of the current step, and whatever state
 /// (running statistics, hidden states) goes with them. Tensors stay inside; slices come out.
 ///
@@ -152,7 +155,7 @@ pub trait Network: Send {
     ///
     /// # Errors
     /// When the device fails.
-    fn visit(&mut self, visitor: &mut dyn FnMut(usize, &mut [f32], &mut [f32])) -> Result<(), NetworkError>;
+    fn visit(&mut self, visitor: &mut ParameterVisitor<'_>) -> Result<(), NetworkError>;
 
     /// Ends the step: folds the step's batch-norm statistics into the running ones, once per step.
     fn end_step(&mut self);

@@ -304,7 +304,7 @@ impl Network for ModelNetwork {
 
     fn visit(
         &mut self,
-        visitor: &mut dyn FnMut(usize, &mut [f32], &mut [f32]),
+        visitor: &mut batchwise_core::ParameterVisitor<'_>,
     ) -> Result<(), NetworkError> {
         self.parameters.visit(visitor)
     }

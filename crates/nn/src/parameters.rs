@@ -1,4 +1,4 @@
-use batchwise_core::{NetworkError, ParameterLayout};
+use batchwise_core::{NetworkError, ParameterLayout, ParameterVisitor};
 use burn::{
     backend::DispatchTensor,
     tensor::{Device, Gradients, Tensor},
@@ -67,7 +67,7 @@ impl Parameters {
     /// See [`batchwise_core::Network::visit`].
     pub(crate) fn visit(
         &mut self,
-        visitor: &mut dyn FnMut(usize, &mut [f32], &mut [f32]),
+        visitor: &mut batchwise_core::ParameterVisitor<'_>,
     ) -> Result<(), NetworkError> {
         for (index, tensor) in self.layout.tensors.iter().enumerate() {
             let gradient = self.gradients[index].get_or_insert_with(|| {

@@ -1,12 +1,12 @@
 //! The findings in twenty lines of a terminal, and the trials as a table of its width.
 
 use batchwise_core::{EstimateState, TrialRecord};
-use batchwise_scaling::{BandPoint, Findings, PointState};
+use batchwise_scaling::{BandPoint, Findings, PointState, advice_sentence};
 
 use crate::export::{last_step, purpose, state};
 use crate::figures::{Data, drawn, list, rule_name};
 use crate::format::{
-    axis_tick, batch_tick, count, duration, estimate, estimate_as, estimate_short, number,
+    axis_tick, batch_tick, count, duration, estimate, estimate_short, number,
 };
 
 /// Rows of the plot.
@@ -32,27 +32,7 @@ pub fn terminal_summary(findings: &Findings, width: usize, color: bool) -> Strin
     };
     say(&printable(&findings.verdict), 0);
     if let Some(advice) = &findings.advice {
-        let r = &advice.recommended;
-        let micro = if r.micro_batch < r.batch_size {
-            format!(" (micro-batch {} × {})", r.micro_batch, r.accumulation)
-        } else {
-            String::new()
-        };
-        let devices = if r.devices > 1 {
-            format!(" on {} devices", r.devices)
-        } else {
-            String::new()
-        };
-        say(
-            &format!(
-                "Train with batch size {}{micro}{devices}, learning rate {}, {} warm-up steps: {} to the target.",
-                r.batch_size,
-                number(r.learning_rate),
-                r.warm_up_steps,
-                estimate_as(&r.seconds, duration)
-            ),
-            0,
-        );
+        say(&printable(&advice_sentence(findings, advice)), 0);
     }
     for line in plot(&data, width, &paint) {
         out.push_str(&line);

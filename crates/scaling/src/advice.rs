@@ -141,20 +141,6 @@ pub fn advice_sentence(findings: &Findings, advice: &Advice) -> String {
     sentence
 }
 
-impl Findings {
-    /// These findings with the advice, its sentence after the verdict's.
-    pub fn advised(mut self, advice: Advice) -> Self {
-        let sentence = advice_sentence(&self, &advice);
-        self.verdict = if self.verdict.is_empty() {
-            sentence
-        } else {
-            format!("{} {sentence}", self.verdict)
-        };
-        self.advice = Some(advice);
-        self
-    }
-}
-
 /// Three significant digits.
 fn short(x: f64) -> String {
     Estimate::exact(x).to_string()

@@ -104,8 +104,7 @@ fn one_device_gets_the_fastest_batch_size_or_one_as_fast_with_fewer_examples() {
         sentence.contains("times faster than batch size 8"),
         "{sentence}"
     );
-    let verdict = findings.advised(advice).verdict;
-    assert!(verdict.contains("Past a batch size") && verdict.ends_with(&sentence));
+    assert!(findings.verdict.contains("Past a batch size"));
 }
 
 #[test]

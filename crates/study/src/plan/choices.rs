@@ -44,7 +44,7 @@ impl FromStr for Tune {
 pub enum TargetChoice {
     /// Fixed beforehand.
     Fixed(Target),
-    /// From the pilot at the base batch size: what its best run reached with half its examples.
+    /// From the pilot at the base batch size: nine tenths of its best run's improvement.
     Auto {
         /// The metric.
         metric: Metric,

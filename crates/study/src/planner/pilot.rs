@@ -130,7 +130,7 @@ pub(super) fn run(
                 return Ok(None);
             };
             let origin = format!(
-                "from the pilot at batch size {base}: what its best run reached with half its examples"
+                "from the pilot at batch size {base}: nine tenths of its best run's improvement"
             );
             (target, origin, at_base, at_other)
         }

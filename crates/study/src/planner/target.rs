@@ -49,43 +49,34 @@ fn rounded_easier(value: f64, digits: i32, direction: Direction) -> f64 {
     format!("{moved}e{}", -decimals).parse().unwrap_or(value)
 }
 
-/// The `auto` target: the smoothed metric that the pilot's best run at the base batch size has with
-/// half of its examples, rounded to two significant digits towards the easier side.
+/// Share of the best pilot run's improvement that the `auto` target leaves out.
+const LEFT_OUT: f64 = 0.1;
+
+/// The `auto` target: the smoothed metric at nine tenths of the way from where the pilot's best run
+/// at the base batch size begins (its first evaluation) to the best it gets, rounded to two
+/// significant digits towards the easier side.
 ///
-/// Half, so that other batch sizes and seeds have room to be slower; the best run is the one best
-/// at half. Where the value there is exactly perfect (an error of 0) it names no moment in
-/// training, and the value at a quarter, an eighth, … is taken.
+/// Nine tenths, so that every batch size and seed can reach it: near the floor of a metric, steps
+/// measure luck and overfitting rather than batch size. The best run is the one that gets best.
 pub(super) fn auto(
     metric: &Metric,
     batch_size: u64,
     records: &[TrialRecord],
 ) -> Result<Target, StudyError> {
     let direction = metric.natural_direction();
-    let traces: Vec<(u64, Vec<(u64, f64)>)> = usable(records)
-        .map(|record| (record.spec.cap, smoothed(record, metric)))
-        .filter(|(_, trace)| !trace.is_empty())
-        .collect();
-    for halvings in 1..=6 {
-        let values = traces.iter().filter_map(|(cap, trace)| {
-            let limit = cap >> halvings;
-            trace
-                .iter()
-                .rev()
-                .find(|(step, _)| *step <= limit)
-                .map(|&(_, value)| value)
-        });
-        if let Some(value) = best(values, direction)
-            && value != 0.0
-            && rounded_easier(value, 2, direction).is_finite()
-        {
-            return Ok(Target {
-                metric: metric.clone(),
-                value: rounded_easier(value, 2, direction),
-                direction,
-            });
+    let ends = usable(records).filter_map(|record| {
+        let trace = smoothed(record, metric);
+        let first = trace.first().map(|&(_, value)| value).filter(|v| v.is_finite())?;
+        Some((first, best(trace.iter().map(|&(_, value)| value), direction)?))
+    });
+    let run = ends.reduce(|a, b| if direction.better(b.1, a.1) { b } else { a });
+    match run.map(|(first, best)| (first, best, best + LEFT_OUT * (first - best))) {
+        Some((first, best, value)) if direction.better(best, first) && value != 0.0 => {
+            let value = rounded_easier(value, 2, direction);
+            Ok(Target { metric: metric.clone(), value, direction })
         }
+        _ => Err(no_target(metric, batch_size, records)),
     }
-    Err(no_target(metric, batch_size, records))
 }
 
 /// The `quartile` target of Golmant et al. 2018 (arXiv 1811.12941): the lowest quartile, over the
@@ -150,7 +141,7 @@ fn no_target(metric: &Metric, batch_size: u64, records: &[TrialRecord]) -> Study
         )
     } else {
         format!(
-            "{metric} was never a finite, imperfect number: fix a --target, such as {metric}=0.1, or give --pilot-epochs more"
+            "{metric} never improved: fix a --target, such as {metric}=0.1, give --pilot-epochs more, or other --learning-rates"
         )
     };
     StudyError::NoTarget { batch_size, why }

@@ -358,7 +358,7 @@ impl Network for TinyNetwork {
 
     fn visit(
         &mut self,
-        visitor: &mut dyn FnMut(usize, &mut [f32], &mut [f32]),
+        visitor: &mut batchwise_core::ParameterVisitor<'_>,
     ) -> Result<(), NetworkError> {
         for (tensor, (p, g)) in self
             .parameters

@@ -1,0 +1,244 @@
+//! `batchwise study`: plan, run, analyse, report.
+
+use std::{collections::BTreeMap, sync::Mutex, time::Instant};
+
+use batchwise_core::{Event, Trainer, TrialPurpose, TrialRecord, TrialSpec};
+use batchwise_data::Dataset;
+use batchwise_scaling::Findings;
+use batchwise_study::{Plan, SqliteStore, StopToken, StudyEvent, StudyResult, outcome_name};
+
+use super::{colour, print, print_json, width};
+use crate::{
+    args::StudyArgs,
+    error::CliError,
+    folder::{Log, RunFacts, StudyFolder},
+    machine,
+    progress::{Display, duration},
+    settings::StudySettings,
+    signals::Signals,
+    wire,
+};
+
+/// Seconds of timing per batch size at the end of a study.
+const TIMING_SECONDS: f64 = 0.3;
+
+/// Runs the command.
+pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
+    let settings = args.settings.layered(args.config.as_deref(), &args.dir)?;
+    let plan = wire::plan(&settings.workload, &settings.question)?;
+    let data = wire::dataset(&settings.workload)?;
+    if args.dry_run {
+        return super::dry_run::run(&settings, &plan, &data, &args.dir);
+    }
+
+    let signals = Signals::listen()?;
+    let folder = StudyFolder::create(&args.dir)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let trainer = wire::trainer(&settings.workload, &data, Some((cores / plan.jobs).max(1)), Some(folder.checkpoints()))?;
+    plan.check_against(&trainer.info()).map_err(wire::from_plan)?;
+    let mut store = SqliteStore::open(folder.database()).map_err(CliError::failed)?;
+
+    let display = Display::new(quiet);
+    let log = folder.log()?;
+    for note in &data.notes {
+        display.line(&format!("note: {note}"));
+    }
+    let started = machine::now();
+    log.line(&format!("batchwise {} started: {}", env!("CARGO_PKG_VERSION"), command()));
+    let watch = Watch::new(&display, &log);
+    let stop = StopToken::from(signals.flag());
+    let result = batchwise_study::run(&plan, &trainer, &mut store, &stop, &|event: StudyEvent<'_>| watch.observe(event));
+    display.finish();
+    let result = result.map_err(|e| {
+        log.line(&format!("ended: {e}"));
+        CliError::failed(e)
+    })?;
+
+    let facts = facts(&folder, &settings, &data, &result, started, watch.started.elapsed().as_secs_f64())?;
+    if result.interrupted {
+        log.line("interrupted");
+        folder.write_facts(&facts)?;
+        let signal = signals.raised().unwrap_or(signal_hook::consts::SIGINT);
+        return Err(CliError::Interrupted { signal, resume: format!("batchwise study --dir {}", args.dir.display()) });
+    }
+    let facts = RunFacts { timings: time(&settings, &data, &result, &display)?, ..facts };
+    folder.write_facts(&facts)?;
+    let findings = report(&folder, &result, &facts)?;
+    log.line(&format!("finished: {}", findings.verdict));
+    if args.json {
+        return print_json(&findings);
+    }
+    print(&batchwise_report::terminal_summary(&findings, width(), colour()))?;
+    display.line(&format!("report: {}", args.dir.join("report.html").display()));
+    Ok(())
+}
+
+/// Analyses a finished study and writes its report.
+pub fn report(folder: &StudyFolder, result: &StudyResult, facts: &RunFacts) -> Result<Findings, CliError> {
+    let findings = findings(folder, result, facts)?;
+    batchwise_report::write(&folder.0, &findings, &result.records, &facts.how).map_err(CliError::failed)?;
+    Ok(findings)
+}
+
+/// The findings of a finished study, with advice where steps were timed.
+pub fn findings(folder: &StudyFolder, result: &StudyResult, facts: &RunFacts) -> Result<Findings, CliError> {
+    let summary = result.summary.clone().ok_or_else(|| {
+        CliError::Failed(format!("the study in {} has no target yet: run it to its end first", folder.0.display()))
+    })?;
+    let command = format!("batchwise study --dir {}", folder.0.display());
+    let options = batchwise_scaling::AnalysisOptions { command, ..Default::default() };
+    let parameters = summary.parameters;
+    let mut findings = batchwise_scaling::analyse(summary, result.tuning.clone(), &result.records, &options);
+    let Some(curve) = super::advise::default_curve(&findings).filter(|_| !facts.timings.is_empty()) else {
+        return Ok(findings);
+    };
+    let assumptions = super::advise::assumptions(facts.price_per_hour, facts.watts);
+    let advice = batchwise_scaling::advise(&findings, &curve, &facts.timings, &assumptions, parameters, super::advise::MAX_DEVICES);
+    // A study in which nothing reached the target has findings, but nothing to recommend.
+    findings.advice = advice.ok();
+    Ok(findings)
+}
+
+/// How the study ran, added to what earlier runs of it left.
+fn facts(
+    folder: &StudyFolder,
+    settings: &StudySettings,
+    data: &Dataset,
+    result: &StudyResult,
+    started: String,
+    seconds: f64,
+) -> Result<RunFacts, CliError> {
+    let mut facts = folder.facts();
+    let how = &mut facts.how;
+    how.command = command();
+    how.version = env!("CARGO_PKG_VERSION").to_owned();
+    how.rustc = env!("BATCHWISE_RUSTC").to_owned();
+    how.machine = machine::describe();
+    if how.started.is_empty() {
+        how.started = started;
+    }
+    how.finished = machine::now();
+    how.seconds += seconds;
+    how.decisions = result.decisions.clone();
+    how.notes = data.notes.clone();
+    how.settings_toml = folder.write_settings(&wire::resolved(settings, &result.plan))?;
+    facts.price_per_hour = settings.question.price_per_hour;
+    facts.watts = settings.question.watts;
+    Ok(facts)
+}
+
+/// Times a step at every studied batch size, alone on the machine, all cores at work.
+fn time(settings: &StudySettings, data: &Dataset, result: &StudyResult, display: &Display) -> Result<Vec<batchwise_core::StepTiming>, CliError> {
+    let trainer = wire::trainer(&settings.workload, data, None, None)?;
+    let fresh: BTreeMap<u64, &TrialSpec> = result
+        .records
+        .iter()
+        .filter(|r| matches!(r.spec.purpose, TrialPurpose::Fresh { .. }))
+        .map(|r| (r.spec.batch_size, &r.spec))
+        .collect();
+    let mut timings = Vec::new();
+    for (i, (batch_size, spec)) in fresh.iter().enumerate() {
+        display.show(i as f64 / fresh.len() as f64, &format!("timing steps at batch size {batch_size}"));
+        timings.extend(trainer.time(spec, TIMING_SECONDS).map_err(CliError::failed)?);
+    }
+    Ok(timings)
+}
+
+/// The command line as typed, without the program's folder.
+fn command() -> String {
+    let mut words = vec!["batchwise".to_owned()];
+    words.extend(std::env::args().skip(1));
+    let plain = |word: &String| word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./,=:%+@".contains(c));
+    let quoted: Vec<String> = words.iter().map(|w| if plain(w) { w.clone() } else { format!("'{w}'") }).collect();
+    quoted.join(" ")
+}
+
+/// Turns a study's events into a progress line and a log.
+struct Watch<'a> {
+    display: &'a Display,
+    log: &'a Log,
+    started: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    stage: String,
+    /// Running trials: batch size and steps done.
+    running: BTreeMap<u64, (u64, u64)>,
+    done_examples: f64,
+    remaining_examples: f64,
+    done_trials: u64,
+    total_trials: u64,
+    next_show: Option<Instant>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(display: &'a Display, log: &'a Log) -> Self {
+        Self { display, log, started: Instant::now(), state: Mutex::default() }
+    }
+
+    fn observe(&self, event: StudyEvent<'_>) {
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match event {
+            StudyEvent::Stage(stage) => {
+                state.stage = stage.to_string();
+                self.log.line(&format!("stage: {stage}"));
+            }
+            StudyEvent::Decision(text) => {
+                self.display.line(text);
+                self.log.line(&format!("decided: {text}"));
+            }
+            StudyEvent::TrialStarted(spec) => {
+                state.running.insert(spec.id, (spec.batch_size, 0));
+                self.log.line(&format!(
+                    "trial {} started: batch size {}, learning rate {:.4}, cap {}",
+                    spec.id, spec.batch_size, spec.learning_rate, spec.cap
+                ));
+            }
+            StudyEvent::Trial(spec, Event::Step { step, .. }) => {
+                // Called for every step: look at the clock only now and then.
+                let now = Instant::now();
+                if state.next_show.is_some_and(|next| now < next) {
+                    return;
+                }
+                state.next_show = Some(now + std::time::Duration::from_millis(200));
+                state.running.insert(spec.id, (spec.batch_size, *step));
+                self.show(&state);
+            }
+            StudyEvent::Trial(..) => {}
+            StudyEvent::TrialFinished(record) => {
+                state.running.remove(&record.spec.id);
+                self.log.line(&finished(record));
+            }
+            StudyEvent::Progress(progress) => {
+                state.done_examples = progress.done_examples;
+                state.remaining_examples = progress.remaining_examples;
+                state.done_trials = progress.done_trials;
+                state.total_trials = progress.total_trials;
+                self.show(&state);
+            }
+        }
+    }
+
+    fn show(&self, state: &State) {
+        let all = state.done_examples + state.remaining_examples;
+        let running: f64 = state.running.values().map(|(batch, step)| (batch * step) as f64).sum();
+        let fraction = if all > 0.0 { ((state.done_examples + running) / all).min(0.99) } else { 0.0 };
+        let running: Vec<String> = state.running.values().map(|(batch, step)| format!("batch {batch} step {step}")).collect();
+        let message =
+            format!("{}: trial {} of {}; {}", state.stage, state.done_trials, state.total_trials, running.join(", "));
+        self.display.show(fraction, &message);
+    }
+}
+
+fn finished(record: &TrialRecord) -> String {
+    let steps = record.steps().map(|s| format!(" in {s} steps")).unwrap_or_default();
+    format!("trial {} {}{steps}, {} of training", record.spec.id, outcome_name(&record.outcome), duration(record.seconds))
+}
+
+/// The plan as run, for messages that need the sizes.
+pub fn describe_plan(plan: &Plan) -> String {
+    let sizes: Vec<String> = plan.batch_sizes.iter().map(u64::to_string).collect();
+    format!("batch sizes {}; target {}; {} fresh seeds", sizes.join(", "), plan.target, plan.seeds)
+}
