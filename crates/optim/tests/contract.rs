@@ -1,13 +1,17 @@
 //! One suite for every optimiser: each case of the golden traces is also a case of each property.
 
+use std::sync::LazyLock;
+
 use batchwise_core::{OptimiserSpec, ParameterKind, ParameterLayout, ParameterTensor, StateTensor};
 use batchwise_optim::{DecayPolicy, Optimiser, StateError, build, clip_factor, sum_of_squares};
 use proptest::prelude::*;
 use serde_json::Value;
 
 /// Traces made by `golden/make_traces.py` with the PyTorch version named inside.
-fn golden() -> Value {
-    serde_json::from_str(include_str!("golden/traces.json")).unwrap()
+fn golden() -> &'static Value {
+    static GOLDEN: LazyLock<Value> =
+        LazyLock::new(|| serde_json::from_str(include_str!("golden/traces.json")).unwrap());
+    &GOLDEN
 }
 
 fn layout() -> ParameterLayout {
@@ -284,6 +288,8 @@ fn constants_out_of_range_are_named() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
     /// Tensors are independent of each other: the order of updates within a step is free.
     #[test]
     fn the_order_of_tensors_does_not_matter(
