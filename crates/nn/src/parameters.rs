@@ -67,7 +67,7 @@ impl Parameters {
     /// See [`batchwise_core::Network::visit`].
     pub(crate) fn visit(
         &mut self,
-        visitor: &mut batchwise_core::ParameterVisitor<'_>,
+        visitor: &mut ParameterVisitor<'_>,
     ) -> Result<(), NetworkError> {
         for (index, tensor) in self.layout.tensors.iter().enumerate() {
             let gradient = self.gradients[index].get_or_insert_with(|| {

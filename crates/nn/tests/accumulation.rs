@@ -21,7 +21,7 @@ const CASES: [(&str, DataShape, usize, &[usize]); 8] = [
     ),
     ("lenet(dropout=0.5)", images(20, 3), 13, &[1, 2, 4, 5, 8]),
     ("mlp(32,16,norm,ghost=4)", DIGITS, 14, &[4, 8, 12]),
-    ("c1(ghost=2)", images(12, 3), 7, &[2, 4, 6]),
+    ("c1(ghost=4)", images(12, 3), 11, &[4, 8]),
     ("resnet20(ghost=3)", images(8, 3), 8, &[3, 6]),
     (
         "lstm(layers=2,width=12,tied,dropout=0.5)",
@@ -68,13 +68,13 @@ fn micro_batches_add_up_to_the_batch() {
                 );
                 let difference = difference(whole_gradients, gradients);
                 assert!(
-                    difference < 2e-5,
+                    difference < 5e-5,
                     "{model} by {micro}: gradients differ by {difference}"
                 );
             }
             let difference = difference(&whole_state, &state);
             assert!(
-                difference < 2e-5,
+                difference < 5e-5,
                 "{model} by {micro}: states differ by {difference}"
             );
         }

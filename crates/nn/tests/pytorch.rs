@@ -1,0 +1,215 @@
+//! Two training steps and an evaluation of every model equal PyTorch's (see `golden/pytorch.py`).
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use batchwise_core::{
+    Batch, DataShape, InputShape, Inputs, Labels, Network, ParameterKind, ParameterTensor, Task,
+};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Golden {
+    cases: BTreeMap<String, Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    input: Option<Vec<usize>>,
+    tokens: Option<[usize; 2]>,
+    classes: Option<usize>,
+    outputs: Option<usize>,
+    n: usize,
+    steps: Vec<Step>,
+    /// Norm and product with a fixed vector of each running statistic and hidden state.
+    state: BTreeMap<String, [f64; 2]>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    loss: f64,
+    gradients: Vec<[f64; 2]>,
+    evaluation: f64,
+    errors: f64,
+}
+
+/// The hash of `pytorch.py`: 24 bits each.
+fn hashed(seed: u64, n: usize) -> impl Iterator<Item = u64> {
+    (0..n as u64).map(move |i| {
+        let h = i
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .wrapping_add((seed + 1).wrapping_mul(0xBF58_476D_1CE4_E5B9));
+        let h = (h ^ (h >> 31)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (h ^ (h >> 29)) >> 40
+    })
+}
+
+/// Numbers in [−1, 1).
+fn value(seed: u64, n: usize) -> impl Iterator<Item = f64> {
+    hashed(seed, n).map(|h| h as f64 / f64::from(1 << 23) - 1.0)
+}
+
+fn initial(index: usize, tensor: &ParameterTensor) -> Vec<f32> {
+    let shape = &tensor.shape;
+    let adjust = |v: f64| match tensor.kind {
+        ParameterKind::Matrix => v / (shape[0] as f64).sqrt(),
+        ParameterKind::Kernel => v / (shape[1..].iter().product::<usize>() as f64).sqrt(),
+        ParameterKind::NormScale => 1.0 + 0.25 * v,
+        ParameterKind::Embedding | ParameterKind::Bias | ParameterKind::NormShift => 0.125 * v,
+    };
+    value(index as u64, tensor.len())
+        .map(|v| adjust(v) as f32)
+        .collect()
+}
+
+fn shape(case: &Case) -> DataShape {
+    let input = match (case.input.as_deref(), case.tokens) {
+        (_, Some([sequence, vocabulary])) => InputShape::Tokens {
+            sequence,
+            vocabulary,
+        },
+        (Some(&[height, width, channels]), _) => InputShape::Image {
+            height,
+            width,
+            channels,
+        },
+        (Some(&[features]), _) => InputShape::Vector { features },
+        _ => panic!("a case has an input"),
+    };
+    let task = match (case.classes, case.outputs) {
+        (Some(classes), _) => Task::Classify { classes },
+        (_, Some(outputs)) => Task::Regress { outputs },
+        _ => Task::NextToken,
+    };
+    DataShape { input, task }
+}
+
+fn batch(case: &Case, step: u64) -> Batch {
+    let shape = shape(case);
+    let numbers = case.n * shape.input.len();
+    let below = |seed: u64, n: usize, bound: usize| {
+        hashed(seed, n).map(|h| (h % bound as u64) as u32).collect()
+    };
+    let (inputs, labels) = match (shape.input, shape.task) {
+        (InputShape::Tokens { vocabulary, .. }, _) => (
+            Inputs::Tokens(below(1000 + step, numbers, vocabulary)),
+            Labels::Tokens(below(2000 + step, numbers, vocabulary)),
+        ),
+        (_, task) => (
+            Inputs::Values(value(1000 + step, numbers).map(|v| v as f32).collect()),
+            match task {
+                Task::Classify { classes } => Labels::Classes(below(2000 + step, case.n, classes)),
+                Task::Regress { outputs } => Labels::Values(
+                    value(2000 + step, case.n * outputs)
+                        .map(|v| v as f32)
+                        .collect(),
+                ),
+                Task::NextToken => unreachable!(),
+            },
+        ),
+    };
+    Batch {
+        len: case.n,
+        inputs,
+        labels,
+        fresh_streams: step == 0,
+        ..Batch::empty(shape)
+    }
+}
+
+fn close(what: &str, ours: f64, theirs: f64, scale: f64) {
+    assert!(
+        (ours - theirs).abs() <= 2e-4 * scale,
+        "{what}: {ours}, PyTorch {theirs}"
+    );
+}
+
+fn summary(what: &str, values: &[f32], index: usize, [norm, product]: [f64; 2], floor: f64) {
+    let ours = values
+        .iter()
+        .map(|&v| f64::from(v).powi(2))
+        .sum::<f64>()
+        .sqrt();
+    let scale = norm.max(floor);
+    close(&format!("norm of {what}"), ours, norm, scale);
+    let fixed = value(3000 + index as u64, values.len());
+    close(
+        &format!("product of {what}"),
+        values
+            .iter()
+            .zip(fixed)
+            .map(|(&v, f)| f64::from(v) * f)
+            .sum(),
+        product,
+        scale,
+    );
+}
+
+fn check(name: &str, case: &Case, network: &mut dyn Network) {
+    let layout = network.layout().clone();
+    network
+        .visit(&mut |index, w, _| w.copy_from_slice(&initial(index, &layout.tensors[index])))
+        .unwrap();
+    for (step, golden) in case.steps.iter().enumerate() {
+        let batch = batch(case, step as u64);
+        network.begin_step(case.n as u64);
+        let loss = network
+            .accumulate(&batch, 1.0 / batch.weight() as f32)
+            .unwrap();
+        close(
+            &format!("loss of {name}"),
+            loss.loss,
+            golden.loss,
+            golden.loss,
+        );
+        assert_eq!(golden.gradients.len(), layout.tensors.len(), "{name}");
+        let largest = golden.gradients.iter().fold(0f64, |m, g| m.max(g[0]));
+        network
+            .visit(&mut |index, w, g| {
+                let what = format!(
+                    "step {step}'s gradient of {name}'s {}",
+                    layout.tensors[index].name
+                );
+                summary(&what, g, index, golden.gradients[index], 0.01 * largest);
+                w.iter_mut().zip(g).for_each(|(w, g)| *w -= 0.0625 * *g);
+            })
+            .unwrap();
+        network.end_step();
+        let metrics = network
+            .evaluate(&Batch {
+                fresh_streams: true,
+                ..batch
+            })
+            .unwrap();
+        close(
+            &format!("evaluation of {name}"),
+            metrics.loss,
+            golden.evaluation,
+            golden.evaluation,
+        );
+        assert_eq!(metrics.errors, golden.errors, "{name}");
+    }
+    let state = network.export().unwrap();
+    assert_eq!(
+        state.len(),
+        layout.tensors.len() + case.state.len(),
+        "{name}"
+    );
+    for (tensor, &golden) in &case.state {
+        let ours = state
+            .iter()
+            .find(|t| t.name == *tensor)
+            .unwrap_or_else(|| panic!("{name} has no {tensor}"));
+        summary(&format!("{name}'s {tensor}"), &ours.values, 0, golden, 0.0);
+    }
+}
+
+#[test]
+fn every_model_trains_as_in_pytorch() {
+    let golden: Golden = serde_json::from_str(include_str!("golden/pytorch.json")).unwrap();
+    assert!(golden.cases.len() >= 9);
+    for (name, case) in &golden.cases {
+        check(name, case, common::network(name, &shape(case)).as_mut());
+    }
+}
