@@ -330,7 +330,7 @@ fn bounds_are_said_as_bounds() {
     assert!(
         page.contains("≥\u{a0}256")
             && page.contains("undefined")
-            && page.contains("batchwise study --dir study")
+            && page.contains("<code>batchwise study --dir study")
     );
     let titles: Vec<String> = figures(&study.findings, &study.records)
         .into_iter()

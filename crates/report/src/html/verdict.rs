@@ -2,8 +2,8 @@
 
 use batchwise_scaling::{Curve, Recommendation};
 
-use crate::figures::{Data, list, rule_name};
-use crate::format::{count, duration, estimate, estimate_as, estimate_value, number, times};
+use crate::figures::{Data, list};
+use crate::format::{count, duration, estimate_as, number, times};
 use crate::plot::svg::escape;
 
 use super::html_text;
@@ -28,7 +28,7 @@ pub(super) fn section(out: &mut String, data: &Data) {
     for sentence in grounds(data) {
         out.push_str(&format!("<li>{}</li>", escape(&sentence)));
     }
-    out.push_str("</ul></div>\n<div><h2>What would change it</h2><ul>");
+    out.push_str("</ul></div>\n<div><h2>What to weigh, and what would change it</h2><ul>");
     for sentence in changes(data) {
         out.push_str(&format!("<li>{sentence}</li>"));
     }
@@ -116,106 +116,26 @@ fn grounds(data: &Data) -> Vec<String> {
         "The target {} ({}).",
         study.target, study.target_origin
     ));
-    for curve in &data.findings.curves {
-        let Some(cbs) = data.findings.critical_batch_size.get(&curve.rule) else {
-            continue;
-        };
-        let name = if data.findings.curves.len() > 1 {
-            format!("{}: ", rule_name(&curve.rule))
-        } else {
-            String::new()
-        };
-        let differ = cbs
-            .disagreement
-            .map(|d| format!("; they differ by {} at most", times(d)))
-            .unwrap_or_default();
-        out.push(format!(
-            "{name}{} by the fitted hyperbola, {} by 20 % overhead, {} by the plateau{differ}.",
-            estimate(&cbs.hyperbola),
-            estimate_value(&cbs.overhead20),
-            estimate_value(&cbs.plateau)
-        ));
-    }
-    let doubtful: Vec<String> = data
-        .findings
-        .curves
-        .iter()
-        .filter_map(|c| Some((c, c.fit.as_ref()?.lack_of_fit_p.filter(|p| *p < 0.05)?)))
-        .map(|(c, p)| format!("{} (lack of fit p = {})", rule_name(&c.rule), number(p)))
-        .collect();
-    if !doubtful.is_empty() {
-        out.push(format!(
-            "The model does not describe {}: trust the points there before the fit.",
-            list(&doubtful)
-        ));
-    }
     out
 }
 
-/// Sentences in HTML.
+/// The findings' own remarks, in HTML: what the numbers do not hold, and what would settle them.
+/// The first says what they rest on, which the grounds say in more detail.
 fn changes(data: &Data) -> Vec<String> {
-    let mut out = Vec::new();
-    let many = data.findings.curves.len() > 1;
-    let easiest = data.findings.curves.iter().filter_map(|c| {
-        let moves = data.findings.targets.get(&c.rule)?;
-        Some((
-            rule_name(&c.rule),
-            moves.last().filter(|_| moves.len() > 1)?,
-        ))
-    });
-    let easiest: Vec<_> = easiest.collect();
-    let same = easiest.windows(2).all(|w| w[0].1.target == w[1].1.target);
-    let words: Vec<String> = easiest
-        .iter()
-        .map(|(name, m)| {
-            let with = if many {
-                format!(" with {}", escape(name))
-            } else {
-                String::new()
-            };
-            let at = if same {
-                String::new()
-            } else {
-                format!(" at {}", escape(&m.target.to_string()))
-            };
-            format!("{}{with}{at}", estimate_value(&m.hyperbola))
-        })
-        .collect();
-    if let Some((_, first)) = easiest.first() {
-        let target = if same {
-            format!(" {}", escape(&first.target.to_string()))
-        } else {
-            String::new()
-        };
-        out.push(format!(
-            "An easier target{target}: from the same runs the critical batch size is {}.",
-            list(&words)
-        ));
-    }
-    for curve in &data.findings.curves {
-        let name = if many {
-            format!("{}: ", escape(&rule_name(&curve.rule)))
-        } else {
-            String::new()
-        };
-        if let Some(settle) = data
-            .findings
-            .critical_batch_size
-            .get(&curve.rule)
-            .and_then(|c| c.to_settle.as_ref())
-        {
-            out.push(format!(
-                "{name}What is only bounded would be settled by batch sizes {}, at most {} examples and {} more: <code>{}</code>",
-                list(&settle.batch_sizes.iter().map(u64::to_string).collect::<Vec<_>>()),
-                number(settle.examples),
-                duration(settle.seconds),
-                escape(&settle.command)
-            ));
-        }
-    }
-    out.extend(data.findings.remarks.iter().map(|r| html_text(r)));
+    let remarks = data.findings.remarks.iter().filter(|r| !r.starts_with("It rests on"));
+    let mut out: Vec<String> = remarks.map(|remark| code(&html_text(remark))).collect();
     if out.is_empty() {
         out.push("More seeds would narrow the intervals; another model, data set or target would move them.".into());
     }
     out
+}
+
+/// Text between backticks set as code.
+fn code(html: &str) -> String {
+    let parts: Vec<&str> = html.split('`').collect();
+    if parts.len() % 2 == 0 {
+        return html.to_owned();
+    }
+    let mark = |(i, part): (usize, &&str)| if i % 2 == 1 { format!("<code>{part}</code>") } else { (*part).to_owned() };
+    parts.iter().enumerate().map(mark).collect()
 }
