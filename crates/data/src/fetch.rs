@@ -24,7 +24,8 @@ pub struct FetchOptions<'a> {
     pub progress: Option<Progress<'a>>,
     /// How often an address is tried, each time going on where the last attempt stopped; at least 1.
     pub attempts: u32,
-    /// How long to wait for a connection, for the header, and for each block.
+    /// How long to wait for a connection and for the header. A body may take this long and a second for
+    /// every 50 kB that were published, so that a stalled connection ends.
     pub timeout: Duration,
 }
 
@@ -196,7 +197,13 @@ fn attempt(
         })
     };
     // Compressed transfer would change the bytes that ranges and checksums count.
-    let mut request = agent.get(url).header(header::ACCEPT_ENCODING, "identity");
+    let for_body = options.timeout + Duration::from_secs(file.bytes / 50_000);
+    let mut request = agent
+        .get(url)
+        .config()
+        .timeout_recv_body(Some(for_body))
+        .build()
+        .header(header::ACCEPT_ENCODING, "identity");
     if begun > 0 {
         request = request.header(header::RANGE, format!("bytes={begun}-"));
     }

@@ -131,11 +131,19 @@ fn folder(path: &Path, options: &LoadOptions, depth: usize) -> Result<Contents, 
     if let Some(format) = detect_folder(&listing, options.format) {
         return read_folder(&listing, format, options);
     }
-    if let ([only], true) = (&listing.folders[..], depth > 0) {
-        return folder(&path.join(only), options, depth - 1);
+    // As downloaded: one archive and nothing else that is known.
+    if let [only] = &listing.select(is_archive)[..] {
+        return tar(only, options);
     }
-    if let (true, true) = (listing.folders.iter().any(|name| name == "raw"), depth > 0) {
-        return folder(&path.join("raw"), options, depth - 1);
+    let inner = match &listing.folders[..] {
+        [only] => Some(only.as_str()),
+        folders => folders
+            .iter()
+            .map(String::as_str)
+            .find(|name| *name == "raw"),
+    };
+    if let (Some(inner), true) = (inner, depth > 0) {
+        return folder(&path.join(inner), options, depth - 1);
     }
     Err(unrecognised(path, options.format))
 }
@@ -162,11 +170,15 @@ fn detect_folder(listing: &Listing, forced: Option<Format>) -> Option<Format> {
         Format::Idx => listing.any(idx::is_images),
         Format::Cifar10 => listing.any(|name| cifar::kind_of(name) == Some(cifar::Kind::Ten)),
         Format::Cifar100 => listing.any(|name| cifar::kind_of(name) == Some(cifar::Kind::Hundred)),
+        Format::Svhn => listing.any(|name| has_extension(name, &["mat"])),
+        Format::Numpy => listing.any(is_array) || listing.select(is_npz).len() == 1,
+        Format::Csv => listing.any(is_table),
         Format::Images => listing
             .folders
             .iter()
             .any(|name| holds_images(&listing.folder.join(name), MAX_DEPTH)),
-        _ => false,
+        Format::Text => listing.any(corpus::is_text),
+        Format::Glyphs => false,
     };
     Format::ALL
         .iter()
@@ -183,6 +195,17 @@ fn has_extension(name: &str, extensions: &[&str]) -> bool {
 fn is_array(name: &str) -> bool {
     name.strip_suffix(".npy")
         .is_some_and(|name| npz::split_of(name).is_some())
+}
+
+fn is_npz(name: &str) -> bool {
+    has_extension(name, &["npz"])
+}
+
+fn is_archive(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    [".tar", ".tar.gz", ".tgz"]
+        .iter()
+        .any(|end| name.ends_with(end))
 }
 
 fn is_table(name: &str) -> bool {
@@ -253,10 +276,7 @@ fn read_folder(
         Format::Numpy => {
             let files = listing.select(is_array);
             if files.is_empty() {
-                return read_npz(
-                    &listing.select(|name| has_extension(name, &["npz"]))[0],
-                    options,
-                );
+                return read_npz(&listing.select(is_npz)[0], options);
             }
             let arrays = npz::assemble(folder, npz::read_files(&files)?, options.table.task)?;
             Ok((format, files, Content::Arrays(arrays)))
@@ -327,15 +347,11 @@ pub(crate) fn file_name(path: &Path) -> String {
 /// Reads a single file.
 fn file(path: &Path, options: &LoadOptions) -> Result<Contents, DataError> {
     let name = file_name(path);
-    let lower = name.to_ascii_lowercase();
     let folder = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    if [".tar", ".tar.gz", ".tgz"]
-        .iter()
-        .any(|end| lower.ends_with(end))
-    {
+    if is_archive(&name) {
         return tar(path, options);
     }
     if idx::is_images(&name) {

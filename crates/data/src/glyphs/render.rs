@@ -20,17 +20,17 @@ const SHEAR: f32 = 0.35;
 /// Relative range of the sizes, each axis for itself.
 const STRETCH: (f32, f32) = (0.68, 1.12);
 /// Largest shift of the centre, in pixels.
-const SHIFT: f32 = 3.2;
+const SHIFT: f32 = 3.4;
 /// Largest displacement of a grid point of the elastic field, in character sizes.
-const ELASTIC: f32 = 0.15;
+const ELASTIC: f32 = 0.16;
 /// Half the pen's width, in pixels.
 const PEN: (f32, f32) = (0.55, 1.5);
 /// Ink of the pen, as a grey value.
 const INK: (f32, f32) = (120.0, 255.0);
 /// Chance of a bar across the glyph, and its half-width in pixels.
-const BAR: (f32, f32) = (0.45, 1.3);
+const BAR: (f32, f32) = (0.5, 1.4);
 /// Standard deviation of the noise of a pixel, in grey values, at its most.
-const NOISE: (f32, f32) = (8.0, 38.0);
+const NOISE: (f32, f32) = (8.0, 41.0);
 
 /// Uniform in `from..to`, of 24 random bits.
 fn uniform(rng: &mut ChaCha8Rng, (from, to): (f32, f32)) -> f32 {

@@ -1,1 +1,0 @@
-fn main(){ for s in std::env::args().skip(1) { let t=std::time::Instant::now(); match batchwise_data::check(&s,&Default::default()) { Ok(r)=>println!("{r}{:?}",t.elapsed()), Err(e)=>println!("ERR {e}") } } }

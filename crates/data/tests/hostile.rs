@@ -1,0 +1,704 @@
+//! A catalogue of damaged and hostile files: each must be refused with an error that names it, without
+//! a panic, a hang or memory that its length does not justify. The functions are those of the fuzz
+//! targets in `fuzz/fuzz_targets`.
+
+mod support;
+
+use std::path::Path;
+
+use batchwise_data::readers::{
+    archive, cifar as cifar_reader, csv, idx as idx_reader, images, mat as mat_reader,
+    npy as npy_reader, npz, svhn, text as parse_text,
+};
+use batchwise_data::{DataError, LoadOptions, TableOptions, TableTask, check, open};
+use proptest::prelude::*;
+use support::{
+    cifar, golden, grey, gzip, idx, mat, mat_element, mat_matrix, npy, png, tar, text, write, zip,
+    zlib,
+};
+
+fn here() -> &'static Path {
+    Path::new("some/file")
+}
+
+/// The readers of bytes by name, reduced to whether they accept: what the fuzz targets call.
+const READERS: [(&str, fn(&[u8]) -> Result<(), DataError>); 9] = [
+    ("idx", |bytes| idx_reader::parse(bytes, here()).map(drop)),
+    ("cifar10", |bytes| {
+        cifar_reader::parse(bytes, cifar_reader::Kind::Ten, here()).map(drop)
+    }),
+    ("cifar100", |bytes| {
+        cifar_reader::parse(bytes, cifar_reader::Kind::Hundred, here()).map(drop)
+    }),
+    ("image", |bytes| {
+        images::decode(bytes, Some((4, 4)), here()).map(drop)
+    }),
+    ("archive", |bytes| {
+        archive::parse(bytes, here(), &mut |_| true).map(drop)
+    }),
+    ("mat", |bytes| {
+        svhn::part(mat_reader::parse(bytes, here())?, here()).map(drop)
+    }),
+    ("npy", |bytes| npy_reader::parse(bytes, here()).map(drop)),
+    ("npz", |bytes| {
+        npz::assemble(here(), npz::parse(bytes, here())?, TableTask::Classify).map(drop)
+    }),
+    ("csv", |bytes| {
+        csv::parse(bytes, &TableOptions::default(), here()).map(drop)
+    }),
+];
+
+fn reader(name: &str) -> fn(&[u8]) -> Result<(), DataError> {
+    READERS.iter().find(|(known, _)| *known == name).unwrap().1
+}
+
+/// A good file for each reader: what mutations start from.
+fn good(name: &str) -> Vec<u8> {
+    let mat_file = || {
+        mat(
+            &[
+                mat_matrix("X", &[2, 2, 3, 2], &[7; 24]),
+                mat_matrix("y", &[2, 1], &[1, 10]),
+            ],
+            true,
+        )
+    };
+    match name {
+        "idx" => gzip(&idx(&[2, 2, 2], &[1; 8])),
+        "cifar10" => cifar(&[&[3], &[9]]),
+        "cifar100" => cifar(&[&[3, 99]]),
+        "image" => grey(4, 4, 9),
+        "archive" => gzip(&tar(&[("train/a/1.png", &grey(4, 4, 9)), ("x", b"y")])),
+        "mat" => mat_file(),
+        "npy" => npy("<f4", true, "(2, 2)", &[0; 16]),
+        "npz" => golden::bytes(golden::NPZ),
+        "csv" => b"a,b,c\n1,2,x\n3,4,y\n".to_vec(),
+        other => panic!("no good file for {other}"),
+    }
+}
+
+#[test]
+fn the_good_files_are_good() {
+    for (name, read) in READERS {
+        read(&good(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+/// A PNG whose header claims another size than its data has.
+fn png_claiming(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = png(1, 1, image::ExtendedColorType::L8, &[0]);
+    bytes[16..20].copy_from_slice(&width.to_be_bytes());
+    bytes[20..24].copy_from_slice(&height.to_be_bytes());
+    let mut crc = flate2::Crc::new();
+    crc.update(&bytes[12..29]);
+    bytes[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+    bytes
+}
+
+/// A gzip member that inflates to `length` zeros after `start`.
+fn bomb(start: &[u8], length: usize) -> Vec<u8> {
+    let mut bytes = start.to_vec();
+    bytes.resize(start.len() + length, 0);
+    gzip(&bytes)
+}
+
+/// Reader, bytes, and a part of the error it must give.
+fn catalogue() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let huge = u32::MAX;
+    let mut wrong_crc = gzip(&idx(&[1, 2, 2], &[1; 4]));
+    let crc = wrong_crc.len() - 5;
+    wrong_crc[crc] ^= 1;
+    let mut gzip_garbage = gzip(&idx(&[1, 2, 2], &[1; 4]));
+    gzip_garbage.extend(b"garbage");
+    let cut = |bytes: Vec<u8>, by: usize| bytes[..bytes.len() - by].to_vec();
+    let joined = |mut a: Vec<u8>, b: &[u8]| {
+        a.extend(b);
+        a
+    };
+    let promise = |kind: u32, bytes: u32| [kind.to_le_bytes(), bytes.to_le_bytes()].concat();
+    let compressed_promise = {
+        let packed = zlib(&promise(14, huge));
+        let mut element = promise(15, packed.len() as u32);
+        element.extend(packed);
+        element
+    };
+    let matrix_of = |flags: &[u8], sizes: &[u8], real: Vec<u8>| {
+        let body = [
+            mat_element(6, flags),
+            mat_element(5, sizes),
+            mat_element(1, b"X"),
+            real,
+        ]
+        .concat();
+        mat(&[mat_element(14, &body)], false)
+    };
+    let npz_with = |name: &str, member: &[u8]| zip(&[(name, member)], true);
+    vec![
+        // IDX
+        ("idx", vec![], "truncated"),
+        ("idx", b"\x89PNG....".to_vec(), "does not begin like IDX"),
+        (
+            "idx",
+            vec![0, 0, 13, 1, 0, 0, 0, 1, 0, 0, 0, 0],
+            "type code 0x0d",
+        ),
+        ("idx", vec![0, 0, 8, 200], "200 dimensions"),
+        ("idx", vec![0, 0, 8, 0], "0 dimensions"),
+        ("idx", vec![0, 0, 8, 3, 0, 0], "truncated"),
+        (
+            "idx",
+            idx(&[huge, huge, huge], &[0; 10]),
+            "more than the file can hold",
+        ),
+        (
+            "idx",
+            idx(&[huge, huge, huge, huge], &[0; 10]),
+            "more than the file can hold",
+        ),
+        (
+            "idx",
+            gzip(&idx(&[60_000, 28, 28], &[0; 10])),
+            "more than the file can hold",
+        ),
+        (
+            "idx",
+            idx(&[10, 28, 28], &[0; 7839]),
+            "more than the file can hold",
+        ),
+        ("idx", gzip(&idx(&[40, 2, 2], &[0; 159])), "truncated"),
+        (
+            "idx",
+            idx(&[1, 2, 2], &[0; 5]),
+            "more bytes than its header promises",
+        ),
+        (
+            "idx",
+            bomb(&idx(&[1, 2, 2], &[0; 4]), 20 << 20),
+            "more bytes than its header promises",
+        ),
+        (
+            "idx",
+            cut(gzip(&idx(&[1, 2, 2], &[0; 4])), 9),
+            "cannot be decompressed",
+        ),
+        ("idx", wrong_crc, "cannot be decompressed"),
+        ("idx", gzip_garbage, "cannot be decompressed"),
+        // CIFAR
+        ("cifar10", vec![], "not a whole number of records"),
+        (
+            "cifar10",
+            cut(cifar(&[&[1], &[2]]), 1),
+            "not a whole number of records",
+        ),
+        (
+            "cifar10",
+            cifar(&[&[1], &[10]]),
+            "record 1 has label 10 of 10 classes",
+        ),
+        ("cifar100", cifar(&[&[1]]), "not a whole number of records"),
+        ("cifar100", cifar(&[&[1, 100]]), "label 100"),
+        // Images
+        ("image", vec![], "cannot be decoded"),
+        (
+            "image",
+            b"GIF89a\x01\x00\x01\x00\x00\x00\x00;".to_vec(),
+            "cannot be decoded",
+        ),
+        ("image", cut(grey(4, 4, 1), 20), "cannot be decoded"),
+        ("image", grey(5, 4, 1), "4×5"),
+        (
+            "image",
+            png_claiming(huge >> 1, huge >> 1),
+            "cannot be decoded",
+        ),
+        ("image", png_claiming(4, 4), "cannot be decoded"),
+        ("image", png_claiming(0, 0), "cannot be decoded"),
+        (
+            "image",
+            b"\xff\xd8\xff\xe0\x00\x10JFIF".to_vec(),
+            "cannot be decoded",
+        ),
+        // Archives
+        (
+            "archive",
+            b"neither tar nor gzip".repeat(60),
+            "not a whole tar archive",
+        ),
+        (
+            "archive",
+            cut(tar(&[("a.png", &[7; 2000])]), 2500),
+            "truncated",
+        ),
+        (
+            "archive",
+            cut(gzip(&tar(&[("a.png", &grey(4, 4, 3))])), 12),
+            "not a whole tar archive",
+        ),
+        ("archive", tar_claiming(1 << 40), "above the limit"),
+        ("archive", tar_claiming(1 << 28), "truncated"),
+        // MAT-files
+        ("mat", vec![], "less than the header"),
+        ("mat", vec![0; 128], "not a MAT-file of version 5"),
+        (
+            "mat",
+            joined(vec![b' '; 124], &[1, 0, b'M', b'I']),
+            "big-endian",
+        ),
+        ("mat", mat(&[], false), "no arrays X and y"),
+        (
+            "mat",
+            joined(mat(&[], false), &promise(14, huge)),
+            "truncated",
+        ),
+        ("mat", joined(mat(&[], false), &[1, 2, 3]), "truncated"),
+        (
+            "mat",
+            joined(mat(&[], false), &compressed_promise),
+            "more than it can hold",
+        ),
+        ("mat", joined(mat(&[], false), &promise(15, 0)), "truncated"),
+        (
+            "mat",
+            joined(mat(&[], false), &[15, 0, 0, 0, 4, 0, 0, 0, 1, 2, 3, 4]),
+            "cannot be decompressed",
+        ),
+        (
+            "mat",
+            mat(
+                &[mat_matrix("X", &[huge, huge, huge, huge], &[0; 8])],
+                false,
+            ),
+            "takes",
+        ),
+        (
+            "mat",
+            mat(&[mat_matrix("X", &[2, 2, 3, 2], &[0; 23])], true),
+            "takes 24 bytes, 23 are there",
+        ),
+        (
+            "mat",
+            matrix_of(
+                &[9, 0, 0, 0, 0, 0, 0, 0],
+                &[1, 0, 0, 0],
+                mat_element(2, &[0]),
+            ),
+            "no sensible dimensions",
+        ),
+        (
+            "mat",
+            matrix_of(&[9, 0], &[1, 0, 0, 0, 1, 0, 0, 0], mat_element(2, &[0])),
+            "no flags",
+        ),
+        (
+            "mat",
+            matrix_of(
+                &[9, 0, 0, 0, 0, 0, 0, 0],
+                &[1, 0, 0, 0, 1, 0, 0, 0],
+                mat_element(77, &[0]),
+            ),
+            "unknown type 77",
+        ),
+        (
+            "mat",
+            mat(
+                &[
+                    mat_matrix("X", &[2, 2, 3, 2], &[0; 24]),
+                    mat_matrix("y", &[3, 1], &[1; 3]),
+                ],
+                true,
+            ),
+            "3 labels for 2 images",
+        ),
+        (
+            "mat",
+            mat(
+                &[
+                    mat_matrix("X", &[2, 2, 3, 1], &[0; 12]),
+                    mat_matrix("y", &[1, 1], &[11]),
+                ],
+                true,
+            ),
+            "no digit",
+        ),
+        (
+            "mat",
+            mat(
+                &[
+                    mat_matrix("X", &[2, 2], &[0; 4]),
+                    mat_matrix("y", &[1, 1], &[1]),
+                ],
+                true,
+            ),
+            "must be bytes",
+        ),
+        (
+            "mat",
+            mat(
+                &[
+                    mat_matrix("X", &[0, 2, 3, 0], &[]),
+                    mat_matrix("y", &[0, 1], &[]),
+                ],
+                false,
+            ),
+            "holds no images",
+        ),
+        // NumPy
+        ("npy", vec![], "NumPy header"),
+        ("npy", b"\x93NUMPY\x09\x00\x10\x00".to_vec(), "NumPy header"),
+        (
+            "npy",
+            b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}".to_vec(),
+            "its header should have",
+        ),
+        (
+            "npy",
+            npy("<f4", false, "(2, 2)", &[0; 15]),
+            "takes 16 bytes, 15 are there",
+        ),
+        (
+            "npy",
+            npy("<f4", false, "(2, 2)", &[0; 17]),
+            "takes 16 bytes, 17 are there",
+        ),
+        (
+            "npy",
+            npy(
+                "<f4",
+                false,
+                "(18446744073709551615, 18446744073709551615)",
+                &[0; 4],
+            ),
+            "takes",
+        ),
+        (
+            "npy",
+            npy("<f4", false, "(99999999999999999999999,)", &[]),
+            "not a dictionary",
+        ),
+        ("npy", npy("<f4", false, "(-1,)", &[]), "not a dictionary"),
+        (
+            "npy",
+            npy("|O", false, "(1,)", &[0; 8]),
+            "values of type '|O'",
+        ),
+        (
+            "npy",
+            npy("<U5", false, "(1,)", &[0; 20]),
+            "values of type '<U5'",
+        ),
+        ("npy", npy("<c8", false, "(1,)", &[0; 8]), "values of type"),
+        ("npy", npy("<u8", false, "(1,)", &[255; 8]), "above 2^63"),
+        ("npz", vec![], "not a whole .npz"),
+        (
+            "npz",
+            b"PK\x03\x04 and nothing".to_vec(),
+            "not a whole .npz",
+        ),
+        ("npz", cut(good("npz"), 30), "not a whole .npz"),
+        (
+            "npz",
+            npz_with("a.npy", &npy("|u1", false, "(1,)", &[0])),
+            "no arrays named",
+        ),
+        (
+            "npz",
+            npz_with("x.npy", &npy("|u1", false, "(1, 1)", &[0])),
+            "inputs without labels",
+        ),
+        (
+            "npz",
+            npz_with("y.npy", &npy("|u1", false, "(1,)", &[0])),
+            "inputs without labels",
+        ),
+        (
+            "npz",
+            npz_with("x.npy", &npy("|u1", false, "(0, 1)", &[])),
+            "numbers the examples",
+        ),
+        (
+            "npz",
+            npz_with("x.npy", &npy("|u1", false, "(1, 0)", &[])),
+            "examples are empty",
+        ),
+        (
+            "npz",
+            npz_with("x.npy", &npy("|u1", false, "(1, 1, 1, 7)", &[0; 7])),
+            "has shape",
+        ),
+        (
+            "npz",
+            npz_with(
+                "x.npy",
+                &npy("<f4", false, "(1, 1)", &f32::NAN.to_le_bytes()),
+            ),
+            "NaN",
+        ),
+        ("npz", npz_with("x.npy", b"\x93NUMPY"), "NumPy header"),
+        // Tables
+        ("csv", vec![], "is empty"),
+        ("csv", b"1\n2\n".to_vec(), "one column"),
+        ("csv", b"a,b\n".to_vec(), "no rows"),
+        ("csv", b"1,2\n1,2,3\n".to_vec(), "not a table"),
+        ("csv", b"1,2\n\xff,3\n".to_vec(), "not a table"),
+        (
+            "csv",
+            b"1,2\nnan,3\n".to_vec(),
+            "line 2, column 1: 'nan' is not a finite number",
+        ),
+        ("csv", b"1,2\n,3\n".to_vec(), "'' is not a finite number"),
+        ("csv", b"1,2\n1,\n".to_vec(), "no label in line 2"),
+    ]
+}
+
+/// A tar header for a member larger than what follows.
+fn tar_claiming(size: u64) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_path("a.png").unwrap();
+    header.set_size(size);
+    header.set_cksum();
+    header.as_bytes().to_vec()
+}
+
+#[test]
+fn every_file_of_the_catalogue_is_refused_by_name() {
+    let mut wrong = Vec::new();
+    for (number, (name, bytes, expected)) in catalogue().into_iter().enumerate() {
+        match reader(name)(&bytes) {
+            Ok(()) => wrong.push(format!("{number} ({name}, '{expected}') was accepted")),
+            Err(error) => {
+                let message = error.to_string();
+                if !message.contains("some/file") || !message.contains(expected) {
+                    wrong.push(format!(
+                        "{number} ({name}): '{message}' should say '{expected}'"
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn text_must_be_text() {
+    let refused = |bytes: &[u8]| parse_text(bytes.to_vec(), here()).unwrap_err().to_string();
+    assert!(refused(b"abc\xff").contains("some/file: is not UTF-8 text (byte 3)"));
+    assert!(refused(b" \n\t").contains("holds no text"));
+    assert_eq!(parse_text("\u{feff}a".into(), here()).unwrap(), "a");
+}
+
+/// Files of a folder, and a part of the error that opening it must give.
+#[test]
+fn sets_that_contradict_themselves_are_refused_by_file() {
+    let images = |n: u32| idx(&[n, 2, 2], &vec![1; n as usize * 4]);
+    let labels = |n: u32| idx(&[n], &vec![1; n as usize]);
+    let record = cifar(&[&[1]]);
+    type Files = Vec<(&'static str, Vec<u8>)>;
+    let cases: Vec<(Files, &[&str])> = vec![
+        (
+            vec![("train-images-idx3-ubyte", images(3))],
+            &["train-images-idx3-ubyte", "labels are missing"],
+        ),
+        (
+            vec![
+                ("train-images-idx3-ubyte", images(3)),
+                ("train-labels-idx1-ubyte", labels(4)),
+            ],
+            &["train-labels-idx1-ubyte", "4 labels for the 3 images"],
+        ),
+        (
+            vec![
+                ("train-images-idx3-ubyte", labels(3)),
+                ("train-labels-idx1-ubyte", labels(3)),
+            ],
+            &["train-images-idx3-ubyte", "not images"],
+        ),
+        (
+            vec![
+                ("train-images-idx3-ubyte", idx(&[0, 28, 28], &[])),
+                ("train-labels-idx1-ubyte", labels(0)),
+            ],
+            &["nothing to learn from"],
+        ),
+        (
+            vec![
+                ("train-images-idx3-ubyte", images(3)),
+                ("train-labels-idx1-ubyte", labels(3)),
+                ("t10k-images-idx3-ubyte", idx(&[1, 3, 3], &[0; 9])),
+                ("t10k-labels-idx1-ubyte", labels(1)),
+            ],
+            &["t10k-images-idx3-ubyte", "3×3×1", "2×2×1"],
+        ),
+        (
+            vec![
+                ("a-train-images-idx3-ubyte", images(3)),
+                ("a-train-labels-idx1-ubyte", labels(3)),
+                ("b-train-images-idx3-ubyte", images(3)),
+                ("b-train-labels-idx1-ubyte", labels(3)),
+            ],
+            &["b-train-images-idx3-ubyte", "second set"],
+        ),
+        (
+            vec![("test_batch.bin", record.clone())],
+            &["no training batches"],
+        ),
+        (
+            vec![(
+                "set.tar",
+                tar(&[
+                    ("a/data_batch_1.bin", &record),
+                    ("b/data_batch_1.bin", &record),
+                ]),
+            )],
+            &["is there twice"],
+        ),
+        (
+            vec![("set.tar", tar(&[("train.txt", b"x")]))],
+            &["set.tar", "no PNG or JPEG"],
+        ),
+        (
+            vec![
+                ("train/a/1.png", grey(4, 4, 0)),
+                ("train/b/2.png", grey(5, 4, 0)),
+            ],
+            &["2.png", "4×5", "4×4"],
+        ),
+        (
+            vec![
+                ("train/a/1.png", grey(4, 4, 0)),
+                ("train/b/2.png", b"no image".to_vec()),
+            ],
+            &["2.png", "cannot be decoded"],
+        ),
+        (
+            vec![("test/a/1.png", grey(4, 4, 0))],
+            &["no train/<class> folder"],
+        ),
+        (
+            vec![
+                ("train/a/1.png", grey(4, 4, 0)),
+                ("other/b/1.png", grey(4, 4, 0)),
+            ],
+            &["outside the split folders"],
+        ),
+        (
+            vec![
+                ("test_32x32.mat", good("mat")),
+                ("extra_32x32.mat", good("mat")),
+            ],
+            &["no train_32x32.mat"],
+        ),
+        (
+            vec![("a.csv", b"1,2\n".to_vec()), ("b.csv", b"1,2\n".to_vec())],
+            &["a.csv", "says no split"],
+        ),
+        (
+            vec![
+                ("train.csv", b"1,2\n3,4\n".to_vec()),
+                ("test.csv", b"1,2,3\n".to_vec()),
+            ],
+            &["columns are not those"],
+        ),
+        (
+            vec![("t.csv", b"1,2\n3,2\n".to_vec())],
+            &["all its labels are the same"],
+        ),
+        (
+            vec![("t.csv", b"1,0.5\n3,0.7\n".to_vec())],
+            &["not integers or names", "regression"],
+        ),
+        (
+            vec![
+                ("x.npy", npy("|u1", false, "(2, 1)", &[0; 2])),
+                ("y.npy", npy("|u1", false, "(3,)", &[0, 1, 2])),
+            ],
+            &["2 inputs and 3 labels"],
+        ),
+        (
+            vec![("wiki.train.tokens", b"too short".to_vec())],
+            &["wiki.train.tokens", "too few for a window"],
+        ),
+        (
+            vec![
+                ("ptb.train.txt", b"a".to_vec()),
+                ("wiki.train.tokens", b"b".to_vec()),
+            ],
+            &["same split"],
+        ),
+        (
+            vec![("notes.pdf", b"?".to_vec())],
+            &["holds no data that can be read"],
+        ),
+        (vec![], &["holds no data that can be read"]),
+    ];
+    for (files, expected) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in &files {
+            write(folder.path(), name, bytes);
+        }
+        let message = open(text(folder.path()), &LoadOptions::default())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            expected.iter().all(|part| message.contains(part)),
+            "'{message}' should say {expected:?}"
+        );
+    }
+}
+
+#[test]
+fn paths_that_are_no_data_say_what_to_do() {
+    let message = |source: &str| {
+        check(source, &LoadOptions::default())
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(message("no/such/place").contains("glyphs"));
+    assert!(message("cifar100").contains("batchwise data fetch cifar100"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn noise_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        for (_, read) in READERS {
+            let _ = read(&bytes);
+        }
+        let _ = parse_text(bytes, here());
+    }
+
+    #[test]
+    fn damaged_good_files_never_panic(which in 0..READERS.len(), at in any::<prop::sample::Index>(), to in any::<u8>(), also in any::<prop::sample::Index>(), length in any::<prop::sample::Index>()) {
+        let (name, read) = READERS[which];
+        let mut bytes = good(name);
+        let (i, j) = (at.index(bytes.len()), also.index(bytes.len()));
+        bytes[i] = to;
+        let _ = read(&bytes);
+        bytes[j] ^= to;
+        let _ = read(&bytes);
+        bytes.truncate(length.index(bytes.len()));
+        let _ = read(&bytes);
+    }
+
+    /// Damage behind compression, which bit flips rarely reach.
+    #[test]
+    fn damage_inside_compressed_files_never_panics(at in 0usize..200, to in any::<u8>()) {
+        let mut inner = [mat_matrix("X", &[2, 2, 3, 2], &[7; 24]), mat_matrix("y", &[2, 1], &[1, 10])].concat();
+        let place = at % inner.len();
+        inner[place] = to;
+        let _ = reader("mat")(&mat(&[inner.clone()], true));
+        let _ = reader("mat")(&mat(&[inner], false));
+        let mut header = idx(&[2, 2, 2], &[1; 8]);
+        let place = at % header.len();
+        header[place] = to;
+        let _ = reader("idx")(&gzip(&header));
+        let mut archive = tar(&[("train/a/1.png", &grey(4, 4, 9))]);
+        let place = (at * 3) % archive.len();
+        archive[place] = to;
+        let _ = reader("archive")(&gzip(&archive));
+        let mut member = npy("<i4", true, "(2, 2)", &[1; 16]);
+        let place = at % member.len();
+        member[place] = to;
+        let _ = reader("npz")(&zip(&[("x.npy", &member), ("y.npy", &npy("|u1", false, "(2,)", &[0, 1]))], true));
+    }
+}
