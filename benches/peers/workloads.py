@@ -5,7 +5,8 @@ W2  conv5x5 16, pool, conv5x5 32, pool, 128, 10  batch 32, 256, 2048
 W3  ResNet-20 on 32x32x3                        batch 64, 256
 W4  LSTM, vocabulary 2000, 200/200, 35 tokens   batch 20, 128
 
-`python workloads.py WORKLOAD BATCH SECONDS` prints one JSON line: the median seconds of a step.
+`python workloads.py WORKLOAD BATCH SECONDS [channels_last]` prints one JSON line: the median seconds
+of a step. Without arguments it answers such lines from standard input, one after another.
 """
 
 import json
@@ -85,10 +86,12 @@ def workload(name, batch):
     raise SystemExit(f"unknown workload {name}")
 
 
-def step_seconds(name, batch, seconds):
+def step_seconds(name, batch, seconds, layout="default"):
     """Median seconds of a training step, over about `seconds` after a warm-up."""
     torch.set_num_threads(2)
     model, x, y = workload(name, batch)
+    if layout == "channels_last":
+        model, x = model.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
 
     def step():
@@ -106,6 +109,14 @@ def step_seconds(name, batch, seconds):
     return statistics.median(times)
 
 
+def answer(name, batch, seconds, *layout):
+    seconds = step_seconds(name, int(batch), float(seconds), *layout)
+    print(json.dumps({"workload": name, "batch_size": int(batch), "seconds": seconds}), flush=True)
+
+
 if __name__ == "__main__":
-    name, batch, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    print(json.dumps({"workload": name, "batch_size": batch, "seconds": step_seconds(name, batch, seconds)}))
+    if sys.argv[1:]:
+        answer(*sys.argv[1:])
+    else:
+        for line in sys.stdin:
+            answer(*line.split())
