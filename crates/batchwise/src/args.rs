@@ -62,12 +62,18 @@ pub enum Command {
 
 /// `batchwise study`.
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub struct StudyArgs {
     /// The study's settings.
     #[command(flatten)]
     pub settings: StudySettings,
     /// Folder of the study: results, and what resuming needs
-    #[arg(long, value_name = "DIR", default_value = "batchwise-study", help_heading = "Running")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "batchwise-study",
+        help_heading = "Running"
+    )]
     pub dir: PathBuf,
     /// Read settings from this file; flags win over it
     #[arg(long, value_name = "FILE", help_heading = "Running")]
@@ -82,6 +88,7 @@ pub struct StudyArgs {
 
 /// `batchwise train`.
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub struct TrainArgs {
     /// Data, model, optimiser.
     #[command(flatten)]
@@ -99,6 +106,7 @@ pub struct TrainArgs {
 
 /// `batchwise advise`.
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub struct AdviseArgs {
     /// A study's folder
     pub dir: PathBuf,
@@ -196,6 +204,15 @@ pub enum DataCommand {
         /// Read as this format instead of detecting it
         #[arg(long, value_name = "FORMAT")]
         format: Option<String>,
+        /// Tables and arrays: the label is a number to predict, not a class
+        #[arg(long)]
+        regression: bool,
+        /// Tables: name of the label column (default: the last)
+        #[arg(long, value_name = "NAME")]
+        label_column: Option<String>,
+        /// Text: read words or characters
+        #[arg(long, value_name = "word|char")]
+        text_level: Option<String>,
         /// Print as JSON
         #[arg(long)]
         json: bool,

@@ -19,7 +19,10 @@ pub enum CliError {
     },
     /// A settings file holds what it should not.
     #[error("settings file {}: {why}", path.display())]
-    #[diagnostic(code(batchwise::settings), help("its keys are the long flags of `batchwise study --help`, without dashes"))]
+    #[diagnostic(
+        code(batchwise::settings),
+        help("its keys are the long flags of `batchwise study --help`, without dashes")
+    )]
     SettingsFile {
         /// The file.
         path: PathBuf,
@@ -27,19 +30,22 @@ pub enum CliError {
         why: String,
     },
     /// A file could not be read or written.
-    #[error("{what} {}: {source}", path.display())]
+    #[error("{what} {}: {why}", path.display())]
     #[diagnostic(code(batchwise::file))]
     File {
         /// What was tried.
         what: &'static str,
         /// On which file.
         path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+        /// What the system said; named so that it is not told twice, as a cause.
+        why: std::io::Error,
     },
     /// There is no study where one was named.
     #[error("{} is not a study folder: it has no {missing}", path.display())]
-    #[diagnostic(code(batchwise::no_study), help("name the folder that `batchwise study --dir DIR` wrote"))]
+    #[diagnostic(
+        code(batchwise::no_study),
+        help("name the folder that `batchwise study --dir DIR` wrote")
+    )]
     NoStudy {
         /// The folder.
         path: PathBuf,
@@ -64,17 +70,37 @@ pub enum CliError {
 impl CliError {
     /// A flag's value makes no sense.
     pub fn flag(flag: &'static str, why: impl ToString) -> Self {
-        Self::Flag { flag, why: why.to_string() }
+        Self::Flag {
+            flag,
+            why: why.to_string(),
+        }
     }
 
     /// A file could not be read or written.
     pub fn file(what: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::File { what, path: path.to_owned(), source }
+        Self::File {
+            what,
+            path: path.to_owned(),
+            why: source,
+        }
+    }
+
+    /// Data could not be read or fetched; a setting that does not go with them is its flag's fault.
+    pub fn data(error: batchwise_data::DataError) -> Self {
+        match error {
+            batchwise_data::DataError::Setting { setting, why } => {
+                Self::Flag { flag: setting, why }
+            }
+            error => Self::failed(error),
+        }
     }
 
     /// A settings file holds what it should not.
     pub fn settings(path: &Path, why: String) -> Self {
-        Self::SettingsFile { path: path.to_owned(), why }
+        Self::SettingsFile {
+            path: path.to_owned(),
+            why,
+        }
     }
 
     /// A room below failed.
@@ -87,7 +113,9 @@ impl CliError {
         match self {
             Self::Flag { .. } | Self::SettingsFile { .. } | Self::NoStudy { .. } => 2,
             Self::File { .. } | Self::Failed(_) => 1,
-            Self::Interrupted { signal, .. } => 128u8.saturating_add(u8::try_from(*signal).unwrap_or(0)),
+            Self::Interrupted { signal, .. } => {
+                128u8.saturating_add(u8::try_from(*signal).unwrap_or(0))
+            }
         }
     }
 }

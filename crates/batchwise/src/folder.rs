@@ -43,7 +43,10 @@ impl StudyFolder {
         let folder = Self(path.to_owned());
         for missing in ["study.db", "study.toml"] {
             if !path.join(missing).is_file() {
-                return Err(CliError::NoStudy { path: path.to_owned(), missing });
+                return Err(CliError::NoStudy {
+                    path: path.to_owned(),
+                    missing,
+                });
             }
         }
         Ok(folder)
@@ -54,7 +57,8 @@ impl StudyFolder {
     /// # Errors
     /// When the system refuses.
     pub fn create(path: &Path) -> Result<Self, CliError> {
-        fs::create_dir_all(path).map_err(|e| CliError::file("cannot create the study's folder", path, e))?;
+        fs::create_dir_all(path)
+            .map_err(|e| CliError::file("cannot create the study's folder", path, e))?;
         Ok(Self(path.to_owned()))
     }
 
@@ -92,9 +96,22 @@ impl StudyFolder {
     }
 
     /// The facts of earlier runs; the default where there were none.
-    pub fn facts(&self) -> RunFacts {
-        let text = fs::read_to_string(self.0.join("run.json")).unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read, or is damaged.
+    pub fn facts(&self) -> Result<RunFacts, CliError> {
+        let path = self.0.join("run.json");
+        let text = match fs::read_to_string(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(RunFacts::default()),
+            text => text.map_err(|e| CliError::file("cannot read", &path, e))?,
+        };
+        serde_json::from_str(&text).map_err(|e| {
+            CliError::Failed(format!(
+                "{} is damaged ({e}): delete it and run the command again; step times and how the \
+                 study ran are lost, its trials are not",
+                path.display()
+            ))
+        })
     }
 
     /// Writes the facts, whole or not at all.
@@ -127,7 +144,10 @@ pub struct Log(Mutex<File>);
 impl Log {
     /// Appends a line. A log that cannot be written must not end a study, which has its own store.
     pub fn line(&self, text: &str) {
-        let mut file = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut file = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let _ = writeln!(file, "{} {text}", machine::now());
     }
 }
@@ -138,5 +158,8 @@ fn write_whole(path: &Path, content: &[u8]) -> Result<(), CliError> {
     File::create(&temporary)
         .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&temporary, path))
-        .map_err(|e| CliError::file("cannot write", path, e))
+        .map_err(|e| {
+            let _ = fs::remove_file(&temporary);
+            CliError::file("cannot write", path, e)
+        })
 }

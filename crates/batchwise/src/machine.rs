@@ -6,8 +6,13 @@ use jiff::Timestamp;
 /// Processor, cores and memory, as far as the system tells.
 pub fn describe() -> Machine {
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-    let cpu = field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-    Machine { cpu: format!("{cpu}{}", vectors()), cores, memory: memory_bytes().unwrap_or(0) }
+    let cpu =
+        field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    Machine {
+        cpu: format!("{cpu}{}", vectors()),
+        cores,
+        memory: memory_bytes().unwrap_or(0),
+    }
 }
 
 /// The widest vectors the kernels can use here.
@@ -24,7 +29,11 @@ fn vectors() -> &'static str {
 /// Physical memory in bytes, where `/proc/meminfo` tells.
 fn memory_bytes() -> Option<u64> {
     let kib = field("/proc/meminfo", "MemTotal")?;
-    kib.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+    kib.split_whitespace()
+        .next()?
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(1024)
 }
 
 /// The first `name : value` line of a file.

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = error.exit_code();
-            eprintln!("{:?}", miette::Report::new(error));
+            progress::say(&format!("{:?}", miette::Report::new(error)));
             ExitCode::from(code)
         }
     }

@@ -2,7 +2,7 @@
 //! Always on standard error; standard output is for data.
 
 use std::{
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -29,10 +29,13 @@ impl Display {
     pub fn new(quiet: bool) -> Self {
         let live = !quiet && std::io::stderr().is_terminal();
         let bar = live.then(|| {
-            let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr_with_hz(5));
-            let style = ProgressStyle::with_template("{bar:24} {percent:>3} %  {elapsed} (left {eta})  {wide_msg}")
-                .expect("the template is a constant")
-                .progress_chars("━╸─");
+            let bar =
+                ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr_with_hz(5));
+            let style = ProgressStyle::with_template(
+                "{bar:24} {percent:>3} %  {elapsed} (left {eta})  {wide_msg}",
+            )
+            .expect("the template is a constant")
+            .progress_chars("━╸─");
             bar.set_style(style);
             bar.enable_steady_tick(Duration::from_millis(500));
             bar
@@ -40,7 +43,10 @@ impl Display {
         let now = Instant::now();
         Self {
             bar,
-            plain: Mutex::new(Plain { started: now, next: now + Duration::from_secs(PLAIN_SECONDS) }),
+            plain: Mutex::new(Plain {
+                started: now,
+                next: now + Duration::from_secs(PLAIN_SECONDS),
+            }),
             quiet,
         }
     }
@@ -52,18 +58,36 @@ impl Display {
         }
         if let Some(bar) = &self.bar {
             // The total may grow while a study learns what it has to do: a bar never runs back.
-            bar.set_position(bar.position().max((fraction.clamp(0.0, 1.0) * 1000.0) as u64));
+            bar.set_position(
+                bar.position()
+                    .max((fraction.clamp(0.0, 1.0) * 1000.0) as u64),
+            );
             bar.set_message(message.to_owned());
             return;
         }
-        let mut plain = self.plain.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut plain = self
+            .plain
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = Instant::now();
         if now >= plain.next {
             plain.next = now + Duration::from_secs(PLAIN_SECONDS);
             let elapsed = now.duration_since(plain.started).as_secs_f64();
-            let left = if fraction > 0.01 { elapsed * (1.0 - fraction) / fraction } else { f64::NAN };
-            let left = if left.is_finite() { format!(", about {} left", duration(left)) } else { String::new() };
-            eprintln!("{:3.0} %  {}{left}  {message}", fraction * 100.0, duration(elapsed));
+            let left = if fraction > 0.01 {
+                elapsed * (1.0 - fraction) / fraction
+            } else {
+                f64::NAN
+            };
+            let left = if left.is_finite() {
+                format!(", about {} left", duration(left))
+            } else {
+                String::new()
+            };
+            say(&format!(
+                "{:3.0} %  {}{left}  {message}",
+                fraction * 100.0,
+                duration(elapsed)
+            ));
         }
     }
 
@@ -71,8 +95,8 @@ impl Display {
     pub fn line(&self, text: &str) {
         match &self.bar {
             _ if self.quiet => {}
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| say(text)),
+            None => say(text),
         }
     }
 
@@ -84,10 +108,20 @@ impl Display {
     }
 }
 
-/// Seconds as people say them: `8 s`, `3 min 20 s`, `2 h 05 min`.
+/// Writes a line to standard error. One that went away (`2>&1 | head`) must not end a study, which
+/// `eprintln!` would.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Seconds as people say them: `5 ms`, `8 s`, `3 min 20 s`, `2 h 05 min`.
 pub fn duration(seconds: f64) -> String {
+    if seconds.is_nan() {
+        return "unknown".to_owned();
+    }
     let whole = seconds.max(0.0).round() as u64;
     match whole {
+        0 if seconds > 0.0 && seconds < 0.1 => format!("{:.2} ms", seconds * 1000.0),
         0..60 if seconds < 10.0 => format!("{seconds:.1} s"),
         0..60 => format!("{whole} s"),
         60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
@@ -101,7 +135,15 @@ mod tests {
 
     #[test]
     fn durations_read_like_speech() {
-        for (seconds, text) in [(0.31, "0.3 s"), (42.4, "42 s"), (200.0, "3 min 20 s"), (7500.0, "2 h 05 min")] {
+        for (seconds, text) in [
+            (f64::NAN, "unknown"),
+            (0.0, "0.0 s"),
+            (0.0053, "5.30 ms"),
+            (0.31, "0.3 s"),
+            (42.4, "42 s"),
+            (200.0, "3 min 20 s"),
+            (7500.0, "2 h 05 min"),
+        ] {
             assert_eq!(duration(seconds), text);
         }
     }

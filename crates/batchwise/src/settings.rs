@@ -16,7 +16,7 @@ use crate::error::CliError;
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Workload {
-    /// Data to train on: `glyphs` (built in), or a file or folder (IDX, CIFAR, images, .mat, text, .npz, CSV)
+    /// Data to train on: `glyphs` (built in), or a file or folder (IDX, CIFAR, images, .mat, text, .npz, CSV) [default: glyphs]
     #[arg(long, value_name = "PATH", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
@@ -25,15 +25,30 @@ pub struct Workload {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
     /// Use this many training examples (a seeded subset; smaller ones lie inside larger ones)
-    #[arg(long, value_name = "N", help_heading = "Data", conflicts_with = "fraction")]
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Data",
+        conflicts_with = "fraction"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub examples: Option<u64>,
     /// Use this fraction of the training examples, in (0, 1]
-    #[arg(long, value_name = "F", help_heading = "Data")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "F",
+        help_heading = "Data"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fraction: Option<f64>,
     /// Hold this many training examples (5000) or this fraction of them (0.1) out for validation
-    #[arg(long, value_name = "N|F", help_heading = "Data")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "N|F",
+        help_heading = "Data"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<String>,
     /// Text: read words or characters
@@ -61,7 +76,7 @@ pub struct Workload {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augment: Option<String>,
 
-    /// Model with its settings: softmax, mlp(512,512), f1, lenet(dropout=0.2), c1, resnet20(ghost=32), resnet34, lstm(width=200,tied); all take smoothing=S
+    /// Model with its settings: softmax, mlp(512,512), f1, lenet(dropout=0.2), c1, resnet20(ghost=32), resnet34, lstm(width=200,tied); all take smoothing=S [default: mlp(128)]
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -70,12 +85,17 @@ pub struct Workload {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
 
-    /// Optimiser: sgd, adam or adamw
+    /// Optimiser: sgd, adam or adamw [default: sgd]
     #[arg(long, value_name = "NAME", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimiser: Option<String>,
-    /// Momentum of sgd, in [0, 1)
-    #[arg(long, value_name = "M", help_heading = "Optimiser")]
+    /// Momentum of sgd, in [0, 1) [default: 0.9]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "M",
+        help_heading = "Optimiser"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
     /// Nesterov's form of momentum
@@ -83,23 +103,48 @@ pub struct Workload {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nesterov: Option<bool>,
     /// Weight decay (coupled for sgd and adam, decoupled for adamw)
-    #[arg(long, value_name = "W", help_heading = "Optimiser")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "W",
+        help_heading = "Optimiser"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
     /// First-moment decay of adam and adamw
-    #[arg(long, value_name = "B", help_heading = "Optimiser")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "B",
+        help_heading = "Optimiser"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta1: Option<f64>,
     /// Second-moment decay of adam and adamw
-    #[arg(long, value_name = "B", help_heading = "Optimiser")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "B",
+        help_heading = "Optimiser"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta2: Option<f64>,
     /// Added to the root of adam's second moment
-    #[arg(long, value_name = "E", help_heading = "Optimiser")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "E",
+        help_heading = "Optimiser"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
     /// Clip the mean gradient to this norm
-    #[arg(long, value_name = "NORM", help_heading = "Optimiser")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "NORM",
+        help_heading = "Optimiser"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
     /// Warm-up length: steps (`200`) or epochs (`2ep`)
@@ -137,51 +182,71 @@ pub struct Workload {
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct StudyQuestion {
-    /// Batch sizes: 8..2048 (powers of two), 8..2048:x4, or 8,24,96
+    /// Batch sizes: 8..2048 (powers of two), 8..2048:x4, or 8,24,96 [default: 8..2048]
     #[arg(long, value_name = "SIZES", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_sizes: Option<String>,
-    /// The goal: val-error=0.03, train-loss=0.1, auto, auto:val-loss, quartile, quartile:train-loss
+    /// The goal: val-error=0.03, train-loss=0.1, auto, auto:val-loss, quartile, quartile:train-loss [default: auto]
     #[arg(long, value_name = "TARGET", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Tune the learning rate at every batch size, or once at the base batch size
+    /// Tune the learning rate at every batch size, or once at the base batch size [default: every]
     #[arg(long, value_name = "every|base", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tune: Option<String>,
-    /// Batch size of the pilot, and from which the rules scale
-    #[arg(long, value_name = "B", help_heading = "Study")]
+    /// Batch size of the pilot, and from which the rules scale [default: 64]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "B",
+        help_heading = "Study"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_batch: Option<u64>,
-    /// With --tune base: the rules to follow, of blr, lsr, srsr
+    /// With --tune base: the rules to follow, of blr, lsr, srsr [default: all]
     #[arg(long, value_name = "RULES", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<String>,
-    /// Tuning trials per batch size (and round of widening)
+    /// Tuning trials per batch size (and round of widening) [default: 8]
     #[arg(long, value_name = "N", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tune_trials: Option<u32>,
-    /// Learning rates to search, log-uniformly: 0.01..1
+    /// Learning rates to search, log-uniformly: 0.01..1 [default: 0.005..2]
     #[arg(long, value_name = "LOW..HIGH", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rates: Option<String>,
-    /// Fresh seeds per batch size and rule: what the estimates rest on
+    /// Fresh seeds per batch size and rule: what the estimates rest on [default: 3]
     #[arg(long, value_name = "N", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seeds: Option<u32>,
-    /// A trial's cap: this many times the pilot's model of its steps
-    #[arg(long, value_name = "C", help_heading = "Study")]
+    /// A trial's cap: this many times the pilot's model of its steps [default: 4]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "C",
+        help_heading = "Study"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cap_factor: Option<f64>,
     /// Epochs the pilot may train at most
-    #[arg(long, value_name = "E", help_heading = "Study")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "E",
+        help_heading = "Study"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pilot_epochs: Option<f64>,
     /// Ratio between successive evaluated steps, above 1
-    #[arg(long, value_name = "R", help_heading = "Study")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "R",
+        help_heading = "Study"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_ratio: Option<f64>,
-    /// Try --learning-rates themselves at every batch size, or a window this wide (ratio) around the pilot's best
+    /// Try --learning-rates themselves at every batch size, or a window this wide (ratio) around the pilot's best [default: 16]
     #[arg(long, value_name = "RATIO|full", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tune_width: Option<String>,
@@ -198,11 +263,21 @@ pub struct StudyQuestion {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jobs: Option<usize>,
     /// Price of one device, per hour, in your currency
-    #[arg(long, value_name = "PRICE", help_heading = "Cost")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "PRICE",
+        help_heading = "Cost"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price_per_hour: Option<f64>,
     /// Power of one device in watts
-    #[arg(long, value_name = "W", help_heading = "Cost")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "W",
+        help_heading = "Cost"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watts: Option<f64>,
 }
@@ -223,19 +298,39 @@ pub struct StudySettings {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RunLength {
     /// Examples per step
-    #[arg(long, value_name = "B", help_heading = "Training")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "B",
+        help_heading = "Training"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<u64>,
     /// Full learning rate
-    #[arg(long, value_name = "RATE", help_heading = "Training")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "RATE",
+        help_heading = "Training"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
     /// Train this many steps
-    #[arg(long, value_name = "N", help_heading = "Training", conflicts_with = "epochs")]
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Training",
+        conflicts_with = "epochs"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
     /// Train this many epochs
-    #[arg(long, value_name = "E", help_heading = "Training")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "E",
+        help_heading = "Training"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<f64>,
     /// Stop when this is reached: val-error=0.03
@@ -262,9 +357,13 @@ impl StudySettings {
     /// [`CliError::SettingsFile`].
     pub fn from_table(table: toml::Table, path: &Path) -> Result<Self, CliError> {
         let question_keys: Vec<String> = StudyQuestion::keys();
-        let (question, workload): (toml::Table, toml::Table) =
-            table.into_iter().partition(|(key, _)| question_keys.contains(key));
-        Ok(Self { workload: from_table(workload, path)?, question: from_table(question, path)? })
+        let (question, workload): (toml::Table, toml::Table) = table
+            .into_iter()
+            .partition(|(key, _)| question_keys.contains(key));
+        Ok(Self {
+            workload: from_table(workload, path)?,
+            question: from_table(question, path)?,
+        })
     }
 
     /// These settings where set, `below` elsewhere.
@@ -278,6 +377,23 @@ impl StudySettings {
         for (one, other) in [("examples", "fraction"), ("fraction", "examples")] {
             if own.contains_key(one) {
                 table.remove(other);
+            }
+        }
+        // Another optimiser has other constants: those of the lower layer's go with it.
+        let name = |table: &toml::Table| {
+            let name = table.get("optimiser").and_then(|name| name.as_str());
+            name.unwrap_or("sgd").to_owned()
+        };
+        if own.contains_key("optimiser") && name(&own) != name(&table) {
+            for constant in [
+                "momentum",
+                "nesterov",
+                "beta1",
+                "beta2",
+                "epsilon",
+                "weight-decay",
+            ] {
+                table.remove(constant);
             }
         }
         table.extend(own);
@@ -306,12 +422,20 @@ impl StudySettings {
     /// When it cannot be read or holds what it should not.
     pub fn read(path: &Path) -> Result<Self, CliError> {
         const LIMIT: u64 = 1 << 20;
-        let length = std::fs::metadata(path).map_err(|e| CliError::file("cannot read", path, e))?.len();
+        let length = std::fs::metadata(path)
+            .map_err(|e| CliError::file("cannot read", path, e))?
+            .len();
         if length > LIMIT {
-            return Err(CliError::settings(path, "is larger than 1 MiB, which no settings file is".to_owned()));
+            return Err(CliError::settings(
+                path,
+                "is larger than 1 MiB, which no settings file is".to_owned(),
+            ));
         }
-        let text = std::fs::read_to_string(path).map_err(|e| CliError::file("cannot read", path, e))?;
-        let table: toml::Table = text.parse().map_err(|e: toml::de::Error| CliError::settings(path, e.to_string()))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|e| CliError::file("cannot read", path, e))?;
+        let table: toml::Table = text
+            .parse()
+            .map_err(|e: toml::de::Error| CliError::settings(path, e.to_string()))?;
         Self::from_table(table, path)
     }
 }
@@ -321,7 +445,10 @@ impl StudyQuestion {
     fn keys() -> Vec<String> {
         use clap::Args as _;
         let command = Self::augment_args(clap::Command::new("keys"));
-        command.get_arguments().filter_map(|a| a.get_long().map(str::to_owned)).collect()
+        command
+            .get_arguments()
+            .filter_map(|a| a.get_long().map(str::to_owned))
+            .collect()
     }
 }
 
@@ -330,7 +457,9 @@ fn to_table<T: Serialize>(settings: &T) -> toml::Table {
 }
 
 fn from_table<T: DeserializeOwned>(table: toml::Table, path: &Path) -> Result<T, CliError> {
-    table.try_into().map_err(|e: toml::de::Error| CliError::settings(path, e.message().to_owned()))
+    table
+        .try_into()
+        .map_err(|e: toml::de::Error| CliError::settings(path, e.message().to_owned()))
 }
 
 #[cfg(test)]
@@ -350,17 +479,41 @@ mod tests {
     }
 
     #[test]
+    fn another_optimiser_leaves_the_constants_of_the_lower_one() {
+        let below = settings("optimiser = 'sgd'\nmomentum = 0.9\nseeds = 3");
+        let above = settings("optimiser = 'adam'\nbeta1 = 0.8");
+        let both = above.over(below.clone()).unwrap();
+        assert_eq!(both, settings("optimiser = 'adam'\nbeta1 = 0.8\nseeds = 3"));
+        assert_eq!(
+            settings("optimiser = 'sgd'").over(below.clone()).unwrap(),
+            below
+        );
+    }
+
+    #[test]
     fn unknown_keys_are_named() {
-        let error = StudySettings::from_table("batchsize = 3".parse().unwrap(), Path::new("s.toml")).unwrap_err();
-        assert!(error.to_string().contains("batchsize") && error.to_string().contains("s.toml"), "{error}");
+        let error =
+            StudySettings::from_table("batchsize = 3".parse().unwrap(), Path::new("s.toml"))
+                .unwrap_err();
+        assert!(
+            error.to_string().contains("batchsize") && error.to_string().contains("s.toml"),
+            "{error}"
+        );
     }
 
     #[test]
     fn every_flag_is_a_key() {
         // A flag whose key differs would silently drop out of study.toml.
         for key in StudyQuestion::keys() {
-            let text = [format!("{key} = 1"), format!("{key} = 'x'"), format!("{key} = 1.5"), format!("{key} = true")];
-            let accepted = text.iter().any(|t| from_table::<StudyQuestion>(t.parse().unwrap(), Path::new("t")).is_ok());
+            let text = [
+                format!("{key} = 1"),
+                format!("{key} = 'x'"),
+                format!("{key} = 1.5"),
+                format!("{key} = true"),
+            ];
+            let accepted = text
+                .iter()
+                .any(|t| from_table::<StudyQuestion>(t.parse().unwrap(), Path::new("t")).is_ok());
             assert!(accepted, "{key}");
         }
     }

@@ -42,7 +42,9 @@ impl Signals {
 
     /// The signal that was raised, if any.
     pub fn raised(&self) -> Option<i32> {
-        self.raised.load(Ordering::SeqCst).then(|| self.number.load(Ordering::SeqCst))
+        self.raised
+            .load(Ordering::SeqCst)
+            .then(|| self.number.load(Ordering::SeqCst))
     }
 
     /// The flag itself, for those who poll it.
@@ -53,6 +55,10 @@ impl Signals {
 
 impl Control for Signals {
     fn flow(&self) -> Flow {
-        if self.raised.load(Ordering::Relaxed) { Flow::Interrupt } else { Flow::Continue }
+        if self.raised.load(Ordering::Relaxed) {
+            Flow::Interrupt
+        } else {
+            Flow::Continue
+        }
     }
 }

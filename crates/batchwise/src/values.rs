@@ -9,10 +9,17 @@ use batchwise_core::{Decay, Length};
 pub fn length(text: &str) -> Result<Length, String> {
     let wrong = || format!("'{text}' is not a length: write steps (200) or epochs (2.5ep)");
     let text = text.trim();
-    match text.strip_suffix("ep").or_else(|| text.strip_suffix("epochs")) {
+    match text
+        .strip_suffix("ep")
+        .or_else(|| text.strip_suffix("epochs"))
+    {
         Some(epochs) => {
             let epochs: f64 = epochs.trim().parse().map_err(|_| wrong())?;
-            if epochs.is_finite() && epochs >= 0.0 { Ok(Length::Epochs(epochs)) } else { Err(wrong()) }
+            if epochs.is_finite() && epochs >= 0.0 {
+                Ok(Length::Epochs(epochs))
+            } else {
+                Err(wrong())
+            }
         }
         None => text.parse().map(Length::Steps).map_err(|_| wrong()),
     }
@@ -30,7 +37,12 @@ pub fn decay(text: &str) -> Result<Decay, String> {
              cosine:LENGTH or poly:POWER:LENGTH, a length being steps (200) or epochs (30ep)"
         )
     };
-    let number = |text: &str| text.parse::<f64>().ok().filter(|x| x.is_finite()).ok_or_else(|| wrong(text));
+    let number = |text: &str| {
+        text.parse::<f64>()
+            .ok()
+            .filter(|x| x.is_finite())
+            .ok_or_else(|| wrong(text))
+    };
     let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
     let mut parts = rest.split(':').filter(|part| !part.is_empty());
     let mut next = |what: &str| parts.next().ok_or_else(|| wrong(what));
@@ -45,11 +57,21 @@ pub fn decay(text: &str) -> Result<Decay, String> {
             }
             Decay::Step { at, factor }
         }
-        "linear" => Decay::Linear { over: length(next("no length")?)?, floor: 0.0 },
-        "cosine" => Decay::Cosine { over: length(next("no length")?)?, floor: 0.0 },
+        "linear" => Decay::Linear {
+            over: length(next("no length")?)?,
+            floor: 0.0,
+        },
+        "cosine" => Decay::Cosine {
+            over: length(next("no length")?)?,
+            floor: 0.0,
+        },
         "poly" | "polynomial" => {
             let power = number(next("no power")?)?;
-            Decay::Polynomial { over: length(next("no length")?)?, power, floor: 0.0 }
+            Decay::Polynomial {
+                over: length(next("no length")?)?,
+                power,
+                floor: 0.0,
+            }
         }
         other => return Err(wrong(&format!("unknown kind '{other}'"))),
     };
@@ -61,7 +83,9 @@ pub fn decay(text: &str) -> Result<Decay, String> {
         (decay, None) => decay,
         (Decay::Linear { over, .. }, Some(floor)) => Decay::Linear { over, floor },
         (Decay::Cosine { over, .. }, Some(floor)) => Decay::Cosine { over, floor },
-        (Decay::Polynomial { over, power, .. }, Some(floor)) => Decay::Polynomial { over, power, floor },
+        (Decay::Polynomial { over, power, .. }, Some(floor)) => {
+            Decay::Polynomial { over, power, floor }
+        }
         (Decay::Constant | Decay::Step { .. }, Some(_)) => return Err(wrong("too many parts")),
     })
 }
@@ -72,10 +96,17 @@ pub fn decay(text: &str) -> Result<Decay, String> {
 /// # Errors
 /// What would be right, for the flag's message.
 pub fn bytes(text: &str) -> Result<f64, String> {
-    let wrong = || format!("'{text}' is not a size: write bytes with a unit, for example 512M or 4G");
-    let trimmed = text.trim().trim_end_matches("/s").trim_end_matches('B').trim_end_matches('i');
+    let wrong =
+        || format!("'{text}' is not a size: write bytes with a unit, for example 512M or 4G");
+    let trimmed = text
+        .trim()
+        .trim_end_matches("/s")
+        .trim_end_matches('B')
+        .trim_end_matches('i');
     let (digits, unit) = match trimmed.char_indices().last() {
-        Some((at, unit)) if unit.is_ascii_alphabetic() => (&trimmed[..at], unit.to_ascii_uppercase()),
+        Some((at, unit)) if unit.is_ascii_alphabetic() => {
+            (&trimmed[..at], unit.to_ascii_uppercase())
+        }
         _ => (trimmed, ' '),
     };
     let scale: f64 = match unit {
@@ -87,7 +118,11 @@ pub fn bytes(text: &str) -> Result<f64, String> {
         _ => return Err(wrong()),
     };
     let value: f64 = digits.trim().parse().map_err(|_| wrong())?;
-    if value.is_finite() && value > 0.0 { Ok(value * scale) } else { Err(wrong()) }
+    if value.is_finite() && value > 0.0 {
+        Ok(value * scale)
+    } else {
+        Err(wrong())
+    }
 }
 
 #[cfg(test)]
@@ -108,11 +143,36 @@ mod tests {
         assert_eq!(decay("constant"), Ok(Decay::Constant));
         assert_eq!(
             decay("step:0.1@30ep@6000"),
-            Ok(Decay::Step { at: vec![Length::Epochs(30.0), Length::Steps(6000)], factor: 0.1 })
+            Ok(Decay::Step {
+                at: vec![Length::Epochs(30.0), Length::Steps(6000)],
+                factor: 0.1
+            })
         );
-        assert_eq!(decay("cosine:90ep:0.01"), Ok(Decay::Cosine { over: Length::Epochs(90.0), floor: 0.01 }));
-        assert_eq!(decay("poly:2:100"), Ok(Decay::Polynomial { over: Length::Steps(100), power: 2.0, floor: 0.0 }));
-        for broken in ["", "cosine", "step:0.1", "linear:x", "poly:2", "constant:1", "cosine:1:0:0", "warm:3"] {
+        assert_eq!(
+            decay("cosine:90ep:0.01"),
+            Ok(Decay::Cosine {
+                over: Length::Epochs(90.0),
+                floor: 0.01
+            })
+        );
+        assert_eq!(
+            decay("poly:2:100"),
+            Ok(Decay::Polynomial {
+                over: Length::Steps(100),
+                power: 2.0,
+                floor: 0.0
+            })
+        );
+        for broken in [
+            "",
+            "cosine",
+            "step:0.1",
+            "linear:x",
+            "poly:2",
+            "constant:1",
+            "cosine:1:0:0",
+            "warm:3",
+        ] {
             assert!(decay(broken).is_err(), "{broken}");
         }
     }

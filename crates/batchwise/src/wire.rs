@@ -2,10 +2,12 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use batchwise_core::{Decay, Length, OptimiserSpec, Schedule, WarmUp, WarmUpShape};
+use batchwise_core::{
+    Decay, Length, OptimiserSpec, Quantity, Schedule, Target, WarmUp, WarmUpShape,
+};
 use batchwise_data::{Dataset, LoadOptions, TableTask, TextLevel};
 use batchwise_nn::{DeviceSpec, Factory, ModelSpec};
-use batchwise_study::{Plan, PlanError};
+use batchwise_study::{Plan, PlanError, TargetChoice};
 use batchwise_train::{BuiltIn, BuiltInConfig};
 
 use crate::{
@@ -25,18 +27,35 @@ pub const DEFAULT_MOMENTUM: f64 = 0.9;
 /// The optimiser that was asked for. Constants that do not belong to it are refused, not ignored.
 pub fn optimiser(w: &Workload) -> Result<OptimiserSpec, CliError> {
     let fraction = |flag: &'static str, value: Option<f64>, default: f64| match value {
-        Some(x) if !(0.0..1.0).contains(&x) => Err(CliError::flag(flag, format!("{x} is not in [0, 1)"))),
+        Some(x) if !(0.0..1.0).contains(&x) => {
+            Err(CliError::flag(flag, format!("{x} is not in [0, 1)")))
+        }
         value => Ok(value.unwrap_or(default)),
     };
     let positive = |flag: &'static str, value: Option<f64>, default: f64, least: f64| match value {
-        Some(x) if !(x.is_finite() && x >= least) => Err(CliError::flag(flag, format!("{x} is not a number of at least {least}"))),
+        Some(x) if !(x.is_finite() && x >= least) => Err(CliError::flag(
+            flag,
+            format!("{x} is not a number of at least {least}"),
+        )),
         value => Ok(value.unwrap_or(default)),
     };
     let name = w.optimiser.as_deref().unwrap_or("sgd");
     let foreign: &[(&'static str, bool)] = match name {
-        "sgd" => &[("beta1", w.beta1.is_some()), ("beta2", w.beta2.is_some()), ("epsilon", w.epsilon.is_some())],
-        "adam" | "adamw" => &[("momentum", w.momentum.is_some()), ("nesterov", w.nesterov.is_some())],
-        other => return Err(CliError::flag("optimiser", format!("'{other}' is not an optimiser: choose sgd, adam or adamw"))),
+        "sgd" => &[
+            ("beta1", w.beta1.is_some()),
+            ("beta2", w.beta2.is_some()),
+            ("epsilon", w.epsilon.is_some()),
+        ],
+        "adam" | "adamw" => &[
+            ("momentum", w.momentum.is_some()),
+            ("nesterov", w.nesterov.is_some()),
+        ],
+        other => {
+            return Err(CliError::flag(
+                "optimiser",
+                format!("'{other}' is not an optimiser: choose sgd, adam or adamw"),
+            ));
+        }
     };
     if let Some((flag, _)) = foreign.iter().find(|(_, given)| *given) {
         return Err(CliError::flag(flag, format!("{name} has no such constant")));
@@ -49,11 +68,24 @@ pub fn optimiser(w: &Workload) -> Result<OptimiserSpec, CliError> {
             weight_decay,
         });
     }
-    let (beta1, beta2) = (fraction("beta1", w.beta1, 0.9)?, fraction("beta2", w.beta2, 0.999)?);
+    let (beta1, beta2) = (
+        fraction("beta1", w.beta1, 0.9)?,
+        fraction("beta2", w.beta2, 0.999)?,
+    );
     let epsilon = positive("epsilon", w.epsilon, 1e-8, f64::MIN_POSITIVE)?;
     Ok(match name {
-        "adam" => OptimiserSpec::Adam { beta1, beta2, epsilon, weight_decay },
-        _ => OptimiserSpec::Adamw { beta1, beta2, epsilon, weight_decay },
+        "adam" => OptimiserSpec::Adam {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+        },
+        _ => OptimiserSpec::Adamw {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+        },
     })
 }
 
@@ -66,24 +98,43 @@ pub fn schedule(w: &Workload) -> Result<Schedule, CliError> {
     let shape = match w.warm_up_shape.as_deref() {
         None | Some("linear") => WarmUpShape::Linear,
         Some("gradual") => WarmUpShape::Gradual,
-        Some(other) => return Err(CliError::flag("warm-up-shape", format!("'{other}' is not a shape: choose linear or gradual"))),
+        Some(other) => {
+            return Err(CliError::flag(
+                "warm-up-shape",
+                format!("'{other}' is not a shape: choose linear or gradual"),
+            ));
+        }
     };
     let decay = match &w.schedule {
         None => Decay::Constant,
         Some(text) => values::decay(text).map_err(|why| CliError::flag("schedule", why))?,
     };
-    Ok(Schedule { warm_up: WarmUp { length, shape }, decay, base_learning_rate: None })
+    Ok(Schedule {
+        warm_up: WarmUp { length, shape },
+        decay,
+        base_learning_rate: None,
+    })
 }
 
 /// Bytes a training step may take, if limited.
 pub fn max_memory(w: &Workload) -> Result<Option<u64>, CliError> {
-    let bytes = w.max_memory.as_deref().map(values::bytes).transpose().map_err(|why| CliError::flag("max-memory", why))?;
+    let bytes = w
+        .max_memory
+        .as_deref()
+        .map(values::bytes)
+        .transpose()
+        .map_err(|why| CliError::flag("max-memory", why))?;
     Ok(bytes.map(|b| b as u64))
 }
 
 /// The study's plan: its defaults, with what was asked for laid over them, checked.
 pub fn plan(w: &Workload, q: &StudyQuestion) -> Result<Plan, CliError> {
-    let mut plan = Plan { optimiser: optimiser(w)?, clip: w.clip, micro_batch: w.micro_batch, ..Plan::default() };
+    let mut plan = Plan {
+        optimiser: optimiser(w)?,
+        clip: w.clip,
+        micro_batch: w.micro_batch,
+        ..Plan::default()
+    };
     if w.warm_up.is_some() || w.warm_up_shape.is_some() || w.schedule.is_some() {
         plan.schedule = schedule(w)?;
     }
@@ -92,12 +143,17 @@ pub fn plan(w: &Workload, q: &StudyQuestion) -> Result<Plan, CliError> {
     }
     if let Some(target) = &q.target {
         plan.target = target.parse().map_err(from_plan)?;
+        if let TargetChoice::Fixed(target) = &plan.target {
+            check_target(target)?;
+        }
     }
     if let Some(tune) = &q.tune {
         plan.tune = tune.parse().map_err(from_plan)?;
     }
     if let Some(rules) = &q.rules {
-        let parsed = rules.split(',').map(|rule| rule.trim().parse().map_err(|e| CliError::flag("rules", e)));
+        let parsed = rules
+            .split(',')
+            .map(|rule| rule.trim().parse().map_err(|e| CliError::flag("rules", e)));
         plan.rules = parsed.collect::<Result<_, _>>()?;
     }
     if let Some(rates) = &q.learning_rates {
@@ -107,10 +163,17 @@ pub fn plan(w: &Workload, q: &StudyQuestion) -> Result<Plan, CliError> {
         None => {}
         Some("full") => plan.tune_width = None,
         Some(ratio) => {
-            let wrong = || CliError::flag("tune-width", format!("'{ratio}' is neither a ratio above 1 nor 'full'"));
+            let wrong = || {
+                CliError::flag(
+                    "tune-width",
+                    format!("'{ratio}' is neither a ratio above 1 nor 'full'"),
+                )
+            };
             plan.tune_width = Some(ratio.parse().map_err(|_| wrong())?);
         }
     }
+    at_least_zero("price-per-hour", q.price_per_hour)?;
+    at_least_zero("watts", q.watts)?;
     plan.max_steps = q.max_steps;
     plan.base_batch = q.base_batch.unwrap_or(plan.base_batch);
     plan.tune_trials = q.tune_trials.unwrap_or(plan.tune_trials);
@@ -129,19 +192,58 @@ pub fn plan(w: &Workload, q: &StudyQuestion) -> Result<Plan, CliError> {
     Ok(plan)
 }
 
+/// Refuses a negative amount.
+pub fn at_least_zero(flag: &'static str, value: Option<f64>) -> Result<(), CliError> {
+    match value {
+        Some(x) if !(x.is_finite() && x >= 0.0) => Err(CliError::flag(
+            flag,
+            format!("{x} is not a number of at least 0"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a target that no training of ours can be on either side of.
+pub fn check_target(target: &Target) -> Result<(), CliError> {
+    let value = target.value;
+    let why = match target.metric.quantity {
+        Quantity::Error | Quantity::Accuracy if !(0.0..=1.0).contains(&value) => {
+            format!("{target}: a fraction from 0 to 1 is meant: 3 % is 0.03")
+        }
+        Quantity::Loss if value < 0.0 => format!("{target}: a loss is never below 0"),
+        Quantity::Perplexity if value < 1.0 => format!("{target}: a perplexity is never below 1"),
+        _ => return Ok(()),
+    };
+    Err(CliError::flag("target", why))
+}
+
 /// How the data are to be read.
 pub fn load_options(w: &Workload) -> Result<LoadOptions, CliError> {
-    let mut options = LoadOptions { examples: w.examples, fraction: w.fraction, seed: w.seed.unwrap_or(0), ..LoadOptions::default() };
+    let mut options = LoadOptions {
+        examples: w.examples,
+        fraction: w.fraction,
+        seed: w.seed.unwrap_or(0),
+        ..LoadOptions::default()
+    };
     if let Some(format) = &w.format {
         options.format = Some(format.parse().map_err(|e| CliError::flag("format", e))?);
     }
     if let Some(validation) = &w.validation {
-        options.validation = Some(validation.parse().map_err(|e| CliError::flag("validation", e))?);
+        options.validation = Some(
+            validation
+                .parse()
+                .map_err(|e| CliError::flag("validation", e))?,
+        );
     }
     options.text.level = match w.text_level.as_deref() {
         None | Some("word") => TextLevel::Word,
         Some("char" | "character") => TextLevel::Character,
-        Some(other) => return Err(CliError::flag("text-level", format!("'{other}' is not a level: choose word or char"))),
+        Some(other) => {
+            return Err(CliError::flag(
+                "text-level",
+                format!("'{other}' is not a level: choose word or char"),
+            ));
+        }
     };
     options.text.vocabulary = w.vocabulary.unwrap_or(options.text.vocabulary);
     options.text.sequence = w.sequence.unwrap_or(options.text.sequence);
@@ -155,12 +257,18 @@ pub fn load_options(w: &Workload) -> Result<LoadOptions, CliError> {
 /// The data, read.
 pub fn dataset(w: &Workload) -> Result<Dataset, CliError> {
     let options = load_options(w)?;
-    batchwise_data::open(w.data.as_deref().unwrap_or(DEFAULT_DATA), &options).map_err(CliError::failed)
+    batchwise_data::open(w.data.as_deref().unwrap_or(DEFAULT_DATA), &options)
+        .map_err(CliError::data)
 }
 
 /// The built-in trainer of a workload: `threads` for each trial (`None`: the process's pool), and
 /// where unfinished trials are saved.
-pub fn trainer(w: &Workload, data: &Dataset, threads: Option<usize>, checkpoints: Option<PathBuf>) -> Result<BuiltIn, CliError> {
+pub fn trainer(
+    w: &Workload,
+    data: &Dataset,
+    threads: Option<usize>,
+    checkpoints: Option<PathBuf>,
+) -> Result<BuiltIn, CliError> {
     let model = w.model.as_deref().unwrap_or(DEFAULT_MODEL);
     let model: ModelSpec = model.parse().map_err(|e| CliError::flag("model", e))?;
     let device = match &w.device {
@@ -192,16 +300,36 @@ pub fn from_plan(error: PlanError) -> CliError {
 /// The settings with every choice made, as `study.toml` keeps them: what ran can be read off, and
 /// later versions with other defaults resume the same study.
 pub fn resolved(settings: &StudySettings, plan: &Plan) -> StudySettings {
-    let StudySettings { workload: mut w, question: mut q } = settings.clone();
+    let StudySettings {
+        workload: mut w,
+        question: mut q,
+    } = settings.clone();
     w.data.get_or_insert_with(|| DEFAULT_DATA.to_owned());
     w.model.get_or_insert_with(|| DEFAULT_MODEL.to_owned());
     w.optimiser.get_or_insert_with(|| "sgd".to_owned());
     match plan.optimiser {
-        OptimiserSpec::Sgd { momentum, nesterov, weight_decay } => {
-            (w.momentum, w.nesterov, w.weight_decay) = (Some(momentum), Some(nesterov), Some(weight_decay));
+        OptimiserSpec::Sgd {
+            momentum,
+            nesterov,
+            weight_decay,
+        } => {
+            (w.momentum, w.nesterov, w.weight_decay) =
+                (Some(momentum), Some(nesterov), Some(weight_decay));
         }
-        OptimiserSpec::Adam { beta1, beta2, epsilon, weight_decay } | OptimiserSpec::Adamw { beta1, beta2, epsilon, weight_decay } => {
-            (w.beta1, w.beta2, w.epsilon, w.weight_decay) = (Some(beta1), Some(beta2), Some(epsilon), Some(weight_decay));
+        OptimiserSpec::Adam {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+        }
+        | OptimiserSpec::Adamw {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+        } => {
+            (w.beta1, w.beta2, w.epsilon, w.weight_decay) =
+                (Some(beta1), Some(beta2), Some(epsilon), Some(weight_decay));
         }
     }
     if w.warm_up.is_none() && w.warm_up_shape.is_none() && w.schedule.is_none() {
@@ -220,12 +348,21 @@ pub fn resolved(settings: &StudySettings, plan: &Plan) -> StudySettings {
     let rules: Vec<&str> = plan.rules.iter().map(|rule| rule.name()).collect();
     q.rules = Some(rules.join(","));
     q.tune_trials = Some(plan.tune_trials);
-    q.learning_rates = Some(format!("{}..{}", plan.learning_rates.low, plan.learning_rates.high));
-    q.tune_width = Some(plan.tune_width.map_or_else(|| "full".to_owned(), |ratio| ratio.to_string()));
+    q.learning_rates = Some(format!(
+        "{}..{}",
+        plan.learning_rates.low, plan.learning_rates.high
+    ));
+    q.tune_width = Some(
+        plan.tune_width
+            .map_or_else(|| "full".to_owned(), |ratio| ratio.to_string()),
+    );
     q.seeds = Some(plan.seeds);
     q.cap_factor = Some(plan.cap_factor);
     q.pilot_epochs = Some(plan.pilot_epochs);
     q.eval_ratio = Some(plan.evaluation.ratio);
     q.token_half_life = Some(plan.token_half_life);
-    StudySettings { workload: w, question: q }
+    StudySettings {
+        workload: w,
+        question: q,
+    }
 }

@@ -62,7 +62,11 @@ impl InputShape {
     /// Numbers (pixels, features, tokens) in one example.
     pub fn len(&self) -> usize {
         match *self {
-            InputShape::Image { height, width, channels } => height * width * channels,
+            InputShape::Image {
+                height,
+                width,
+                channels,
+            } => height * width * channels,
             InputShape::Vector { features } => features,
             InputShape::Tokens { sequence, .. } => sequence,
         }
@@ -170,7 +174,11 @@ pub trait Examples: Send + Sync {
     ///
     /// # Errors
     /// When `batch_size` is zero or larger than the split.
-    fn sampler(&self, key: StreamKey, batch_size: u64) -> Result<Box<dyn Sampler + '_>, ExamplesError>;
+    fn sampler(
+        &self,
+        key: StreamKey,
+        batch_size: u64,
+    ) -> Result<Box<dyn Sampler + '_>, ExamplesError>;
 
     /// Examples `range` in their stored order, for evaluation; ends at `len`.
     fn fill_in_order(&self, range: Range<u64>, batch: &mut Batch);
@@ -189,7 +197,9 @@ pub trait Sampler: Send {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExamplesError {
     /// More examples per step than there are.
-    #[error("batch size {batch_size} is larger than the training set ({examples} examples): choose a smaller batch size or more examples")]
+    #[error(
+        "batch size {batch_size} is larger than the training set ({examples} examples): choose a smaller batch size or more examples"
+    )]
     BatchTooLarge {
         /// What was asked for.
         batch_size: u64,

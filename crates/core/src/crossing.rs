@@ -32,7 +32,12 @@ pub struct EvaluationPlan {
 
 impl Default for EvaluationPlan {
     fn default() -> Self {
-        Self { first: 5, ratio: 1.2, examples: 2000, refine: 8 }
+        Self {
+            first: 5,
+            ratio: 1.2,
+            examples: 2000,
+            refine: 8,
+        }
     }
 }
 
@@ -49,7 +54,9 @@ impl EvaluationPlan {
     pub fn replay_steps(&self, after: u64, step: u64) -> Vec<u64> {
         let (low, high) = (after.max(1) as f64, step as f64);
         let mut steps: Vec<u64> = (1..self.refine)
-            .map(|j| (low * (high / low).powf(f64::from(j) / f64::from(self.refine))).round() as u64)
+            .map(|j| {
+                (low * (high / low).powf(f64::from(j) / f64::from(self.refine))).round() as u64
+            })
             .filter(|&s| s > after && s < step)
             .collect();
         steps.dedup();
@@ -104,7 +111,11 @@ pub struct Crossing {
 impl Crossing {
     /// Nothing observed yet.
     pub fn new(target: Target) -> Self {
-        Self { target, smoother: Smoother::default(), last: 0 }
+        Self {
+            target,
+            smoother: Smoother::default(),
+            last: 0,
+        }
     }
 
     /// The target watched for.
@@ -116,7 +127,9 @@ impl Crossing {
     pub fn observe(&mut self, step: u64, value: f64) -> Option<(u64, u64)> {
         let after = self.last;
         self.last = step;
-        self.target.is_met(self.smoother.observe(step, value)).then_some((after, step))
+        self.target
+            .is_met(self.smoother.observe(step, value))
+            .then_some((after, step))
     }
 }
 

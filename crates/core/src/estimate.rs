@@ -111,7 +111,12 @@ impl Estimate {
     /// The same statement about `factor` times the quantity (`factor` > 0).
     pub fn scaled(&self, factor: f64) -> Self {
         let times = |x: Option<f64>| x.map(|x| x * factor);
-        Self { value: times(self.value), low: times(self.low), high: times(self.high), ..self.clone() }
+        Self {
+            value: times(self.value),
+            low: times(self.low),
+            high: times(self.high),
+            ..self.clone()
+        }
     }
 
     /// True when the state is [`EstimateState::Estimated`].
@@ -130,7 +135,11 @@ fn short(x: f64) -> String {
     } else if (1e-3..1e7).contains(&magnitude) {
         let decimals = (2 - magnitude.log10().floor() as i32).max(0) as usize;
         let text = format!("{x:.decimals$}");
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+        if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        } else {
+            text
+        }
     } else {
         format!("{x:.2e}")
     }
@@ -144,7 +153,13 @@ impl std::fmt::Display for Estimate {
                 (Some(low), Some(high)) if low == high => f.write_str(&value),
                 (low, high) => {
                     let end = |x: Option<f64>| x.map_or_else(|| "open".to_owned(), short);
-                    write!(f, "{value} ({:.0} % interval {}–{})", self.level * 100.0, end(low), end(high))
+                    write!(
+                        f,
+                        "{value} ({:.0} % interval {}–{})",
+                        self.level * 100.0,
+                        end(low),
+                        end(high)
+                    )
                 }
             },
             EstimateState::AtLeast => write!(f, "at least {value}"),
@@ -160,7 +175,14 @@ mod tests {
 
     #[test]
     fn short_numbers_keep_three_digits() {
-        for (x, text) in [(0.0301, "0.0301"), (1.0, "1"), (12.345, "12.3"), (99.96, "100"), (12345.6, "12346"), (1e-5, "1.00e-5")] {
+        for (x, text) in [
+            (0.0301, "0.0301"),
+            (1.0, "1"),
+            (12.345, "12.3"),
+            (99.96, "100"),
+            (12345.6, "12346"),
+            (1e-5, "1.00e-5"),
+        ] {
             assert_eq!(short(x), text, "{x}");
         }
     }

@@ -53,6 +53,13 @@ impl Group for Solo {
     }
 
     fn broadcast(&self, _values: &mut [f32], root: usize) -> Result<(), GroupError> {
-        if root == 0 { Ok(()) } else { Err(GroupError::NoSuchRank { rank: root, size: 1 }) }
+        if root == 0 {
+            Ok(())
+        } else {
+            Err(GroupError::NoSuchRank {
+                rank: root,
+                size: 1,
+            })
+        }
     }
 }

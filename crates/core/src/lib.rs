@@ -22,8 +22,10 @@ mod schedule;
 mod trainer;
 mod trial;
 
-pub use batch::{Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Sampler, Task};
-pub use crossing::{Crossing, EvaluationPlan, Smoother, SMOOTHING_LOG_STEPS};
+pub use batch::{
+    Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Sampler, Task,
+};
+pub use crossing::{Crossing, EvaluationPlan, SMOOTHING_LOG_STEPS, Smoother};
 pub use estimate::{Estimate, EstimateState};
 pub use event::{Event, Measurement};
 pub use group::{Group, GroupError, Solo};

@@ -80,10 +80,14 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TargetError {
     /// The metric's name does not start with a split.
-    #[error("'{0}' is not a metric: write SPLIT-QUANTITY, for example val-error, train-loss or test-accuracy")]
+    #[error(
+        "'{0}' is not a metric: write SPLIT-QUANTITY, for example val-error, train-loss or test-accuracy"
+    )]
     Metric(String),
     /// The goal is not a finite number.
-    #[error("'{0}' is not a target: write METRIC=VALUE with a finite value, for example val-error=0.03")]
+    #[error(
+        "'{0}' is not a target: write METRIC=VALUE with a finite value, for example val-error=0.03"
+    )]
     Value(String),
 }
 
@@ -164,7 +168,9 @@ impl FromStr for Metric {
             "perplexity" => Quantity::Perplexity,
             name if !name.is_empty()
                 && name.len() <= 64
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.') =>
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.') =>
             {
                 Quantity::Other(name.to_owned())
             }
@@ -205,7 +211,10 @@ impl FromStr for Target {
         let wrong = || TargetError::Value(text.to_owned());
         let (metric, sign, value) = ["<=", ">=", "="]
             .iter()
-            .find_map(|sign| text.split_once(sign).map(|(metric, value)| (metric, *sign, value)))
+            .find_map(|sign| {
+                text.split_once(sign)
+                    .map(|(metric, value)| (metric, *sign, value))
+            })
             .ok_or_else(wrong)?;
         let metric: Metric = metric.trim().parse()?;
         let value: f64 = value.trim().parse().map_err(|_| wrong())?;
@@ -217,7 +226,11 @@ impl FromStr for Target {
             ">=" => Direction::Higher,
             _ => metric.natural_direction(),
         };
-        Ok(Self { metric, value, direction })
+        Ok(Self {
+            metric,
+            value,
+            direction,
+        })
     }
 }
 
@@ -227,14 +240,28 @@ mod tests {
 
     #[test]
     fn targets_read_back_as_written() {
-        for text in ["val-error=0.03", "train-loss=1.5", "val-accuracy=0.97", "val-f1>=0.5", "val-accuracy<=0.2"] {
+        for text in [
+            "val-error=0.03",
+            "train-loss=1.5",
+            "val-accuracy=0.97",
+            "val-f1>=0.5",
+            "val-accuracy<=0.2",
+        ] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn broken_targets_are_refused() {
-        for text in ["", "val-error", "error=0.1", "val-error=", "val-error=inf", "val-=1", "dev-loss=1"] {
+        for text in [
+            "",
+            "val-error",
+            "error=0.1",
+            "val-error=",
+            "val-error=inf",
+            "val-=1",
+            "dev-loss=1",
+        ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
     }

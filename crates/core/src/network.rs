@@ -111,7 +111,9 @@ pub enum NetworkError {
     #[error("the stored state does not fit the network: {0}")]
     State(String),
     /// A micro-batch that would change the network being studied.
-    #[error("micro-batch {micro_batch} is not a multiple of the batch-norm ghost size {ghost}: choose a multiple of {ghost}")]
+    #[error(
+        "micro-batch {micro_batch} is not a multiple of the batch-norm ghost size {ghost}: choose a multiple of {ghost}"
+    )]
     GhostSize {
         /// What was asked for.
         micro_batch: u64,
@@ -190,7 +192,11 @@ pub trait NetworkFactory: Send + Sync {
     ///
     /// # Errors
     /// [`NetworkError::Unfit`] when the model cannot take such data.
-    fn build(&self, shape: &DataShape, key: crate::StreamKey) -> Result<Box<dyn Network>, NetworkError>;
+    fn build(
+        &self,
+        shape: &DataShape,
+        key: crate::StreamKey,
+    ) -> Result<Box<dyn Network>, NetworkError>;
 
     /// Bytes a training step takes at most for a micro-batch of this size: parameters, gradient,
     /// optimiser state and activations. An upper estimate, for `--max-memory`.

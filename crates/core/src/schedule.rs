@@ -84,7 +84,10 @@ impl Schedule {
     /// Full rate from the first step on.
     pub fn constant() -> Self {
         Self {
-            warm_up: WarmUp { length: Length::Steps(0), shape: WarmUpShape::Linear },
+            warm_up: WarmUp {
+                length: Length::Steps(0),
+                shape: WarmUpShape::Linear,
+            },
             decay: Decay::Constant,
             base_learning_rate: None,
         }
@@ -93,7 +96,10 @@ impl Schedule {
     /// Linear warm-up over `steps`, then constant.
     pub fn warm_up(steps: u64) -> Self {
         Self {
-            warm_up: WarmUp { length: Length::Steps(steps), shape: WarmUpShape::Linear },
+            warm_up: WarmUp {
+                length: Length::Steps(steps),
+                shape: WarmUpShape::Linear,
+            },
             ..Self::constant()
         }
     }

@@ -161,7 +161,9 @@ impl TrialRecord {
             Outcome::NotReached { cap } => cap,
             Outcome::Raced { at } => at,
             Outcome::Diverged { step } => step,
-            Outcome::Infeasible { .. } | Outcome::Failed { .. } | Outcome::Interrupted => return self,
+            Outcome::Infeasible { .. } | Outcome::Failed { .. } | Outcome::Interrupted => {
+                return self;
+            }
         };
         if end > bound {
             self.measurements.retain(|m| m.step <= bound && !m.replayed);
@@ -176,11 +178,17 @@ impl From<&Outcome> for Estimate {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Reached { step, .. } => Estimate::exact(*step as f64),
-            Outcome::NotReached { cap } => Estimate::at_least(*cap as f64, 1.0, 1, "not reached by the cap"),
+            Outcome::NotReached { cap } => {
+                Estimate::at_least(*cap as f64, 1.0, 1, "not reached by the cap")
+            }
             Outcome::Raced { at } => Estimate::at_least(*at as f64, 1.0, 1, "raced"),
-            Outcome::Diverged { step } => Estimate::undefined(1.0, 1, format!("diverged at step {step}")),
+            Outcome::Diverged { step } => {
+                Estimate::undefined(1.0, 1, format!("diverged at step {step}"))
+            }
             Outcome::Completed { .. } => Estimate::undefined(1.0, 1, "no target"),
-            Outcome::Infeasible { why } | Outcome::Failed { why } => Estimate::undefined(1.0, 1, why.clone()),
+            Outcome::Infeasible { why } | Outcome::Failed { why } => {
+                Estimate::undefined(1.0, 1, why.clone())
+            }
             Outcome::Interrupted => Estimate::undefined(1.0, 1, "interrupted"),
         }
     }

@@ -8,7 +8,13 @@ use batchwise_scaling::{Advice, Assumptions, Findings, PointState};
 use batchwise_study::SqliteStore;
 
 use super::{print, print_json};
-use crate::{args::AdviseArgs, error::CliError, folder::{RunFacts, StudyFolder}, progress::{Display, duration}, values, wire};
+use crate::{
+    args::AdviseArgs,
+    error::CliError,
+    folder::{RunFacts, StudyFolder},
+    progress::{Display, duration},
+    values, wire,
+};
 
 /// Devices considered when nothing is said.
 pub const MAX_DEVICES: u64 = 64;
@@ -21,7 +27,12 @@ const FRACTIONS: [u64; 3] = [1, 4, 16];
 
 /// What is assumed where nothing is said.
 pub fn assumptions(price_per_hour: Option<f64>, watts: Option<f64>) -> Assumptions {
-    Assumptions { latency: LATENCY, bandwidth: BANDWIDTH, price_per_hour, watts }
+    Assumptions {
+        latency: LATENCY,
+        bandwidth: BANDWIDTH,
+        price_per_hour,
+        watts,
+    }
 }
 
 /// The curve advice is taken from: `tuned`, or the rule that reached the target most often.
@@ -30,7 +41,12 @@ pub fn default_curve(findings: &Findings) -> Option<String> {
     findings
         .curves
         .iter()
-        .max_by_key(|c| (c.rule == "tuned", c.points.iter().filter(|p| reached(p.state)).count()))
+        .max_by_key(|c| {
+            (
+                c.rule == "tuned",
+                c.points.iter().filter(|p| reached(p.state)).count(),
+            )
+        })
         .map(|c| c.rule.clone())
 }
 
@@ -39,7 +55,9 @@ pub fn run(args: &AdviseArgs, quiet: bool) -> Result<(), CliError> {
     let folder = StudyFolder::existing(&args.dir)?;
     let store = SqliteStore::read(folder.database()).map_err(CliError::failed)?;
     let result = super::load(&store, &args.dir)?;
-    let mut facts = folder.facts();
+    let mut facts = folder.facts()?;
+    let bandwidth = check(args)?;
+    check_curve(args, &super::study::findings(&folder, &result, &facts)?)?;
     let settings = folder.settings()?;
     let display = Display::new(quiet);
     let data = wire::dataset(&settings.workload)?;
@@ -53,9 +71,15 @@ pub fn run(args: &AdviseArgs, quiet: bool) -> Result<(), CliError> {
         .collect();
     let mut timings: Vec<StepTiming> = Vec::new();
     for (i, (&batch_size, &spec)) in specs.iter().enumerate() {
-        display.show(i as f64 / specs.len() as f64, &format!("timing steps at batch size {batch_size}"));
+        display.show(
+            i as f64 / specs.len() as f64,
+            &format!("timing steps at batch size {batch_size}"),
+        );
         for micro_batch in FRACTIONS.iter().map(|f| batch_size / f).filter(|&m| m > 0) {
-            let spec = TrialSpec { micro_batch: Some(micro_batch), ..spec.clone() };
+            let spec = TrialSpec {
+                micro_batch: Some(micro_batch),
+                ..spec.clone()
+            };
             // A size that does not fit is not an option; the others are.
             if let Ok(Some(timing)) = trainer.time(&spec, args.budget / FRACTIONS.len() as f64) {
                 timings.push(timing);
@@ -66,10 +90,43 @@ pub fn run(args: &AdviseArgs, quiet: bool) -> Result<(), CliError> {
     facts.timings = timings;
     facts.price_per_hour = args.price_per_hour.or(facts.price_per_hour);
     facts.watts = args.watts.or(facts.watts);
-    let bandwidth = values::bytes(&args.bandwidth).map_err(|why| CliError::flag("bandwidth", why))?;
     let advice = advise(args, &folder, &result, &facts, bandwidth)?;
     folder.write_facts(&facts)?;
-    if args.json { print_json(&advice) } else { print(&table(&advice)) }
+    if args.json {
+        print_json(&advice)
+    } else {
+        print(&table(&advice))
+    }
+}
+
+/// Checks the flags before time is spent on measuring; the bandwidth in bytes a second.
+fn check(args: &AdviseArgs) -> Result<f64, CliError> {
+    wire::at_least_zero("price-per-hour", args.price_per_hour)?;
+    wire::at_least_zero("watts", args.watts)?;
+    wire::at_least_zero("latency", Some(args.latency))?;
+    if !(args.budget > 0.0 && args.budget <= 3600.0) {
+        let why = format!(
+            "{} is not a time above 0 and at most 3600 seconds",
+            args.budget
+        );
+        return Err(CliError::flag("budget", why));
+    }
+    if args.max_devices == 0 {
+        return Err(CliError::flag("max-devices", "must be at least 1"));
+    }
+    values::bytes(&args.bandwidth).map_err(|why| CliError::flag("bandwidth", why))
+}
+
+fn check_curve(args: &AdviseArgs, findings: &Findings) -> Result<(), CliError> {
+    match &args.curve {
+        Some(curve) if !findings.curves.iter().any(|c| c.rule == *curve) => {
+            let known: Vec<&str> = findings.curves.iter().map(|c| c.rule.as_str()).collect();
+            let known = known.join(", ");
+            let why = format!("'{curve}' is not a curve of this study: choose one of {known}");
+            Err(CliError::flag("curve", why))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn advise(
@@ -80,20 +137,25 @@ fn advise(
     bandwidth: f64,
 ) -> Result<Advice, CliError> {
     let findings = super::study::findings(folder, result, facts)?;
-    let curve = match &args.curve {
-        Some(curve) if !findings.curves.iter().any(|c| c.rule == *curve) => {
-            let known: Vec<&str> = findings.curves.iter().map(|c| c.rule.as_str()).collect();
-            return Err(CliError::flag("curve", format!("'{curve}' is not a curve of this study: choose one of {}", known.join(", "))));
-        }
-        Some(curve) => curve.clone(),
-        None => default_curve(&findings).unwrap_or_default(),
+    let curve = args
+        .curve
+        .clone()
+        .or_else(|| default_curve(&findings))
+        .unwrap_or_default();
+    let assumptions = Assumptions {
+        latency: args.latency,
+        bandwidth,
+        ..assumptions(facts.price_per_hour, facts.watts)
     };
-    if !(args.latency.is_finite() && args.latency >= 0.0) {
-        return Err(CliError::flag("latency", "must be 0 or above"));
-    }
-    let assumptions = Assumptions { latency: args.latency, bandwidth, ..assumptions(facts.price_per_hour, facts.watts) };
-    batchwise_scaling::advise(&findings, &curve, &facts.timings, &assumptions, findings.study.parameters, args.max_devices)
-        .map_err(CliError::failed)
+    batchwise_scaling::advise(
+        &findings,
+        &curve,
+        &facts.timings,
+        &assumptions,
+        findings.study.parameters,
+        args.max_devices,
+    )
+    .map_err(CliError::failed)
 }
 
 fn table(advice: &Advice) -> String {
@@ -101,10 +163,24 @@ fn table(advice: &Advice) -> String {
     let mut text = format!(
         "recommended on one device: batch size {}, micro-batch {} (accumulated {} times), learning rate {:.4}, {} warm-up steps\n\
          time to the target: {} s; examples: {}\n\n",
-        r.batch_size, r.micro_batch, r.accumulation, r.learning_rate, r.warm_up_steps, r.seconds, r.examples
+        r.batch_size,
+        r.micro_batch,
+        r.accumulation,
+        r.learning_rate,
+        r.warm_up_steps,
+        r.seconds,
+        r.examples
     );
-    let _ = writeln!(text, "{:>7} {:>10} {:>11} {:>12} {:>14} {:>10} {:>10}  best", "devices", "batch size", "micro-batch", "time", "device-hours", "money", "kWh");
-    let number = |e: &Option<batchwise_core::Estimate>| e.as_ref().and_then(|e| e.value).map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
+    let _ = writeln!(
+        text,
+        "{:>7} {:>10} {:>11} {:>12} {:>14} {:>10} {:>10}  best",
+        "devices", "batch size", "micro-batch", "time", "device-hours", "money", "kWh"
+    );
+    let number = |e: &Option<batchwise_core::Estimate>| {
+        e.as_ref()
+            .and_then(|e| e.value)
+            .map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"))
+    };
     for option in &advice.options {
         let _ = writeln!(
             text,
@@ -112,8 +188,14 @@ fn table(advice: &Advice) -> String {
             option.devices,
             option.batch_size,
             option.micro_batch,
-            option.seconds.value.map_or_else(|| "-".to_owned(), duration),
-            option.device_hours.value.map_or_else(|| "-".to_owned(), |v| format!("{v:.5}")),
+            option
+                .seconds
+                .value
+                .map_or_else(|| "-".to_owned(), duration),
+            option
+                .device_hours
+                .value
+                .map_or_else(|| "-".to_owned(), |v| format!("{v:.5}")),
             number(&option.money),
             number(&option.energy),
             if option.pareto { "*" } else { "" }

@@ -1,6 +1,9 @@
 //! `batchwise export DIR`: trials for other tools.
 
-use std::{fs::File, path::Path};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use batchwise_report::Format;
 use batchwise_study::SqliteStore;
@@ -16,7 +19,7 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
     let folder = StudyFolder::existing(&args.dir)?;
     let store = SqliteStore::read(folder.database()).map_err(CliError::failed)?;
     let result = super::load(&store, &args.dir)?;
-    let findings = super::study::findings(&folder, &result, &folder.facts())?;
+    let findings = super::study::findings(&folder, &result, &folder.facts()?)?;
     let format = match args.format {
         ExportFormat::Csv => Format::Csv,
         ExportFormat::Json => Format::Json,
@@ -24,11 +27,25 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
     };
     if args.output == Path::new("-") {
         let mut bytes = Vec::new();
-        batchwise_report::export(&result.records, &findings, format, &mut bytes).map_err(CliError::failed)?;
+        batchwise_report::export(&result.records, &findings, format, &mut bytes)
+            .map_err(CliError::failed)?;
         return super::print_bytes(&bytes);
     }
-    let temporary = args.output.with_extension("partial");
-    let file = File::create(&temporary).map_err(|e| CliError::file("cannot write", &temporary, e))?;
-    batchwise_report::export(&result.records, &findings, format, file).map_err(CliError::failed)?;
-    std::fs::rename(&temporary, &args.output).map_err(|e| CliError::file("cannot write", &args.output, e))
+    // A pipe or a device is written to: renaming onto it would put a file in its place.
+    let special = args.output.exists() && !args.output.is_file();
+    let mut temporary = args.output.clone().into_os_string();
+    temporary.push(if special { "" } else { ".partial" });
+    let temporary = PathBuf::from(temporary);
+    let cannot = |e| CliError::file("cannot write", &args.output, e);
+    let file = File::create(&temporary).map_err(cannot)?;
+    let written = batchwise_report::export(&result.records, &findings, format, file)
+        .map_err(CliError::failed);
+    if special {
+        return written;
+    }
+    written
+        .and_then(|()| std::fs::rename(&temporary, &args.output).map_err(cannot))
+        .inspect_err(|_| {
+            let _ = std::fs::remove_file(&temporary);
+        })
 }

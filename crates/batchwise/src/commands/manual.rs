@@ -19,12 +19,16 @@ pub fn man(out: Option<&Path>) -> Result<(), CliError> {
     match out {
         None => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(CliError::failed)?;
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut page)
+                .map_err(CliError::failed)?;
             print(&String::from_utf8_lossy(&page))
         }
         Some(folder) => {
-            std::fs::create_dir_all(folder).map_err(|e| CliError::file("cannot create", folder, e))?;
-            clap_mangen::generate_to(Cli::command(), folder).map_err(|e| CliError::file("cannot write into", folder, e))
+            std::fs::create_dir_all(folder)
+                .map_err(|e| CliError::file("cannot create", folder, e))?;
+            clap_mangen::generate_to(Cli::command(), folder)
+                .map_err(|e| CliError::file("cannot write into", folder, e))
         }
     }
 }

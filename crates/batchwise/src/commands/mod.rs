@@ -20,7 +20,13 @@ use crate::error::CliError;
 fn load(store: &SqliteStore, folder: &Path) -> Result<StudyResult, CliError> {
     batchwise_study::load(store)
         .map_err(CliError::failed)?
-        .ok_or_else(|| CliError::Failed(format!("the study in {} has not begun: run `batchwise study --dir {}`", folder.display(), folder.display())))
+        .ok_or_else(|| {
+            CliError::Failed(format!(
+                "the study in {} has not begun: run `batchwise study --dir {}`",
+                folder.display(),
+                folder.display()
+            ))
+        })
 }
 
 /// Writes to standard output; a reader that went away (`| head`) ends the command quietly.
@@ -32,7 +38,9 @@ pub fn print(text: &str) -> Result<(), CliError> {
 pub fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::Failed(format!("standard output: {e}"))),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CliError::Failed(format!("standard output: {e}")))
+        }
         _ => Ok(()),
     }
 }
@@ -45,7 +53,9 @@ pub fn print_json<T: serde::Serialize>(value: &T) -> Result<(), CliError> {
 
 /// Columns of the terminal that standard output goes to, or 80.
 pub fn width() -> usize {
-    terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0)).clamp(30, 120)
+    terminal_size::terminal_size()
+        .map_or(80, |(width, _)| usize::from(width.0))
+        .clamp(30, 120)
 }
 
 /// Whether standard output wants colour: a terminal, and `NO_COLOR` unset or empty.

@@ -10,15 +10,25 @@ pub fn run(args: &ReportArgs, quiet: bool) -> Result<(), CliError> {
     let folder = StudyFolder::existing(&args.dir)?;
     let store = SqliteStore::read(folder.database()).map_err(CliError::failed)?;
     let result = super::load(&store, &args.dir)?;
-    let findings = super::study::report(&folder, &result, &folder.facts())?;
+    let findings = super::study::report(&folder, &result, &folder.facts()?)?;
     let display = Display::new(quiet);
     if result.interrupted {
-        display.line(&format!("note: the study is unfinished; `batchwise study --dir {}` resumes it", args.dir.display()));
+        display.line(&format!(
+            "note: the study is unfinished; `batchwise study --dir {}` resumes it",
+            args.dir.display()
+        ));
     }
     if args.json {
         return print_json(&findings);
     }
-    print(&batchwise_report::terminal_summary(&findings, width(), colour()))?;
-    display.line(&format!("report: {}", args.dir.join("report.html").display()));
+    print(&batchwise_report::terminal_summary(
+        &findings,
+        width(),
+        colour(),
+    ))?;
+    display.line(&format!(
+        "report: {}",
+        args.dir.join("report.html").display()
+    ));
     Ok(())
 }

@@ -1,6 +1,11 @@
 //! `batchwise study`: plan, run, analyse, report.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Instant};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Mutex, Once},
+    time::Instant,
+};
 
 use batchwise_core::{Event, Trainer, TrialPurpose, TrialRecord, TrialSpec};
 use batchwise_data::Dataset;
@@ -33,9 +38,17 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
 
     let signals = Signals::listen()?;
     let folder = StudyFolder::create(&args.dir)?;
+    // Found out now rather than after hours of training.
+    folder.facts()?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let trainer = wire::trainer(&settings.workload, &data, Some((cores / plan.jobs).max(1)), Some(folder.checkpoints()))?;
-    plan.check_against(&trainer.info()).map_err(wire::from_plan)?;
+    let trainer = wire::trainer(
+        &settings.workload,
+        &data,
+        Some((cores / plan.jobs).max(1)),
+        Some(folder.checkpoints()),
+    )?;
+    plan.check_against(&trainer.info())
+        .map_err(wire::from_plan)?;
     let mut store = SqliteStore::open(folder.database()).map_err(CliError::failed)?;
 
     let display = Display::new(quiet);
@@ -44,56 +57,117 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
         display.line(&format!("note: {note}"));
     }
     let started = machine::now();
-    log.line(&format!("batchwise {} started: {}", env!("CARGO_PKG_VERSION"), command()));
+    log.line(&format!(
+        "batchwise {} started: {}",
+        env!("CARGO_PKG_VERSION"),
+        command()
+    ));
     let watch = Watch::new(&display, &log);
     let stop = StopToken::from(signals.flag());
-    let result = batchwise_study::run(&plan, &trainer, &mut store, &stop, &|event: StudyEvent<'_>| watch.observe(event));
+    // Written as soon as the store has accepted the plan, which the first stage tells: a study that
+    // is killed is then still one that `--dir` alone resumes.
+    let save_settings = Once::new();
+    let observe = |event: StudyEvent<'_>| {
+        if matches!(event, StudyEvent::Stage(_)) {
+            save_settings.call_once(|| {
+                if let Err(e) = folder.write_settings(&wire::resolved(&settings, &plan)) {
+                    log.line(&e.to_string());
+                }
+            });
+        }
+        watch.observe(event);
+    };
+    let result = batchwise_study::run(&plan, &trainer, &mut store, &stop, &observe);
     display.finish();
     let result = result.map_err(|e| {
         log.line(&format!("ended: {e}"));
         CliError::failed(e)
     })?;
 
-    let facts = facts(&folder, &settings, &data, &result, started, watch.started.elapsed().as_secs_f64())?;
+    let facts = facts(
+        &folder,
+        &settings,
+        &data,
+        &result,
+        started,
+        watch.started.elapsed().as_secs_f64(),
+    )?;
     if result.interrupted {
         log.line("interrupted");
         folder.write_facts(&facts)?;
         let signal = signals.raised().unwrap_or(signal_hook::consts::SIGINT);
-        return Err(CliError::Interrupted { signal, resume: format!("batchwise study --dir {}", args.dir.display()) });
+        return Err(CliError::Interrupted {
+            signal,
+            resume: resume_command(&args.dir),
+        });
     }
-    let facts = RunFacts { timings: time(&settings, &data, &result, &display)?, ..facts };
+    let facts = RunFacts {
+        timings: time(&settings, &data, &result, &display)?,
+        ..facts
+    };
     folder.write_facts(&facts)?;
     let findings = report(&folder, &result, &facts)?;
     log.line(&format!("finished: {}", findings.verdict));
     if args.json {
         return print_json(&findings);
     }
-    print(&batchwise_report::terminal_summary(&findings, width(), colour()))?;
-    display.line(&format!("report: {}", args.dir.join("report.html").display()));
+    print(&batchwise_report::terminal_summary(
+        &findings,
+        width(),
+        colour(),
+    ))?;
+    display.line(&format!(
+        "report: {}",
+        args.dir.join("report.html").display()
+    ));
     Ok(())
 }
 
 /// Analyses a finished study and writes its report.
-pub fn report(folder: &StudyFolder, result: &StudyResult, facts: &RunFacts) -> Result<Findings, CliError> {
+pub fn report(
+    folder: &StudyFolder,
+    result: &StudyResult,
+    facts: &RunFacts,
+) -> Result<Findings, CliError> {
     let findings = findings(folder, result, facts)?;
-    batchwise_report::write(&folder.0, &findings, &result.records, &facts.how).map_err(CliError::failed)?;
+    batchwise_report::write(&folder.0, &findings, &result.records, &facts.how)
+        .map_err(CliError::failed)?;
     Ok(findings)
 }
 
 /// The findings of a finished study, with advice where steps were timed.
-pub fn findings(folder: &StudyFolder, result: &StudyResult, facts: &RunFacts) -> Result<Findings, CliError> {
+pub fn findings(
+    folder: &StudyFolder,
+    result: &StudyResult,
+    facts: &RunFacts,
+) -> Result<Findings, CliError> {
     let summary = result.summary.clone().ok_or_else(|| {
-        CliError::Failed(format!("the study in {} has no target yet: run it to its end first", folder.0.display()))
+        CliError::Failed(format!(
+            "the study in {} has no target yet: run it to its end first",
+            folder.0.display()
+        ))
     })?;
-    let command = format!("batchwise study --dir {}", folder.0.display());
-    let options = batchwise_scaling::AnalysisOptions { command, ..Default::default() };
+    let command = resume_command(&folder.0);
+    let options = batchwise_scaling::AnalysisOptions {
+        command,
+        ..Default::default()
+    };
     let parameters = summary.parameters;
-    let mut findings = batchwise_scaling::analyse(summary, result.tuning.clone(), &result.records, &options);
-    let Some(curve) = super::advise::default_curve(&findings).filter(|_| !facts.timings.is_empty()) else {
+    let mut findings =
+        batchwise_scaling::analyse(summary, result.tuning.clone(), &result.records, &options);
+    let Some(curve) = super::advise::default_curve(&findings).filter(|_| !facts.timings.is_empty())
+    else {
         return Ok(findings);
     };
     let assumptions = super::advise::assumptions(facts.price_per_hour, facts.watts);
-    let advice = batchwise_scaling::advise(&findings, &curve, &facts.timings, &assumptions, parameters, super::advise::MAX_DEVICES);
+    let advice = batchwise_scaling::advise(
+        &findings,
+        &curve,
+        &facts.timings,
+        &assumptions,
+        parameters,
+        super::advise::MAX_DEVICES,
+    );
     // A study in which nothing reached the target has findings, but nothing to recommend.
     findings.advice = advice.ok();
     Ok(findings)
@@ -108,7 +182,7 @@ fn facts(
     started: String,
     seconds: f64,
 ) -> Result<RunFacts, CliError> {
-    let mut facts = folder.facts();
+    let mut facts = folder.facts()?;
     let how = &mut facts.how;
     how.command = command();
     how.version = env!("CARGO_PKG_VERSION").to_owned();
@@ -128,7 +202,12 @@ fn facts(
 }
 
 /// Times a step at every studied batch size, alone on the machine, all cores at work.
-fn time(settings: &StudySettings, data: &Dataset, result: &StudyResult, display: &Display) -> Result<Vec<batchwise_core::StepTiming>, CliError> {
+fn time(
+    settings: &StudySettings,
+    data: &Dataset,
+    result: &StudyResult,
+    display: &Display,
+) -> Result<Vec<batchwise_core::StepTiming>, CliError> {
     let trainer = wire::trainer(&settings.workload, data, None, None)?;
     let fresh: BTreeMap<u64, &TrialSpec> = result
         .records
@@ -138,8 +217,15 @@ fn time(settings: &StudySettings, data: &Dataset, result: &StudyResult, display:
         .collect();
     let mut timings = Vec::new();
     for (i, (batch_size, spec)) in fresh.iter().enumerate() {
-        display.show(i as f64 / fresh.len() as f64, &format!("timing steps at batch size {batch_size}"));
-        timings.extend(trainer.time(spec, TIMING_SECONDS).map_err(CliError::failed)?);
+        display.show(
+            i as f64 / fresh.len() as f64,
+            &format!("timing steps at batch size {batch_size}"),
+        );
+        timings.extend(
+            trainer
+                .time(spec, TIMING_SECONDS)
+                .map_err(CliError::failed)?,
+        );
     }
     Ok(timings)
 }
@@ -148,9 +234,25 @@ fn time(settings: &StudySettings, data: &Dataset, result: &StudyResult, display:
 fn command() -> String {
     let mut words = vec!["batchwise".to_owned()];
     words.extend(std::env::args().skip(1));
-    let plain = |word: &String| word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./,=:%+@".contains(c));
-    let quoted: Vec<String> = words.iter().map(|w| if plain(w) { w.clone() } else { format!("'{w}'") }).collect();
+    let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
     quoted.join(" ")
+}
+
+/// The command that resumes the study of a folder.
+fn resume_command(folder: &Path) -> String {
+    format!(
+        "batchwise study --dir {}",
+        quote(&folder.display().to_string())
+    )
+}
+
+/// A word as a shell reads it back.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:%+@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// Turns a study's events into a progress line and a log.
@@ -175,11 +277,19 @@ struct State {
 
 impl<'a> Watch<'a> {
     fn new(display: &'a Display, log: &'a Log) -> Self {
-        Self { display, log, started: Instant::now(), state: Mutex::default() }
+        Self {
+            display,
+            log,
+            started: Instant::now(),
+            state: Mutex::default(),
+        }
     }
 
     fn observe(&self, event: StudyEvent<'_>) {
-        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut state = self
+            .state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         match event {
             StudyEvent::Stage(stage) => {
                 state.stage = stage.to_string();
@@ -223,22 +333,52 @@ impl<'a> Watch<'a> {
 
     fn show(&self, state: &State) {
         let all = state.done_examples + state.remaining_examples;
-        let running: f64 = state.running.values().map(|(batch, step)| (batch * step) as f64).sum();
-        let fraction = if all > 0.0 { ((state.done_examples + running) / all).min(0.99) } else { 0.0 };
-        let running: Vec<String> = state.running.values().map(|(batch, step)| format!("batch {batch} step {step}")).collect();
-        let message =
-            format!("{}: trial {} of {}; {}", state.stage, state.done_trials, state.total_trials, running.join(", "));
+        let running: f64 = state
+            .running
+            .values()
+            .map(|(batch, step)| (batch * step) as f64)
+            .sum();
+        let fraction = if all > 0.0 {
+            ((state.done_examples + running) / all).min(0.99)
+        } else {
+            0.0
+        };
+        let running: Vec<String> = state
+            .running
+            .values()
+            .map(|(batch, step)| format!("batch {batch} step {step}"))
+            .collect();
+        let message = format!(
+            "{}: trial {} of {}; {}",
+            state.stage,
+            state.done_trials,
+            state.total_trials,
+            running.join(", ")
+        );
         self.display.show(fraction, &message);
     }
 }
 
 fn finished(record: &TrialRecord) -> String {
-    let steps = record.steps().map(|s| format!(" in {s} steps")).unwrap_or_default();
-    format!("trial {} {}{steps}, {} of training", record.spec.id, outcome_name(&record.outcome), duration(record.seconds))
+    let steps = record
+        .steps()
+        .map(|s| format!(" in {s} steps"))
+        .unwrap_or_default();
+    format!(
+        "trial {} {}{steps}, {} of training",
+        record.spec.id,
+        outcome_name(&record.outcome),
+        duration(record.seconds)
+    )
 }
 
 /// The plan as run, for messages that need the sizes.
 pub fn describe_plan(plan: &Plan) -> String {
     let sizes: Vec<String> = plan.batch_sizes.iter().map(u64::to_string).collect();
-    format!("batch sizes {}; target {}; {} fresh seeds", sizes.join(", "), plan.target, plan.seeds)
+    format!(
+        "batch sizes {}; target {}; {} fresh seeds",
+        sizes.join(", "),
+        plan.target,
+        plan.seeds
+    )
 }

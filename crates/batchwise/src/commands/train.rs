@@ -2,7 +2,9 @@
 
 use std::sync::Mutex;
 
-use batchwise_core::{Event, EvaluationPlan, Measurement, Outcome, TrialPurpose, TrialRecord, TrialSpec};
+use batchwise_core::{
+    EvaluationPlan, Event, Measurement, Outcome, TrialPurpose, TrialRecord, TrialSpec,
+};
 use batchwise_train::{Cadence, SingleRun};
 
 use super::{print, print_json};
@@ -28,12 +30,19 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
     let spec = spec(&args.workload, &args.run, data.train.len())?;
     let trainer = wire::trainer(&args.workload, &data, None, None)?;
     let signals = Signals::listen()?;
-    let checkpoint = args.checkpoint.as_ref().map(|folder| folder.join("run.safetensors"));
+    let checkpoint = args
+        .checkpoint
+        .as_ref()
+        .map(|folder| folder.join("run.safetensors"));
     if let Some(folder) = &args.checkpoint {
-        std::fs::create_dir_all(folder).map_err(|e| CliError::file("cannot create the checkpoint's folder", folder, e))?;
+        std::fs::create_dir_all(folder)
+            .map_err(|e| CliError::file("cannot create the checkpoint's folder", folder, e))?;
     }
     let single = SingleRun {
-        cadence: args.run.evaluate_every.map_or(Cadence::Planned, Cadence::Every),
+        cadence: args
+            .run
+            .evaluate_every
+            .map_or(Cadence::Planned, Cadence::Every),
         resume: checkpoint.clone().filter(|path| path.exists()),
         checkpoint,
     };
@@ -46,15 +55,28 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
         .train_once(&spec, &single, &signals, &mut |event| match event {
             Event::Started { step: 0 } => {}
             Event::Started { step } => display.line(&format!("resumed after step {step}")),
-            Event::Step { step, loss, learning_rate } => {
-                let last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                let message = format!("step {step}  loss {loss:.4}  rate {learning_rate:.4}  {last}");
+            Event::Step {
+                step,
+                loss,
+                learning_rate,
+            } => {
+                let last = last
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                let message =
+                    format!("step {step}  loss {loss:.4}  rate {learning_rate:.4}  {last}");
                 display.show(step as f64 / spec.cap as f64, &message);
             }
             Event::Measured(m) if !m.replayed => {
                 let text = measured(&m);
-                display.line(&format!("step {:>7}  epoch {:>7.2}  {text}", m.step, m.examples as f64 / data.train.len() as f64));
-                *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = text;
+                display.line(&format!(
+                    "step {:>7}  epoch {:>7.2}  {text}",
+                    m.step,
+                    m.examples as f64 / data.train.len() as f64
+                ));
+                *last
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner) = text;
             }
             Event::Measured(_) => {}
             Event::Checkpointed { step } => tracing::info!(step, "checkpoint written"),
@@ -69,7 +91,11 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
         };
         return Err(CliError::Interrupted { signal, resume });
     }
-    if args.json { print_json(&record) } else { print(&summary(&record)) }
+    if args.json {
+        print_json(&record)
+    } else {
+        print(&summary(&record))
+    }
 }
 
 fn spec(w: &Workload, run: &RunLength, train_examples: u64) -> Result<TrialSpec, CliError> {
@@ -82,24 +108,42 @@ fn spec(w: &Workload, run: &RunLength, train_examples: u64) -> Result<TrialSpec,
     at_least_one("evaluate-every", run.evaluate_every)?;
     at_least_one("micro-batch", w.micro_batch)?;
     if batch_size > train_examples {
-        return Err(CliError::flag("batch-size", format!("{batch_size} is larger than the training set ({train_examples} examples)")));
+        return Err(CliError::flag(
+            "batch-size",
+            format!("{batch_size} is larger than the training set ({train_examples} examples)"),
+        ));
     }
     let learning_rate = run.learning_rate.unwrap_or(DEFAULT_RATE);
     if !(learning_rate.is_finite() && learning_rate > 0.0) {
-        return Err(CliError::flag("learning-rate", format!("{learning_rate} is not a positive number")));
+        return Err(CliError::flag(
+            "learning-rate",
+            format!("{learning_rate} is not a positive number"),
+        ));
     }
     let cap = match (at_least_one("steps", run.steps)?, run.epochs) {
         (Some(steps), _) => steps,
         (None, Some(epochs)) if !(epochs.is_finite() && epochs > 0.0) => {
-            return Err(CliError::flag("epochs", format!("{epochs} is not a positive number")));
+            return Err(CliError::flag(
+                "epochs",
+                format!("{epochs} is not a positive number"),
+            ));
         }
         (None, epochs) => {
             let length = batchwise_core::Length::Epochs(epochs.unwrap_or(DEFAULT_EPOCHS));
-            batchwise_rules::steps_in(length, batch_size, train_examples).map_err(|e| CliError::flag("epochs", e))?
+            batchwise_rules::steps_in(length, batch_size, train_examples)
+                .map_err(|e| CliError::flag("epochs", e))?
         }
     };
-    let target = run.target.as_deref().map(str::parse).transpose().map_err(|e| CliError::flag("target", e))?;
-    let examples = w.eval_examples.unwrap_or(EvaluationPlan::default().examples);
+    let target = run
+        .target
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(|e| CliError::flag("target", e))?;
+    target.as_ref().map_or(Ok(()), wire::check_target)?;
+    let examples = w
+        .eval_examples
+        .unwrap_or(EvaluationPlan::default().examples);
     Ok(TrialSpec {
         id: 0,
         purpose: TrialPurpose::Single,
@@ -114,13 +158,20 @@ fn spec(w: &Workload, run: &RunLength, train_examples: u64) -> Result<TrialSpec,
         seed: 0,
         cap: cap.max(1),
         target,
-        evaluation: EvaluationPlan { examples, ..EvaluationPlan::default() },
+        evaluation: EvaluationPlan {
+            examples,
+            ..EvaluationPlan::default()
+        },
         probes: Vec::new(),
     })
 }
 
 fn measured(m: &Measurement) -> String {
-    let metrics: Vec<String> = m.metrics.iter().map(|(metric, value)| format!("{metric} {value:.4}")).collect();
+    let metrics: Vec<String> = m
+        .metrics
+        .iter()
+        .map(|(metric, value)| format!("{metric} {value:.4}"))
+        .collect();
     metrics.join("  ")
 }
 
@@ -129,12 +180,19 @@ fn summary(record: &TrialRecord) -> String {
     let end = match &record.outcome {
         Outcome::Reached { step, after } => format!(
             "reached {} in {step} steps ({} examples); the crossing lies after step {after}",
-            spec.target.as_ref().map(ToString::to_string).unwrap_or_default(),
+            spec.target
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             step * spec.batch_size
         ),
         Outcome::NotReached { cap } => format!("target not reached within {cap} steps"),
-        Outcome::Completed { step } => format!("trained {step} steps ({} examples)", step * spec.batch_size),
-        Outcome::Diverged { step } => format!("diverged at step {step}: try a lower learning rate or a warm-up"),
+        Outcome::Completed { step } => {
+            format!("trained {step} steps ({} examples)", step * spec.batch_size)
+        }
+        Outcome::Diverged { step } => {
+            format!("diverged at step {step}: try a lower learning rate or a warm-up")
+        }
         Outcome::Infeasible { why } => format!("cannot be run: {why}"),
         Outcome::Failed { why } => format!("failed: {why}"),
         Outcome::Raced { at } => format!("stopped at step {at}"),
@@ -145,7 +203,12 @@ fn summary(record: &TrialRecord) -> String {
         m if m < spec.batch_size => format!(", micro-batch {m}"),
         _ => String::new(),
     };
-    let mut text = format!("{end}\n{last}\nbatch size {}{micro}, learning rate {}, {} of training\n", spec.batch_size, spec.learning_rate, duration(record.seconds));
+    let mut text = format!(
+        "{end}\n{last}\nbatch size {}{micro}, learning rate {}, {} of training\n",
+        spec.batch_size,
+        spec.learning_rate,
+        duration(record.seconds)
+    );
     for note in &record.notes {
         text += &format!("note: {note}\n");
     }

@@ -10,5 +10,9 @@ pub fn run(args: &TrialsArgs) -> Result<(), CliError> {
     let folder = StudyFolder::existing(&args.dir)?;
     let store = SqliteStore::read(folder.database()).map_err(CliError::failed)?;
     let records = finished_records(&store).map_err(CliError::failed)?;
-    if args.json { print_json(&records) } else { print(&batchwise_report::trials_table(&records, width())) }
+    if args.json {
+        print_json(&records)
+    } else {
+        print(&batchwise_report::trials_table(&records, width()))
+    }
 }

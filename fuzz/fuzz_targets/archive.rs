@@ -1,0 +1,11 @@
+//! Tar archives, plain and gzip'd.
+#![no_main]
+
+use std::path::Path;
+
+use batchwise_data::readers::archive;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = archive::parse(bytes, Path::new("fuzzed"), &mut |_| true);
+});

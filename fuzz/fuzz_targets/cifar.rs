@@ -1,0 +1,13 @@
+//! Both binary versions of CIFAR.
+#![no_main]
+
+use std::path::Path;
+
+use batchwise_data::readers::cifar::{self, Kind};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    for kind in [Kind::Ten, Kind::Hundred] {
+        let _ = cifar::parse(bytes, kind, Path::new("fuzzed"));
+    }
+});
