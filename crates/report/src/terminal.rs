@@ -5,9 +5,7 @@ use batchwise_scaling::{BandPoint, Findings, PointState, advice_sentence};
 
 use crate::export::{last_step, purpose, state};
 use crate::figures::{Data, drawn, list, rule_name};
-use crate::format::{
-    axis_tick, batch_tick, count, duration, estimate, estimate_short, number,
-};
+use crate::format::{axis_tick, batch_tick, count, duration, estimate, estimate_short, number};
 
 /// Rows of the plot.
 const ROWS: usize = 9;

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use batchwise_core::{
-    Control, Crossing, Event, Flow, Measurement, Metric, Outcome, Purpose, Quantity, Split, StreamKey, Trainer, TrainerError,
-    TrainerInfo, TrialRecord, TrialSpec,
+    Control, Crossing, Event, Flow, Measurement, Metric, Outcome, Purpose, Quantity, Split,
+    StreamKey, Trainer, TrainerError, TrainerInfo, TrialRecord, TrialSpec,
 };
 use batchwise_scaling::{AnalysisOptions, analyse};
 use batchwise_study::{MemoryStore, Plan, RateRange, Silent, StopToken, run};
@@ -21,7 +21,11 @@ struct NoisyQuadratic {
 
 impl NoisyQuadratic {
     fn loss(&self, w: &[f64]) -> f64 {
-        self.curvatures.iter().zip(w).map(|(h, w)| 0.5 * h * w * w).sum()
+        self.curvatures
+            .iter()
+            .zip(w)
+            .map(|(h, w)| 0.5 * h * w * w)
+            .sum()
     }
 }
 
@@ -38,9 +42,18 @@ impl Trainer for NoisyQuadratic {
         }
     }
 
-    fn run(&self, spec: &TrialSpec, control: &dyn Control, events: &mut (dyn FnMut(Event) + Send)) -> Result<TrialRecord, TrainerError> {
+    fn run(
+        &self,
+        spec: &TrialSpec,
+        control: &dyn Control,
+        events: &mut (dyn FnMut(Event) + Send),
+    ) -> Result<TrialRecord, TrainerError> {
         let metric = Metric::new(Split::Train, Quantity::Loss);
-        let key = StreamKey { study_seed: spec.study_seed, trial: spec.seed, purpose: Purpose::Order };
+        let key = StreamKey {
+            study_seed: spec.study_seed,
+            trial: spec.seed,
+            purpose: Purpose::Order,
+        };
         let mut w = vec![1.0; self.curvatures.len()];
         let start = self.loss(&w);
         let mut crossing = spec.target.clone().map(Crossing::new);
@@ -50,15 +63,24 @@ impl Trainer for NoisyQuadratic {
         let mut step = 0;
         let outcome = loop {
             if step == spec.cap {
-                break if spec.target.is_some() { Outcome::NotReached { cap: step } } else { Outcome::Completed { step } };
+                break if spec.target.is_some() {
+                    Outcome::NotReached { cap: step }
+                } else {
+                    Outcome::Completed { step }
+                };
             }
             let mut noise = key.stream(step);
             for (w, h) in w.iter_mut().zip(&self.curvatures) {
-                *w -= spec.learning_rate * (h * *w + normal(&mut noise) / (spec.batch_size as f64).sqrt());
+                *w -= spec.learning_rate
+                    * (h * *w + normal(&mut noise) / (spec.batch_size as f64).sqrt());
             }
             step += 1;
             let loss = self.loss(&w);
-            events(Event::Step { step, loss, learning_rate: spec.learning_rate });
+            events(Event::Step {
+                step,
+                loss,
+                learning_rate: spec.learning_rate,
+            });
             if loss.is_nan() || loss > 10.0 * start {
                 break Outcome::Diverged { step };
             }
@@ -74,7 +96,10 @@ impl Trainer for NoisyQuadratic {
                 };
                 events(Event::Measured(measurement.clone()));
                 measurements.push(measurement);
-                if let Some((after, step)) = crossing.as_mut().and_then(|crossing| crossing.observe(step, loss)) {
+                if let Some((after, step)) = crossing
+                    .as_mut()
+                    .and_then(|crossing| crossing.observe(step, loss))
+                {
                     break Outcome::Reached { step, after };
                 }
                 if let Some(at) = control.race_bound().filter(|&bound| step >= bound) {
@@ -85,7 +110,14 @@ impl Trainer for NoisyQuadratic {
                 break Outcome::Interrupted;
             }
         };
-        Ok(TrialRecord { spec: spec.clone(), outcome, measurements, micro_batch: spec.batch_size, seconds: 0.0, notes: Vec::new() })
+        Ok(TrialRecord {
+            spec: spec.clone(),
+            outcome,
+            measurements,
+            micro_batch: spec.batch_size,
+            seconds: 0.0,
+            notes: Vec::new(),
+        })
     }
 }
 
@@ -96,21 +128,40 @@ fn normal(random: &mut impl Rng) -> f64 {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let trainer = NoisyQuadratic { curvatures: (1..=20).map(|i| 1.0 / f64::from(i)).collect() };
+    let trainer = NoisyQuadratic {
+        curvatures: (1..=20).map(|i| 1.0 / f64::from(i)).collect(),
+    };
     let plan = Plan {
         batch_sizes: vec![4, 16, 64, 256, 1024, 4096],
         target: "train-loss=0.1".parse()?,
-        learning_rates: RateRange { low: 0.001, high: 2.0 },
+        learning_rates: RateRange {
+            low: 0.001,
+            high: 2.0,
+        },
         tune_width: None,
         seeds: 5,
         ..Plan::default()
     };
-    let result = run(&plan, &trainer, &mut MemoryStore::new(), &StopToken::new(), &Silent)?;
+    let result = run(
+        &plan,
+        &trainer,
+        &mut MemoryStore::new(),
+        &StopToken::new(),
+        &Silent,
+    )?;
     let summary = result.summary.ok_or("the study was interrupted")?;
-    let findings = analyse(summary, result.tuning, &result.records, &AnalysisOptions::default());
+    let findings = analyse(
+        summary,
+        result.tuning,
+        &result.records,
+        &AnalysisOptions::default(),
+    );
     println!("{}", findings.verdict);
     for point in &findings.curves[0].points {
-        println!("batch size {:>5}: {} steps at learning rate {}", point.batch_size, point.steps, point.learning_rate);
+        println!(
+            "batch size {:>5}: {} steps at learning rate {}",
+            point.batch_size, point.steps, point.learning_rate
+        );
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ pub(crate) fn is_wanted(name: &str) -> bool {
 /// When the length is not a whole number of records, there is none, or a label is out of range.
 pub fn parse(bytes: &[u8], kind: Kind, file: &Path) -> Result<(Vec<u8>, Vec<u32>), DataError> {
     let record = kind.label_bytes() + 3 * PLANE;
-    if bytes.is_empty() || bytes.len() % record != 0 {
+    if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
         return Err(DataError::corrupt(
             file,
             format!(

@@ -61,7 +61,7 @@ pub fn part(variables: Vec<Variable>, file: &Path) -> Result<(Part, InputShape),
         ));
     }
     let classes = digits.iter().map(|&digit| match digit {
-        d if d == 10.0 => Ok(0),
+        10.0 => Ok(0),
         d if d.fract() == 0.0 && (0.0..10.0).contains(&d) => Ok(d as u32),
         d => Err(DataError::corrupt(
             file,

@@ -73,14 +73,14 @@ pub(crate) fn is_text(name: &str) -> bool {
 pub(crate) fn read(folder: &Path, files: &[PathBuf]) -> Result<Corpus, DataError> {
     let mut named: Splits<PathBuf> = Splits::default();
     for file in files {
-        if let Some(split) = SplitName::within(&file_name(file)) {
-            if let Some(other) = named.slot(split).replace(file.clone()) {
-                return Err(DataError::malformed(
-                    file,
-                    format!("and {} are both named as the same split", other.display()),
-                    "keep one corpus per folder",
-                ));
-            }
+        if let Some(split) = SplitName::within(&file_name(file))
+            && let Some(other) = named.slot(split).replace(file.clone())
+        {
+            return Err(DataError::malformed(
+                file,
+                format!("and {} are both named as the same split", other.display()),
+                "keep one corpus per folder",
+            ));
         }
     }
     let load = |file: &PathBuf| {

@@ -122,7 +122,11 @@ fn grounds(data: &Data) -> Vec<String> {
 /// The findings' own remarks, in HTML: what the numbers do not hold, and what would settle them.
 /// The first says what they rest on, which the grounds say in more detail.
 fn changes(data: &Data) -> Vec<String> {
-    let remarks = data.findings.remarks.iter().filter(|r| !r.starts_with("It rests on"));
+    let remarks = data
+        .findings
+        .remarks
+        .iter()
+        .filter(|r| !r.starts_with("It rests on"));
     let mut out: Vec<String> = remarks.map(|remark| code(&html_text(remark))).collect();
     if out.is_empty() {
         out.push("More seeds would narrow the intervals; another model, data set or target would move them.".into());
@@ -133,9 +137,15 @@ fn changes(data: &Data) -> Vec<String> {
 /// Text between backticks set as code.
 fn code(html: &str) -> String {
     let parts: Vec<&str> = html.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return html.to_owned();
     }
-    let mark = |(i, part): (usize, &&str)| if i % 2 == 1 { format!("<code>{part}</code>") } else { (*part).to_owned() };
+    let mark = |(i, part): (usize, &&str)| {
+        if i % 2 == 1 {
+            format!("<code>{part}</code>")
+        } else {
+            (*part).to_owned()
+        }
+    };
     parts.iter().enumerate().map(mark).collect()
 }

@@ -66,14 +66,24 @@ pub(super) fn auto(
     let direction = metric.natural_direction();
     let ends = usable(records).filter_map(|record| {
         let trace = smoothed(record, metric);
-        let first = trace.first().map(|&(_, value)| value).filter(|v| v.is_finite())?;
-        Some((first, best(trace.iter().map(|&(_, value)| value), direction)?))
+        let first = trace
+            .first()
+            .map(|&(_, value)| value)
+            .filter(|v| v.is_finite())?;
+        Some((
+            first,
+            best(trace.iter().map(|&(_, value)| value), direction)?,
+        ))
     });
     let run = ends.reduce(|a, b| if direction.better(b.1, a.1) { b } else { a });
     match run.map(|(first, best)| (first, best, best + LEFT_OUT * (first - best))) {
         Some((first, best, value)) if direction.better(best, first) && value != 0.0 => {
             let value = rounded_easier(value, 2, direction);
-            Ok(Target { metric: metric.clone(), value, direction })
+            Ok(Target {
+                metric: metric.clone(),
+                value,
+                direction,
+            })
         }
         _ => Err(no_target(metric, batch_size, records)),
     }
