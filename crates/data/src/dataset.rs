@@ -73,7 +73,7 @@ impl Loaded {
     pub(crate) fn new(found: source::Found, options: &LoadOptions) -> Result<Self, DataError> {
         let (splits, classes, description) = match found.content {
             Content::Arrays(arrays) => {
-                let what = describe_arrays(&arrays);
+                let what = describe_arrays(&arrays, options);
                 let (splits, classes) = split::arrays(arrays, options)?;
                 let counts = counts(
                     splits.train.rows.len(),
@@ -167,10 +167,11 @@ fn counts(train: usize, validation: usize, held_out: Option<u64>, test: Option<u
 }
 
 /// `28×28×1, 10 classes`.
-fn describe_arrays(arrays: &Arrays) -> String {
+fn describe_arrays(arrays: &Arrays, options: &LoadOptions) -> String {
     let task = match arrays.task {
         Task::Classify { classes } => format!("{classes} classes"),
-        Task::Regress { outputs } => format!("{outputs} real outputs"),
+        Task::Regress { outputs } if options.table.raw_targets => format!("{outputs} real outputs"),
+        Task::Regress { outputs } => format!("{outputs} real outputs, standardised"),
         Task::NextToken => unreachable!("arrays have no tokens"),
     };
     format!("{}, {task}", size(arrays.input))

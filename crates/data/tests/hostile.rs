@@ -21,8 +21,11 @@ fn here() -> &'static Path {
     Path::new("some/file")
 }
 
+/// Reads bytes, and forgets what they held.
+type Reader = fn(&[u8]) -> Result<(), DataError>;
+
 /// The readers of bytes by name, reduced to whether they accept: what the fuzz targets call.
-const READERS: [(&str, fn(&[u8]) -> Result<(), DataError>); 9] = [
+const READERS: [(&str, Reader); 9] = [
     ("idx", |bytes| idx_reader::parse(bytes, here()).map(drop)),
     ("cifar10", |bytes| {
         cifar_reader::parse(bytes, cifar_reader::Kind::Ten, here()).map(drop)
@@ -163,7 +166,7 @@ fn catalogue() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "idx",
             idx(&[10, 28, 28], &[0; 7839]),
-            "more than the file can hold",
+            "7840 bytes, 7839 are there",
         ),
         ("idx", gzip(&idx(&[40, 2, 2], &[0; 159])), "truncated"),
         (
@@ -236,6 +239,7 @@ fn catalogue() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ),
         ("archive", tar_claiming(1 << 40), "above the limit"),
         ("archive", tar_claiming(1 << 28), "truncated"),
+        ("archive", long_name_bomb(), "above the limit"),
         // MAT-files
         ("mat", vec![], "less than the header"),
         ("mat", vec![0; 128], "not a MAT-file of version 5"),
@@ -256,7 +260,11 @@ fn catalogue() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             joined(mat(&[], false), &compressed_promise),
             "more than it can hold",
         ),
-        ("mat", joined(mat(&[], false), &promise(15, 0)), "truncated"),
+        (
+            "mat",
+            joined(mat(&[], false), &promise(15, 0)),
+            "cannot be decompressed",
+        ),
         (
             "mat",
             joined(mat(&[], false), &[15, 0, 0, 0, 4, 0, 0, 0, 1, 2, 3, 4]),
@@ -457,6 +465,16 @@ fn tar_claiming(size: u64) -> Vec<u8> {
     header.set_size(size);
     header.set_cksum();
     header.as_bytes().to_vec()
+}
+
+/// A gzip'd archive whose member's name has 8 MiB.
+fn long_name_bomb() -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_path("././@LongLink").unwrap();
+    header.set_entry_type(tar::EntryType::GNULongName);
+    header.set_size(8 << 20);
+    header.set_cksum();
+    bomb(header.as_bytes(), 8 << 20)
 }
 
 #[test]

@@ -229,6 +229,36 @@ fn image_folders_and_archives_of_them() {
     }
 }
 
+/// Names above 100 bytes are kept in records of their own, by GNU tar and by POSIX each in its way.
+#[test]
+fn archives_with_long_names() {
+    let class = "a-class-with-a-long-name".repeat(5);
+    let path = format!("train/{class}/1.png");
+    let gnu = tar(&[(&path, &grey(2, 2, 1)), ("train/b/2.png", &grey(2, 2, 2))]);
+    let posix = {
+        let record = format!(" path={path}\n");
+        let record = format!("{}{record}", record.len() + 3);
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut append = |name: &str, kind, bytes: &[u8]| {
+            let mut header = tar::Header::new_ustar();
+            header.set_entry_type(kind);
+            header.set_size(bytes.len() as u64);
+            builder.append_data(&mut header, name, bytes).unwrap();
+        };
+        append(
+            "PaxHeaders/1.png",
+            tar::EntryType::XHeader,
+            record.as_bytes(),
+        );
+        append("train/cut/1.png", tar::EntryType::Regular, &grey(2, 2, 1));
+        append("train/b/2.png", tar::EntryType::Regular, &grey(2, 2, 2));
+        builder.into_inner().unwrap()
+    };
+    for archive in [gnu, posix] {
+        assert_eq!(read(&[("set.tar", archive)]).classes, [class.as_str(), "b"]);
+    }
+}
+
 #[test]
 fn one_colour_image_makes_the_whole_set_rgb() {
     let red = png(
