@@ -55,7 +55,7 @@ pub struct Workload {
     #[arg(long, value_name = "word|char", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text_level: Option<String>,
-    /// Text: keep this many different tokens, the rest becomes <unk>
+    /// Text: keep this many different tokens, the rest becomes `<unk>`
     #[arg(long, value_name = "N", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<u32>,
@@ -80,7 +80,7 @@ pub struct Workload {
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Compute on cpu, cuda[:N] or wgpu
+    /// Compute on cpu, cuda, cuda:1, ... or wgpu
     #[arg(long, value_name = "DEVICE", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,

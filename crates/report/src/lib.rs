@@ -1,6 +1,6 @@
 //! Findings into charts, one offline HTML file, SVG, PNG, CSV, JSON and Parquet.
 //!
-//! The report takes findings, trials and how they were run, and never touches a store: [`write`]
+//! The report takes findings, trials and how they were run, and never touches a store: [`write()`]
 //! fills a folder, [`html`] is the page, [`figures`] its charts, [`terminal_summary`] the same in
 //! twenty lines, [`export`] the table of trials for other tools.
 //!

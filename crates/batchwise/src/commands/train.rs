@@ -92,10 +92,15 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
         return Err(CliError::Interrupted { signal, resume });
     }
     if args.json {
-        print_json(&record)
-    } else {
-        print(&summary(&record))
+        print_json(&record)?;
     }
+    if let Outcome::Infeasible { why } | Outcome::Failed { why } = &record.outcome {
+        return Err(CliError::failed(why));
+    }
+    if args.json {
+        return Ok(());
+    }
+    print(&summary(&record))
 }
 
 fn spec(w: &Workload, run: &RunLength, train_examples: u64) -> Result<TrialSpec, CliError> {
