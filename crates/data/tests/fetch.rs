@@ -128,7 +128,13 @@ fn a_whole_download_is_verified_renamed_reported_and_not_repeated() {
         progress: Some(&mut progress),
         ..options()
     };
-    let path = download(&FILE, std::slice::from_ref(&address), &folder, &mut reporting).unwrap();
+    let path = download(
+        &FILE,
+        std::slice::from_ref(&address),
+        &folder,
+        &mut reporting,
+    )
+    .unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), content());
     assert!(!part(&folder).exists());
     assert!(seen.is_sorted() && seen.last() == Some(&50_000));
@@ -160,7 +166,13 @@ fn what_arrived_is_kept_for_the_next_call() {
         attempts: 1,
         ..options()
     };
-    let error = download(&FILE, std::slice::from_ref(&address), folder.path(), &mut once).unwrap_err();
+    let error = download(
+        &FILE,
+        std::slice::from_ref(&address),
+        folder.path(),
+        &mut once,
+    )
+    .unwrap_err();
     assert!(matches!(&error, DataError::Download { .. }), "{error}");
     assert!(
         error.to_string().contains("numbers.bin") && error.to_string().contains("continue"),

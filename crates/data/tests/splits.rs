@@ -513,6 +513,16 @@ fn text_subsets_are_nested_stretches() {
     }
 }
 
+/// Studies of different machines and days compare only while the pictures stay these.
+#[test]
+fn the_glyphs_are_the_same_everywhere() {
+    let fingerprint = glyphs(LoadOptions::default()).fingerprint;
+    assert_eq!(
+        fingerprint,
+        "74ad6ce6c515b7e1592ab36d4228b5c2d79b0a4f44d62a36dd0a33cb79981a44"
+    );
+}
+
 #[test]
 fn glyphs_do_not_depend_on_threads_and_begin_alike() {
     let make = |threads, train| {
