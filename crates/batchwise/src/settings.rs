@@ -34,21 +34,11 @@ pub struct Workload {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub examples: Option<u64>,
     /// Use this fraction of the training examples, in (0, 1]
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "F",
-        help_heading = "Data"
-    )]
+    #[arg(long, value_name = "F", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fraction: Option<f64>,
     /// Hold this many training examples (5000) or this fraction of them (0.1) out for validation
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "N|F",
-        help_heading = "Data"
-    )]
+    #[arg(long, value_name = "N|F", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<String>,
     /// Text: read words or characters
@@ -90,12 +80,7 @@ pub struct Workload {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimiser: Option<String>,
     /// Momentum of sgd, in [0, 1) [default: 0.9]
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "M",
-        help_heading = "Optimiser"
-    )]
+    #[arg(long, value_name = "M", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
     /// Nesterov's form of momentum
@@ -103,48 +88,23 @@ pub struct Workload {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nesterov: Option<bool>,
     /// Weight decay (coupled for sgd and adam, decoupled for adamw)
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "W",
-        help_heading = "Optimiser"
-    )]
+    #[arg(long, value_name = "W", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
     /// First-moment decay of adam and adamw
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "B",
-        help_heading = "Optimiser"
-    )]
+    #[arg(long, value_name = "B", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta1: Option<f64>,
     /// Second-moment decay of adam and adamw
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "B",
-        help_heading = "Optimiser"
-    )]
+    #[arg(long, value_name = "B", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta2: Option<f64>,
     /// Added to the root of adam's second moment
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "E",
-        help_heading = "Optimiser"
-    )]
+    #[arg(long, value_name = "E", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
     /// Clip the mean gradient to this norm
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "NORM",
-        help_heading = "Optimiser"
-    )]
+    #[arg(long, value_name = "NORM", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
     /// Warm-up length: steps (`200`) or epochs (`2ep`)
@@ -195,12 +155,7 @@ pub struct StudyQuestion {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tune: Option<String>,
     /// Batch size of the pilot, and from which the rules scale [default: 64]
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "B",
-        help_heading = "Study"
-    )]
+    #[arg(long, value_name = "B", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_batch: Option<u64>,
     /// With --tune base: the rules to follow, of blr, lsr, srsr [default: all]
@@ -220,30 +175,15 @@ pub struct StudyQuestion {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seeds: Option<u32>,
     /// A trial's cap: this many times the pilot's model of its steps [default: 4]
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "C",
-        help_heading = "Study"
-    )]
+    #[arg(long, value_name = "C", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cap_factor: Option<f64>,
     /// Epochs the pilot may train at most
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "E",
-        help_heading = "Study"
-    )]
+    #[arg(long, value_name = "E", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pilot_epochs: Option<f64>,
     /// Ratio between successive evaluated steps, above 1
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "R",
-        help_heading = "Study"
-    )]
+    #[arg(long, value_name = "R", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_ratio: Option<f64>,
     /// Try --learning-rates themselves at every batch size, or a window this wide (ratio) around the pilot's best [default: 16]
@@ -263,21 +203,11 @@ pub struct StudyQuestion {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jobs: Option<usize>,
     /// Price of one device, per hour, in your currency
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "PRICE",
-        help_heading = "Cost"
-    )]
+    #[arg(long, value_name = "PRICE", help_heading = "Cost")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price_per_hour: Option<f64>,
     /// Power of one device in watts
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "W",
-        help_heading = "Cost"
-    )]
+    #[arg(long, value_name = "W", help_heading = "Cost")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watts: Option<f64>,
 }
@@ -298,21 +228,11 @@ pub struct StudySettings {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RunLength {
     /// Examples per step
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "B",
-        help_heading = "Training"
-    )]
+    #[arg(long, value_name = "B", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<u64>,
     /// Full learning rate
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "RATE",
-        help_heading = "Training"
-    )]
+    #[arg(long, value_name = "RATE", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
     /// Train this many steps
@@ -325,12 +245,7 @@ pub struct RunLength {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
     /// Train this many epochs
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "E",
-        help_heading = "Training"
-    )]
+    #[arg(long, value_name = "E", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<f64>,
     /// Stop when this is reached: val-error=0.03

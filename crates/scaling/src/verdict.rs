@@ -346,6 +346,7 @@ pub(crate) fn duration(seconds: f64) -> String {
         s if s >= 2.0 * 3600.0 => format!("{:.1} hours", s / 3600.0),
         s if s >= 120.0 => format!("{:.0} minutes", s / 60.0),
         s if s >= 10.0 => format!("{s:.0} seconds"),
-        s => format!("{s:.2} seconds"),
+        s if s >= 0.1 => format!("{s:.2} seconds"),
+        s => format!("{:.2} milliseconds", s * 1e3),
     }
 }

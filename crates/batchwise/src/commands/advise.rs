@@ -160,16 +160,16 @@ fn advise(
 
 fn table(advice: &Advice) -> String {
     let r = &advice.recommended;
+    let accumulation = match r.accumulation {
+        1 => String::new(),
+        n => format!(", accumulated {n} times"),
+    };
     let mut text = format!(
-        "recommended on one device: batch size {}, micro-batch {} (accumulated {} times), learning rate {:.4}, {} warm-up steps\n\
-         time to the target: {} s; examples: {}\n\n",
-        r.batch_size,
-        r.micro_batch,
-        r.accumulation,
-        r.learning_rate,
-        r.warm_up_steps,
-        r.seconds,
-        r.examples
+        "recommended on one device: batch size {}, micro-batch {}{accumulation}, learning rate {:.4}, {} warm-up steps\n\
+         time to the target: {} s; examples: {}\n\
+         It is the setting with the fewest examples among those whose times cannot be told apart from the fastest,\n\
+         which the table below lists by its estimate alone.\n\n",
+        r.batch_size, r.micro_batch, r.learning_rate, r.warm_up_steps, r.seconds, r.examples
     );
     let _ = writeln!(
         text,
