@@ -3,7 +3,9 @@
 
 use std::time::Instant;
 
-use batchwise_core::{Batch, DataShape, InputShape, Inputs, Labels, NetworkFactory, Purpose, StreamKey, Task};
+use batchwise_core::{
+    Batch, DataShape, InputShape, Inputs, Labels, NetworkFactory, Purpose, StreamKey, Task,
+};
 use batchwise_kernels::{Sgd, Workspace, sgd_step};
 use batchwise_nn::{DeviceSpec, Factory};
 
@@ -12,14 +14,30 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 static WORKSPACE: Workspace = Workspace::new();
 
-const KEY: StreamKey = StreamKey { study_seed: 1, trial: 0, purpose: Purpose::Initialisation };
+const KEY: StreamKey = StreamKey {
+    study_seed: 1,
+    trial: 0,
+    purpose: Purpose::Initialisation,
+};
 
 const fn image(side: usize, channels: usize) -> DataShape {
-    DataShape { input: InputShape::Image { height: side, width: side, channels }, task: Task::Classify { classes: 10 } }
+    DataShape {
+        input: InputShape::Image {
+            height: side,
+            width: side,
+            channels,
+        },
+        task: Task::Classify { classes: 10 },
+    }
 }
 
-const TEXT: DataShape =
-    DataShape { input: InputShape::Tokens { sequence: 35, vocabulary: 2000 }, task: Task::NextToken };
+const TEXT: DataShape = DataShape {
+    input: InputShape::Tokens {
+        sequence: 35,
+        vocabulary: 2000,
+    },
+    task: Task::NextToken,
+};
 
 const WORKLOADS: [(&str, &str, DataShape, &[usize]); 4] = [
     ("W1", "mlp(512,512)", image(28, 1), &[32, 256, 4096]),
@@ -34,12 +52,22 @@ fn batch(shape: DataShape, len: usize) -> Batch {
     let value = |i: usize| spread(i) as f32 / (1 << 23) as f32 - 1.0;
     let below = |n: usize, bound: u64| (0..n).map(|i| (spread(i) % bound) as u32).collect();
     let (inputs, labels) = match shape.input {
-        InputShape::Tokens { vocabulary, .. } => {
-            (Inputs::Tokens(below(numbers, vocabulary as u64)), Labels::Tokens(below(numbers, vocabulary as u64)))
-        }
-        _ => (Inputs::Values((0..numbers).map(value).collect()), Labels::Classes(below(len, 10))),
+        InputShape::Tokens { vocabulary, .. } => (
+            Inputs::Tokens(below(numbers, vocabulary as u64)),
+            Labels::Tokens(below(numbers, vocabulary as u64)),
+        ),
+        _ => (
+            Inputs::Values((0..numbers).map(value).collect()),
+            Labels::Classes(below(len, 10)),
+        ),
     };
-    Batch { len, inputs, labels, fresh_streams: false, ..Batch::empty(shape) }
+    Batch {
+        len,
+        inputs,
+        labels,
+        fresh_streams: false,
+        ..Batch::empty(shape)
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -53,7 +81,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for &size in sizes {
             let mut network = factory.build(&shape, KEY)?;
             let batch = batch(shape, size);
-            let mut velocity: Vec<Vec<f32>> = network.layout().tensors.iter().map(|t| vec![0.0; t.len()]).collect();
+            let mut velocity: Vec<Vec<f32>> = network
+                .layout()
+                .tensors
+                .iter()
+                .map(|t| vec![0.0; t.len()])
+                .collect();
             let mut times = Vec::new();
             let begun = Instant::now();
             while times.len() < 5 || begun.elapsed().as_secs_f64() < 3.0 {
@@ -61,7 +94,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 network.begin_step(size as u64);
                 network.accumulate(&batch, 1.0 / batch.weight() as f32)?;
                 let gradient = start.elapsed().as_secs_f64();
-                let sgd = Sgd { learning_rate: 0.01, momentum: 0.9, ..Sgd::default() };
+                let sgd = Sgd {
+                    learning_rate: 0.01,
+                    momentum: 0.9,
+                    weight_decay: 0.0,
+                    nesterov: false,
+                };
                 network.visit(&mut |i, w, g| {
                     sgd_step(&WORKSPACE, sgd, w, &mut velocity[i], g).expect("lengths agree");
                 })?;
@@ -72,7 +110,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let (step, gradient) = times[times.len() / 2];
             let (ms, update) = (1e3 * step, 1e3 * (step - gradient));
             let gradient = 1e3 * gradient;
-            println!("{name:8} {size:7} {:14.0} {ms:11.3} {gradient:10.3} {update:8.3}", batch.weight() / step);
+            println!(
+                "{name:8} {size:7} {:14.0} {ms:11.3} {gradient:10.3} {update:8.3}",
+                batch.weight() / step
+            );
         }
     }
     Ok(())

@@ -36,6 +36,14 @@ pub enum DeviceError {
         /// Feature that adds it.
         feature: &'static str,
     },
+    /// The device is not there or does not answer.
+    #[error("{device} does not work: {why}; choose another device or look at its driver")]
+    Failed {
+        /// What was asked for.
+        device: DeviceSpec,
+        /// What was said.
+        why: String,
+    },
 }
 
 impl DeviceSpec {
@@ -44,19 +52,44 @@ impl DeviceSpec {
         match self {
             DeviceSpec::Cpu => Ok(Device::flex()),
             #[cfg(feature = "cuda")]
-            DeviceSpec::Cuda(index) => Ok(Device::cuda(index)),
+            DeviceSpec::Cuda(index) => self.probe(|| Device::cuda(index)),
             #[cfg(not(feature = "cuda"))]
             DeviceSpec::Cuda(_) => Err(DeviceError::NotBuilt {
                 device: self,
                 feature: "cuda",
             }),
             #[cfg(feature = "wgpu")]
-            DeviceSpec::Wgpu => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+            DeviceSpec::Wgpu => {
+                self.probe(|| Device::wgpu(burn::tensor::DeviceKind::DefaultDevice))
+            }
             #[cfg(not(feature = "wgpu"))]
             DeviceSpec::Wgpu => Err(DeviceError::NotBuilt {
                 device: self,
                 feature: "wgpu",
             }),
+        }
+    }
+
+    /// The device if it can hold a number. burn connects to it only then, and panics where there
+    /// is no driver or no such device.
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    fn probe(self, open: impl FnOnce() -> Device) -> Result<Device, DeviceError> {
+        let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let device = open();
+            let number = burn::tensor::Tensor::<1>::ones([1], &device).try_into_vec_as::<f32>();
+            number.map(|_| device).map_err(|error| format!("{error:?}"))
+        }));
+        let failed = |why: String| DeviceError::Failed { device: self, why };
+        match attempt {
+            Ok(answer) => answer.map_err(failed),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text =
+                    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                Err(failed(
+                    text.unwrap_or_else(|| "it could not be opened".to_owned()),
+                ))
+            }
         }
     }
 

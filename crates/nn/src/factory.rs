@@ -51,6 +51,25 @@ impl Factory {
         Ok(builder.layout().parameters() as u64)
     }
 
+    /// See [`NetworkFactory::build`].
+    pub(crate) fn network(
+        &self,
+        shape: &DataShape,
+        key: StreamKey,
+    ) -> Result<ModelNetwork, NetworkError> {
+        // Measure first: a model too large is refused before any weight is drawn.
+        self.construct(shape, &mut Builder::measuring())?;
+        let mut builder = Builder::new(key);
+        let model = self.construct(shape, &mut builder)?;
+        Ok(ModelNetwork::new(
+            &self.model,
+            *shape,
+            model,
+            builder,
+            self.device.clone(),
+        ))
+    }
+
     fn construct(&self, shape: &DataShape, builder: &mut Builder) -> Result<Model, NetworkError> {
         let unfit = |why: String| NetworkError::Unfit {
             model: self.name(),
@@ -178,17 +197,7 @@ impl NetworkFactory for Factory {
     }
 
     fn build(&self, shape: &DataShape, key: StreamKey) -> Result<Box<dyn Network>, NetworkError> {
-        // Measure first: a model too large is refused before any weight is drawn.
-        self.construct(shape, &mut Builder::measuring())?;
-        let mut builder = Builder::new(key);
-        let model = self.construct(shape, &mut builder)?;
-        Ok(Box::new(ModelNetwork::new(
-            &self.model,
-            *shape,
-            model,
-            builder,
-            self.device.clone(),
-        )))
+        Ok(Box::new(self.network(shape, key)?))
     }
 
     fn memory(&self, shape: &DataShape, micro_batch: u64) -> u64 {

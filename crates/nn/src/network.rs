@@ -28,8 +28,8 @@ pub(crate) struct ModelNetwork {
     /// Ghost size of the model; `None` without batch norm.
     ghost: Option<u64>,
     device: Device,
-    /// Compute with the CPU kernels.
-    kernels: bool,
+    /// Compute with the CPU kernels rather than burn's operations.
+    pub(crate) kernels: bool,
     parameters: Parameters,
     norms: Vec<NormState>,
     /// Hidden states of training.

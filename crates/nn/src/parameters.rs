@@ -65,10 +65,7 @@ impl Parameters {
     }
 
     /// See [`batchwise_core::Network::visit`].
-    pub(crate) fn visit(
-        &mut self,
-        visitor: &mut ParameterVisitor<'_>,
-    ) -> Result<(), NetworkError> {
+    pub(crate) fn visit(&mut self, visitor: &mut ParameterVisitor<'_>) -> Result<(), NetworkError> {
         for (index, tensor) in self.layout.tensors.iter().enumerate() {
             let gradient = self.gradients[index].get_or_insert_with(|| {
                 Storage::from_host(vec![0.0; tensor.len()], &tensor.shape, &self.device)

@@ -3,11 +3,13 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_core::Rng;
 
-use batchwise_core::{Purpose, StreamKey};
+use batchwise_core::{
+    Batch, DataShape, InputShape, Inputs, Labels, Network, Purpose, StreamKey, Task,
+};
 
 use super::Operation;
 use crate::{
-    cpu,
+    DeviceSpec, Factory, cpu,
     layers::{GroupStatistics, NormArguments, NormBy, Window, composed},
     loss,
     storage::to_host,
@@ -383,4 +385,101 @@ fn inputs_stay_as_they_are() {
         [2.0; 4]
     );
     assert_eq!(to_host(x.inner()).unwrap(), before);
+}
+
+/// The path of other devices trains every model as the kernels do.
+#[test]
+fn models_without_kernels() {
+    let images = |side, channels| InputShape::Image {
+        height: side,
+        width: side,
+        channels,
+    };
+    let ten = Task::Classify { classes: 10 };
+    for (model, input, task) in [
+        ("mlp(9,norm,ghost=3)", images(4, 2), ten),
+        (
+            "mlp(9,dropout=0.5)",
+            images(4, 2),
+            Task::Regress { outputs: 3 },
+        ),
+        ("lenet(smoothing=0.1)", images(16, 1), ten),
+        ("c1(ghost=8,dropout=0.5)", images(8, 3), ten),
+        ("resnet20(ghost=4)", images(8, 3), ten),
+        (
+            "lstm(width=7,tied,dropout=0.3,smoothing=0.1)",
+            InputShape::Tokens {
+                sequence: 5,
+                vocabulary: 9,
+            },
+            Task::NextToken,
+        ),
+    ] {
+        let shape = DataShape { input, task };
+        let run = |kernels: bool| {
+            let factory = Factory::new(model.parse().unwrap(), DeviceSpec::Cpu).unwrap();
+            let key = StreamKey {
+                study_seed: 1,
+                trial: 0,
+                purpose: Purpose::Initialisation,
+            };
+            let mut network = factory.network(&shape, key).unwrap();
+            assert!(network.kernels);
+            network.kernels = kernels;
+            let n = 8;
+            let mut batch = Batch {
+                len: n,
+                noise: Some(key),
+                ..Batch::empty(shape)
+            };
+            let numbers = to_host(random(7, [n * input.len()])).unwrap();
+            let index = |v: f32, bound: f32| ((v + 1.0) * 0.5 * bound) as u32 % bound as u32;
+            match &mut batch.inputs {
+                Inputs::Values(values) => values.extend(&numbers),
+                Inputs::Tokens(tokens) => tokens.extend(numbers.iter().map(|&v| index(v, 9.0))),
+            }
+            match &mut batch.labels {
+                Labels::Classes(labels) => {
+                    labels.extend(numbers[..n].iter().map(|&v| index(v, 10.0)))
+                }
+                Labels::Values(values) => values.extend(&numbers[..3 * n]),
+                Labels::Tokens(tokens) => tokens.extend(numbers.iter().map(|&v| index(-v, 9.0))),
+            }
+            let mut outcome = Vec::new();
+            for step in 0..2 {
+                batch.fresh_streams = step == 0;
+                network.begin_step(n as u64);
+                let loss = network.accumulate(&batch, 0.125).unwrap().loss;
+                network
+                    .visit(&mut |_, w, g| {
+                        outcome.push(g.to_vec());
+                        w.iter_mut().zip(g).for_each(|(w, g)| *w -= 0.01 * *g);
+                    })
+                    .unwrap();
+                network.end_step();
+                let metrics = network.evaluate(&batch).unwrap();
+                outcome.push(vec![
+                    loss as f32,
+                    metrics.loss as f32,
+                    metrics.errors as f32,
+                ]);
+            }
+            outcome.extend(
+                network
+                    .export()
+                    .unwrap()
+                    .into_iter()
+                    .map(|tensor| tensor.values),
+            );
+            outcome
+        };
+        for (i, (a, b)) in run(true).iter().zip(&run(false)).enumerate() {
+            let scale = a.iter().fold(1e-2f32, |m, v| m.max(v.abs()));
+            let worst = a.iter().zip(b).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+            assert!(
+                worst < 2e-4 * scale,
+                "{model}, tensor {i}: differs by {worst} of {scale}"
+            );
+        }
+    }
 }

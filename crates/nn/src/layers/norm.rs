@@ -53,7 +53,10 @@ pub(crate) struct NormArguments {
 }
 
 /// Statistics that normalise.
-#[expect(clippy::large_enum_variant, reason = "one lives for the length of a layer's call")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives for the length of a layer's call"
+)]
 pub(crate) enum NormBy {
     /// Training: those of groups of so many examples.
     Ghost(usize),
