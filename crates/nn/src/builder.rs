@@ -20,6 +20,9 @@ pub(crate) struct Builder {
     norms: Vec<(String, usize)>,
     streams: Streams,
     activations: usize,
+    scratch: usize,
+    /// The CPU kernels will compute.
+    kernels: bool,
 }
 
 /// What a finished [`Builder`] hands to the network.
@@ -33,16 +36,16 @@ pub(crate) struct Built {
 }
 
 impl Builder {
-    /// A builder that draws initial weights from the key.
-    pub(crate) fn new(key: StreamKey) -> Self {
+    /// A builder that draws initial weights from the key; `kernels` where the CPU kernels compute.
+    pub(crate) fn new(key: StreamKey, kernels: bool) -> Self {
         Self {
             key: Some(key.with_purpose(Purpose::Initialisation)),
-            ..Self::measuring()
+            ..Self::measuring(kernels)
         }
     }
 
     /// A builder that only counts.
-    pub(crate) fn measuring() -> Self {
+    pub(crate) fn measuring(kernels: bool) -> Self {
         Self {
             key: None,
             layout: ParameterLayout::default(),
@@ -50,6 +53,8 @@ impl Builder {
             norms: Vec::new(),
             streams: Streams::default(),
             activations: 0,
+            scratch: 0,
+            kernels,
         }
     }
 
@@ -91,9 +96,27 @@ impl Builder {
         self.activations = self.activations.saturating_add(floats);
     }
 
+    /// The same of what only burn's operations need, where no kernel computes the layer.
+    pub(crate) fn composed(&mut self, floats: usize) {
+        if !self.kernels {
+            self.activations(floats);
+        }
+    }
+
     /// Numbers computed per example in a forward pass, as noted by the layers.
     pub(crate) fn activations_per_example(&self) -> usize {
         self.activations
+    }
+
+    /// Notes that a layer uses `floats` numbers of scratch memory, whatever the micro-batch; layers
+    /// use it in turn.
+    pub(crate) fn scratch(&mut self, floats: usize) {
+        self.scratch = self.scratch.max(floats);
+    }
+
+    /// Scratch memory, in numbers.
+    pub(crate) fn scratch_floats(&self) -> usize {
+        self.scratch
     }
 
     /// The table of parameters so far.

@@ -23,6 +23,9 @@ pub struct Factory {
 /// More scalars than this are refused rather than allocated: 8 GiB of parameters.
 const MAX_PARAMETERS: usize = 1 << 31;
 
+/// Numbers that matrix products pack their operands into: 8 MiB.
+const PACKING: u64 = 1 << 21;
+
 impl Factory {
     /// A factory of this model on this device.
     ///
@@ -46,7 +49,7 @@ impl Factory {
     /// # Errors
     /// [`NetworkError::Unfit`] when the model cannot take such data.
     pub fn parameters(&self, shape: &DataShape) -> Result<u64, NetworkError> {
-        let mut builder = Builder::measuring();
+        let mut builder = Builder::measuring(self.kernels());
         self.construct(shape, &mut builder)?;
         Ok(builder.layout().parameters() as u64)
     }
@@ -58,8 +61,8 @@ impl Factory {
         key: StreamKey,
     ) -> Result<ModelNetwork, NetworkError> {
         // Measure first: a model too large is refused before any weight is drawn.
-        self.construct(shape, &mut Builder::measuring())?;
-        let mut builder = Builder::new(key);
+        self.construct(shape, &mut Builder::measuring(self.kernels()))?;
+        let mut builder = Builder::new(key, self.kernels());
         let model = self.construct(shape, &mut builder)?;
         Ok(ModelNetwork::new(
             &self.model,
@@ -68,6 +71,11 @@ impl Factory {
             builder,
             self.device.clone(),
         ))
+    }
+
+    /// True where the CPU kernels compute.
+    fn kernels(&self) -> bool {
+        self.device_spec == DeviceSpec::Cpu
     }
 
     fn construct(&self, shape: &DataShape, builder: &mut Builder) -> Result<Model, NetworkError> {
@@ -180,8 +188,10 @@ impl Factory {
                 Model::Tokens(Box::new(LstmModel::new(builder, &shape, dropout)))
             }
         };
-        // Scores, their logarithms and the loss's gradient, for each row of outputs.
-        builder.activations(3 * outputs * if text { inputs } else { 1 });
+        // The loss's gradient, and what its logarithms take.
+        let scores = outputs * if text { inputs } else { 1 };
+        builder.activations(scores);
+        builder.composed(2 * scores);
         if builder.layout().parameters() > MAX_PARAMETERS {
             return Err(unfit(format!(
                 "it would have more than {MAX_PARAMETERS} parameters: choose smaller widths"
@@ -201,12 +211,12 @@ impl NetworkFactory for Factory {
     }
 
     fn memory(&self, shape: &DataShape, micro_batch: u64) -> u64 {
-        let mut builder = Builder::measuring();
+        let mut builder = Builder::measuring(self.kernels());
         if self.construct(shape, &mut builder).is_err() {
             return 0;
         }
         // Parameters, gradient window, gradient of the micro-batch, two moments of an optimiser.
-        let fixed = 5 * builder.layout().parameters() as u64;
+        let fixed = (5 * builder.layout().parameters() + builder.scratch_floats()) as u64 + PACKING;
         // What the forward pass keeps, and as much again for the gradients of the backward pass.
         let example = (shape.input.len() + 2 * builder.activations_per_example()) as u64;
         4 * fixed.saturating_add(micro_batch.saturating_mul(example))

@@ -68,6 +68,15 @@ impl Window {
         }
     }
 
+    /// The image with its padding.
+    fn padded(self, image: ImageSize) -> ImageSize {
+        ImageSize {
+            height: image.height + 2 * self.padding,
+            width: image.width + 2 * self.padding,
+            channels: image.channels,
+        }
+    }
+
     /// Size of the image of all places, with `channels` channels.
     pub(crate) fn output(self, image: ImageSize, channels: usize) -> ImageSize {
         ImageSize {
@@ -119,7 +128,13 @@ impl Conv2d {
         let shape = [channels, input.channels, window.size, window.size];
         let init = Init::fan_in(input.channels * window.size * window.size);
         let output = window.output(input, channels);
-        builder.activations(output.len());
+        builder.composed(2 * output.len()); // in both layouts
+        // Partial gradients of the kernel's weights (see its `backward_piece`), the weights packed
+        // in both directions, and images of each thread; channels are filled to whole vectors.
+        let weights = shape[1..].iter().product::<usize>() * channels.next_multiple_of(16);
+        let pieces = ((8 << 20) / weights.max(1)).clamp(4, 32);
+        let images = window.padded(input).len() + 2 * output.len();
+        builder.scratch((pieces + 4) * weights + rayon::current_num_threads() * 2 * images);
         Self {
             weight: builder.parameter(
                 format!("{name}.weight"),
@@ -175,7 +190,8 @@ impl ConvNorm {
     ) -> Self {
         let conv = Conv2d::without_bias(builder, name, input, channels, window);
         let len = conv.output.len();
-        builder.activations(2 * len); // sum with a shortcut, ReLU
+        builder.activations(len); // the convolution
+        builder.composed(2 * len); // sum with a shortcut, ReLU
         Self {
             conv,
             norm: GhostNorm::new(builder, &format!("{name}.norm"), channels, len),

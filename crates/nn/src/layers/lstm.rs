@@ -33,8 +33,9 @@ impl Lstm {
         width: usize,
     ) -> Self {
         let init = Init::fan_in(width);
-        // Gates before and after their functions, products, cell and hidden state of every step.
-        builder.activations(sequence * width * 20);
+        // Gates before and after their functions, cell and hidden state of every step; products.
+        builder.activations(sequence * width * 10);
+        builder.composed(sequence * width * 10);
         let mut matrix = |part: &str, rows: usize| {
             builder.parameter(
                 format!("{name}.{part}"),

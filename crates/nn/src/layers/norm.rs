@@ -72,8 +72,9 @@ pub(crate) enum NormBy {
 impl GhostNorm {
     /// A layer with γ = 1 and β = 0 over `channels` channels of `len` numbers per example.
     pub(crate) fn new(builder: &mut Builder, name: &str, channels: usize, len: usize) -> Self {
-        // Centred, normalised and scaled values, and their rectified form.
-        builder.activations(4 * len);
+        // The output; centred, normalised and scaled values.
+        builder.activations(len);
+        builder.composed(3 * len);
         Self {
             scale: builder.parameter(
                 format!("{name}.weight"),

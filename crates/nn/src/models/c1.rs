@@ -43,14 +43,14 @@ impl C1 {
         let convs = [1, 2].map(|i| {
             let conv = ConvNorm::new(builder, &format!("conv{i}"), image, 64, CONV);
             image = POOL.output(conv.output(), 64);
-            builder.activations(image.len());
+            builder.activations(2 * image.len()); // maxima and their places
             conv
         });
         let mut from = image.len();
         let hidden = [(1, 384), (2, 192)].map(|(i, width)| {
             let linear = Linear::without_bias(builder, &format!("linear{i}"), from, width);
             let norm = GhostNorm::new(builder, &format!("linear{i}.norm"), width, width);
-            builder.activations(width); // ReLU
+            builder.composed(width); // ReLU
             from = width;
             (linear, norm)
         });

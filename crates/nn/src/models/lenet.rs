@@ -46,8 +46,8 @@ impl Lenet {
         let pooled = POOL.output(conv1.output, 16);
         let conv2 = Conv2d::new(builder, "conv2", pooled, 32, CONV);
         let features = POOL.output(conv2.output, 32).len();
-        // ReLU and pooling of both.
-        builder.activations(conv1.output.len() + pooled.len() + conv2.output.len() + features);
+        builder.activations(2 * (pooled.len() + features)); // maxima and their places
+        builder.composed(conv1.output.len() + conv2.output.len()); // ReLU
         Self {
             input,
             conv1,
