@@ -20,10 +20,12 @@
 //! | convolution, bias, rectifier, maximum pool | [`conv_bias_relu_maxpool_forward`] | [`conv_bias_relu_maxpool_backward`] |
 //! | convolution, batch norm, residual, rectifier | [`conv_batch_norm_forward`] | [`conv_batch_norm_backward`] |
 //! | batch norm, residual, rectifier | [`batch_norm_forward`], [`batch_norm_inference`] | [`batch_norm_backward`] |
+//! | linear, bias, rectifier | [`linear_forward`] | [`linear_backward`] |
 //! | maximum pool | [`max_pool_forward`] | [`max_pool_backward`] |
 //! | mean over the pixels | [`global_average_pool_forward`] | [`global_average_pool_backward`] |
 //! | softmax cross-entropy, label smoothing | [`softmax_cross_entropy`] | in the same pass |
 //! | pointwise part of an LSTM cell | [`lstm_cell_forward`] | [`lstm_cell_backward`] |
+//! | LSTM over a sequence | [`lstm_forward`] | [`lstm_backward`] |
 //! | embedding | [`embedding_gather`] | [`embedding_scatter_add`] |
 //! | optimiser update in place | [`sgd_step`], [`adam_step`] | |
 //!
@@ -53,11 +55,13 @@ mod chunks;
 mod conv;
 mod embedding;
 mod error;
+mod linear;
 mod loss;
 mod lstm;
 mod norm;
 mod optimiser;
 mod pool;
+mod product;
 mod reduce;
 mod simd;
 mod workspace;
@@ -70,8 +74,11 @@ pub use conv::{
 };
 pub use embedding::{embedding_gather, embedding_scatter_add};
 pub use error::KernelError;
+pub use linear::{LinearGradients, LinearShape, linear_backward, linear_forward};
 pub use loss::{LossSums, softmax_cross_entropy};
-pub use lstm::{lstm_cell_backward, lstm_cell_forward};
+pub use lstm::{
+    LstmGradients, LstmShape, lstm_backward, lstm_cell_backward, lstm_cell_forward, lstm_forward,
+};
 pub use norm::{
     NormGradients, NormParameters, NormShape, NormStatistics, batch_norm_backward,
     batch_norm_forward, batch_norm_inference,
@@ -79,4 +86,4 @@ pub use norm::{
 pub use optimiser::{Adam, Sgd, adam_step, sgd_step};
 pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
 pub use simd::{Isa, Real};
-pub use workspace::Workspace;
+pub use workspace::{Element, Scratch, Workspace};

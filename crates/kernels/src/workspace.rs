@@ -1,22 +1,28 @@
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::simd::{Isa, Real};
+use crate::simd::Isa;
 
-/// Scratch memory that kernels reuse, and the instruction set they run on.
+/// Memory that is reused, and the instruction set kernels run on.
 ///
-/// After the first step of a training run, calls find the memory for tensors here and allocate
-/// none. One workspace serves any number of threads and calls at once, so a program needs one:
+/// After the first step of a training run, calls find their scratch memory here and allocate none;
+/// so do tensors whose memory is [taken](Workspace::take) here. One workspace serves any number of
+/// threads and calls at once, so a program needs one:
 ///
 /// ```
 /// use batchwise_kernels::Workspace;
 /// static WORKSPACE: Workspace = Workspace::new();
+/// let buffer = WORKSPACE.take::<f32>(1000);
+/// let address = buffer.as_ptr();
+/// drop(buffer);
+/// assert_eq!(WORKSPACE.take::<f32>(900).as_ptr(), address);
 /// ```
 #[derive(Debug, Default)]
 pub struct Workspace {
     isa: Option<Isa>,
-    free: Mutex<Vec<Vec<Line>>>,
+    free: Mutex<Free>,
 }
 
 /// A cache line; buffers made of them are aligned for the widest vectors.
@@ -26,12 +32,89 @@ struct Line([u64; 8]);
 
 const BYTES: usize = size_of::<Line>();
 
+/// What buffers may hold: numbers for which every bit pattern is a value. Sealed.
+pub trait Element: Copy + Default + Send + Sync + private::Plain + 'static {}
+
+mod private {
+    /// Types without padding for which every bit pattern is a value.
+    ///
+    /// # Safety
+    /// Both must be true.
+    pub unsafe trait Plain {}
+}
+
+macro_rules! element {
+    ($($type:ty),*) => {$(
+        impl Element for $type {}
+        // SAFETY: numbers of the machine.
+        unsafe impl private::Plain for $type {}
+    )*};
+}
+element!(f32, f64, u8);
+
+/// Lines that a buffer may have beyond twice what it is taken for.
+const SLACK: usize = 4;
+
+/// A buffer that no one has wanted for so many takes is given back to the allocator as soon as a
+/// new one is made: the training that used it has most likely ended.
+const STALE: u64 = 2000;
+
+/// The buffers waiting to be reused.
+#[derive(Debug, Default)]
+struct Free {
+    /// By length, each with the time it came back.
+    buffers: BTreeMap<usize, Vec<(Vec<Line>, u64)>>,
+    /// Buffers taken so far.
+    clock: u64,
+}
+
+impl Free {
+    const fn new() -> Self {
+        Self {
+            buffers: BTreeMap::new(),
+            clock: 0,
+        }
+    }
+
+    /// The smallest buffer of at least this length, if it is not much too large.
+    fn take(&mut self, lines: usize) -> Option<Vec<Line>> {
+        self.clock += 1;
+        self.buffers
+            .range_mut(lines..=2 * lines + SLACK)
+            .find_map(|(_, buffers)| buffers.pop())
+            .map(|(buffer, _)| buffer)
+    }
+
+    /// Puts memory among the free, but no empty buffers.
+    fn give(&mut self, lines: Vec<Line>) {
+        if !lines.is_empty() {
+            let buffers = self.buffers.entry(lines.len()).or_default();
+            buffers.push((lines, self.clock));
+        }
+    }
+
+    /// Takes out what has not been wanted for long.
+    fn stale(&mut self) -> Vec<Vec<(Vec<Line>, u64)>> {
+        let clock = self.clock;
+        let mut stale = Vec::new();
+        self.buffers.retain(|_, buffers| {
+            let (old, fresh) = std::mem::take(buffers)
+                .into_iter()
+                .partition(|(_, since)| clock - since > STALE);
+            *buffers = fresh;
+            stale.push(old);
+            !buffers.is_empty()
+        });
+        stale
+    }
+}
+
 impl Workspace {
     /// An empty workspace for the best instruction set of this processor.
     pub const fn new() -> Self {
         Self {
             isa: None,
-            free: Mutex::new(Vec::new()),
+            free: Mutex::new(Free::new()),
         }
     }
 
@@ -39,7 +122,7 @@ impl Workspace {
     pub const fn with_isa(isa: Isa) -> Self {
         Self {
             isa: Some(isa),
-            free: Mutex::new(Vec::new()),
+            free: Mutex::new(Free::new()),
         }
     }
 
@@ -48,61 +131,54 @@ impl Workspace {
         self.isa.unwrap_or_else(Isa::best)
     }
 
-    /// Bytes of scratch memory waiting to be reused.
+    /// Bytes of memory waiting to be reused.
     pub fn idle_bytes(&self) -> usize {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.iter().map(|lines| lines.len() * BYTES).sum()
+        let free = self.free();
+        let lines = free.buffers.iter().map(|(len, b)| len * b.len());
+        lines.sum::<usize>() * BYTES
     }
 
-    /// Gives the idle scratch memory back to the allocator.
+    /// Gives the idle memory back to the allocator.
     pub fn clear(&self) {
-        self.free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        let buffers = std::mem::take(&mut self.free().buffers);
+        drop(buffers);
+    }
+
+    fn free(&self) -> MutexGuard<'_, Free> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A buffer of `len` elements with whatever they held last. It returns here when dropped.
-    pub(crate) fn take<T: Real>(&self, len: usize) -> Scratch<'_, T> {
+    pub fn take<T: Element>(&self, len: usize) -> Scratch<'_, T> {
         let lines = (len * size_of::<T>()).div_ceil(BYTES);
-        if lines == 0 {
-            return Scratch {
-                lines: Vec::new(),
-                len,
-                home: &self.free,
-                element: PhantomData,
-            };
-        }
-        let mut buffer = {
-            let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-            // The smallest that suffices; else the largest, to be grown.
-            let suffices = |b: &&Vec<Line>| b.len() >= lines;
-            let best = free.iter().filter(suffices).map(Vec::len).min();
-            let wanted = best.or_else(|| free.iter().map(Vec::len).max());
-            let at = wanted.and_then(|wanted| free.iter().position(|b| b.len() == wanted));
-            at.map_or_else(Vec::new, |at| free.swap_remove(at))
+        let (found, stale) = match lines {
+            0 => (Some(Vec::new()), Vec::new()),
+            _ => {
+                let mut free = self.free();
+                match free.take(lines) {
+                    None => (None, free.stale()),
+                    found => (found, Vec::new()),
+                }
+            }
         };
-        if buffer.len() < lines {
-            buffer.clear();
-            buffer.resize(lines, Line([0; 8]));
-        }
+        drop(stale); // outside the lock
         Scratch {
-            lines: buffer,
+            lines: found.unwrap_or_else(|| vec![Line([0; 8]); lines]),
             len,
-            home: &self.free,
+            home: self,
             element: PhantomData,
         }
     }
 
     /// A buffer of `len` zeros.
-    pub(crate) fn take_zeroed<T: Real>(&self, len: usize) -> Scratch<'_, T> {
+    pub fn take_zeroed<T: Element>(&self, len: usize) -> Scratch<'_, T> {
         let mut buffer = self.take(len);
-        buffer.fill(T::ZERO);
+        buffer.fill(T::default());
         buffer
     }
 
     /// `len` zeros to own; [`Workspace::give`] brings the memory back.
-    pub(crate) fn own_zeroed<T: Real>(&self, len: usize) -> Aligned<T> {
+    pub(crate) fn own_zeroed<T: Element>(&self, len: usize) -> Aligned<T> {
         let mut buffer = self.take_zeroed::<T>(len);
         Aligned {
             lines: std::mem::take(&mut buffer.lines),
@@ -113,46 +189,50 @@ impl Workspace {
 
     /// Takes memory in to be reused.
     pub(crate) fn give<T>(&self, buffer: Aligned<T>) {
-        give(&self.free, buffer.lines);
+        self.free().give(buffer.lines);
     }
 }
 
-/// Puts memory among the free, but no empty buffers.
-fn give(free: &Mutex<Vec<Vec<Line>>>, lines: Vec<Line>) {
-    if !lines.is_empty() {
-        free.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(lines);
-    }
-}
-
-/// A buffer on loan from a [`Workspace`].
-pub(crate) struct Scratch<'a, T: Real> {
+/// A buffer on loan from a [`Workspace`], aligned to cache lines.
+#[derive(Debug)]
+pub struct Scratch<'a, T: Element> {
     lines: Vec<Line>,
     len: usize,
-    home: &'a Mutex<Vec<Vec<Line>>>,
+    home: &'a Workspace,
     element: PhantomData<T>,
 }
 
-impl<T: Real> Deref for Scratch<'_, T> {
+impl<T: Element> Deref for Scratch<'_, T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         // SAFETY: `take` made the lines hold at least `len` elements; they are initialised, aligned
-        // to 64 bytes, and every bit pattern is an `f32` or `f64`.
+        // to 64 bytes, and every bit pattern is an element.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 }
 
-impl<T: Real> DerefMut for Scratch<'_, T> {
+impl<T: Element> DerefMut for Scratch<'_, T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`, and the borrow is unique.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
 }
 
-impl<T: Real> Drop for Scratch<'_, T> {
+/// Another buffer from the same workspace with the same values.
+impl<T: Element> Clone for Scratch<'_, T> {
+    fn clone(&self) -> Self {
+        let mut copy = self.home.take(self.len);
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
+impl<T: Element> Drop for Scratch<'_, T> {
     fn drop(&mut self) {
-        give(self.home, std::mem::take(&mut self.lines));
+        let lines = std::mem::take(&mut self.lines);
+        if !lines.is_empty() {
+            self.home.free().give(lines);
+        }
     }
 }
 
@@ -164,16 +244,16 @@ pub(crate) struct Aligned<T> {
     element: PhantomData<T>,
 }
 
-impl<T: Real> Deref for Aligned<T> {
+impl<T: Element> Deref for Aligned<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         // SAFETY: `own_zeroed` made the lines hold at least `len` elements, initialised and aligned;
-        // every bit pattern is an `f32` or `f64`.
+        // every bit pattern is an element.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 }
 
-impl<T: Real> DerefMut for Aligned<T> {
+impl<T: Element> DerefMut for Aligned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`, and the borrow is unique.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
@@ -184,26 +264,43 @@ impl<T: Real> DerefMut for Aligned<T> {
 mod tests {
     use super::*;
 
+    fn count(workspace: &Workspace) -> usize {
+        workspace.free().buffers.values().map(Vec::len).sum()
+    }
+
     #[test]
     fn buffers_are_reused_and_aligned() {
         let workspace = Workspace::new();
-        for len in [100, 7, 100, 64] {
+        for len in [100, 70, 100, 90] {
             let a = workspace.take::<f32>(len);
             let b = workspace.take_zeroed::<f64>(len);
             assert!(a.len() == len && b.iter().all(|&x| x == 0.0));
             assert!(a.as_ptr().addr().is_multiple_of(64) && b.as_ptr().addr().is_multiple_of(64));
         }
-        // Empty buffers are no buffers: kept, they would pile up and slow every search.
+        // Empty buffers are no buffers: kept, they would pile up.
         (0..10).for_each(|_| drop(workspace.take::<f32>(0)));
-        assert_eq!(workspace.free.lock().unwrap().len(), 2);
+        assert_eq!(count(&workspace), 2);
         let owned = workspace.own_zeroed::<f32>(50);
-        assert_eq!(workspace.free.lock().unwrap().len(), 1);
+        assert_eq!(count(&workspace), 1);
         workspace.give(owned);
-        assert_eq!(workspace.free.lock().unwrap().len(), 2);
+        assert_eq!(count(&workspace), 2);
         let idle = workspace.idle_bytes();
         drop(workspace.take::<f32>(50));
         assert_eq!(workspace.idle_bytes(), idle);
         workspace.clear();
         assert_eq!(workspace.idle_bytes(), 0);
+    }
+
+    #[test]
+    fn a_large_buffer_is_not_spent_on_a_small_one_and_does_not_stay_for_ever() {
+        let workspace = Workspace::new();
+        drop(workspace.take::<f32>(1 << 20));
+        let small = workspace.take::<f32>(100);
+        assert_eq!(workspace.idle_bytes(), 4 << 20);
+        drop(small);
+        (0..=STALE).for_each(|_| drop(workspace.take::<f32>(100)));
+        assert_eq!(workspace.idle_bytes(), (4 << 20) + 448);
+        drop(workspace.take::<f32>(1000)); // a new one: now the forgotten one goes
+        assert_eq!(workspace.idle_bytes(), 448 + 4032);
     }
 }

@@ -156,6 +156,39 @@ impl Simd for Avx2 {
             *byte = value as u8;
         }
     }
+    #[inline(always)]
+    unsafe fn transpose(self, x: *const f32, x_row: usize, y: *mut f32, y_row: usize) {
+        // SAFETY: the caller gives 8 rows of 8 elements on both sides; the token, the
+        // instructions.
+        unsafe {
+            let x: [__m256; 8] = std::array::from_fn(|i| _mm256_loadu_ps(x.add(i * x_row)));
+            let pairs: [__m256; 8] = std::array::from_fn(|i| {
+                let (a, b) = (x[i & !1], x[i | 1]);
+                if i & 1 == 0 {
+                    _mm256_unpacklo_ps(a, b)
+                } else {
+                    _mm256_unpackhi_ps(a, b)
+                }
+            });
+            // Vector 4i + c holds, in its half h, rows 4i.. of column 4h + c.
+            let quads: [__m256; 8] = std::array::from_fn(|i| {
+                let at = (i & !3) + (i >> 1 & 1);
+                let a = _mm256_castps_pd(pairs[at]);
+                let b = _mm256_castps_pd(pairs[at + 2]);
+                _mm256_castpd_ps(if i & 1 == 0 {
+                    _mm256_unpacklo_pd(a, b)
+                } else {
+                    _mm256_unpackhi_pd(a, b)
+                })
+            });
+            for c in 0..4 {
+                let low = _mm256_permute2f128_ps::<0x20>(quads[c], quads[4 + c]);
+                let high = _mm256_permute2f128_ps::<0x31>(quads[c], quads[4 + c]);
+                _mm256_storeu_ps(y.add(c * y_row), low);
+                _mm256_storeu_ps(y.add((4 + c) * y_row), high);
+            }
+        }
+    }
 }
 
 impl math::Float32 for Avx2 {

@@ -153,6 +153,48 @@ impl Simd for Avx512 {
         let n = x.len().min(16);
         x[..n].copy_from_slice(&bytes[..n]);
     }
+    #[inline(always)]
+    unsafe fn transpose(self, x: *const f32, x_row: usize, y: *mut f32, y_row: usize) {
+        // SAFETY: the caller gives 16 rows of 16 elements on both sides; the token, the
+        // instructions.
+        unsafe {
+            let x: [__m512; 16] = std::array::from_fn(|i| _mm512_loadu_ps(x.add(i * x_row)));
+            let pairs: [__m512; 16] = std::array::from_fn(|i| {
+                let (a, b) = (x[i & !1], x[i | 1]);
+                if i & 1 == 0 {
+                    _mm512_unpacklo_ps(a, b)
+                } else {
+                    _mm512_unpackhi_ps(a, b)
+                }
+            });
+            // Vector 4i + c holds, in its quarter q, rows 4i.. of column 4q + c.
+            let quads: [__m512; 16] = std::array::from_fn(|i| {
+                let at = (i & !3) + (i >> 1 & 1);
+                let a = _mm512_castps_pd(pairs[at]);
+                let b = _mm512_castps_pd(pairs[at + 2]);
+                _mm512_castpd_ps(if i & 1 == 0 {
+                    _mm512_unpacklo_pd(a, b)
+                } else {
+                    _mm512_unpackhi_pd(a, b)
+                })
+            });
+            for c in 0..4 {
+                let even_low = _mm512_shuffle_f32x4::<0x88>(quads[c], quads[4 + c]);
+                let even_high = _mm512_shuffle_f32x4::<0x88>(quads[8 + c], quads[12 + c]);
+                let odd_low = _mm512_shuffle_f32x4::<0xdd>(quads[c], quads[4 + c]);
+                let odd_high = _mm512_shuffle_f32x4::<0xdd>(quads[8 + c], quads[12 + c]);
+                let columns = [
+                    _mm512_shuffle_f32x4::<0x88>(even_low, even_high),
+                    _mm512_shuffle_f32x4::<0x88>(odd_low, odd_high),
+                    _mm512_shuffle_f32x4::<0xdd>(even_low, even_high),
+                    _mm512_shuffle_f32x4::<0xdd>(odd_low, odd_high),
+                ];
+                for (q, column) in columns.into_iter().enumerate() {
+                    _mm512_storeu_ps(y.add((4 * q + c) * y_row), column);
+                }
+            }
+        }
+    }
 }
 
 impl math::Float32 for Avx512 {

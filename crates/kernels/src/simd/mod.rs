@@ -14,6 +14,8 @@ mod portable;
 
 use std::fmt;
 
+use crate::workspace::Element;
+
 /// An instruction set that this processor has: the proof that entering its code is sound.
 ///
 /// ```
@@ -147,7 +149,7 @@ impl Dispatch for f64 {
 /// computations and gradient checks.
 pub trait Real:
     Dispatch
-    + Default
+    + Element
     + fmt::Debug
     + PartialEq
     + PartialOrd
@@ -289,6 +291,27 @@ pub trait Simd: Copy + Send + Sync {
     fn load_bytes(self, x: &[u8]) -> Self::V;
     /// Stores lanes holding whole numbers below 256 as bytes, as many as the slice takes.
     fn store_bytes(self, x: &mut [u8], a: Self::V);
+
+    /// Writes row `j` of the `LANES × LANES` square at `x` as column `j` of the one at `y`; rows
+    /// are `x_row` and `y_row` elements apart.
+    ///
+    /// # Safety
+    /// Every row must be readable at `x` and writable at `y`, and the squares must not overlap.
+    #[inline(always)]
+    unsafe fn transpose(
+        self,
+        x: *const Self::Scalar,
+        x_row: usize,
+        y: *mut Self::Scalar,
+        y_row: usize,
+    ) {
+        for i in 0..Self::LANES {
+            for j in 0..Self::LANES {
+                // SAFETY: inside the squares.
+                unsafe { *y.add(i * y_row + j) = *x.add(j * x_row + i) }
+            }
+        }
+    }
 
     /// All lanes zero.
     #[inline(always)]

@@ -1,18 +1,18 @@
-//! The pointwise part of a long short-term memory cell (Hochreiter & Schmidhuber 1997, with the
-//! forget gate of Gers, Schmidhuber & Cummins 2000); the matrix products around it are the caller's.
+//! The pointwise part of one step; the matrix products around it are the caller's.
 
 use crate::chunks;
 use crate::error::{KernelError, check_length, volume};
 use crate::simd::{Kernel, Real, Simd};
 use crate::workspace::Workspace;
 
-struct Forward<'a, T> {
-    width: usize,
-    bias: Option<&'a [T]>,
-    previous_cell: &'a [T],
-    gates: &'a mut [T],
-    cell: &'a mut [T],
-    hidden: &'a mut [T],
+/// One step of some streams: see [`lstm_cell_forward`].
+pub(super) struct Forward<'a, T> {
+    pub width: usize,
+    pub bias: Option<&'a [T]>,
+    pub previous_cell: &'a [T],
+    pub gates: &'a mut [T],
+    pub cell: &'a mut [T],
+    pub hidden: &'a mut [T],
 }
 
 impl<T: Real> Kernel<T> for Forward<'_, T> {
@@ -58,15 +58,16 @@ impl<T: Real> Kernel<T> for Forward<'_, T> {
     }
 }
 
-struct Backward<'a, T> {
-    width: usize,
-    gates: &'a [T],
-    previous_cell: &'a [T],
-    cell: &'a [T],
-    dhidden: &'a [T],
-    dcell: Option<&'a [T]>,
-    dgates: &'a mut [T],
-    dprevious_cell: &'a mut [T],
+/// The gradient of one step of some streams: see [`lstm_cell_backward`].
+pub(super) struct Backward<'a, T> {
+    pub width: usize,
+    pub gates: &'a [T],
+    pub previous_cell: &'a [T],
+    pub cell: &'a [T],
+    pub dhidden: &'a [T],
+    pub dcell: Option<&'a [T]>,
+    pub dgates: &'a mut [T],
+    pub dprevious_cell: &'a mut [T],
 }
 
 impl<T: Real> Kernel<T> for Backward<'_, T> {
