@@ -36,6 +36,21 @@ impl LinearShape {
             outputs,
         })
     }
+
+    /// Examples.
+    pub fn rows(self) -> usize {
+        self.rows
+    }
+
+    /// Numbers each example has.
+    pub fn inputs(self) -> usize {
+        self.inputs
+    }
+
+    /// Numbers the layer makes of them.
+    pub fn outputs(self) -> usize {
+        self.outputs
+    }
 }
 
 /// Where [`linear_backward`] writes; all is overwritten.

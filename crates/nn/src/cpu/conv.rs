@@ -1,6 +1,6 @@
 use batchwise_kernels::{
     ConvGradients, ConvNormGradients, ConvShape, KernelError, NormParameters, NormStatistics,
-    PoolShape, Window, conv_batch_norm_backward, conv_batch_norm_forward,
+    PoolShape, Scratch, Window, conv_batch_norm_backward, conv_batch_norm_forward,
     conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward, conv_forward,
 };
 use burn::{backend::Flex, tensor::Tensor};
@@ -29,7 +29,7 @@ pub(crate) fn conv_relu_pool(
     let [rows, columns] = checked(pool.output(rows, columns));
     let dims = [shape.images(), rows, columns, channels];
     let mut y = buffer(dims.iter().product());
-    let mut places = vec![0; y.len()];
+    let mut places = WORKSPACE.take(y.len());
     let [x, weight, bias] = inputs.values.each_ref().map(values);
     checked(conv_bias_relu_maxpool_forward(
         &WORKSPACE,
@@ -56,7 +56,7 @@ struct ConvReluPool {
     pool: PoolShape,
     x: FlexTensor,
     weight: FlexTensor,
-    places: Vec<u8>,
+    places: Scratch<'static, u8>,
 }
 
 impl Operation<3> for ConvReluPool {

@@ -2,7 +2,7 @@ use batchwise_kernels::{embedding_gather, embedding_scatter_add};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
-use super::{Arguments, Operation, buffer, checked, flex, values};
+use super::{Arguments, Operation, buffer, checked, flex, values, zeros};
 
 /// Rows `tokens` of a table `[vocabulary, width]`: `[tokens, width]`.
 pub(crate) fn embed(table: Tensor<2>, tokens: &[u32]) -> Tensor<2> {
@@ -31,7 +31,7 @@ struct Embed {
 impl Operation<1> for Embed {
     fn gradients(self, dy: &[f32], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
         let [vocabulary, width] = self.shape;
-        let mut table = buffer(vocabulary * width);
+        let mut table = zeros(vocabulary * width);
         checked(embedding_scatter_add(
             vocabulary,
             width,

@@ -2,7 +2,7 @@ use batchwise_kernels::{LossSums, softmax_cross_entropy};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
-use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
+use super::{Arguments, Operation, WORKSPACE, buffer, checked, copied, flex, values};
 
 /// Cross-entropy with label smoothing of scores `[rows, classes]`: `scale` times the sum over the
 /// rows, to be differentiated, and the sum itself. The gradient is computed in the same pass.
@@ -27,25 +27,27 @@ pub(crate) fn cross_entropy(
         Some(&mut gradient),
     );
     let sum = checked(sums).loss;
-    let loss = flex(vec![(scale * sum) as f32], &[1]);
+    let loss = flex(copied(&[(scale * sum) as f32]), &[1]);
     (
-        inputs.output(loss, |_, _| CrossEntropy { gradient, shape }),
+        inputs.output(loss, |_, _| CrossEntropy {
+            gradient: flex(gradient, &shape),
+        }),
         sum,
     )
 }
 
 #[derive(Debug, Clone)]
 struct CrossEntropy {
-    gradient: Vec<f32>,
-    shape: [usize; 2],
+    gradient: FlexTensor,
 }
 
 impl Operation<1> for CrossEntropy {
     fn gradients(mut self, dy: &[f32], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
         if dy[0] != 1.0 {
-            self.gradient.iter_mut().for_each(|g| *g *= dy[0]);
+            let gradient = self.gradient.storage_mut::<f32>();
+            gradient.iter_mut().for_each(|g| *g *= dy[0]);
         }
-        [Some(flex(self.gradient, &self.shape))]
+        [Some(self.gradient)]
     }
 }
 

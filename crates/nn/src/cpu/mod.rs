@@ -11,8 +11,10 @@
 
 mod conv;
 mod embedding;
+mod linear;
 mod loss;
 mod lstm;
+mod memory;
 mod norm;
 mod pool;
 #[cfg(test)]
@@ -20,6 +22,7 @@ mod tests;
 
 pub(crate) use conv::{conv_norm, conv_relu_pool};
 pub(crate) use embedding::embed;
+pub(crate) use linear::linear;
 pub(crate) use loss::{cross_entropy, cross_entropy_metrics};
 pub(crate) use lstm::lstm;
 pub(crate) use norm::norm_relu;
@@ -37,11 +40,12 @@ use burn::{
             ops::{Backward, NodeGuard, Ops, OpsKind},
         },
     },
-    tensor::{Tensor, TensorData},
+    tensor::Tensor,
 };
 use burn_flex::FlexTensor;
+use memory::{buffer, copied, flex, zeros};
 
-/// Scratch memory of all kernels of the process.
+/// Memory of all kernels of the process and of the tensors they make.
 static WORKSPACE: Workspace = Workspace::new();
 
 /// What an operation keeps for its gradient with respect to `N` inputs.
@@ -149,16 +153,6 @@ fn contiguous(tensor: FlexTensor) -> FlexTensor {
     } else {
         tensor.to_contiguous()
     }
-}
-
-/// A tensor of these values.
-fn flex(values: Vec<f32>, shape: &[usize]) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, shape.to_vec()))
-}
-
-/// Memory for a kernel to write to.
-fn buffer(len: usize) -> Vec<f32> {
-    vec![0.0; len]
 }
 
 /// Kernels check shapes and indices; here both follow from tensors that have been checked.

@@ -31,8 +31,8 @@ impl Statistics {
         let ghost = ghost.min(examples);
         let len = examples.div_ceil(ghost) * channels;
         Self {
-            mean: buffer(len),
-            variance: buffer(len),
+            mean: vec![0.0; len],
+            variance: vec![0.0; len],
             examples,
             ghost,
             channels,

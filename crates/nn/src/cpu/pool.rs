@@ -1,6 +1,6 @@
 use batchwise_kernels::{
-    PoolShape, global_average_pool_backward, global_average_pool_forward, max_pool_backward,
-    max_pool_forward,
+    PoolShape, Scratch, global_average_pool_backward, global_average_pool_forward,
+    max_pool_backward, max_pool_forward,
 };
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
@@ -16,7 +16,7 @@ pub(crate) fn max_pool(x: Tensor<4>, window: layers::Window) -> Tensor<4> {
     let [rows, columns] = checked(pool.output(height, width));
     let inputs = Arguments::new([x.into_dispatch()]);
     let mut y = buffer(n * rows * columns * channels);
-    let mut places = vec![0; y.len()];
+    let mut places = WORKSPACE.take(y.len());
     let image = [height, width, channels];
     checked(max_pool_forward(
         &WORKSPACE,
@@ -38,7 +38,7 @@ pub(crate) fn max_pool(x: Tensor<4>, window: layers::Window) -> Tensor<4> {
 struct MaxPool {
     pool: PoolShape,
     input: [usize; 4],
-    places: Vec<u8>,
+    places: Scratch<'static, u8>,
 }
 
 impl Operation<1> for MaxPool {

@@ -278,23 +278,53 @@ fn embedding() {
 }
 
 #[test]
+fn linear() {
+    for (rows, inputs, outputs, biased, rectify) in [
+        (1, 3, 2, true, false),
+        (7, 33, 17, true, true),
+        (40, 20, 64, false, false),
+    ] {
+        let run = |kernels: bool| {
+            let (x, w, b) = (
+                leaf(1, [rows, inputs]),
+                leaf(2, [inputs, outputs]),
+                leaf(3, [outputs]),
+            );
+            let bias = biased.then(|| b.clone());
+            let y = if kernels {
+                cpu::linear(x.clone(), w.clone(), bias, rectify)
+            } else {
+                let y = burn::tensor::module::linear(x.clone(), w.clone(), bias);
+                if rectify {
+                    burn::tensor::activation::relu(y)
+                } else {
+                    y
+                }
+            };
+            if biased {
+                outcome!(y, x, w, b)
+            } else {
+                outcome!(y, x, w)
+            }
+        };
+        same("linear", run(true), run(false));
+    }
+}
+
+#[test]
 fn lstm() {
     for (steps, n, width) in [(1, 1, 3), (5, 4, 7), (3, 2, 32)] {
         let run = |kernels: bool| {
-            let (gates, recurrent, bias) = (
-                leaf(1, [steps * n, 4 * width]),
-                leaf(2, [width, 4 * width]),
-                leaf(3, [4 * width]),
-            );
+            let gates = leaf(1, [steps * n, 4 * width]);
+            let recurrent = leaf(2, [width, 4 * width]);
             let lstm = if kernels { cpu::lstm } else { composed::unroll };
             let (y, hidden, cell) = lstm(
                 gates.clone(),
                 recurrent.clone(),
-                bias.clone(),
                 random(4, [n, width]),
                 random(5, [n, width]),
             );
-            let mut outcome = outcome!(y, gates, recurrent, bias);
+            let mut outcome = outcome!(y, gates, recurrent);
             outcome.extend([
                 to_host(hidden.inner()).unwrap(),
                 to_host(cell.inner()).unwrap(),
@@ -363,22 +393,20 @@ fn the_gradient_of_a_loss_follows_its_factor() {
 fn inputs_stay_as_they_are() {
     #[derive(Debug, Clone)]
     struct Twice;
+    fn twice(x: &[f32]) -> burn_flex::FlexTensor {
+        let doubled: Vec<f32> = x.iter().map(|x| 2.0 * x).collect();
+        super::flex(super::copied(&doubled), &[x.len()])
+    }
     impl Operation<1> for Twice {
         fn gradients(self, dy: &[f32], _: [bool; 1]) -> [Option<burn_flex::FlexTensor>; 1] {
-            [Some(super::flex(
-                dy.iter().map(|g| 2.0 * g).collect(),
-                &[dy.len()],
-            ))]
+            [Some(twice(dy))]
         }
     }
     let x = leaf(1, [4]);
     let before = to_host(x.clone().inner()).unwrap();
     let arguments = super::Arguments::new([x.clone().into_dispatch()]);
-    let doubled = super::values(&arguments.values[0])
-        .iter()
-        .map(|v| 2.0 * v)
-        .collect();
-    let y: Tensor<1> = arguments.output(super::flex(doubled, &[4]), |_, _| Twice);
+    let doubled = twice(super::values(&arguments.values[0]));
+    let y: Tensor<1> = arguments.output(doubled, |_, _| Twice);
     let mut gradients = y.sum().backward();
     assert_eq!(
         to_host(x.grad_remove(&mut gradients).unwrap()).unwrap(),

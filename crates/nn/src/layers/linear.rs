@@ -1,7 +1,7 @@
 use batchwise_core::ParameterKind;
-use burn::tensor::{Tensor, module::linear};
+use burn::tensor::{Tensor, activation::relu, module::linear};
 
-use crate::{builder::Builder, init::Init, parameters::ParameterId, pass::Pass};
+use crate::{builder::Builder, cpu, init::Init, parameters::ParameterId, pass::Pass};
 
 /// `y = x·W + b` with `W` of shape `[inputs, outputs]`.
 pub(crate) struct Linear {
@@ -44,6 +44,32 @@ impl Linear {
     /// `[rows, inputs]` to `[rows, outputs]`.
     pub(crate) fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let weight = pass.parameter(self.weight);
-        linear(x, weight, self.bias.map(|bias| pass.parameter(bias)))
+        let bias = self.bias.map(|bias| pass.parameter(bias));
+        affine(x, weight, bias, pass)
+    }
+
+    /// The same, rectified.
+    pub(crate) fn relu(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+        let weight = pass.parameter(self.weight);
+        let bias = self.bias.map(|bias| pass.parameter(bias));
+        if pass.kernels() {
+            cpu::linear(x, weight, bias, true)
+        } else {
+            relu(linear(x, weight, bias))
+        }
+    }
+}
+
+/// `x·W + b`.
+pub(crate) fn affine(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    pass: &Pass,
+) -> Tensor<2> {
+    if pass.kernels() {
+        cpu::linear(x, weight, bias, false)
+    } else {
+        linear(x, weight, bias)
     }
 }

@@ -5,7 +5,8 @@ use burn::tensor::{
 };
 
 use crate::{
-    builder::Builder, cpu, init::Init, parameters::ParameterId, pass::Pass, streams::StateId,
+    builder::Builder, cpu, init::Init, layers::linear::affine, parameters::ParameterId, pass::Pass,
+    streams::StateId,
 };
 
 /// A long short-term memory layer (Hochreiter and Schmidhuber 1997, with forget gate):
@@ -61,15 +62,15 @@ impl Lstm {
     /// `[sequence · n, inputs]`, the steps of all examples one after the other, to the hidden
     /// states `[sequence · n, width]`, continuing the streams.
     pub(crate) fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
-        let gates = x.matmul(pass.parameter(self.input));
+        let (input, bias) = (pass.parameter(self.input), pass.parameter(self.bias));
+        let gates = affine(x, input, Some(bias), pass);
         let recurrent = pass.parameter::<2>(self.recurrent);
-        let bias = pass.parameter::<1>(self.bias);
         let hidden = pass.state(self.hidden);
         let cell = pass.state(self.cell);
         let (outputs, hidden, cell) = if pass.kernels() {
-            cpu::lstm(gates, recurrent, bias, hidden, cell)
+            cpu::lstm(gates, recurrent, hidden, cell)
         } else {
-            unroll(gates, recurrent, bias, hidden, cell)
+            unroll(gates, recurrent, hidden, cell)
         };
         pass.set_state(self.hidden, hidden);
         pass.set_state(self.cell, cell);
@@ -77,18 +78,16 @@ impl Lstm {
     }
 }
 
-/// All steps of the recurrence from `gates = x·W`, `[sequence · n, 4·width]`: outputs
+/// All steps of the recurrence from `gates = x·W + b`, `[sequence · n, 4·width]`: outputs
 /// `[sequence · n, width]` and the last hidden and cell state, `[n, width]`.
 pub(crate) fn unroll(
     gates: Tensor<2>,
     recurrent: Tensor<2>,
-    bias: Tensor<1>,
     mut hidden: Tensor<2>,
     mut cell: Tensor<2>,
 ) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
     let [rows, _] = gates.dims();
     let [n, width] = hidden.dims();
-    let gates = gates + bias.unsqueeze();
     let mut outputs = Vec::with_capacity(rows / n);
     for t in 0..rows / n {
         let gates = gates.clone().narrow(0, t * n, n) + hidden.matmul(recurrent.clone());

@@ -1,4 +1,4 @@
-use burn::tensor::{Tensor, activation::relu};
+use burn::tensor::Tensor;
 
 use crate::{
     builder::Builder,
@@ -64,8 +64,8 @@ impl ValueModel for Lenet {
         let x = self.input.images(x);
         let x = self.conv1.relu_pool(x, POOL, pass);
         let x = self.conv2.relu_pool(x, POOL, pass);
-        let x = self.linear1.forward(x.flatten(1, 3), pass);
-        let x = self.dropout.forward(relu(x), pass);
+        let x = self.linear1.relu(x.flatten(1, 3), pass);
+        let x = self.dropout.forward(x, pass);
         self.linear2.forward(x, pass)
     }
 }

@@ -1,10 +1,10 @@
 use batchwise_core::ParameterKind;
-use burn::tensor::{Tensor, module::linear};
+use burn::tensor::Tensor;
 
 use crate::{
     builder::Builder,
     init::Init,
-    layers::{Dropout, Lstm, embed},
+    layers::{Dropout, Lstm, affine, embed},
     models::TokenModel,
     parameters::ParameterId,
     pass::Pass,
@@ -100,6 +100,7 @@ impl TokenModel for LstmModel {
             Some(output) => pass.parameter(output),
             None => table.transpose(),
         };
-        linear(x, matrix, Some(pass.parameter(self.bias)))
+        let bias = pass.parameter(self.bias);
+        affine(x, matrix, Some(bias), pass)
     }
 }

@@ -1,4 +1,4 @@
-use burn::tensor::{Tensor, activation::relu};
+use burn::tensor::Tensor;
 
 use crate::{
     builder::Builder,
@@ -61,10 +61,9 @@ impl Mlp {
 impl ValueModel for Mlp {
     fn forward(&self, mut x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         for (linear, norm) in &self.hidden {
-            x = linear.forward(x, pass);
             x = match norm {
-                Some(norm) => norm.relu(x, pass),
-                None => relu(x),
+                Some(norm) => norm.relu(linear.forward(x, pass), pass),
+                None => linear.relu(x, pass),
             };
             x = self.dropout.forward(x, pass);
         }

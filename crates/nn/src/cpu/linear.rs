@@ -1,0 +1,87 @@
+use batchwise_kernels::{LinearGradients, LinearShape, linear_backward, linear_forward};
+use burn::tensor::Tensor;
+use burn_flex::FlexTensor;
+
+use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
+
+/// `x·W + b` of `[rows, inputs]`, rectified if `relu`.
+pub(crate) fn linear(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    relu: bool,
+) -> Tensor<2> {
+    let [rows, inputs] = x.dims();
+    let [_, outputs] = weight.dims();
+    let shape = checked(LinearShape::new(rows, inputs, outputs));
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    match bias {
+        Some(bias) => run(
+            Arguments::new([x, weight, bias.into_dispatch()]),
+            shape,
+            relu,
+        ),
+        None => run(Arguments::new([x, weight]), shape, relu),
+    }
+}
+
+/// Input, weights and, where `N` is 3, bias.
+fn run<const N: usize>(arguments: Arguments<N>, shape: LinearShape, relu: bool) -> Tensor<2> {
+    let inputs = arguments.values.each_ref().map(values);
+    let size = [shape.rows(), shape.outputs()];
+    let mut y = buffer(size[0] * size[1]);
+    let bias = inputs.get(2).copied();
+    checked(linear_forward(
+        &WORKSPACE, shape, inputs[0], inputs[1], bias, relu, &mut y,
+    ));
+    arguments.output(flex(y, &size), |inputs, y| Linear {
+        shape,
+        x: inputs[0].clone(),
+        weight: inputs[1].clone(),
+        rectified: relu.then(|| y.clone()),
+    })
+}
+
+#[derive(Debug, Clone)]
+struct Linear {
+    shape: LinearShape,
+    x: FlexTensor,
+    weight: FlexTensor,
+    /// The output, where it is rectified.
+    rectified: Option<FlexTensor>,
+}
+
+impl<const N: usize> Operation<N> for Linear {
+    fn gradients(self, dy: &[f32], wanted: [bool; N]) -> [Option<FlexTensor>; N] {
+        let Self {
+            shape,
+            x,
+            weight,
+            rectified,
+        } = self;
+        let (inputs, outputs) = (shape.inputs(), shape.outputs());
+        let mut dx = wanted[0].then(|| buffer(shape.rows() * inputs));
+        let mut dw = buffer(inputs * outputs);
+        let mut db = (N == 3).then(|| buffer(outputs));
+        checked(linear_backward(
+            &WORKSPACE,
+            shape,
+            values(&x),
+            values(&weight),
+            rectified.as_ref().map(values),
+            dy,
+            LinearGradients {
+                dx: dx.as_deref_mut(),
+                dw: Some(&mut dw),
+                db: db.as_deref_mut(),
+            },
+        ));
+        let mut gradients = [
+            dx.map(|dx| flex(dx, &[shape.rows(), inputs])),
+            Some(flex(dw, &[inputs, outputs])),
+            db.map(|db| flex(db, &[outputs])),
+        ]
+        .into_iter();
+        std::array::from_fn(|_| gradients.next().flatten())
+    }
+}
