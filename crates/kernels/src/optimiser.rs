@@ -8,7 +8,7 @@ use crate::workspace::Workspace;
 /// Settings of stochastic gradient descent with momentum (dampening 0).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sgd {
-    /// Learning rate, η.
+    /// Learning rate, η. One that is not finite makes weights that are not, for the caller to see.
     pub learning_rate: f64,
     /// Momentum, μ, in `0..1`.
     pub momentum: f64,
@@ -21,13 +21,13 @@ pub struct Sgd {
 /// Settings of Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adam {
-    /// Learning rate, η.
+    /// Learning rate, η. One that is not finite makes weights that are not, for the caller to see.
     pub learning_rate: f64,
     /// Decay of the first moment, in `0..1`.
     pub beta1: f64,
     /// Decay of the second moment, in `0..1`.
     pub beta2: f64,
-    /// Added to the root of the second moment; positive.
+    /// Added to the root of the second moment; not negative.
     pub epsilon: f64,
     /// Weight decay, λ.
     pub weight_decay: f64,
@@ -169,7 +169,6 @@ pub fn sgd_step<T: Real>(
     velocity: &mut [T],
     gradient: &[T],
 ) -> Result<(), KernelError> {
-    finite("learning_rate", settings.learning_rate)?;
     finite("weight_decay", settings.weight_decay)?;
     fraction("momentum", settings.momentum)?;
     check_length("gradient", gradient, weights.len())?;
@@ -222,15 +221,14 @@ pub fn adam_step<T: Real>(
         weight_decay,
         ..
     } = settings;
-    finite("learning_rate", learning_rate)?;
     finite("weight_decay", weight_decay)?;
     fraction("beta1", beta1)?;
     fraction("beta2", beta2)?;
-    if !(epsilon > 0.0 && epsilon.is_finite()) {
+    if !(epsilon >= 0.0 && epsilon.is_finite()) {
         return Err(KernelError::Setting {
             name: "epsilon",
             value: epsilon,
-            range: "positive and finite",
+            range: "at least 0 and finite",
         });
     }
     if step == 0 {

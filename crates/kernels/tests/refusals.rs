@@ -149,9 +149,9 @@ fn labels_tokens_and_settings_are_checked() {
         lstm_cell_forward::<f32>(&workspace, 1, 0, &mut [], None, &[], &mut [], &mut []).is_err()
     );
     let sgd = Sgd {
-        learning_rate: f64::NAN,
+        learning_rate: 0.1,
         momentum: 0.0,
-        weight_decay: 0.0,
+        weight_decay: f64::NAN,
         nesterov: false,
     };
     assert!(sgd_step(&workspace, sgd, &mut [0.0f32], &mut [], &[0.0]).is_err());
@@ -159,8 +159,8 @@ fn labels_tokens_and_settings_are_checked() {
         sgd_step(
             &workspace,
             Sgd {
-                learning_rate: 0.1,
                 momentum: 1.0,
+                weight_decay: 0.0,
                 ..sgd
             },
             &mut [0.0f32],
@@ -194,7 +194,7 @@ fn labels_tokens_and_settings_are_checked() {
         adam_step(
             &workspace,
             Adam {
-                epsilon: 0.0,
+                epsilon: -1e-8,
                 ..adam
             },
             1,

@@ -19,9 +19,10 @@
 //! the paper it is multiplied by the schedule's factor alone.
 
 use batchwise_core::{ParameterLayout, StateTensor};
+use batchwise_kernels as kernels;
 
 use crate::{
-    DecayPolicy, Optimiser, SettingError, StateError,
+    DecayPolicy, Optimiser, SettingError, StateError, WORKSPACE,
     buffers::{self, Buffers},
     optimiser::{fraction, not_negative},
 };
@@ -39,22 +40,14 @@ pub enum DecayKind {
 #[derive(Debug, Clone)]
 pub struct Adam {
     betas: [f64; 2],
-    epsilon: f32,
+    epsilon: f64,
     kind: DecayKind,
-    decay: Vec<f32>,
+    decay: Vec<f64>,
     first: Buffers,
     second: Buffers,
-    step: Step,
-}
-
-/// The scalars of a step, in the precision the pass needs them.
-#[derive(Debug, Clone, Copy, Default)]
-struct Step {
     learning_rate: f64,
-    /// `η / (1 − β₁ᵗ)`.
-    size: f32,
-    /// `1 / √(1 − β₂ᵗ)`.
-    root_correction: f32,
+    /// The update under way, counted from 1.
+    update: u64,
 }
 
 impl Adam {
@@ -76,53 +69,43 @@ impl Adam {
         not_negative("weight_decay", weight_decay)?;
         Ok(Self {
             betas,
-            epsilon: epsilon as f32,
+            epsilon,
             kind,
             decay: policy.table(layout, weight_decay),
             first: Buffers::zeros("first_moment", layout),
             second: Buffers::zeros("second_moment", layout),
-            step: Step::default(),
+            learning_rate: 0.0,
+            update: 1,
         })
     }
 }
 
 impl Optimiser for Adam {
     fn begin_step(&mut self, learning_rate: f64, step: u64) {
-        // Past 2^31 steps both corrections are 1 to the last bit.
-        let t = i32::try_from(step.saturating_add(1)).unwrap_or(i32::MAX);
-        let correction = self.betas.map(|beta| 1.0 - beta.powi(t));
-        self.step = Step {
-            learning_rate,
-            size: (learning_rate / correction[0]) as f32,
-            root_correction: (1.0 / correction[1].sqrt()) as f32,
-        };
+        self.learning_rate = learning_rate;
+        self.update = step.saturating_add(1);
     }
 
     fn update(&mut self, tensor: usize, parameters: &mut [f32], gradient: &[f32]) {
-        let (first, second) = (self.first.values(tensor), self.second.values(tensor));
-        assert_eq!(parameters.len(), gradient.len());
-        assert_eq!(first.len(), gradient.len());
-        let Step {
-            learning_rate,
-            size,
-            root_correction,
-        } = self.step;
-        let (new1, beta2, new2) = (
-            (1.0 - self.betas[0]) as f32,
-            self.betas[1] as f32,
-            (1.0 - self.betas[1]) as f32,
-        );
-        let (epsilon, decay) = (self.epsilon, self.decay[tensor]);
-        let (coupled, shrink) = match self.kind {
-            DecayKind::Coupled => (decay, 1.0),
-            DecayKind::Decoupled => (0.0, (1.0 - learning_rate * f64::from(decay)) as f32),
+        let settings = kernels::Adam {
+            learning_rate: self.learning_rate,
+            beta1: self.betas[0],
+            beta2: self.betas[1],
+            epsilon: self.epsilon,
+            weight_decay: self.decay[tensor],
+            decoupled: self.kind == DecayKind::Decoupled,
         };
-        for (((w, &g), m), v) in parameters.iter_mut().zip(gradient).zip(first).zip(second) {
-            let g = g + coupled * *w;
-            *m += new1 * (g - *m);
-            *v = beta2 * *v + new2 * g * g;
-            *w = shrink * *w - size * *m / (v.sqrt() * root_correction + epsilon);
-        }
+        let (first, second) = (self.first.values(tensor), self.second.values(tensor));
+        kernels::adam_step(
+            &WORKSPACE,
+            settings,
+            self.update,
+            parameters,
+            first,
+            second,
+            gradient,
+        )
+        .expect("settings were checked by `new`, and the tensors are the layout's");
     }
 
     fn state(&self) -> Vec<StateTensor> {

@@ -33,3 +33,6 @@ pub use adam::{Adam, DecayKind};
 pub use clip::{clip_factor, sum_of_squares};
 pub use optimiser::{DecayPolicy, Optimiser, SettingError, StateError, build};
 pub use sgd::Sgd;
+
+/// Chooses the instruction set of the updates; they need no scratch memory.
+static WORKSPACE: batchwise_kernels::Workspace = batchwise_kernels::Workspace::new();

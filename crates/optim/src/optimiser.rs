@@ -55,10 +55,10 @@ impl DecayPolicy {
     }
 
     /// The decay of every tensor of a layout: `weight_decay` or 0.
-    pub(crate) fn table(self, layout: &ParameterLayout, weight_decay: f64) -> Vec<f32> {
+    pub(crate) fn table(self, layout: &ParameterLayout, weight_decay: f64) -> Vec<f64> {
         let decay = |t: &ParameterTensor| {
             if self.decays(t.kind) {
-                weight_decay as f32
+                weight_decay
             } else {
                 0.0
             }

@@ -17,9 +17,10 @@
 //! the buffer, so a change of rate acts at once on the whole velocity.
 
 use batchwise_core::{ParameterLayout, StateTensor};
+use batchwise_kernels as kernels;
 
 use crate::{
-    DecayPolicy, Optimiser, SettingError, StateError,
+    DecayPolicy, Optimiser, SettingError, StateError, WORKSPACE,
     buffers::{self, Buffers},
     optimiser::{fraction, not_negative},
 };
@@ -27,12 +28,12 @@ use crate::{
 /// SGD, with momentum and weight decay where they are not 0.
 #[derive(Debug, Clone)]
 pub struct Sgd {
-    momentum: f32,
+    momentum: f64,
     nesterov: bool,
-    decay: Vec<f32>,
+    decay: Vec<f64>,
     /// Absent without momentum: plain SGD remembers nothing.
     velocity: Option<Buffers>,
-    learning_rate: f32,
+    learning_rate: f64,
 }
 
 impl Sgd {
@@ -59,7 +60,7 @@ impl Sgd {
             });
         }
         Ok(Self {
-            momentum: momentum as f32,
+            momentum,
             nesterov,
             decay: policy.table(layout, weight_decay),
             velocity: (momentum > 0.0).then(|| Buffers::zeros("momentum", layout)),
@@ -70,33 +71,22 @@ impl Sgd {
 
 impl Optimiser for Sgd {
     fn begin_step(&mut self, learning_rate: f64, _step: u64) {
-        self.learning_rate = learning_rate as f32;
+        self.learning_rate = learning_rate;
     }
 
     fn update(&mut self, tensor: usize, parameters: &mut [f32], gradient: &[f32]) {
-        assert_eq!(parameters.len(), gradient.len());
-        let (rate, momentum, decay) = (self.learning_rate, self.momentum, self.decay[tensor]);
-        let pairs = parameters.iter_mut().zip(gradient);
-        let Some(velocity) = &mut self.velocity else {
-            for (w, &g) in pairs {
-                *w -= rate * (g + decay * *w);
-            }
-            return;
+        let settings = kernels::Sgd {
+            learning_rate: self.learning_rate,
+            momentum: self.momentum,
+            weight_decay: self.decay[tensor],
+            nesterov: self.nesterov,
         };
-        let velocity = velocity.values(tensor);
-        assert_eq!(velocity.len(), gradient.len());
-        if self.nesterov {
-            for ((w, &g), v) in pairs.zip(velocity) {
-                let d = g + decay * *w;
-                *v = momentum * *v + d;
-                *w -= rate * (d + momentum * *v);
-            }
-        } else {
-            for ((w, &g), v) in pairs.zip(velocity) {
-                *v = momentum * *v + (g + decay * *w);
-                *w -= rate * *v;
-            }
-        }
+        let velocity = match &mut self.velocity {
+            Some(velocity) => velocity.values(tensor),
+            None => &mut [],
+        };
+        kernels::sgd_step(&WORKSPACE, settings, parameters, velocity, gradient)
+            .expect("settings were checked by `new`, and the tensors are the layout's");
     }
 
     fn state(&self) -> Vec<StateTensor> {
