@@ -1,63 +1,231 @@
-"""Runs our step and PyTorch's alternately and prints both with their ratio."""
+"""Runs our training step, PyTorch's and JAX's alternately and prints them side by side."""
 
+import argparse
 import json
-import math
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 
-import torch
-from workloads import BATCHES
+from allocators import allocators
+from peer import THREADS
+from programs import ENVIRONMENT, Program, Variant, select
+from roofline import step_cost
+from tables import SPEED_HEADER, Row, geometric_mean, print_speed, print_use
 
-ROUNDS, SECONDS = 5, 0.5
-# PyTorch is faster in one memory layout or the other, by size: it gets the better of both.
-LAYOUTS = {"W2": ["default", "channels_last"], "W3": ["default", "channels_last"]}
-HERE = os.path.dirname(os.path.abspath(__file__))
-THREADS = {"RAYON_NUM_THREADS": "2", "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
-ENVIRONMENT = {**os.environ, **THREADS}
+# Batch sizes up to this have a table and a mean of their own.
+SMALL = 8
+
+# Steps after which the losses are compared, and how far they may lie apart, relatively.
+AGREEMENT_STEPS, TOLERANCE = 20, 1e-3
+
+# A machine whose cores are busier than this before the start is not idle.
+IDLE = 0.05
 
 
-def main(program):
-    peer = subprocess.Popen(
-        [sys.executable, "workloads.py"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE, env=ENVIRONMENT,
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure."""
+
+    rounds: int
+    seconds: float
+    selection: float
+
+
+@dataclass(frozen=True)
+class Session:
+    """What all rows have in common."""
+
+    step: str  # the program of our side
+    peak: float  # operations a second of a large matrix product
+    effort: Effort
+    folder: str  # for start files
+
+
+FULL, QUICK = Effort(7, 0.5, 0.3), Effort(3, 0.1, 0.05)
+
+
+def alternate(programs, effort):
+    """Seconds of a step of every program in every round, the order turned from round to round."""
+    times = {name: [] for name in programs}
+    names = list(programs)
+    for turn in range(effort.rounds):
+        order = names if turn % 2 == 0 else names[::-1]
+        for name in order:
+            times[name].append(programs[name].ask("time", effort.seconds)["seconds"])
+    return times
+
+
+def compare_with(ours, theirs, loss, their_loss):
+    """A peer's figures beside ours, from seconds in the same rounds."""
+    result = {"loss": their_loss, "seconds": statistics.median(theirs)}
+    if not abs(their_loss - loss) <= TOLERANCE * abs(loss):
+        return result  # also where one is not a number: they did not compute the same
+    pairs = [b / a for a, b in zip(ours, theirs, strict=True)]
+    return {**result, "ratio": statistics.median(pairs), "range": [min(pairs), max(pairs)]}
+
+
+def measure(session, workload, batch_size):
+    """A row of the tables."""
+    effort, row_name = session.effort, [workload, str(batch_size)]
+    start = os.path.join(session.folder, "start.safetensors")
+    subprocess.run([session.step, "start", *row_name, start], check=True, env=ENVIRONMENT)
+    variants, left_out = [], []
+    for framework in ("torch", "jax"):
+        best, failures = select(framework, workload, start, effort.selection)
+        variants += best if framework == "torch" else best[:1]
+        left_out += failures
+
+    with ExitStack() as stack:
+        ours = stack.enter_context(Program([session.step, "serve", *row_name]))
+        programs = {"ours": ours}
+        for variant in variants:
+            programs[variant] = stack.enter_context(variant.program())
+            answer = programs[variant].ask("prepare", workload, start, variant.options)
+            if "failed" in answer:
+                raise SystemExit(f"{variant.framework}, {variant} failed: {answer['failed']}")
+        losses = {name: p.ask("loss", AGREEMENT_STEPS)["loss"] for name, p in programs.items()}
+        times = alternate(programs, effort)
+        memory = {name: p.ask("memory")["bytes"] for name, p in programs.items()}
+        split = ours.ask("split", effort.seconds)
+        bandwidth = ours.ask("bandwidth")["bytes_per_second"]
+
+    operations, moved = step_cost(workload, start)
+    seconds = statistics.median(times["ours"])
+    row = Row(
+        workload=workload,
+        batch_size=batch_size,
+        seconds=seconds,
+        loss=losses["ours"],
+        memory=memory["ours"],
+        split=split,
+        operations=operations,
+        moved=moved,
+        bandwidth=bandwidth,
+        share_of_peak=operations / session.peak / seconds,
+        share_of_roofline=max(operations / session.peak, moved / bandwidth) / seconds,
+        left_out=left_out,
     )
+    for variant in variants:
+        peer = compare_with(times["ours"], times[variant], losses["ours"], losses[variant])
+        peer |= {"variant": str(variant), "memory": memory[variant]}
+        best = row.peers.get(variant.framework)
+        # One that computes the same comes before one that does not, a faster before a slower.
+        rank = ("ratio" not in peer, peer["seconds"])
+        if best is None or rank < ("ratio" not in best, best["seconds"]):
+            row.peers[variant.framework] = peer
+    return row
 
-    def ours(name, batch):
-        command = [program, name, str(batch), str(SECONDS)]
-        out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT).stdout
-        return json.loads(out)["seconds"]
 
-    def theirs(name, batch, layout):
-        print(name, batch, SECONDS, layout, file=peer.stdin, flush=True)
-        line = peer.stdout.readline()
-        if not line:
-            raise SystemExit(f"PyTorch ended with {peer.wait()} in {name} at batch {batch}; its message is above")
-        return json.loads(line)["seconds"]
+def busy_share(seconds=2.0):
+    """How busy the machine's cores are, as Linux tells it; None elsewhere."""
 
-    print(f"medians of {ROUNDS} alternating runs of {SECONDS} s, 2 threads; PyTorch {torch.__version__}")
-    print(f"{'':4} {'batch':>6} {'ours ex/s':>12} {'PyTorch ex/s':>13} {'ratio':>7}  {'(range)':13} PyTorch's layout")
-    ratios = []
-    for name, batches in BATCHES.items():
-        layouts = LAYOUTS.get(name, ["default"])
-        for batch in batches:
-            rounds = [(ours(name, batch), [theirs(name, batch, layout) for layout in layouts]) for _ in range(ROUNDS)]
-            mine = statistics.median(our for our, _ in rounds)
-            medians = [statistics.median(column) for column in zip(*(their for _, their in rounds))]
-            best = medians.index(min(medians))
-            pairs = sorted(their[best] / our for our, their in rounds)
-            ratio = statistics.median(pairs)
-            ratios.append(ratio)
-            spread = f"({pairs[0]:.2f}-{pairs[-1]:.2f})"
-            print(
-                f"{name:4} {batch:6} {batch / mine:12.0f} {batch / medians[best]:13.0f} {ratio:7.2f}  {spread:13} {layouts[best]}",
-                flush=True,
-            )
-    peer.stdin.close()
-    peer.wait()
-    print(f"geometric mean ratio to PyTorch: {math.exp(statistics.fmean(map(math.log, ratios))):.2f}")
+    def jiffies():
+        with open("/proc/stat", encoding="ascii") as stat:
+            values = [int(value) for value in stat.readline().split()[1:9]]
+        return sum(values), values[3] + values[4]
+
+    try:
+        total, idle = jiffies()
+        time.sleep(seconds)
+        total_after, idle_after = jiffies()
+    except OSError:
+        return None
+    return 1 - (idle_after - idle) / (total_after - total)
+
+
+def check_idle():
+    """Warns when others use the machine."""
+    load, busy = os.getloadavg()[0], busy_share()
+    if busy is None or busy > IDLE:
+        share = "unknown" if busy is None else f"{busy:.0%}"
+        print(
+            f"warning: the machine is not known to be idle (busy: {share}, load average "
+            f"{load:.2f}): these numbers may say nothing",
+            file=sys.stderr,
+        )
+
+
+def ask_once(step, question):
+    """What our program prints when called with one word."""
+    answer = subprocess.run([step, question], check=True, stdout=subprocess.PIPE, env=ENVIRONMENT)
+    return json.loads(answer.stdout)
+
+
+def machine_peak(step):
+    """Operations a second of a large matrix product: the better of ours and PyTorch's."""
+    with Variant("torch", "default", "glibc").program() as program:
+        return max(ask_once(step, "peak")["flops"], program.ask("peak")["flops"])
+
+
+def arguments():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ours", required=True, help="the program of our side")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--only", metavar="W1,W2", help="these workloads alone")
+    parser.add_argument("--json", metavar="FILE", help="write everything measured there too")
+    given = parser.parse_args()
+    workloads = ask_once(given.ours, "list")
+    only = given.only.split(",") if given.only else list(workloads)
+    if unknown := set(only) - set(workloads):
+        parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(workloads)}")
+    given.rows = [(w, size) for w, sizes in workloads.items() if w in only for size in sizes]
+    return given
+
+
+def table(title, chosen, session):
+    """Measures and prints the rows of a table."""
+    if not chosen:
+        return []
+    print(f"\n{title}\n{SPEED_HEADER}")
+    rows = []
+    for workload, batch_size in chosen:
+        rows.append(measure(session, workload, batch_size))
+        print_speed(rows[-1])
+    print_use(rows)
+    return rows
+
+
+def main():
+    """Measures what the command line asks for."""
+    given = arguments()
+    if hasattr(os, "sched_setaffinity"):  # JAX has no other way to set its threads
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+    check_idle()
+    effort, peak = QUICK if given.quick else FULL, machine_peak(given.ours)
+    versions = {name: version(name) for name in ("torch", "jax")}
+    print(
+        f"Examples (W4: windows of 35 tokens) a second, {THREADS} threads; medians of "
+        f"{effort.rounds} alternating rounds of {effort.seconds} s.\nPyTorch {versions['torch']}, "
+        f"JAX {versions['jax']}; a ratio above 1 means that ours is faster. A large matrix product "
+        f"runs at {peak / 1e9:.0f} GFLOP/s."
+    )
+    if missing := allocators()[1]:
+        print(f"Allocators that are not here, so not tried: {', '.join(missing)}.")
+    with tempfile.TemporaryDirectory() as folder:
+        session = Session(given.ours, peak, effort, folder)
+        large_rows = [row for row in given.rows if row[1] > SMALL]
+        small_rows = [row for row in given.rows if row[1] <= SMALL]
+        standard = table("Standard batch sizes", large_rows, session)
+        small = table("Small batch sizes", small_rows, session)
+    print("\nForward is a pass without gradients, backward the rest of the passes.")
+    if given.json:
+        with open(given.json, "w", encoding="utf-8") as file:
+            rows = {"standard": list(map(asdict, standard)), "small": list(map(asdict, small))}
+            machine = {"peak": peak, "threads": THREADS, "versions": versions}
+            json.dump({"machine": machine, "effort": asdict(effort), **rows}, file, indent=1)
+    if small:
+        print(f"geometric mean ratio to JAX, small batches: {geometric_mean(small, 'jax')}")
+        print(f"geometric mean ratio to PyTorch, small batches: {geometric_mean(small, 'torch')}")
+    print(f"geometric mean ratio to JAX: {geometric_mean(standard, 'jax')}")
+    print(f"geometric mean ratio to PyTorch: {geometric_mean(standard, 'torch')}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()
