@@ -7,13 +7,14 @@ use crate::reduce::{add_columns, add_partials, mask_by_output};
 use crate::simd::{Kernel, Real, Simd};
 use crate::workspace::Workspace;
 
-/// The shape of a linear layer on a batch: input `[rows, inputs]`, weights `[inputs, outputs]`,
-/// output `[rows, outputs]`.
+/// The shape of a linear layer on a batch: input `[rows, inputs]`, weights `[inputs, outputs]` or
+/// turned round, output `[rows, outputs]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LinearShape {
     rows: usize,
     inputs: usize,
     outputs: usize,
+    turned: bool,
 }
 
 impl LinearShape {
@@ -34,7 +35,26 @@ impl LinearShape {
             rows,
             inputs,
             outputs,
+            turned: false,
         })
+    }
+
+    /// The same with weights `[outputs, inputs]`, as an embedding table has them that also scores
+    /// (Press and Wolf 2017).
+    pub fn with_turned_weights(self) -> Self {
+        Self {
+            turned: true,
+            ..self
+        }
+    }
+
+    /// The weights as `[inputs, outputs]`.
+    fn matrix<T>(self, weights: &[T]) -> Matrix<'_, T> {
+        if self.turned {
+            Matrix::new(weights, self.outputs, self.inputs).transposed()
+        } else {
+            Matrix::new(weights, self.inputs, self.outputs)
+        }
     }
 
     /// Examples.
@@ -58,7 +78,7 @@ impl LinearShape {
 pub struct LinearGradients<'a, T> {
     /// Of the input, `[rows, inputs]`; `None` for a first layer.
     pub dx: Option<&'a mut [T]>,
-    /// Of the weights, `[inputs, outputs]`.
+    /// Of the weights, in their shape.
     pub dw: Option<&'a mut [T]>,
     /// Of the bias, `[outputs]`.
     pub db: Option<&'a mut [T]>,
@@ -81,6 +101,7 @@ pub fn linear_forward<T: Real>(
         rows,
         inputs,
         outputs,
+        ..
     } = shape;
     check_length("x", x, rows * inputs)?;
     check_length("weights", weights, inputs * outputs)?;
@@ -91,10 +112,7 @@ pub fn linear_forward<T: Real>(
     Product {
         start: bias.map_or(Start::Zero, Start::Bias),
         relu,
-        ..Product::new(
-            Matrix::new(x, rows, inputs),
-            Matrix::new(weights, inputs, outputs),
-        )
+        ..Product::new(Matrix::new(x, rows, inputs), shape.matrix(weights))
     }
     .compute(workspace, y);
     Ok(())
@@ -121,6 +139,7 @@ pub fn linear_backward<T: Real>(
         rows,
         inputs,
         outputs,
+        ..
     } = shape;
     let LinearGradients { dx, dw, db } = gradients;
     check_length("x", x, rows * inputs)?;
@@ -167,10 +186,16 @@ pub fn linear_backward<T: Real>(
     let dz = masked.as_deref().unwrap_or(dy);
     let dz = Matrix::new(dz, rows, outputs);
     if let Some(dw) = dw {
-        Product::new(Matrix::new(x, rows, inputs).transposed(), dz).compute(workspace, dw);
+        let x = Matrix::new(x, rows, inputs);
+        let product = if shape.turned {
+            Product::new(dz.transposed(), x)
+        } else {
+            Product::new(x.transposed(), dz)
+        };
+        product.compute(workspace, dw);
     }
     if let Some(dx) = dx {
-        Product::new(dz, Matrix::new(weights, inputs, outputs).transposed()).compute(workspace, dx);
+        Product::new(dz, shape.matrix(weights).transposed()).compute(workspace, dx);
     }
     Ok(())
 }

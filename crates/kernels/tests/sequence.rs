@@ -78,16 +78,24 @@ proptest! {
 
     #[test]
     fn linear_layer_and_its_gradients(
-        rows in 1usize..=20, inputs in 1usize..=20, outputs in 1usize..=40, relu: bool,
+        rows in 1usize..=20, inputs in 1usize..=20, outputs in 1usize..=40, relu: bool, turned: bool,
     ) {
         let shape = [rows, inputs, outputs];
-        let of = LinearShape::new(rows, inputs, outputs).unwrap();
+        let mut of = LinearShape::new(rows, inputs, outputs).unwrap();
+        if turned {
+            of = of.with_turned_weights();
+        }
+        let turn = |w: &[f64]| -> Vec<f64> {
+            let at = |o: usize, i: usize| w[i * outputs + o];
+            (0..outputs).flat_map(|o| (0..inputs).map(move |i| at(o, i))).collect()
+        };
         let (x, w) = (numbers(1, rows * inputs), numbers(2, inputs * outputs));
         let (b, dy) = (numbers(3, outputs), numbers(4, rows * outputs));
         let expected = linear(shape, &x, &w, &b, relu);
         let dx = differences(&x, &dy, |x| linear(shape, x, &w, &b, relu));
         let dw = differences(&w, &dy, |w| linear(shape, &x, w, &b, relu));
         let db = differences(&b, &dy, |b| linear(shape, &x, &w, b, relu));
+        let (w, dw) = if turned { (turn(&w), turn(&dw)) } else { (w, dw) };
         for workspace in workspaces() {
             let (x, w, b, dy) = (single(&x), single(&w), single(&b), single(&dy));
             let results = [1, 2].map(|threads| on_threads(threads, || {

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::{
     builder::{Builder, Built},
+    cpu,
     layers::NormState,
     loss::{Targets, evaluation, training_loss},
     models::Model,
@@ -174,6 +175,13 @@ impl ModelNetwork {
             });
         }
         Ok(ghost as usize)
+    }
+}
+
+/// A run has ended: its memory is for whoever comes next, of another size perhaps.
+impl Drop for ModelNetwork {
+    fn drop(&mut self) {
+        cpu::release_memory();
     }
 }
 

@@ -4,7 +4,7 @@ use burn_flex::FlexTensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
 
-/// `x·W + b` of `[rows, inputs]`, rectified if `relu`.
+/// `x·W + b` of `[rows, inputs]`, rectified if `relu`, with `W` `[inputs, outputs]`.
 pub(crate) fn linear(
     x: Tensor<2>,
     weight: Tensor<2>,
@@ -23,6 +23,19 @@ pub(crate) fn linear(
         ),
         None => run(Arguments::new([x, weight]), shape, relu),
     }
+}
+
+/// `x·Wᵀ + b` of `[rows, inputs]`, with `W` `[outputs, inputs]`.
+pub(crate) fn linear_turned(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    let [rows, inputs] = x.dims();
+    let [outputs, _] = weight.dims();
+    let shape = checked(LinearShape::new(rows, inputs, outputs)).with_turned_weights();
+    let tensors = [
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+    ];
+    run(Arguments::new(tensors), shape, false)
 }
 
 /// Input, weights and, where `N` is 3, bias.
@@ -60,6 +73,7 @@ impl<const N: usize> Operation<N> for Linear {
             rectified,
         } = self;
         let (inputs, outputs) = (shape.inputs(), shape.outputs());
+        let size = weight.layout().shape().to_vec();
         let mut dx = wanted[0].then(|| buffer(shape.rows() * inputs));
         let mut dw = buffer(inputs * outputs);
         let mut db = (N == 3).then(|| buffer(outputs));
@@ -78,7 +92,7 @@ impl<const N: usize> Operation<N> for Linear {
         ));
         let mut gradients = [
             dx.map(|dx| flex(dx, &[shape.rows(), inputs])),
-            Some(flex(dw, &[inputs, outputs])),
+            Some(flex(dw, &size)),
             db.map(|db| flex(db, &[outputs])),
         ]
         .into_iter();

@@ -14,6 +14,7 @@ use super::WORKSPACE;
 
 /// Memory of a tensor, on loan from the kernels' workspace: when the tensor's last copy is gone it
 /// is there for the next step, so that training allocates no large memory after its first step.
+#[derive(Clone)]
 pub(super) struct Buffer(Scratch<'static, f32>);
 
 /// Memory for a kernel to overwrite: it holds whatever it held last.

@@ -22,7 +22,7 @@ mod tests;
 
 pub(crate) use conv::{conv_norm, conv_relu_pool};
 pub(crate) use embedding::embed;
-pub(crate) use linear::linear;
+pub(crate) use linear::{linear, linear_turned};
 pub(crate) use loss::{cross_entropy, cross_entropy_metrics};
 pub(crate) use lstm::lstm;
 pub(crate) use norm::norm_relu;
@@ -43,10 +43,15 @@ use burn::{
     tensor::Tensor,
 };
 use burn_flex::FlexTensor;
-use memory::{buffer, copied, flex, zeros};
+use memory::{Buffer, buffer, copied, flex, zeros};
 
 /// Memory of all kernels of the process and of the tensors they make.
 static WORKSPACE: Workspace = Workspace::new();
+
+/// Gives the memory that no tensor uses back to the allocator.
+pub(crate) fn release_memory() {
+    WORKSPACE.clear();
+}
 
 /// What an operation keeps for its gradient with respect to `N` inputs.
 trait Operation<const N: usize>: Clone + Debug + Send + 'static {

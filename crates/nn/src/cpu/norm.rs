@@ -2,23 +2,17 @@ use batchwise_kernels::{
     NormGradients, NormParameters, NormShape, NormStatistics, batch_norm_backward,
     batch_norm_forward, batch_norm_inference,
 };
-use burn::{
-    backend::Flex,
-    tensor::{Device, Tensor},
-};
+use burn::{backend::Flex, tensor::Tensor};
 use burn_flex::FlexTensor;
 
-use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
-use crate::{
-    layers::{EPSILON, GroupStatistics, NormArguments, NormBy},
-    storage::Storage,
-};
+use super::{Arguments, Buffer, Operation, WORKSPACE, buffer, checked, flex, values};
+use crate::layers::{EPSILON, GroupStatistics, NormArguments, NormBy};
 
 /// Moments of the ghost batches of a micro-batch, `[groups, channels]`.
 #[derive(Debug, Clone)]
 pub(super) struct Statistics {
-    pub(super) mean: Vec<f32>,
-    pub(super) variance: Vec<f32>,
+    pub(super) mean: Buffer,
+    pub(super) variance: Buffer,
     examples: usize,
     ghost: usize,
     channels: usize,
@@ -31,8 +25,8 @@ impl Statistics {
         let ghost = ghost.min(examples);
         let len = examples.div_ceil(ghost) * channels;
         Self {
-            mean: vec![0.0; len],
-            variance: vec![0.0; len],
+            mean: buffer(len),
+            variance: buffer(len),
             examples,
             ghost,
             channels,
@@ -43,7 +37,7 @@ impl Statistics {
     /// The same for the running statistics.
     pub(super) fn groups(self) -> GroupStatistics {
         let shape = [self.examples.div_ceil(self.ghost), self.channels];
-        let tensor = |values| Storage::from_host(values, &shape, &Device::flex()).tensor();
+        let tensor = |values| Tensor::from_primitive::<Flex>(flex(values, &shape));
         GroupStatistics {
             mean: tensor(self.mean),
             variance: tensor(self.variance),

@@ -73,3 +73,17 @@ pub(crate) fn affine(
         linear(x, weight, bias)
     }
 }
+
+/// `x·Wᵀ + b`.
+pub(crate) fn affine_turned(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+    pass: &Pass,
+) -> Tensor<2> {
+    if pass.kernels() {
+        cpu::linear_turned(x, weight, bias)
+    } else {
+        linear(x, weight.transpose(), Some(bias))
+    }
+}

@@ -11,7 +11,7 @@ mod pool;
 pub(crate) use conv::{Conv2d, ConvNorm, ImageSize, Window};
 pub(crate) use dropout::Dropout;
 pub(crate) use embedding::embed;
-pub(crate) use linear::{Linear, affine};
+pub(crate) use linear::{Linear, affine, affine_turned};
 pub(crate) use lstm::Lstm;
 pub(crate) use norm::{
     EPSILON, GhostNorm, GroupStatistics, NormArguments, NormBy, NormId, NormState,

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use crate::{
     builder::Builder,
     init::Init,
-    layers::{Dropout, Lstm, affine, embed},
+    layers::{Dropout, Lstm, affine, affine_turned, embed},
     models::TokenModel,
     parameters::ParameterId,
     pass::Pass,
@@ -96,11 +96,10 @@ impl TokenModel for LstmModel {
         for layer in &self.layers {
             x = self.dropout.forward(layer.forward(x, pass), pass);
         }
-        let matrix = match self.output {
-            Some(output) => pass.parameter(output),
-            None => table.transpose(),
-        };
         let bias = pass.parameter(self.bias);
-        affine(x, matrix, Some(bias), pass)
+        match self.output {
+            Some(output) => affine(x, pass.parameter(output), Some(bias), pass),
+            None => affine_turned(x, table, bias, pass),
+        }
     }
 }
