@@ -5,7 +5,10 @@
 
 mod args;
 mod commands;
+#[cfg(test)]
+mod defaults;
 mod error;
+mod files;
 mod folder;
 mod machine;
 mod progress;
