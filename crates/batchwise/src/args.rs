@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::settings::{RunLength, StudySettings, Workload};
+use crate::{
+    commands::advise,
+    settings::{RunLength, StudySettings, Workload},
+};
 
 /// Finds the batch size to train with, and proves it.
 #[derive(Debug, Parser)]
@@ -114,10 +117,10 @@ pub struct AdviseArgs {
     #[arg(long, value_name = "CURVE")]
     pub curve: Option<String>,
     /// Consider up to this many devices
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = advise::MAX_DEVICES)]
     pub max_devices: u64,
     /// Seconds a message of the all-reduce takes to set off
-    #[arg(long, value_name = "SECONDS", default_value_t = 1e-5)]
+    #[arg(long, value_name = "SECONDS", default_value_t = advise::LATENCY)]
     pub latency: f64,
     /// Bytes a second over a link: 12.5G for 100 Gbit/s
     #[arg(long, value_name = "BYTES", default_value = "12.5G")]
@@ -129,7 +132,7 @@ pub struct AdviseArgs {
     #[arg(long, value_name = "W")]
     pub watts: Option<f64>,
     /// Seconds of measuring per batch size
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = advise::BUDGET)]
     pub budget: f64,
     /// Print the advice as JSON on standard output
     #[arg(long)]

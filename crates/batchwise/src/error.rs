@@ -17,6 +17,10 @@ pub enum CliError {
         /// What is wrong and what would be right.
         why: String,
     },
+    /// A name, path or word on the command line is none that there is.
+    #[error("{0}")]
+    #[diagnostic(code(batchwise::usage))]
+    Usage(String),
     /// A settings file holds what it should not.
     #[error("settings file {}: {why}", path.display())]
     #[diagnostic(
@@ -57,11 +61,13 @@ pub enum CliError {
     #[diagnostic(code(batchwise::failed))]
     Failed(String),
     /// Stopped by a signal; the work is saved.
-    #[error("interrupted; resume with: {resume}")]
+    #[error("interrupted; {left}; resume with: {resume}")]
     #[diagnostic(code(batchwise::interrupted))]
     Interrupted {
         /// The signal's number.
         signal: i32,
+        /// What is saved, and what is left to do.
+        left: &'static str,
         /// The command that resumes.
         resume: String,
     },
@@ -85,12 +91,13 @@ impl CliError {
         }
     }
 
-    /// Data could not be read or fetched; a setting that does not go with them is its flag's fault.
+    /// Data could not be read or fetched; a setting that does not go with them is its flag's fault,
+    /// a path or name that does not exist a wrong use of the command.
     pub fn data(error: batchwise_data::DataError) -> Self {
+        use batchwise_data::DataError::{NoSuchPath, Setting, UnknownName};
         match error {
-            batchwise_data::DataError::Setting { setting, why } => {
-                Self::Flag { flag: setting, why }
-            }
+            Setting { setting, why } => Self::Flag { flag: setting, why },
+            NoSuchPath { .. } | UnknownName { .. } => Self::Usage(error.to_string()),
             error => Self::failed(error),
         }
     }
@@ -111,7 +118,10 @@ impl CliError {
     /// 1 failed, 2 usage, 128 + signal when interrupted.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Flag { .. } | Self::SettingsFile { .. } | Self::NoStudy { .. } => 2,
+            Self::Flag { .. }
+            | Self::Usage(_)
+            | Self::SettingsFile { .. }
+            | Self::NoStudy { .. } => 2,
             Self::File { .. } | Self::Failed(_) => 1,
             Self::Interrupted { signal, .. } => {
                 128u8.saturating_add(u8::try_from(*signal).unwrap_or(0))

@@ -11,7 +11,15 @@ use batchwise_core::StepTiming;
 use batchwise_report::HowRun;
 use serde::{Deserialize, Serialize};
 
-use crate::{error::CliError, machine, settings::StudySettings};
+use crate::{
+    error::CliError,
+    files::{read_text, write_whole},
+    machine,
+    settings::{StudySettings, Workload},
+};
+
+/// Most bytes of `run.json`: far more than settings, decisions and timings ever take.
+const FACTS_LIMIT: u64 = 64 << 20;
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -26,6 +34,10 @@ pub struct RunFacts {
     /// Step times, alone on the machine.
     #[serde(default)]
     pub timings: Vec<StepTiming>,
+    /// The folder that a relative `data` of `study.toml` starts from, relative to the study's own
+    /// folder: see [`StudyFolder::settings`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_from: Option<String>,
     /// Price of a device per hour, as asked for.
     #[serde(default)]
     pub price_per_hour: Option<f64>,
@@ -74,10 +86,60 @@ impl StudyFolder {
 
     /// The resolved settings.
     ///
+    /// `study.toml` keeps `data` as it was typed, because the report shows it and a path of somebody's
+    /// machine is nobody else's business. So that the study can be resumed from anywhere, `run.json`,
+    /// which is not shown, remembers how to get from this folder to the one a relative path starts
+    /// from; a study that is moved together with its data finds them still.
+    ///
     /// # Errors
     /// When they cannot be read.
     pub fn settings(&self) -> Result<StudySettings, CliError> {
-        StudySettings::read(&self.0.join("study.toml"))
+        let mut settings = StudySettings::read(&self.0.join("study.toml"))?;
+        let from = self.facts()?.data_from;
+        settings.workload.data_from = from.map(|from| self.0.join(from));
+        Ok(settings)
+    }
+
+    /// The settings of a run in this folder, which need not exist: flags over a `--config` file over
+    /// the folder's own `study.toml`.
+    ///
+    /// # Errors
+    /// When a file cannot be read or holds what it should not.
+    pub fn settings_under(
+        &self,
+        flags: StudySettings,
+        config: Option<&Path>,
+    ) -> Result<StudySettings, CliError> {
+        let mut settings = flags;
+        if let Some(path) = config {
+            if !path.exists() {
+                let why = format!("there is no file {}", path.display());
+                return Err(CliError::flag("config", why));
+            }
+            settings = settings.over(StudySettings::read(path)?)?;
+        }
+        if self.0.join("study.toml").exists() {
+            settings = settings.over(self.settings()?)?;
+        }
+        Ok(settings)
+    }
+
+    /// Remembers where a relative `data` of the settings starts from.
+    ///
+    /// # Errors
+    /// When the system refuses, or the facts of earlier runs are damaged.
+    pub fn remember_data(&self, workload: &Workload) -> Result<(), CliError> {
+        let from = workload.data_start().and_then(|start| {
+            let (start, own) = (start.canonicalize().ok()?, self.0.canonicalize().ok()?);
+            let path = pathdiff::diff_paths(start, own)?;
+            path.to_str().map(str::to_owned)
+        });
+        let mut facts = self.facts()?;
+        if facts.data_from != from {
+            facts.data_from = from;
+            self.write_facts(&facts)?;
+        }
+        Ok(())
     }
 
     /// Writes the resolved settings, whole or not at all.
@@ -86,7 +148,9 @@ impl StudyFolder {
     /// When the system refuses.
     pub fn write_settings(&self, settings: &StudySettings) -> Result<String, CliError> {
         let text = format!(
-            "# A study by batchwise {}. `batchwise study --dir {}` resumes it.\n\n{}",
+            "# A study by batchwise {}. `batchwise study --dir {}` resumes it.\n\
+             # A relative `data` starts from the folder in which the study was begun, which run.json\n\
+             # remembers; give --data again if the data have moved.\n\n{}",
             env!("CARGO_PKG_VERSION"),
             self.0.display(),
             settings.to_table()
@@ -101,10 +165,10 @@ impl StudyFolder {
     /// When the file is there and cannot be read, or is damaged.
     pub fn facts(&self) -> Result<RunFacts, CliError> {
         let path = self.0.join("run.json");
-        let text = match fs::read_to_string(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(RunFacts::default()),
-            text => text.map_err(|e| CliError::file("cannot read", &path, e))?,
-        };
+        if !path.exists() {
+            return Ok(RunFacts::default());
+        }
+        let text = read_text(&path, FACTS_LIMIT)?;
         serde_json::from_str(&text).map_err(|e| {
             CliError::Failed(format!(
                 "{} is damaged ({e}): delete it and run the command again; step times and how the \
@@ -150,16 +214,4 @@ impl Log {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let _ = writeln!(file, "{} {text}", machine::now());
     }
-}
-
-/// Writes a file to a temporary name, then renames it.
-fn write_whole(path: &Path, content: &[u8]) -> Result<(), CliError> {
-    let temporary = path.with_extension("tmp");
-    File::create(&temporary)
-        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path))
-        .map_err(|e| {
-            let _ = fs::remove_file(&temporary);
-            CliError::file("cannot write", path, e)
-        })
 }

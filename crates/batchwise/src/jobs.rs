@@ -1,9 +1,11 @@
 //! How many trials to run at a time: one on all cores, or several with fewer threads each,
 //! whichever takes more steps a second here. It changes no number of a study.
 
-use std::sync::Barrier;
+use std::{fmt, sync::Barrier};
 
-use batchwise_core::{EvaluationPlan, Schedule, Trainer, TrainerError, TrialPurpose, TrialSpec};
+use batchwise_core::{
+    Control, EvaluationPlan, Schedule, Trainer, TrainerError, TrialPurpose, TrialSpec,
+};
 use batchwise_study::Plan;
 
 /// Seconds each candidate is timed at each batch size.
@@ -14,7 +16,7 @@ const LONGEST_STEP: f64 = 0.25;
 
 /// What was chosen, and what it rests on.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Choice {
+pub struct SideBySide {
     /// Trials at a time.
     pub jobs: usize,
     /// Threads of each.
@@ -23,7 +25,7 @@ pub struct Choice {
     pub gain: Option<f64>,
 }
 
-impl Choice {
+impl SideBySide {
     /// So many trials on this many cores.
     pub fn fixed(jobs: usize, cores: usize) -> Self {
         Self {
@@ -32,9 +34,10 @@ impl Choice {
             gain: None,
         }
     }
+}
 
-    /// A line for the log.
-    pub fn describe(&self) -> String {
+impl fmt::Display for SideBySide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             jobs,
             threads,
@@ -42,18 +45,20 @@ impl Choice {
         } = *self;
         let trials = if jobs == 1 { "trial" } else { "trials" };
         let each = if threads == 1 { "thread" } else { "threads" };
+        write!(f, "{jobs} {trials} at a time, {threads} {each} each")?;
         match gain {
-            None => format!("{jobs} {trials} at a time, {threads} {each} each"),
-            Some(gain) => format!(
-                "{jobs} {trials} at a time, {threads} {each} each: measured at {gain:.2} times the steps a second of one trial on all cores"
+            Some(gain) => write!(
+                f,
+                ": measured at {gain:.2} times the steps a second of one trial on all cores"
             ),
+            None => Ok(()),
         }
     }
 }
 
 /// Times a step of the plan's smallest, base and largest batch size with one trial on all cores,
 /// with one trial on each core, and with each power of two between them, and takes the fastest;
-/// sizes whose steps take long are left out after the first. `trainer` makes a trainer whose trials
+/// once a size's steps take long, larger ones are left out. `trainer` makes a trainer whose trials
 /// have so many threads.
 ///
 /// # Errors
@@ -61,8 +66,9 @@ impl Choice {
 pub fn choose<T: Trainer, E>(
     plan: &Plan,
     cores: usize,
+    control: &dyn Control,
     trainer: impl Fn(usize) -> Result<T, E>,
-) -> Result<Choice, E> {
+) -> Result<SideBySide, E> {
     let mut candidates: Vec<usize> = std::iter::successors(Some(1), |j| Some(2 * j))
         .take_while(|&jobs| jobs < cores)
         .collect();
@@ -86,7 +92,7 @@ pub fn choose<T: Trainer, E>(
         let spec = probe(plan, batch_size);
         let timed: Result<Vec<f64>, TrainerError> = trainers
             .iter()
-            .map(|(jobs, trainer)| steps_a_second(trainer, &spec, *jobs))
+            .map(|(jobs, trainer)| steps_a_second(trainer, &spec, *jobs, control))
             .collect();
         let Ok(timed) = timed else { continue };
         if timed.iter().any(|rate| !(rate.is_finite() && *rate > 0.0)) {
@@ -104,11 +110,11 @@ pub fn choose<T: Trainer, E>(
         .reduce(|best, i| if rates[i] > rates[best] { i } else { best })
         .filter(|_| known > 0);
     Ok(match best {
-        Some(best) => Choice {
+        Some(best) => SideBySide {
             gain: Some(((rates[best] - rates[0]) / f64::from(known)).exp()),
-            ..Choice::fixed(trainers[best].0, cores)
+            ..SideBySide::fixed(trainers[best].0, cores)
         },
-        None => Choice::fixed(cores, cores),
+        None => SideBySide::fixed(cores, cores),
     })
 }
 
@@ -117,6 +123,7 @@ fn steps_a_second(
     trainer: &dyn Trainer,
     spec: &TrialSpec,
     jobs: usize,
+    control: &dyn Control,
 ) -> Result<f64, TrainerError> {
     let start = Barrier::new(jobs);
     std::thread::scope(|scope| {
@@ -124,7 +131,7 @@ fn steps_a_second(
             .map(|_| {
                 scope.spawn(|| {
                     start.wait();
-                    trainer.time(spec, SECONDS)
+                    trainer.time(spec, SECONDS, control)
                 })
             })
             .collect();
@@ -161,7 +168,7 @@ pub fn probe(plan: &Plan, batch_size: u64) -> TrialSpec {
 
 #[cfg(test)]
 mod tests {
-    use batchwise_core::{Control, Event, StepTiming, TrainerInfo, TrialRecord};
+    use batchwise_core::{Event, NeverStop, StepTiming, TrainerInfo, TrialRecord};
 
     use super::*;
 
@@ -182,7 +189,12 @@ mod tests {
             unreachable!("only timed")
         }
 
-        fn time(&self, spec: &TrialSpec, _: f64) -> Result<Option<StepTiming>, TrainerError> {
+        fn time(
+            &self,
+            spec: &TrialSpec,
+            _: f64,
+            _: &dyn Control,
+        ) -> Result<Option<StepTiming>, TrainerError> {
             Ok(self.0.map(|seconds| StepTiming {
                 batch_size: spec.batch_size,
                 micro_batch: spec.batch_size,
@@ -195,9 +207,9 @@ mod tests {
     }
 
     /// The choice where a step on so many threads takes so many seconds.
-    fn chosen(cores: usize, seconds: impl Fn(usize) -> Option<f64>) -> Choice {
+    fn chosen(cores: usize, seconds: impl Fn(usize) -> Option<f64>) -> SideBySide {
         let trainer = |threads| Ok::<_, ()>(Clock(seconds(threads)));
-        choose(&Plan::default(), cores, trainer).unwrap()
+        choose(&Plan::default(), cores, &NeverStop, trainer).unwrap()
     }
 
     #[test]
@@ -205,7 +217,11 @@ mod tests {
         let choice = chosen(8, |_| Some(0.01));
         assert_eq!((choice.jobs, choice.threads), (8, 1));
         assert!((choice.gain.unwrap() - 8.0).abs() < 1e-9);
-        assert!(choice.describe().starts_with("8 trials at a time, 1 thread each"));
+        assert!(
+            choice
+                .to_string()
+                .starts_with("8 trials at a time, 1 thread each")
+        );
     }
 
     #[test]
@@ -225,6 +241,6 @@ mod tests {
 
     #[test]
     fn without_a_clock_every_core_has_a_trial() {
-        assert_eq!(chosen(6, |_| None), Choice::fixed(6, 6));
+        assert_eq!(chosen(6, |_| None), SideBySide::fixed(6, 6));
     }
 }

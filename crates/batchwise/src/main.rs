@@ -5,8 +5,12 @@
 
 mod args;
 mod commands;
+#[cfg(test)]
+mod defaults;
 mod error;
+mod files;
 mod folder;
+mod jobs;
 mod machine;
 mod progress;
 mod settings;

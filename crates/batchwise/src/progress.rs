@@ -91,12 +91,17 @@ impl Display {
         }
     }
 
-    /// Prints a line that stays, above the live line if there is one.
+    /// Prints a line that stays, above the live line if there is one; between words, it is broken
+    /// where the terminal ends.
     pub fn line(&self, text: &str) {
+        let text = match width() {
+            Some(width) => batchwise_report::wrap(text, width, 2).join("\n"),
+            None => text.to_owned(),
+        };
         match &self.bar {
             _ if self.quiet => {}
-            Some(bar) => bar.suspend(|| say(text)),
-            None => say(text),
+            Some(bar) => bar.suspend(|| say(&text)),
+            None => say(&text),
         }
     }
 
@@ -106,6 +111,20 @@ impl Display {
             bar.finish_and_clear();
         }
     }
+}
+
+impl Drop for Display {
+    /// An error must not leave half a bar before its message.
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// Columns for what goes to standard error: `COLUMNS` where it is set, else the terminal's; none in a
+/// log, which is searched by line.
+fn width() -> Option<usize> {
+    let terminal = terminal_size::terminal_size_of(std::io::stderr());
+    crate::commands::columns().or(terminal.map(|(width, _)| usize::from(width.0)))
 }
 
 /// Writes a line to standard error. One that went away (`2>&1 | head`) must not end a study, which

@@ -5,12 +5,13 @@
 //! study that is being resumed, which wins over the defaults. Nothing here is checked beyond its
 //! type: meaning is given in `wire`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use batchwise_data::Format;
 use clap::Args;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::error::CliError;
+use crate::{error::CliError, files::read_text};
 
 /// The data, the model and how a step is made: shared by `study`, `train` and `advise`.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
@@ -20,6 +21,11 @@ pub struct Workload {
     #[arg(long, value_name = "PATH", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
+    /// The folder that a relative `data` starts from, or the working directory: not a setting, but
+    /// where the setting was made.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub data_from: Option<PathBuf>,
     /// Read the data as this format instead of detecting it
     #[arg(long, value_name = "FORMAT", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,19 +43,19 @@ pub struct Workload {
     #[arg(long, value_name = "F", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fraction: Option<f64>,
-    /// Hold this many training examples (5000) or this fraction of them (0.1) out for validation
+    /// Hold this many training examples (5000) or this fraction of them (0.1) out for validation (default: a tenth, at most 10000)
     #[arg(long, value_name = "N|F", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<String>,
-    /// Text: read words or characters
+    /// Text: read words or characters [default: word]
     #[arg(long, value_name = "word|char", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text_level: Option<String>,
-    /// Text: keep this many different tokens, the rest becomes `<unk>`
+    /// Text: keep this many different tokens, the rest becomes `<unk>` [default: 10000]
     #[arg(long, value_name = "N", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<u32>,
-    /// Text: tokens per window of truncated back-propagation
+    /// Text: tokens per window of truncated back-propagation [default: 35]
     #[arg(long, value_name = "N", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u32>,
@@ -70,7 +76,7 @@ pub struct Workload {
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Compute on cpu, cuda, cuda:1, ... or wgpu
+    /// Compute on cpu, cuda, cuda:1, ... or wgpu [default: cpu]
     #[arg(long, value_name = "DEVICE", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
@@ -87,19 +93,19 @@ pub struct Workload {
     #[arg(long, help_heading = "Optimiser", num_args = 0..=1, default_missing_value = "true")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nesterov: Option<bool>,
-    /// Weight decay (coupled for sgd and adam, decoupled for adamw)
+    /// Weight decay (coupled for sgd and adam, decoupled for adamw) [default: 0]
     #[arg(long, value_name = "W", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
-    /// First-moment decay of adam and adamw
+    /// First-moment decay of adam and adamw [default: 0.9]
     #[arg(long, value_name = "B", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta1: Option<f64>,
-    /// Second-moment decay of adam and adamw
+    /// Second-moment decay of adam and adamw [default: 0.999]
     #[arg(long, value_name = "B", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta2: Option<f64>,
-    /// Added to the root of adam's second moment
+    /// Added to the root of adam's second moment [default: 1e-8]
     #[arg(long, value_name = "E", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
@@ -107,15 +113,15 @@ pub struct Workload {
     #[arg(long, value_name = "NORM", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
-    /// Warm-up length: steps (`200`) or epochs (`2ep`)
+    /// Warm-up length: steps (`200`) or epochs (`2ep`) (default: 10 steps in a study, none in train)
     #[arg(long, value_name = "LENGTH", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<String>,
-    /// Warm-up from zero (linear) or from the base batch size's rate (gradual)
+    /// Warm-up from zero (linear) or from the base batch size's rate (gradual) [default: linear]
     #[arg(long, value_name = "linear|gradual", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warm_up_shape: Option<String>,
-    /// After warm-up: constant, step:FACTOR@30ep@60ep, linear:LENGTH, cosine:LENGTH, poly:POWER:LENGTH
+    /// After warm-up: constant, step:FACTOR@30ep@60ep, linear:LENGTH, cosine:LENGTH, poly:POWER:LENGTH [default: constant]
     #[arg(long, value_name = "SCHEDULE", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
@@ -128,11 +134,11 @@ pub struct Workload {
     #[arg(long, value_name = "BYTES", help_heading = "Running")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_memory: Option<String>,
-    /// Evaluate on at most this many examples of each split
+    /// Evaluate on at most this many examples of each split [default: 2000]
     #[arg(long, value_name = "N", help_heading = "Running")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_examples: Option<u64>,
-    /// Seed of every random stream
+    /// Seed of every random stream [default: 0]
     #[arg(long, value_name = "SEED", help_heading = "Running")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -158,7 +164,7 @@ pub struct StudyQuestion {
     #[arg(long, value_name = "B", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_batch: Option<u64>,
-    /// With --tune base: the rules to follow, of blr, lsr, srsr [default: all]
+    /// With --tune base: the rules to follow, of blr, lsr, srsr [default: blr,lsr,srsr]
     #[arg(long, value_name = "RULES", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<String>,
@@ -178,11 +184,11 @@ pub struct StudyQuestion {
     #[arg(long, value_name = "C", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cap_factor: Option<f64>,
-    /// Epochs the pilot may train at most
+    /// Epochs the pilot may train at most [default: 10]
     #[arg(long, value_name = "E", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pilot_epochs: Option<f64>,
-    /// Ratio between successive evaluated steps, above 1
+    /// Ratio between successive evaluated steps, above 1 [default: 1.2]
     #[arg(long, value_name = "R", help_heading = "Study")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_ratio: Option<f64>,
@@ -198,7 +204,7 @@ pub struct StudyQuestion {
     #[arg(long, help_heading = "Study", num_args = 0..=1, default_missing_value = "true")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_half_life: Option<bool>,
-    /// Trials at a time, each on its own threads (default: one per core)
+    /// Trials at a time, sharing the cores (default: as many as are measured to be fastest)
     #[arg(long, value_name = "N", help_heading = "Running")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jobs: Option<usize>,
@@ -227,11 +233,11 @@ pub struct StudySettings {
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RunLength {
-    /// Examples per step
+    /// Examples per step [default: 64]
     #[arg(long, value_name = "B", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<u64>,
-    /// Full learning rate
+    /// Full learning rate [default: 0.02]
     #[arg(long, value_name = "RATE", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
@@ -244,7 +250,7 @@ pub struct RunLength {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
-    /// Train this many epochs
+    /// Train this many epochs [default: 5]
     #[arg(long, value_name = "E", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<f64>,
@@ -256,6 +262,30 @@ pub struct RunLength {
     #[arg(long, value_name = "N", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evaluate_every: Option<u64>,
+}
+
+impl Workload {
+    /// The data to read, if any are named. A relative path is looked up from where it was given; if
+    /// nothing is there any more, from the working directory.
+    pub fn data_source(&self) -> Option<String> {
+        let data = self.data.clone()?;
+        Some(match self.data_start() {
+            Some(start) if start != Path::new(".") => start.join(data).display().to_string(),
+            _ => data,
+        })
+    }
+
+    /// The folder that `data` is looked up from; `None` if it is no relative path.
+    pub fn data_start(&self) -> Option<PathBuf> {
+        let data = Path::new(self.data.as_deref()?);
+        if data.is_absolute() || data == Path::new(Format::Glyphs.name()) {
+            return None;
+        }
+        Some(match &self.data_from {
+            Some(from) if from.join(data).exists() || !data.exists() => from.clone(),
+            _ => PathBuf::from("."),
+        })
+    }
 }
 
 impl StudySettings {
@@ -286,6 +316,10 @@ impl StudySettings {
     /// # Errors
     /// None in practice: both sides have the right types already.
     pub fn over(self, below: Self) -> Result<Self, CliError> {
+        let data_from = match &self.workload.data {
+            Some(_) => self.workload.data_from.clone(),
+            None => below.workload.data_from.clone(),
+        };
         let mut table = below.to_table();
         let own = self.to_table();
         // The two ways to subset exclude each other: the upper layer's choice hides the lower's.
@@ -312,23 +346,9 @@ impl StudySettings {
             }
         }
         table.extend(own);
-        Self::from_table(table, Path::new("command line"))
-    }
-
-    /// The layers under the flags: a `--config` file, then the study folder's own `study.toml`.
-    ///
-    /// # Errors
-    /// When a file cannot be read or holds what it should not.
-    pub fn layered(self, config: Option<&Path>, folder: &Path) -> Result<Self, CliError> {
-        let mut settings = self;
-        if let Some(path) = config {
-            settings = settings.over(Self::read(path)?)?;
-        }
-        let own = folder.join("study.toml");
-        if own.exists() {
-            settings = settings.over(Self::read(&own)?)?;
-        }
-        Ok(settings)
+        let mut both = Self::from_table(table, Path::new("command line"))?;
+        both.workload.data_from = data_from;
+        Ok(both)
     }
 
     /// Reads a settings file.
@@ -337,17 +357,7 @@ impl StudySettings {
     /// When it cannot be read or holds what it should not.
     pub fn read(path: &Path) -> Result<Self, CliError> {
         const LIMIT: u64 = 1 << 20;
-        let length = std::fs::metadata(path)
-            .map_err(|e| CliError::file("cannot read", path, e))?
-            .len();
-        if length > LIMIT {
-            return Err(CliError::settings(
-                path,
-                "is larger than 1 MiB, which no settings file is".to_owned(),
-            ));
-        }
-        let text =
-            std::fs::read_to_string(path).map_err(|e| CliError::file("cannot read", path, e))?;
+        let text = read_text(path, LIMIT)?;
         let table: toml::Table = text
             .parse()
             .map_err(|e: toml::de::Error| CliError::settings(path, e.to_string()))?;
@@ -403,6 +413,46 @@ mod tests {
             settings("optimiser = 'sgd'").over(below.clone()).unwrap(),
             below
         );
+    }
+
+    #[test]
+    fn relative_data_start_where_they_were_given() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join("table.csv"), "1,2\n").unwrap();
+        let named = |data: &str, from: Option<&Path>| Workload {
+            data: Some(data.to_owned()),
+            data_from: from.map(Path::to_owned),
+            ..Workload::default()
+        };
+        let found = place.path().join("table.csv");
+        let from = named("table.csv", Some(place.path()));
+        assert_eq!(from.data_source().as_deref(), found.to_str());
+        // Moved away: the working directory is that of the crate.
+        let moved = named("Cargo.toml", Some(place.path()));
+        assert_eq!(moved.data_source().as_deref(), Some("Cargo.toml"));
+        // Nowhere: the error should name where it was.
+        let lost = named("lost.csv", Some(place.path()));
+        assert_eq!(
+            lost.data_source().as_deref(),
+            place.path().join("lost.csv").to_str()
+        );
+        for data in ["glyphs", "/somewhere/table.csv"] {
+            let fixed = named(data, Some(place.path()));
+            assert_eq!(
+                (fixed.data_source().as_deref(), fixed.data_start()),
+                (Some(data), None)
+            );
+        }
+        // The start goes with the layer that names the data.
+        let layer = |workload| StudySettings {
+            workload,
+            ..StudySettings::default()
+        };
+        let below = layer(named("table.csv", Some(place.path())));
+        let kept = layer(Workload::default()).over(below.clone()).unwrap();
+        assert_eq!(kept.workload.data_from.as_deref(), Some(place.path()));
+        let named_anew = layer(named("other.csv", None)).over(below).unwrap();
+        assert_eq!(named_anew.workload.data_from, None);
     }
 
     #[test]

@@ -28,10 +28,12 @@ impl Signals {
             let (raised, number) = (signals.raised.clone(), signals.number.clone());
             // Only async-signal-safe work here: two atomics, or leaving.
             let handler = move || {
-                if raised.swap(true, Ordering::SeqCst) {
+                let first = number.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
+                if first.is_err() {
                     signal_hook::low_level::exit(128 + signal);
                 }
-                number.store(signal, Ordering::SeqCst);
+                // After the number: whoever sees the flag reads it.
+                raised.store(true, Ordering::SeqCst);
             };
             // SAFETY: the handler only touches atomics or calls `_exit`, both async-signal-safe.
             unsafe { signal_hook::low_level::register(signal, handler) }

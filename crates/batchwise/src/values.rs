@@ -90,39 +90,50 @@ pub fn decay(text: &str) -> Result<Decay, String> {
     })
 }
 
-/// Reads a size in bytes: `512M`, `4G`, `1.5GiB`, `1000000`. K, M, G, T are powers of 1024 with or
-/// without `iB`, powers of 1000 for bandwidths are near enough to be stated the same way.
+/// Reads a size in bytes: `512M`, `4G`, `1.5GiB`, `1000000`. K, M, G, T are powers of 1024, as memory
+/// is counted, with or without `iB`.
 ///
 /// # Errors
 /// What would be right, for the flag's message.
 pub fn bytes(text: &str) -> Result<f64, String> {
     let wrong =
         || format!("'{text}' is not a size: write bytes with a unit, for example 512M or 4G");
-    let trimmed = text
-        .trim()
-        .trim_end_matches("/s")
-        .trim_end_matches('B')
-        .trim_end_matches('i');
+    scaled(text, 1024.0).ok_or_else(wrong)
+}
+
+/// Reads bytes a second: `12.5G`, `12.5GB/s`. K, M, G, T are powers of 1000, as links are counted.
+///
+/// # Errors
+/// What would be right, for the flag's message.
+pub fn rate(text: &str) -> Result<f64, String> {
+    let wrong =
+        || format!("'{text}' is not a rate: write bytes a second, for example 12.5G or 800M");
+    scaled(text.trim().trim_end_matches("/s"), 1000.0).ok_or_else(wrong)
+}
+
+/// A positive number with a unit whose steps are `thousand`.
+fn scaled(text: &str, thousand: f64) -> Option<f64> {
+    let trimmed = text.trim().trim_end_matches('B');
+    let (trimmed, thousand) = match trimmed.strip_suffix('i') {
+        Some(binary) => (binary, 1024.0),
+        None => (trimmed, thousand),
+    };
     let (digits, unit) = match trimmed.char_indices().last() {
         Some((at, unit)) if unit.is_ascii_alphabetic() => {
             (&trimmed[..at], unit.to_ascii_uppercase())
         }
         _ => (trimmed, ' '),
     };
-    let scale: f64 = match unit {
-        ' ' => 1.0,
-        'K' => 1024.0,
-        'M' => 1024f64.powi(2),
-        'G' => 1024f64.powi(3),
-        'T' => 1024f64.powi(4),
-        _ => return Err(wrong()),
+    let power = match unit {
+        ' ' => 0,
+        'K' => 1,
+        'M' => 2,
+        'G' => 3,
+        'T' => 4,
+        _ => return None,
     };
-    let value: f64 = digits.trim().parse().map_err(|_| wrong())?;
-    if value.is_finite() && value > 0.0 {
-        Ok(value * scale)
-    } else {
-        Err(wrong())
-    }
+    let value: f64 = digits.trim().parse().ok()?;
+    (value.is_finite() && value > 0.0).then_some(value * f64::powi(thousand, power))
 }
 
 #[cfg(test)]
@@ -182,8 +193,11 @@ mod tests {
         assert_eq!(bytes("512M"), Ok(512.0 * 1024.0 * 1024.0));
         assert_eq!(bytes("1.5GiB"), Ok(1.5 * 1024f64.powi(3)));
         assert_eq!(bytes("1000"), Ok(1000.0));
+        assert_eq!(rate("12.5G"), Ok(12.5e9));
+        assert_eq!(rate("12.5GB/s"), Ok(12.5e9));
+        assert_eq!(rate("1GiB/s"), Ok(1024f64.powi(3)));
         for broken in ["", "G", "-1G", "1X", "infG", "ä"] {
-            assert!(bytes(broken).is_err(), "{broken}");
+            assert!(bytes(broken).is_err() && rate(broken).is_err(), "{broken}");
         }
     }
 }

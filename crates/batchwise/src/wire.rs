@@ -89,10 +89,10 @@ pub fn optimiser(w: &Workload) -> Result<OptimiserSpec, CliError> {
     })
 }
 
-/// The schedule that was asked for: no warm-up and a constant rate unless told otherwise.
-pub fn schedule(w: &Workload) -> Result<Schedule, CliError> {
+/// The schedule that was asked for: a warm-up of `warm_up` and a constant rate unless told otherwise.
+pub fn schedule(w: &Workload, warm_up: Length) -> Result<Schedule, CliError> {
     let length = match &w.warm_up {
-        None => Length::Steps(0),
+        None => warm_up,
         Some(text) => values::length(text).map_err(|why| CliError::flag("warm-up", why))?,
     };
     let shape = match w.warm_up_shape.as_deref() {
@@ -135,9 +135,7 @@ pub fn plan(w: &Workload, q: &StudyQuestion) -> Result<Plan, CliError> {
         micro_batch: w.micro_batch,
         ..Plan::default()
     };
-    if w.warm_up.is_some() || w.warm_up_shape.is_some() || w.schedule.is_some() {
-        plan.schedule = schedule(w)?;
-    }
+    plan.schedule = schedule(w, plan.schedule.warm_up.length)?;
     if let Some(sizes) = &q.batch_sizes {
         plan.batch_sizes = batchwise_study::parse_batch_sizes(sizes).map_err(from_plan)?;
     }
@@ -257,7 +255,8 @@ pub fn load_options(w: &Workload) -> Result<LoadOptions, CliError> {
 /// The data, read.
 pub fn dataset(w: &Workload) -> Result<Dataset, CliError> {
     let options = load_options(w)?;
-    batchwise_data::open(w.data.as_deref().unwrap_or(DEFAULT_DATA), &options)
+    let source = w.data_source();
+    batchwise_data::open(source.as_deref().unwrap_or(DEFAULT_DATA), &options)
         .map_err(CliError::data)
 }
 
@@ -332,12 +331,11 @@ pub fn resolved(settings: &StudySettings, plan: &Plan) -> StudySettings {
                 (Some(beta1), Some(beta2), Some(epsilon), Some(weight_decay));
         }
     }
-    if w.warm_up.is_none() && w.warm_up_shape.is_none() && w.schedule.is_none() {
-        w.warm_up = Some(match plan.schedule.warm_up.length {
+    w.warm_up
+        .get_or_insert_with(|| match plan.schedule.warm_up.length {
             Length::Steps(steps) => steps.to_string(),
             Length::Epochs(epochs) => format!("{epochs}ep"),
         });
-    }
     w.eval_examples = Some(plan.evaluation.examples);
     w.seed = Some(plan.study_seed);
     let sizes: Vec<String> = plan.batch_sizes.iter().map(u64::to_string).collect();

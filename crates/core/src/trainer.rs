@@ -120,11 +120,17 @@ pub trait Trainer: Send + Sync {
     /// Forgets whatever was saved to resume the trial, once its record is stored.
     fn forget(&self, _spec: &TrialSpec) {}
 
-    /// Times steps of a spec for about `budget` seconds, if the trainer can.
+    /// Times steps of a spec for about `budget` seconds. `None` if the trainer cannot, or `control`,
+    /// asked after every step, told it to stop.
     ///
     /// # Errors
     /// When the size cannot be run.
-    fn time(&self, _spec: &TrialSpec, _budget: f64) -> Result<Option<StepTiming>, TrainerError> {
+    fn time(
+        &self,
+        _spec: &TrialSpec,
+        _budget: f64,
+        _control: &dyn Control,
+    ) -> Result<Option<StepTiming>, TrainerError> {
         Ok(None)
     }
 

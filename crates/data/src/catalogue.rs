@@ -34,8 +34,15 @@ const fn file(name: &'static str, bytes: u64, md5: &'static str) -> RemoteFile {
     RemoteFile { name, bytes, md5 }
 }
 
-/// Addresses and MD5 sums are those of torchvision's `datasets/{mnist,svhn}.py`. For CIFAR torchvision
-/// fetches Python pickles; here it is the binary version, by the MD5 sums on the publisher's own page.
+/// Where each checksum comes from, and a second place that states the same value:
+///
+/// * MNIST: torchvision's `datasets/mnist.py`; MindCV's `data/dataset_download.py`.
+/// * Fashion-MNIST: the table in the publisher's README; torchvision's `datasets/mnist.py`.
+/// * CIFAR-10 and CIFAR-100: the binary versions, by the tables on the publisher's page (`home`);
+///   MindCV's `data/dataset_download.py`, which fetches the same archives. torchvision's own sums
+///   are of the Python pickles, which are other files.
+/// * SVHN: torchvision's `datasets/svhn.py`; the publisher states none, and no second source that
+///   is independent of torchvision is known.
 const KNOWN: [Known; 5] = [
     Known {
         name: "mnist",

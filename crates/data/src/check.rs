@@ -11,6 +11,7 @@ use crate::arrays::ArraySplit;
 use crate::dataset::{Loaded, LoadedSplits};
 use crate::error::DataError;
 use crate::fingerprint::hex;
+use crate::limits;
 use crate::options::LoadOptions;
 use crate::source;
 use crate::text::TextSplit;
@@ -22,7 +23,7 @@ pub struct CheckReport {
     pub name: String,
     /// Its format, by name.
     pub format: String,
-    /// Format, counts and settings in a line.
+    /// Format, counts, settings and the beginning of the fingerprint in a line.
     pub description: String,
     /// Shape of an example.
     pub shape: DataShape,
@@ -166,15 +167,14 @@ fn text_report(name: &'static str, split: &TextSplit) -> SplitReport {
 
 fn file_report(path: &Path) -> Result<FileReport, DataError> {
     let failed = |source| DataError::io(path, "read", source);
-    let metadata = fs::metadata(path).map_err(failed)?;
-    if metadata.is_dir() {
+    if fs::metadata(path).map_err(failed)?.is_dir() {
         return Ok(FileReport {
             path: path.to_owned(),
             bytes: None,
             sha256: None,
         });
     }
-    let mut file = fs::File::open(path).map_err(failed)?;
+    let (mut file, metadata) = limits::open(path)?;
     let (mut hash, mut block) = (Sha256::new(), vec![0; 1 << 16]);
     loop {
         let n = file.read(&mut block).map_err(failed)?;

@@ -11,12 +11,16 @@ use crate::source::{self, Content};
 use crate::split::{self, ArraySplits, TextSplits};
 use crate::text::TextSplit;
 
+/// Digits of the fingerprint in a description: 48 bits, enough to tell a person's data sets apart.
+const SHOWN_DIGITS: usize = 12;
+
 /// A data set, ready to train on.
 #[derive(Clone)]
 pub struct Dataset {
     /// Short name: `glyphs`, or the file's or folder's.
     pub name: String,
-    /// Format, counts, shape and the settings that chose them: part of a study's identity.
+    /// Format, counts, shape, the settings that chose them, and the first digits of the fingerprint:
+    /// part of a study's identity, so that other data in the same place are other data.
     pub description: String,
     /// Shape of the examples of all splits.
     pub shape: DataShape,
@@ -111,11 +115,15 @@ impl Loaded {
                 (LoadedSplits::Text(splits), Vec::new(), description)
             }
         };
+        let fingerprint = match &splits {
+            LoadedSplits::Arrays(splits) => &splits.fingerprint,
+            LoadedSplits::Text(splits) => &splits.fingerprint,
+        };
         Ok(Self {
             name: found.name,
             format: found.format,
             files: found.files,
-            description,
+            description: format!("{description}; content {}", &fingerprint[..SHOWN_DIGITS]),
             classes,
             splits,
         })

@@ -38,6 +38,14 @@ pub enum DataError {
         /// Bytes that are granted.
         limit: u64,
     },
+    /// The path that was given does not exist.
+    #[error("{}: there is no such file or folder; {remedy}", path.display())]
+    NoSuchPath {
+        /// The path that was given.
+        path: PathBuf,
+        /// What to do.
+        remedy: String,
+    },
     /// Nothing readable is there.
     #[error("{}: {what}; {remedy}", path.display())]
     NotFound {

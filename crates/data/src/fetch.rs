@@ -12,6 +12,7 @@ use ureq::{Agent, Body};
 use crate::catalogue::{RemoteFile, list};
 use crate::error::DataError;
 use crate::fingerprint::hex;
+use crate::limits;
 
 /// Called with a file's name, the bytes of it that are there, and all its bytes where known.
 pub type Progress<'a> = &'a mut dyn FnMut(&str, u64, Option<u64>);
@@ -312,11 +313,8 @@ fn content_length(response: &Response<Body>) -> Option<u64> {
 
 fn md5_of(path: &Path) -> Result<String, DataError> {
     let failed = |source| DataError::io(path, "read", source);
-    let (mut file, mut hash, mut block) = (
-        File::open(path).map_err(failed)?,
-        Md5::new(),
-        vec![0; 1 << 16],
-    );
+    let (mut file, _) = limits::open(path)?;
+    let (mut hash, mut block) = (Md5::new(), vec![0; 1 << 16]);
     loop {
         match file.read(&mut block).map_err(failed)? {
             0 => return Ok(hex(&hash.finalize())),

@@ -4,7 +4,7 @@
 //! could hold (for compressed files, than deflate could expand it to); nothing decoded may pass
 //! [`MAX_DECODED_BYTES`]; and buffers grow with the bytes that really arrive.
 
-use std::fs::File;
+use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -21,18 +21,65 @@ pub(crate) const MAX_DEFLATE_RATIO: u64 = 1032;
 /// Buffers start no larger than this, whatever a header promises.
 const FIRST_RESERVATION: u64 = 1 << 20;
 
+/// Opens a regular file, following links: the one way in which this crate opens a file to read.
+///
+/// What is not a file is refused before it is opened, because opening a FIFO without a writer waits
+/// for ever; and once more after, because a path may change its meaning in between.
+pub(crate) fn open(path: &Path) -> Result<(File, Metadata), DataError> {
+    let failed = |source| DataError::io(path, "read", source);
+    expect_file(path, &fs::metadata(path).map_err(failed)?)?;
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    expect_file(path, &metadata)?;
+    Ok((file, metadata))
+}
+
+/// Refuses what is not a regular file: a FIFO may never end, a device like `/dev/zero` never does.
+pub(crate) fn expect_file(path: &Path, metadata: &Metadata) -> Result<(), DataError> {
+    let kind = metadata.file_type();
+    if kind.is_file() {
+        return Ok(());
+    }
+    let (what, remedy) = if kind.is_dir() {
+        ("a folder", "give the path of a file")
+    } else {
+        (
+            special(kind),
+            "copy its content into a regular file and give that",
+        )
+    };
+    Err(DataError::malformed(
+        path,
+        format!("is {what}, not a regular file"),
+        remedy,
+    ))
+}
+
+/// What a file that is neither regular nor a folder is.
+#[cfg(unix)]
+fn special(kind: FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    if kind.is_fifo() {
+        "a FIFO (named pipe)"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_char_device() || kind.is_block_device() {
+        "a device"
+    } else {
+        "a special file"
+    }
+}
+
+/// What a file that is neither regular nor a folder is.
+#[cfg(not(unix))]
+fn special(_kind: FileType) -> &'static str {
+    "a special file"
+}
+
 /// The whole content of a regular file.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
     let failed = |source| DataError::io(path, "read", source);
-    let file = File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(DataError::malformed(
-            path,
-            "is not a regular file",
-            "give the path of a data file",
-        ));
-    }
+    let (file, metadata) = open(path)?;
     grant(
         path,
         "the file",

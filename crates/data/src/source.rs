@@ -92,9 +92,8 @@ pub(crate) fn read(source: &str, options: &LoadOptions) -> Result<Found, DataErr
     let path = Path::new(source);
     let name = name_of(path);
     let metadata = fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => DataError::NotFound {
+        std::io::ErrorKind::NotFound => DataError::NoSuchPath {
             path: path.to_owned(),
-            what: "there is no such file or folder".into(),
             remedy: missing_remedy(source),
         },
         _ => DataError::io(path, "read", error),
@@ -102,6 +101,7 @@ pub(crate) fn read(source: &str, options: &LoadOptions) -> Result<Found, DataErr
     let (format, files, content) = if metadata.is_dir() {
         folder(path, options, MAX_DEPTH)?
     } else {
+        limits::expect_file(path, &metadata)?;
         file(path, options)?
     };
     Ok(Found {
@@ -238,7 +238,8 @@ fn read_folder(
                 .present()
                 .flat_map(|pair| [pair.images.clone(), pair.labels.clone()])
                 .collect();
-            Ok((format, files, Content::Arrays(idx::read(folder, pairs)?)))
+            let arrays = idx::read(folder, pairs, false)?;
+            Ok((format, files, Content::Arrays(arrays)))
         }
         Format::Cifar10 | Format::Cifar100 => {
             let kind = if format == Format::Cifar10 {
@@ -369,7 +370,7 @@ fn file(path: &Path, options: &LoadOptions) -> Result<Contents, DataError> {
         return Ok((
             Format::Idx,
             files,
-            Content::Arrays(idx::read(folder, pairs)?),
+            Content::Arrays(idx::read(folder, pairs, true)?),
         ));
     }
     let files = vec![path.to_owned()];

@@ -80,6 +80,15 @@ pub(crate) fn note_unused_validation(options: &LoadOptions, notes: &mut Vec<Stri
     }
 }
 
+/// A note where nothing can be tested at the end of a trial.
+fn note_missing_test(missing: bool, notes: &mut Vec<String>) {
+    if missing {
+        notes.push(
+            "the source has no test part: results hold no test metrics, only validation's".into(),
+        );
+    }
+}
+
 /// Splits, cuts and normalises.
 pub(crate) fn arrays(
     source: Arrays,
@@ -107,6 +116,7 @@ pub(crate) fn arrays(
     );
     let test_count = source.test.as_ref().map(&count).transpose()?;
     let mut notes = source.notes;
+    note_missing_test(source.test.is_none(), &mut notes);
 
     let mut order = permutation(n, &mut key.stream(stream::TRAIN));
     let held_out = match validation_count {
@@ -228,6 +238,7 @@ pub(crate) fn text(source: Corpus, options: &LoadOptions) -> Result<TextSplits, 
     let window = sequence as usize;
     let key = subset_key(options);
     let mut notes = source.notes;
+    note_missing_test(source.test.is_none(), &mut notes);
     let windows_in = |text: &Text, tokens: usize| match tokens.saturating_sub(1) / window {
         0 => Err(DataError::malformed(
             &text.file,

@@ -5,8 +5,8 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use batchwise_core::InputShape;
-use batchwise_data::{LoadOptions, TextLevel, check};
+use batchwise_core::{InputShape, Task};
+use batchwise_data::{LoadOptions, TextLevel, check, open, readers::idx};
 use support::text;
 
 fn real(set: &str) -> Option<PathBuf> {
@@ -50,6 +50,131 @@ fn mnist_has_its_published_counts_and_moments() {
         [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     );
     assert!((report.mean[0] - 0.1307).abs() < 2e-4 && (report.std[0] - 0.3081).abs() < 2e-4);
+}
+
+/// The first ten labels of a file, and its length.
+fn first_labels(path: &Path) -> (Vec<u8>, u64) {
+    let labels = idx::parse(&std::fs::read(path).unwrap(), path).unwrap();
+    (labels.values[..10].to_vec(), labels.dimensions[0])
+}
+
+#[test]
+fn mnist_begins_with_its_labels() {
+    let Some(folder) = real("mnist") else { return };
+    // As published, or the same digits in the shuffled order of ../shared/data.
+    for (name, count, published, shuffled) in [
+        (
+            "train-labels-idx1-ubyte.gz",
+            60_000,
+            [5, 0, 4, 1, 9, 2, 1, 3, 1, 4],
+            [0, 3, 9, 1, 6, 5, 3, 9, 0, 4],
+        ),
+        (
+            "t10k-labels-idx1-ubyte.gz",
+            10_000,
+            [7, 2, 1, 0, 4, 1, 4, 9, 5, 9],
+            [9, 0, 2, 5, 2, 8, 5, 6, 2, 3],
+        ),
+    ] {
+        let (first, length) = first_labels(&folder.join(name));
+        assert_eq!(length, count, "{name}");
+        assert!(first == published || first == shuffled, "{name}: {first:?}");
+    }
+    let data = open(text(&folder), &LoadOptions::default()).unwrap();
+    assert_eq!(
+        (data.shape.input, data.shape.task),
+        (
+            InputShape::Image {
+                height: 28,
+                width: 28,
+                channels: 1
+            },
+            Task::Classify { classes: 10 }
+        )
+    );
+}
+
+#[test]
+fn cifar_10_as_images_has_its_published_counts_classes_and_moments() {
+    let Some(archive) = real("cifar10/cifar10-images.tar.gz") else {
+        return;
+    };
+    let report = check(text(&archive), &LoadOptions::default()).unwrap();
+    assert_eq!(report.format, "images");
+    assert_eq!(
+        (report.shape.input, report.shape.task),
+        (
+            InputShape::Image {
+                height: 32,
+                width: 32,
+                channels: 3
+            },
+            Task::Classify { classes: 10 }
+        )
+    );
+    let [train, validation, test] = &report.splits[..] else {
+        panic!("{:?}", report.splits)
+    };
+    assert_eq!(
+        [train, validation, test].map(|split| split.examples),
+        [45_000, 5_000, 10_000]
+    );
+    for class in 0..10 {
+        assert_eq!(
+            train.class_counts[class] + validation.class_counts[class],
+            5_000
+        );
+        assert_eq!(test.class_counts[class], 1_000);
+    }
+    // The folders in the order of their names, which is the publisher's order of the labels too.
+    assert_eq!(
+        report.classes,
+        [
+            "airplane",
+            "automobile",
+            "bird",
+            "cat",
+            "deer",
+            "dog",
+            "frog",
+            "horse",
+            "ship",
+            "truck"
+        ]
+    );
+    // Moments of the 50,000 training images as they are usually given; JPEG moves them a little.
+    for (measured, published) in [
+        (&report.mean, [0.4914, 0.4822, 0.4465]),
+        (&report.std, [0.2470, 0.2435, 0.2616]),
+    ] {
+        for (x, y) in measured.iter().zip(published) {
+            assert!((x - y).abs() < 0.01, "{measured:?} against {published:?}");
+        }
+    }
+}
+
+#[test]
+fn wikitext_2_begins_with_its_words() {
+    let Some(folder) = real("wikitext-2") else {
+        return;
+    };
+    for (name, words) in [
+        (
+            "wiki.valid.tokens",
+            ["<eos>", "=", "Homarus", "gammarus", "=", "<eos>"],
+        ),
+        (
+            "wiki.test.tokens",
+            ["<eos>", "=", "Robert", "<unk>", "=", "<eos>"],
+        ),
+    ] {
+        let path = folder.join(name);
+        let content = batchwise_data::readers::text(std::fs::read(&path).unwrap(), &path).unwrap();
+        let first: Vec<&str> = batchwise_data::text::tokens(&content, TextLevel::Word)
+            .take(words.len())
+            .collect();
+        assert_eq!(first, words, "{name}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! Numbers become text in [`format`](mod@format) only. Text in raster images is set in DejaVu Sans
 //! Condensed, which is part of the crate, so images do not depend on the machine's fonts.
 
+mod columns;
 mod error;
 mod export;
 mod figures;
@@ -18,6 +19,7 @@ mod plot;
 mod table;
 mod terminal;
 
+pub use columns::{TextColumn, display_width, fold, text_table, wrap};
 pub use error::ReportError;
 pub use export::{
     Format, export, export_measurements, measurements_table, to_json, trials_csv, trials_records,

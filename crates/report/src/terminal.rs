@@ -3,6 +3,7 @@
 use batchwise_core::{EstimateState, TrialRecord};
 use batchwise_scaling::{BandPoint, Findings, PointState, advice_sentence};
 
+use crate::columns::{TextColumn, display_width, fold, text_table};
 use crate::export::{last_step, purpose, state};
 use crate::figures::{Data, drawn, list, rule_name};
 use crate::format::{axis_tick, batch_tick, count, duration, estimate, estimate_short, number};
@@ -113,32 +114,6 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
-/// Breaks a text into lines of a width, continued lines indented.
-fn fold(text: &str, width: usize, indent: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ').filter(|w| !w.is_empty()) {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            Some(_) => lines.push(format!("{}{word}", " ".repeat(indent))),
-            None => lines.push(word.to_owned()),
-        }
-    }
-    // a word longer than the line is cut, never run over the edge
-    lines
-        .into_iter()
-        .flat_map(|line| {
-            let letters: Vec<char> = line.chars().collect();
-            letters
-                .chunks(width.max(1))
-                .map(|c| c.iter().collect::<String>())
-                .collect::<Vec<_>>()
-        })
-        .collect()
-}
-
 /// Steps to the target against batch size, both logarithmic; empty where there is nothing to draw.
 fn plot(data: &Data, width: usize, paint: &Paint) -> Vec<String> {
     let curves = &data.findings.curves;
@@ -224,7 +199,7 @@ fn plot(data: &Data, width: usize, paint: &Paint) -> Vec<String> {
             MARKS[category % MARKS.len()],
             rule_name(&printable(&curve.rule))
         );
-        keys.push((text.chars().count(), paint.mark(category, &text)));
+        keys.push((display_width(&text), paint.mark(category, &text)));
     }
     let points = || curves.iter().flat_map(|c| &c.points);
     if points().any(|p| p.steps.state == EstimateState::AtLeast) {
@@ -356,56 +331,11 @@ const FIELDS: [Field; 10] = [
 pub fn trials_table(records: &[TrialRecord], width: usize) -> String {
     let mut sorted: Vec<&TrialRecord> = records.iter().collect();
     sorted.sort_by_key(|r| r.spec.id);
-    let columns: Vec<(Field, Vec<String>, usize)> = FIELDS
-        .into_iter()
-        .map(|field| {
-            let cells: Vec<String> = sorted.iter().map(|r| field.3(r)).collect();
-            let widest = cells
-                .iter()
-                .map(|c| c.chars().count())
-                .chain([field.0.len()])
-                .max()
-                .unwrap_or(0);
-            (field, cells, widest)
-        })
-        .collect();
-    let total = |rank: u8| {
-        columns
-            .iter()
-            .filter(|c| c.0.2 <= rank)
-            .map(|c| c.2 + 2)
-            .sum::<usize>()
-    };
-    let rank = (0..=5u8)
-        .rev()
-        .find(|rank| total(*rank) <= width + 2)
-        .unwrap_or(0);
-    let mut out = String::new();
-    let mut line = |cells: &mut dyn Iterator<Item = (&str, usize, bool)>| {
-        let text: Vec<String> = cells
-            .map(|(text, wide, right)| {
-                if right {
-                    format!("{text:>wide$}")
-                } else {
-                    format!("{text:<wide$}")
-                }
-            })
-            .collect();
-        out.push_str(text.join("  ").trim_end());
-        out.push('\n');
-    };
-    let shown: Vec<_> = columns.iter().filter(|c| c.0.2 <= rank).collect();
-    line(
-        &mut shown
-            .iter()
-            .map(|(field, _, wide)| (field.0, *wide, field.1)),
-    );
-    for row in 0..sorted.len() {
-        line(
-            &mut shown
-                .iter()
-                .map(|(field, cells, wide)| (cells[row].as_str(), *wide, field.1)),
-        );
-    }
-    out
+    let columns = FIELDS.map(|(title, right, rank, cell)| TextColumn {
+        title,
+        right,
+        rank,
+        cells: sorted.iter().map(|r| cell(r)).collect(),
+    });
+    text_table(&columns, width)
 }

@@ -2,7 +2,7 @@
 
 mod fixtures;
 
-use batchwise_report::{terminal_summary, trials_table};
+use batchwise_report::{display_width, terminal_summary, trials_table};
 
 #[test]
 fn a_tuned_study_in_twenty_lines() {
@@ -26,7 +26,7 @@ fn nothing_runs_over_the_edge() {
         for width in [20, 33, 34, 40, 60, 80, 100] {
             for line in terminal_summary(&study.findings, width, false).lines() {
                 assert!(
-                    line.chars().count() <= width,
+                    display_width(line) <= width,
                     "{} at {width}: '{line}'",
                     study.name
                 );
@@ -61,11 +61,38 @@ fn the_trials_fit_the_terminal() {
     for study in [fixtures::tuned(), fixtures::three_rules()] {
         let wide = trials_table(&study.records, 120);
         assert_eq!(wide.lines().count(), study.records.len() + 1);
-        for width in [44, 60, 80, 120] {
+        for width in [30, 40, 44, 60, 80, 120] {
             for line in trials_table(&study.records, width).lines() {
-                assert!(line.chars().count() <= width, "{width}: '{line}'");
+                assert!(display_width(line) <= width, "{width}: '{line}'");
             }
         }
     }
     assert_eq!(trials_table(&[], 80).lines().count(), 1);
+}
+
+#[test]
+fn a_narrow_and_a_usual_terminal() {
+    let study = fixtures::one_batch();
+    for width in [40, 80] {
+        insta::assert_snapshot!(
+            format!("summary_at_{width}"),
+            terminal_summary(&fixtures::three_rules().findings, width, false)
+        );
+        insta::assert_snapshot!(
+            format!("trials_at_{width}"),
+            trials_table(&study.records, width)
+        );
+    }
+}
+
+/// Names come from the user's data, in any script.
+#[test]
+fn wide_letters_are_counted_by_their_columns() {
+    let mut findings = fixtures::tuned().findings;
+    findings.verdict = "临界批量大小是六百二十。".repeat(9);
+    for width in [34, 40, 41, 80] {
+        for line in terminal_summary(&findings, width, false).lines() {
+            assert!(display_width(line) <= width, "{width}: '{line}'");
+        }
+    }
 }

@@ -17,14 +17,31 @@ const EXTENDABLE: [&str; 6] = [
 ];
 
 /// Checks the plan, compares it with the stored one, and stores it. Returns it resolved.
-///
-/// Until the first trial beyond the pilot is stored, everything in the plan may change: a target
-/// that proved too hard is replaced in the same folder. The trainer, model and data never may.
 pub(crate) fn enrol(
     plan: &Plan,
     info: &TrainerInfo,
     store: &mut dyn Store,
 ) -> Result<Plan, StudyError> {
+    let plan = resume_plan(plan, info, store)?;
+    let header = Header {
+        plan: plan.clone(),
+        trainer: info.clone(),
+    };
+    if store.header()?.as_ref() != Some(&header) {
+        store.set_header(&header)?;
+    }
+    Ok(plan)
+}
+
+/// The plan that [`crate::run`] would follow on this store, every choice made: those of a study that
+/// has begun are kept. Writes nothing.
+///
+/// Until the first trial beyond the pilot is stored, everything in the plan may change: a target
+/// that proved too hard is replaced in the same folder. The trainer, model and data never may.
+///
+/// # Errors
+/// When the plan makes no sense, the stored study is another one, or the store cannot be read.
+pub fn resume_plan(plan: &Plan, info: &TrainerInfo, store: &dyn Store) -> Result<Plan, StudyError> {
     plan.check_against(info)?;
     let stored = store.header()?;
     let mut kept = None;
@@ -49,13 +66,6 @@ pub(crate) fn enrol(
     }
     let plan = plan.resolved(kept);
     plan.check_against(info)?;
-    let header = Header {
-        plan: plan.clone(),
-        trainer: info.clone(),
-    };
-    if stored.as_ref() != Some(&header) {
-        store.set_header(&header)?;
-    }
     Ok(plan)
 }
 

@@ -1,4 +1,4 @@
-use batchwise_core::{TrainerInfo, TrialRecord};
+use batchwise_core::{StepTiming, TrainerInfo, TrialRecord};
 
 use crate::{
     Load, Plan, StudyError,
@@ -33,12 +33,31 @@ pub struct CostEstimate {
 }
 
 /// An expectation and its upper bound. Widened tuning ranges come on top of both.
+///
+/// `low` and `high` are the expectation had every step taken the lower or the upper quartile of
+/// the steps that were timed: the spread of the clock, not of the study. Where no clock is in the
+/// number they are `expected` itself.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Bounded {
     /// Expected.
     pub expected: f64,
-    /// At most.
+    /// The expectation by the lower quartile of step times.
+    pub low: f64,
+    /// The expectation by the upper quartile of step times.
+    pub high: f64,
+    /// At most, by the median step time.
     pub most: f64,
+}
+
+impl Bounded {
+    fn map(self, f: impl Fn(f64) -> f64) -> Self {
+        Self {
+            expected: f(self.expected),
+            low: f(self.low),
+            high: f(self.high),
+            most: f(self.most),
+        }
+    }
 }
 
 /// One row of the plan.
@@ -52,15 +71,18 @@ pub struct CostRow {
     pub seconds: Bounded,
 }
 
-/// What is left of a study of `plan` after `records`, with `seconds_per_step` the time of an
-/// optimiser step at a batch size. Runs nothing.
+/// What is left of a study of `plan` after `records`, with `step` the time of an optimiser step at a
+/// batch size, where it is known. Runs nothing.
+///
+/// For a study that has begun `plan` is the one [`crate::resume_plan`] gives, with the choices it
+/// made then.
 ///
 /// # Errors
 /// When the plan makes no sense, or the records show that the study cannot go on.
 pub fn estimate(
     plan: &Plan,
     info: &TrainerInfo,
-    seconds_per_step: impl Fn(u64) -> f64,
+    step: impl Fn(u64) -> Option<StepTiming>,
     records: &[TrialRecord],
     prices: Prices,
 ) -> Result<CostEstimate, StudyError> {
@@ -71,14 +93,21 @@ pub fn estimate(
         .into_iter()
         .map(|load| {
             let left = load.trials.saturating_sub(load.done) as f64;
-            let times = |factor: f64| Bounded {
-                expected: left * load.expected_steps * factor,
-                most: left * load.most_steps * factor,
+            let times = |low: f64, middle: f64, high: f64| Bounded {
+                expected: left * load.expected_steps * middle,
+                low: left * load.expected_steps * low,
+                high: left * load.expected_steps * high,
+                most: left * load.most_steps * middle,
             };
+            let examples = load.batch_size as f64;
+            let (low, middle, high) = step(load.batch_size)
+                .map_or((f64::NAN, f64::NAN, f64::NAN), |t| {
+                    (t.low, t.seconds, t.high)
+                });
             CostRow {
                 load,
-                examples: times(load.batch_size as f64),
-                seconds: times(seconds_per_step(load.batch_size)),
+                examples: times(examples, examples, examples),
+                seconds: times(low, middle, high),
             }
         })
         .collect();
@@ -87,14 +116,13 @@ pub fn estimate(
             .map(of)
             .fold(Bounded::default(), |a, b| Bounded {
                 expected: a.expected + b.expected,
+                low: a.low + b.low,
+                high: a.high + b.high,
                 most: a.most + b.most,
             })
     };
     let seconds = sum(|row| row.seconds);
-    let hours = |rate: f64| Bounded {
-        expected: seconds.expected / 3600.0 * rate,
-        most: seconds.most / 3600.0 * rate,
-    };
+    let hours = |rate: f64| seconds.map(|s| s / 3600.0 * rate);
     Ok(CostEstimate {
         examples: sum(|row| row.examples),
         seconds,

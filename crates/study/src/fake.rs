@@ -332,7 +332,12 @@ impl Trainer for FakeTrainer {
         self.saved().remove(&identity(spec));
     }
 
-    fn time(&self, spec: &TrialSpec, _budget: f64) -> Result<Option<StepTiming>, TrainerError> {
+    fn time(
+        &self,
+        spec: &TrialSpec,
+        _budget: f64,
+        _control: &dyn Control,
+    ) -> Result<Option<StepTiming>, TrainerError> {
         let seconds = self.seconds_per_step(spec.batch_size);
         let micro_batch = spec.micro_batch.unwrap_or(spec.batch_size);
         Ok(Some(StepTiming {

@@ -35,6 +35,7 @@ mod workers;
 
 pub use batch_sizes::parse_batch_sizes;
 pub use compare::{same_record, without_times};
+pub use enrol::resume_plan;
 pub use error::StudyError;
 pub use estimate::{Bounded, CostEstimate, CostRow, Prices, estimate};
 pub use fake::{FakeCheckpoints, FakeTrainer};

@@ -4,12 +4,12 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use batchwise_core::{
-    Control, Direction, Event, Outcome, Smoother, Trainer, TrainerError, TrainerInfo, TrialPurpose,
-    TrialRecord, TrialSpec,
+    Control, Direction, Event, Outcome, Smoother, StepTiming, Trainer, TrainerError, TrainerInfo,
+    TrialPurpose, TrialRecord, TrialSpec,
 };
 use batchwise_study::{
-    FakeTrainer, MemoryStore, Plan, Prices, RateRange, Silent, StopToken, Store, StudyError,
-    StudyResult, TrialState, estimate, outcome_name, run,
+    FakeTrainer, MemoryStore, Plan, Prices, RateRange, Silent, Stage, StopToken, Store, StudyError,
+    StudyResult, TrialState, estimate, outcome_name, resume_plan, run,
 };
 
 fn plan() -> Plan {
@@ -553,12 +553,22 @@ fn an_estimate_bounds_what_the_study_then_takes() {
         max_widenings: 0,
         ..plan()
     };
-    let seconds = |batch_size: u64| 1e-3 + 1e-5 * batch_size as f64;
+    let step = |batch_size: u64| {
+        let seconds = 1e-3 + 1e-5 * batch_size as f64;
+        Some(StepTiming {
+            batch_size,
+            micro_batch: batch_size,
+            seconds,
+            low: 0.9 * seconds,
+            high: 1.2 * seconds,
+            n: 5,
+        })
+    };
     let prices = Prices {
         per_hour: Some(3.6),
         watts: Some(1000.0),
     };
-    let before = estimate(&plan, &info, seconds, &[], prices).unwrap();
+    let before = estimate(&plan, &info, step, &[], prices).unwrap();
     assert!(!before.modelled);
     let result = once(&plan).unwrap();
     let spent: f64 = result
@@ -570,6 +580,9 @@ fn an_estimate_bounds_what_the_study_then_takes() {
         spent < before.examples.most && before.examples.expected < before.examples.most,
         "{spent} {before:?}"
     );
+    for (end, factor) in [(before.seconds.low, 0.9), (before.seconds.high, 1.2)] {
+        assert!((end / before.seconds.expected - factor).abs() < 1e-9);
+    }
     assert!((before.money.unwrap().most - before.seconds.most / 1000.0).abs() < 1e-9);
     assert!((before.energy.unwrap().most - before.seconds.most / 3600.0).abs() < 1e-9);
     assert_eq!(
@@ -583,7 +596,7 @@ fn an_estimate_bounds_what_the_study_then_takes() {
         .filter(|r| pilot(r.spec.purpose))
         .cloned()
         .collect();
-    let after_pilot = estimate(&plan, &info, seconds, &pilots, prices).unwrap();
+    let after_pilot = estimate(&plan, &info, step, &pilots, prices).unwrap();
     let rest: f64 = result
         .records
         .iter()
@@ -599,6 +612,41 @@ fn an_estimate_bounds_what_the_study_then_takes() {
         "{rest} {after_pilot:?}"
     );
 
-    let done = estimate(&plan, &info, seconds, &result.records, prices).unwrap();
+    let done = estimate(&plan, &info, step, &result.records, prices).unwrap();
     assert_eq!((done.examples.most, done.seconds.most), (0.0, 0.0));
+}
+
+/// A larger batch size would have given a new study another pilot; this one has had its own.
+#[test]
+fn the_estimate_of_an_extended_study_keeps_its_choices() {
+    let (trainer, mut store) = (FakeTrainer::default(), MemoryStore::new());
+    let first = Plan {
+        batch_sizes: vec![16, 64, 256],
+        ..plan()
+    };
+    let result = study(&first, &trainer, &mut store).unwrap();
+    let mut extended = first.clone();
+    extended.batch_sizes.push(1024);
+    assert_ne!(
+        extended.resolved(None).pilot_batch,
+        result.plan.pilot_batch,
+        "the test needs a plan whose pilot depends on the range"
+    );
+    let info = trainer.info();
+    let resumed = resume_plan(&extended, &info, &store).unwrap();
+    assert_eq!(resumed.pilot_batch, result.plan.pilot_batch);
+    let left = estimate(
+        &resumed,
+        &info,
+        |_| None,
+        &result.records,
+        Prices::default(),
+    )
+    .unwrap();
+    let pilots = left.rows.iter().filter(|r| r.load.stage == Stage::Pilot);
+    for row in pilots {
+        assert_eq!(row.load.done, row.load.trials, "{row:?}");
+    }
+    // Asking changed nothing: the study is still the one of the first plan.
+    assert_eq!(store.header().unwrap().unwrap().plan, result.plan);
 }

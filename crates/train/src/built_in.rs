@@ -424,13 +424,18 @@ impl Trainer for BuiltIn {
         }
     }
 
-    fn time(&self, spec: &TrialSpec, budget: f64) -> Result<Option<StepTiming>, TrainerError> {
+    fn time(
+        &self,
+        spec: &TrialSpec,
+        budget: f64,
+        control: &dyn Control,
+    ) -> Result<Option<StepTiming>, TrainerError> {
         let budget = Duration::try_from_secs_f64(budget).unwrap_or_default();
         let timing = self.pools.run(|| {
             let (mut run, micro_batch) = self.set_up(spec, Cadence::Planned)?;
-            timing::time_steps(&mut run, micro_batch, budget)
+            timing::time_steps(&mut run, micro_batch, budget, control)
         })??;
-        Ok(Some(timing))
+        Ok(timing)
     }
 
     /// Counts what the loop itself keeps beside the network: up to two copies of parameters and

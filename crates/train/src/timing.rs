@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use batchwise_core::{Solo, StepTiming};
+use batchwise_core::{Control, Flow, Solo, StepTiming};
 
 use crate::{Run, TrainError};
 
@@ -12,12 +12,14 @@ const WARM_UP_STEPS: u64 = 3;
 /// Steps timed at least, however slow they are.
 const FEWEST: usize = 5;
 
-/// Trains for about `budget` and reports the median and quartiles of the seconds per step.
+/// Trains for about `budget` and reports the median and quartiles of the seconds per step; `None`
+/// if `control` told it to stop before.
 pub(crate) fn time_steps(
     run: &mut Run<'_>,
     micro_batch: u64,
     budget: Duration,
-) -> Result<StepTiming, TrainError> {
+    control: &dyn Control,
+) -> Result<Option<StepTiming>, TrainError> {
     let start = Instant::now();
     let mut seconds = Vec::new();
     let mut step = 0;
@@ -31,16 +33,19 @@ pub(crate) fn time_steps(
         if seconds.len() >= FEWEST && start.elapsed() >= budget {
             break;
         }
+        if control.flow() == Flow::Interrupt {
+            return Ok(None);
+        }
     }
     seconds.sort_by(f64::total_cmp);
-    Ok(StepTiming {
+    Ok(Some(StepTiming {
         batch_size: run.spec.batch_size,
         micro_batch,
         seconds: quantile(&seconds, 0.5),
         low: quantile(&seconds, 0.25),
         high: quantile(&seconds, 0.75),
         n: seconds.len() as u64,
-    })
+    }))
 }
 
 /// A quantile of sorted values, linearly interpolated (Hyndman and Fan 1996, type 7).

@@ -384,10 +384,22 @@ fn memory_bounds_the_micro_batch_and_too_little_is_infeasible() {
 
 #[test]
 fn steps_are_timed() {
-    let timing = trainer().time(&spec(), 0.0).unwrap().unwrap();
+    let timing = trainer().time(&spec(), 0.0, &NeverStop).unwrap().unwrap();
     assert_eq!(
         (timing.batch_size, timing.micro_batch, timing.n),
         (16, 16, 5)
     );
     assert!(timing.low <= timing.seconds && timing.seconds <= timing.high && timing.low > 0.0);
+}
+
+/// Timing a slow size takes longer than a person who pressed Ctrl-C waits.
+#[test]
+fn timing_stops_when_told_to() {
+    struct Stop;
+    impl Control for Stop {
+        fn flow(&self) -> Flow {
+            Flow::Interrupt
+        }
+    }
+    assert_eq!(trainer().time(&spec(), 3600.0, &Stop).unwrap(), None);
 }

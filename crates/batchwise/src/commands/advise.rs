@@ -1,13 +1,13 @@
 //! `batchwise advise DIR`: measures steps on this machine and recommends a setting.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
-use batchwise_core::{StepTiming, Trainer, TrialPurpose, TrialSpec};
-use batchwise_scaling::{Advice, Assumptions, Findings, PointState};
+use batchwise_core::{Estimate, NeverStop, StepTiming, Trainer, TrialPurpose, TrialSpec};
+use batchwise_report::{TextColumn, text_table};
+use batchwise_scaling::{Advice, Assumptions, DeviceOption, Findings, PointState};
 use batchwise_study::SqliteStore;
 
-use super::{print, print_json};
+use super::{folded, print, print_json, width};
 use crate::{
     args::AdviseArgs,
     error::CliError,
@@ -19,9 +19,11 @@ use crate::{
 /// Devices considered when nothing is said.
 pub const MAX_DEVICES: u64 = 64;
 /// Seconds for a message of the all-reduce to set off: a fast local network.
-const LATENCY: f64 = 1e-5;
+pub const LATENCY: f64 = 1e-5;
 /// Bytes a second: 100 Gbit/s.
-const BANDWIDTH: f64 = 12.5e9;
+pub const BANDWIDTH: f64 = 12.5e9;
+/// Seconds of measuring per batch size when nothing is said.
+pub const BUDGET: f64 = 1.0;
 /// Micro-batches tried at a batch size: the whole, a quarter, a sixteenth.
 const FRACTIONS: [u64; 3] = [1, 4, 16];
 
@@ -81,7 +83,8 @@ pub fn run(args: &AdviseArgs, quiet: bool) -> Result<(), CliError> {
                 ..spec.clone()
             };
             // A size that does not fit is not an option; the others are.
-            if let Ok(Some(timing)) = trainer.time(&spec, args.budget / FRACTIONS.len() as f64) {
+            let budget = args.budget / FRACTIONS.len() as f64;
+            if let Ok(Some(timing)) = trainer.time(&spec, budget, &NeverStop) {
                 timings.push(timing);
             }
         }
@@ -95,7 +98,7 @@ pub fn run(args: &AdviseArgs, quiet: bool) -> Result<(), CliError> {
     if args.json {
         print_json(&advice)
     } else {
-        print(&table(&advice))
+        print(&table(&advice, width()))
     }
 }
 
@@ -114,7 +117,7 @@ fn check(args: &AdviseArgs) -> Result<f64, CliError> {
     if args.max_devices == 0 {
         return Err(CliError::flag("max-devices", "must be at least 1"));
     }
-    values::bytes(&args.bandwidth).map_err(|why| CliError::flag("bandwidth", why))
+    values::rate(&args.bandwidth).map_err(|why| CliError::flag("bandwidth", why))
 }
 
 fn check_curve(args: &AdviseArgs, findings: &Findings) -> Result<(), CliError> {
@@ -158,52 +161,55 @@ fn advise(
     .map_err(CliError::failed)
 }
 
-fn table(advice: &Advice) -> String {
+/// The advice in lines of at most `width` columns.
+fn table(advice: &Advice, width: usize) -> String {
     let r = &advice.recommended;
     let accumulation = match r.accumulation {
         1 => String::new(),
         n => format!(", accumulated {n} times"),
     };
-    let mut text = format!(
-        "recommended on one device: batch size {}, micro-batch {}{accumulation}, learning rate {:.4}, {} warm-up steps\n\
-         time to the target: {} s; examples: {}\n\
-         It is the setting with the fewest examples among those whose times cannot be told apart from the fastest,\n\
-         which the table below lists by its estimate alone.\n\n",
-        r.batch_size, r.micro_batch, r.learning_rate, r.warm_up_steps, r.seconds, r.examples
+    let mut text = folded(
+        &format!(
+            "recommended on one device: batch size {}, micro-batch {}{accumulation}, learning rate {:.4}, {} warm-up steps\n\
+             time to the target: {} s; examples: {}\n\
+             It is the setting with the fewest examples among those whose times cannot be told apart from the fastest, \
+             which the table below lists by its estimate alone.\n\n",
+            r.batch_size, r.micro_batch, r.learning_rate, r.warm_up_steps, r.seconds, r.examples
+        ),
+        width,
+        2,
     );
-    let _ = writeln!(
-        text,
-        "{:>7} {:>10} {:>11} {:>12} {:>14} {:>10} {:>10}  best",
-        "devices", "batch size", "micro-batch", "time", "device-hours", "money", "kWh"
-    );
-    let number = |e: &Option<batchwise_core::Estimate>| {
-        e.as_ref()
-            .and_then(|e| e.value)
-            .map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"))
+    let column = |title, rank, cell: &dyn Fn(&DeviceOption) -> String| TextColumn {
+        title,
+        right: true,
+        rank,
+        cells: advice.options.iter().map(cell).collect(),
     };
-    for option in &advice.options {
-        let _ = writeln!(
-            text,
-            "{:>7} {:>10} {:>11} {:>12} {:>14} {:>10} {:>10}  {}",
-            option.devices,
-            option.batch_size,
-            option.micro_batch,
-            option
-                .seconds
-                .value
-                .map_or_else(|| "-".to_owned(), duration),
-            option
-                .device_hours
-                .value
-                .map_or_else(|| "-".to_owned(), |v| format!("{v:.5}")),
-            number(&option.money),
-            number(&option.energy),
-            if option.pareto { "*" } else { "" }
-        );
-    }
-    text += "\n* no other option is both faster and cheaper\n";
+    let number = |e: &Option<Estimate>| {
+        let value = e.as_ref().and_then(|e| e.value);
+        value.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"))
+    };
+    let known =
+        |value: Option<f64>, show: fn(f64) -> String| value.map_or_else(|| "-".to_owned(), show);
+    let columns = [
+        column("devices", 0, &|o| o.devices.to_string()),
+        column("batch size", 0, &|o| o.batch_size.to_string()),
+        column("micro-batch", 4, &|o| o.micro_batch.to_string()),
+        column("time", 0, &|o| known(o.seconds.value, duration)),
+        column("device-hours", 3, &|o| {
+            known(o.device_hours.value, |v| format!("{v:.5}"))
+        }),
+        column("money", 1, &|o| number(&o.money)),
+        column("kWh", 2, &|o| number(&o.energy)),
+        TextColumn {
+            right: false,
+            ..column("best", 0, &|o| if o.pareto { "*" } else { "" }.to_owned())
+        },
+    ];
+    text += &text_table(&columns, width);
+    text += &folded("\n* no other option is both faster and cheaper", width, 2);
     for line in &advice.provenance {
-        let _ = writeln!(text, "- {line}");
+        text += &folded(&format!("- {line}"), width, 2);
     }
     text
 }

@@ -1,17 +1,17 @@
 //! `batchwise data`: list, check and fetch data sets.
 
-use std::{fmt::Write, path::PathBuf};
+use std::path::PathBuf;
 
 use batchwise_data::{FetchOptions, Format};
 
-use super::{print, print_json};
+use super::{folded, print, print_json, width};
 use crate::{args::DataCommand, error::CliError, progress::Display, settings::Workload, wire};
 
 /// Runs the command.
 pub fn run(command: DataCommand, quiet: bool) -> Result<(), CliError> {
     match command {
         DataCommand::List { json: true } => print_json(&batchwise_data::list()),
-        DataCommand::List { json: false } => print(&list()),
+        DataCommand::List { json: false } => print(&list(width())),
         DataCommand::Check {
             source,
             format,
@@ -50,7 +50,7 @@ pub fn run(command: DataCommand, quiet: bool) -> Result<(), CliError> {
                 progress: Some(&mut progress),
                 ..FetchOptions::default()
             };
-            let files = batchwise_data::fetch(&name, &dir, options).map_err(CliError::failed);
+            let files = batchwise_data::fetch(&name, &dir, options).map_err(CliError::data);
             display.finish();
             let lines: Vec<String> = files?
                 .iter()
@@ -61,14 +61,38 @@ pub fn run(command: DataCommand, quiet: bool) -> Result<(), CliError> {
     }
 }
 
-fn list() -> String {
-    let mut text = String::from("data sets `batchwise data fetch` knows\n");
+/// What can be fetched and read, in lines of at most `width` columns.
+fn list(width: usize) -> String {
+    /// Columns of the names, and of the space before what they name.
+    const NAME: usize = 15;
+    const INDENT: usize = NAME + 3;
+    let entry = |name: &str, what: &str| -> String {
+        let lines = batchwise_report::fold(what, width.saturating_sub(INDENT).max(1), 0);
+        let mut name = name;
+        let lines = lines.iter().map(|line| {
+            let first = std::mem::take(&mut name);
+            format!("  {first:NAME$} {line}\n")
+        });
+        lines.collect()
+    };
+    let mut text = folded("data sets `batchwise data fetch` knows", width, 2);
     for known in batchwise_data::list() {
-        let _ = writeln!(text, "  {:15} {}", known.name, known.what);
+        text += &entry(known.name, known.what);
     }
-    text += "\nformats `--data` reads\n";
+    text += "\n";
+    text += &folded("formats `--data` reads", width, 2);
     for (_, name, what) in Format::ALL {
-        let _ = writeln!(text, "  {name:15} {what}");
+        text += &entry(name, what);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_list_fits_the_terminal() {
+        for width in [40, 80] {
+            insta::assert_snapshot!(format!("data_list_at_{width}"), super::list(width));
+        }
+    }
 }

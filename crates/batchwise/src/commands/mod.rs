@@ -51,11 +51,34 @@ pub fn print_json<T: serde::Serialize>(value: &T) -> Result<(), CliError> {
     print(&(text + "\n"))
 }
 
-/// Columns of the terminal that standard output goes to, or 80.
+/// Columns for what goes to standard output: `COLUMNS` where it is set, else the terminal's, else 80.
 pub fn width() -> usize {
-    terminal_size::terminal_size()
-        .map_or(80, |(width, _)| usize::from(width.0))
-        .clamp(30, 120)
+    let terminal = terminal_size::terminal_size_of(std::io::stdout());
+    let terminal = terminal.map(|(width, _)| usize::from(width.0));
+    columns()
+        .or(terminal)
+        .unwrap_or(80)
+        .clamp(NARROWEST, WIDEST)
+}
+
+/// No terminal is narrower; what does not fit is cut by it.
+const NARROWEST: usize = 30;
+/// Longer lines are hard to read.
+const WIDEST: usize = 120;
+
+/// The columns that the user wishes for, by the variable that shells and tests set.
+pub fn columns() -> Option<usize> {
+    let columns = std::env::var("COLUMNS").ok()?;
+    columns.trim().parse().ok().filter(|&n| n > 0)
+}
+
+/// A text of several lines, each folded to a width; continued lines are indented.
+fn folded(text: &str, width: usize, indent: usize) -> String {
+    let lines = text.lines().flat_map(|line| match line.is_empty() {
+        true => vec![String::new()],
+        false => batchwise_report::fold(line, width, indent),
+    });
+    lines.map(|line| line + "\n").collect()
 }
 
 /// Whether standard output wants colour: a terminal, and `NO_COLOR` unset or empty.

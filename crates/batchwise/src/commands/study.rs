@@ -17,6 +17,7 @@ use crate::{
     args::StudyArgs,
     error::CliError,
     folder::{Log, RunFacts, StudyFolder},
+    jobs::{self, SideBySide},
     machine,
     progress::{Display, duration},
     settings::StudySettings,
@@ -29,26 +30,32 @@ const TIMING_SECONDS: f64 = 0.3;
 
 /// Runs the command.
 pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
-    let settings = args.settings.layered(args.config.as_deref(), &args.dir)?;
+    let settings =
+        StudyFolder(args.dir.clone()).settings_under(args.settings, args.config.as_deref())?;
     let plan = wire::plan(&settings.workload, &settings.question)?;
     let data = wire::dataset(&settings.workload)?;
     if args.dry_run {
-        return super::dry_run::run(&settings, &plan, &data, &args.dir);
+        return super::dry_run::run(&settings, &plan, &data, &args.dir, quiet);
     }
 
     let signals = Signals::listen()?;
     let folder = StudyFolder::create(&args.dir)?;
     // Found out now rather than after hours of training.
     folder.facts()?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let trainer = wire::trainer(
-        &settings.workload,
-        &data,
-        Some((cores / plan.jobs).max(1)),
-        Some(folder.checkpoints()),
-    )?;
-    plan.check_against(&trainer.info())
+    let trainer =
+        |threads, checkpoints| wire::trainer(&settings.workload, &data, Some(threads), checkpoints);
+    plan.check_against(&trainer(1, None)?.info())
         .map_err(wire::from_plan)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let side_by_side = match settings.question.jobs {
+        Some(jobs) => SideBySide::fixed(jobs, cores),
+        None => jobs::choose(&plan, cores, &signals, |threads| trainer(threads, None))?,
+    };
+    let plan = Plan {
+        jobs: side_by_side.jobs,
+        ..plan
+    };
+    let trainer = trainer(side_by_side.threads, Some(folder.checkpoints()))?;
     let mut store = SqliteStore::open(folder.database()).map_err(CliError::failed)?;
 
     let display = Display::new(quiet);
@@ -62,6 +69,7 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
         env!("CARGO_PKG_VERSION"),
         command()
     ));
+    log.line(&side_by_side.to_string());
     let watch = Watch::new(&display, &log);
     let stop = StopToken::from(signals.flag());
     // Written as soon as the store has accepted the plan, which the first stage tells: a study that
@@ -70,7 +78,10 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
     let observe = |event: StudyEvent<'_>| {
         if matches!(event, StudyEvent::Stage(_)) {
             save_settings.call_once(|| {
-                if let Err(e) = folder.write_settings(&wire::resolved(&settings, &plan)) {
+                let saved = folder
+                    .remember_data(&settings.workload)
+                    .and_then(|()| folder.write_settings(&wire::resolved(&settings, &plan)));
+                if let Err(e) = saved {
                     log.line(&e.to_string());
                 }
             });
@@ -78,8 +89,8 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
         watch.observe(event);
     };
     let result = batchwise_study::run(&plan, &trainer, &mut store, &stop, &observe);
-    display.finish();
     let result = result.map_err(|e| {
+        display.finish();
         log.line(&format!("ended: {e}"));
         CliError::failed(e)
     })?;
@@ -92,22 +103,34 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
         started,
         watch.started.elapsed().as_secs_f64(),
     )?;
-    if result.interrupted {
-        log.line("interrupted");
-        folder.write_facts(&facts)?;
-        let signal = signals.raised().unwrap_or(signal_hook::consts::SIGINT);
-        return Err(CliError::Interrupted {
-            signal,
-            resume: resume_command(&args.dir),
-        });
-    }
-    let facts = RunFacts {
-        timings: time(&settings, &data, &result, &display)?,
-        ..facts
-    };
     folder.write_facts(&facts)?;
+    let stopped = |left: &'static str| match signals.raised() {
+        None => Ok(()),
+        Some(signal) => {
+            display.finish();
+            log.line(&format!("interrupted; {left}"));
+            Err(CliError::Interrupted {
+                signal,
+                left,
+                resume: resume_command(&args.dir),
+            })
+        }
+    };
+    if result.interrupted {
+        stopped("finished trials are stored; the others, their timing and the report are left")?;
+    }
+    log.line("stage: timing");
+    let timings = time(&settings, &data, &result, &display, &signals)?;
+    stopped("every trial is stored; the timing of steps and the report are left")?;
+    let facts = RunFacts { timings, ..facts };
+    folder.write_facts(&facts)?;
+    log.line("stage: report");
+    display.show(1.0, "writing the report");
     let findings = report(&folder, &result, &facts)?;
+    display.finish();
     log.line(&format!("finished: {}", findings.verdict));
+    // A signal while the report was written: that was too short a time to stop in.
+    stopped("every trial is stored and the report is written; nothing is left")?;
     if args.json {
         return print_json(&findings);
     }
@@ -201,12 +224,14 @@ fn facts(
     Ok(facts)
 }
 
-/// Times a step at every studied batch size, alone on the machine, all cores at work.
+/// Times a step at every studied batch size, alone on the machine, all cores at work; fewer once a
+/// signal is raised.
 fn time(
     settings: &StudySettings,
     data: &Dataset,
     result: &StudyResult,
     display: &Display,
+    signals: &Signals,
 ) -> Result<Vec<batchwise_core::StepTiming>, CliError> {
     let trainer = wire::trainer(&settings.workload, data, None, None)?;
     let fresh: BTreeMap<u64, &TrialSpec> = result
@@ -223,9 +248,12 @@ fn time(
         );
         timings.extend(
             trainer
-                .time(spec, TIMING_SECONDS)
+                .time(spec, TIMING_SECONDS, signals)
                 .map_err(CliError::failed)?,
         );
+        if signals.raised().is_some() {
+            break;
+        }
     }
     Ok(timings)
 }

@@ -3,11 +3,11 @@
 use std::sync::Mutex;
 
 use batchwise_core::{
-    EvaluationPlan, Event, Measurement, Outcome, TrialPurpose, TrialRecord, TrialSpec,
+    EvaluationPlan, Event, Length, Measurement, Outcome, TrialPurpose, TrialRecord, TrialSpec,
 };
 use batchwise_train::{Cadence, SingleRun};
 
-use super::{print, print_json};
+use super::{folded, print, print_json, width};
 use crate::{
     args::TrainArgs,
     error::CliError,
@@ -85,11 +85,18 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
     display.finish();
     let record = record?;
     if let (Outcome::Interrupted, Some(signal)) = (&record.outcome, signals.raised()) {
-        let resume = match &args.checkpoint {
-            Some(_) => "the same command".to_owned(),
-            None => "nothing: the run was not saved; add --checkpoint DIR".to_owned(),
+        let (left, resume) = match &args.checkpoint {
+            Some(_) => ("the run is saved", "the same command"),
+            None => (
+                "the run was not saved",
+                "nothing: it starts anew; with --checkpoint DIR it would be saved",
+            ),
         };
-        return Err(CliError::Interrupted { signal, resume });
+        return Err(CliError::Interrupted {
+            signal,
+            left,
+            resume: resume.to_owned(),
+        });
     }
     if args.json {
         print_json(&record)?;
@@ -100,10 +107,11 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
     if args.json {
         return Ok(());
     }
-    print(&summary(&record))
+    print(&folded(&summary(&record), width(), 2))
 }
 
-fn spec(w: &Workload, run: &RunLength, train_examples: u64) -> Result<TrialSpec, CliError> {
+/// The run that was asked for, checked.
+pub fn spec(w: &Workload, run: &RunLength, train_examples: u64) -> Result<TrialSpec, CliError> {
     let batch_size = run.batch_size.unwrap_or(DEFAULT_BATCH);
     let at_least_one = |flag: &'static str, value: Option<u64>| match value {
         Some(0) => Err(CliError::flag(flag, "must be at least 1")),
@@ -134,7 +142,7 @@ fn spec(w: &Workload, run: &RunLength, train_examples: u64) -> Result<TrialSpec,
             ));
         }
         (None, epochs) => {
-            let length = batchwise_core::Length::Epochs(epochs.unwrap_or(DEFAULT_EPOCHS));
+            let length = Length::Epochs(epochs.unwrap_or(DEFAULT_EPOCHS));
             batchwise_rules::steps_in(length, batch_size, train_examples)
                 .map_err(|e| CliError::flag("epochs", e))?
         }
@@ -156,7 +164,7 @@ fn spec(w: &Workload, run: &RunLength, train_examples: u64) -> Result<TrialSpec,
         batch_size,
         micro_batch: w.micro_batch,
         learning_rate,
-        schedule: wire::schedule(w)?,
+        schedule: wire::schedule(w, Length::Steps(0))?,
         optimiser: wire::optimiser(w)?,
         clip: w.clip,
         study_seed: w.seed.unwrap_or(0),

@@ -11,6 +11,7 @@ use super::split_names::{SplitName, Splits};
 use crate::arrays::{Answers, Arrays, Part, Rows};
 use crate::error::DataError;
 use crate::limits;
+use crate::source::file_name;
 
 /// An array of bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,8 +137,40 @@ pub(crate) fn find(folder: &Path, files: &[String]) -> Result<Splits<Pair>, Data
     Ok(splits)
 }
 
-/// Reads the pairs of a folder.
-pub(crate) fn read(folder: &Path, pairs: Splits<Pair>) -> Result<Arrays, DataError> {
+/// Reads the pairs of a folder. Where only a test part is there it is refused, because a study of it
+/// would pass for one of the data set; unless it is `chosen`, its file named itself.
+pub(crate) fn read(
+    folder: &Path,
+    mut pairs: Splits<Pair>,
+    chosen: bool,
+) -> Result<Arrays, DataError> {
+    let mut notes = Vec::new();
+    if pairs.train.is_none() {
+        let missing = |beside: String| {
+            format!(
+                "the training files train{IMAGES}[.gz] and train{LABELS}[.gz] are missing{beside}"
+            )
+        };
+        let Some(other) = pairs.validation.take().or(pairs.test.take()) else {
+            return Err(DataError::NotFound {
+                path: folder.to_owned(),
+                what: missing(String::new()),
+                remedy: "give the folder that holds them".into(),
+            });
+        };
+        let name = file_name(&other.images);
+        if !chosen {
+            return Err(DataError::NotFound {
+                path: folder.to_owned(),
+                what: missing(format!(" beside {name}")),
+                remedy: format!("put them there, or give {name} itself to train on it"),
+            });
+        }
+        notes.push(format!(
+            "{name} was used to train; by its name it is not a training part"
+        ));
+        pairs.train = Some(other);
+    }
     let mut shape: Option<(InputShape, PathBuf)> = None;
     let mut parts = pairs.try_map(|pair| {
         let (part, input) = part(&pair)?;
@@ -158,26 +191,7 @@ pub(crate) fn read(folder: &Path, pairs: Splits<Pair>) -> Result<Arrays, DataErr
         }
         Ok(part)
     })?;
-    let mut notes = Vec::new();
-    let train = match parts.train.take() {
-        Some(train) => train,
-        None => {
-            let only = parts
-                .validation
-                .take()
-                .or(parts.test.take())
-                .ok_or_else(|| DataError::NotFound {
-                    path: folder.to_owned(),
-                    what: "no training images (train-images-idx3-ubyte[.gz])".into(),
-                    remedy: "give the folder that holds them".into(),
-                })?;
-            notes.push(
-                "the training images are missing: the other split there is was used to train"
-                    .to_owned(),
-            );
-            only
-        }
-    };
+    let train = parts.train.take().expect("there is one, or this returned");
     let (input, _) = shape.expect("a part was read");
     let most = [Some(&train), parts.validation.as_ref(), parts.test.as_ref()]
         .into_iter()

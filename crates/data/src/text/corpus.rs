@@ -125,11 +125,14 @@ pub(crate) fn read(folder: &Path, files: &[PathBuf]) -> Result<Corpus, DataError
             };
             notes.push(match &other {
                 Some(other) => format!(
-                    "the corpus has no training part: {} was used to train and {} to validate, and there is no test part",
+                    "the corpus has no training part: {} was used to train and {} to validate",
                     file_name(&train.file),
                     file_name(&other.file)
                 ),
-                None => format!("the corpus has no training part: {} was used to train", file_name(&train.file)),
+                None => format!(
+                    "the corpus has no training part: {} was used to train",
+                    file_name(&train.file)
+                ),
             });
             texts.validation = other;
             train

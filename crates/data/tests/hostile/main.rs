@@ -141,6 +141,17 @@ fn sets_that_contradict_themselves_are_refused_by_file() {
             &["b-train-images-idx3-ubyte", "second set"],
         ),
         (
+            vec![
+                ("t10k-images-idx3-ubyte.gz", gzip(&images(3))),
+                ("t10k-labels-idx1-ubyte", labels(3)),
+            ],
+            &[
+                "train-images-idx3-ubyte[.gz]",
+                "train-labels-idx1-ubyte[.gz]",
+                "missing beside t10k-images-idx3-ubyte.gz",
+            ],
+        ),
+        (
             vec![("test_batch.bin", record.clone())],
             &["no training batches"],
         ),
@@ -246,6 +257,54 @@ fn sets_that_contradict_themselves_are_refused_by_file() {
             "'{message}' should say {expected:?}"
         );
     }
+}
+
+/// Opening a FIFO that nobody writes to would wait for ever, reading a device would never end.
+#[cfg(unix)]
+#[test]
+fn special_files_are_refused_before_they_are_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |path: &std::path::Path, format: Option<batchwise_data::Format>, what: &str| {
+        let options = LoadOptions {
+            format,
+            ..LoadOptions::default()
+        };
+        for message in [
+            open(text(path), &options).unwrap_err().to_string(),
+            check(text(path), &options).unwrap_err().to_string(),
+        ] {
+            assert!(
+                message.contains(text(path)) && message.contains(what),
+                "'{message}' should name {} and say {what}",
+                path.display()
+            );
+            assert!(message.contains("regular file and give that"), "{message}");
+        }
+    };
+    for name in ["pipe.csv", "pipe.txt", "pipe.tar", "pipe.npz", "pipe"] {
+        let fifo = folder.path().join(name);
+        let made = std::process::Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        refused(&fifo, None, "is a FIFO");
+    }
+    let socket = folder.path().join("socket.csv");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    refused(&socket, None, "is a socket");
+    for device in ["/dev/zero", "/dev/null"] {
+        refused(std::path::Path::new(device), None, "is a device");
+        refused(
+            std::path::Path::new(device),
+            Some(batchwise_data::Format::Text),
+            "is a device",
+        );
+    }
+    // A link to one is one.
+    let link = folder.path().join("link.txt");
+    std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+    refused(&link, None, "is a device");
 }
 
 #[test]

@@ -44,7 +44,58 @@ fn idx_plain_gzip_and_mixed() {
         ("emnist-train-labels-idx1-ubyte.gz", gzip(&labels)),
     ]);
     assert!(both.test.is_none());
+    assert!(
+        both.notes.iter().any(|note| note.contains("no test part")),
+        "{:?}",
+        both.notes
+    );
     assert_eq!(content(&*both.train), content(&*plain.train));
+}
+
+#[test]
+fn a_test_part_is_trained_on_only_where_it_is_named() {
+    let (images, labels) = mnist(6);
+    let set = folder(&[
+        ("t10k-images-idx3-ubyte", images),
+        ("t10k-labels-idx1-ubyte", labels),
+    ]);
+    let options = LoadOptions {
+        validation: Some(Validation::Count(1)),
+        ..LoadOptions::default()
+    };
+    assert!(open(text(set.path()), &options).is_err());
+    let named = open(text(&set.path().join("t10k-images-idx3-ubyte")), &options).unwrap();
+    assert_eq!((named.train.len(), named.test.is_none()), (5, true));
+    assert!(
+        named.notes[0].contains("t10k-images-idx3-ubyte was used to train"),
+        "{:?}",
+        named.notes
+    );
+}
+
+#[test]
+fn a_description_tells_the_content() {
+    let with_first_pixel = |pixel: u8| {
+        let mut pixels = [0u8; 12];
+        pixels[0] = pixel;
+        read(&[
+            ("train-images-idx3-ubyte", idx(&[3, 2, 2], &pixels)),
+            ("train-labels-idx1-ubyte", idx(&[3], &[0, 1, 1])),
+        ])
+    };
+    let (one, same, other) = (
+        with_first_pixel(1),
+        with_first_pixel(1),
+        with_first_pixel(2),
+    );
+    assert_eq!(one.description, same.description);
+    assert_ne!(one.description, other.description);
+    assert!(
+        one.description
+            .ends_with(&format!("; content {}", &one.fingerprint[..12])),
+        "{}",
+        one.description
+    );
 }
 
 #[test]

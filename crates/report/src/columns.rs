@@ -1,0 +1,163 @@
+//! Text of a terminal's width, counted in display columns: a letter of Chinese takes two, a
+//! combining accent none (Unicode Standard Annex #11, by the `unicode-width` crate).
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Columns that a text takes on a terminal.
+pub fn display_width(text: &str) -> usize {
+    text.width()
+}
+
+/// Breaks a text between words into lines of at most `width` columns, continued ones indented. A
+/// word wider than that is left whole: a path or a command that is cut cannot be copied. A text that
+/// fits is left as it is, aligned or not.
+pub fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
+    if !text.is_empty() && text.width() <= width {
+        return vec![text.to_owned()];
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|w| !w.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) => lines.push(format!("{}{word}", " ".repeat(indent))),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// As [`wrap`], but a word wider than the line is cut, never run over the edge.
+pub fn fold(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let lines = wrap(text, width, indent);
+    lines.iter().flat_map(|line| cut(line, width)).collect()
+}
+
+/// Pieces of a line of at most `width` columns (one letter at least).
+fn cut(line: &str, width: usize) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut used = 0;
+    for letter in line.chars() {
+        let columns = letter.width().unwrap_or(0);
+        if used > 0 && used + columns > width {
+            pieces.push(String::new());
+            used = 0;
+        }
+        if let Some(piece) = pieces.last_mut() {
+            piece.push(letter);
+        }
+        used += columns;
+    }
+    pieces
+}
+
+/// A column of a [`text_table`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextColumn {
+    /// Its heading.
+    pub title: &'static str,
+    /// Whether its cells stand on the right, as numbers do.
+    pub right: bool,
+    /// How early it is left out where there is no room: the highest first, 0 never.
+    pub rank: u8,
+    /// Its cells, one a row.
+    pub cells: Vec<String>,
+}
+
+/// Columns between two columns of a table.
+const GAP: usize = 2;
+
+/// A table with a heading, no wider than `width` columns: those less missed are left out, and if the
+/// rest is still too wide its lines end in `…`. Columns must have equally many cells.
+pub fn text_table(columns: &[TextColumn], width: usize) -> String {
+    let widest = |c: &TextColumn| {
+        let cells = c.cells.iter().map(|cell| cell.width());
+        cells.chain([c.title.width()]).max().unwrap_or(0)
+    };
+    let all: Vec<(&TextColumn, usize)> = columns.iter().map(|c| (c, widest(c))).collect();
+    let total = |rank: u8| {
+        let kept = all.iter().filter(|(c, _)| c.rank <= rank);
+        kept.map(|(_, wide)| wide + GAP).sum::<usize>()
+    };
+    let ranks = || columns.iter().map(|c| c.rank);
+    let rank = (0..=ranks().max().unwrap_or(0))
+        .rev()
+        .find(|rank| total(*rank) <= width + GAP)
+        .unwrap_or(0);
+    let shown: Vec<_> = all.iter().filter(|(c, _)| c.rank <= rank).collect();
+    let line = |of: &dyn Fn(&TextColumn) -> String| {
+        let cells: Vec<String> = shown
+            .iter()
+            .map(|(column, wide)| {
+                let text = of(column);
+                let space = " ".repeat(wide.saturating_sub(text.width()));
+                match column.right {
+                    true => space + &text,
+                    false => text + &space,
+                }
+            })
+            .collect();
+        let text = cells.join(&" ".repeat(GAP));
+        clip(text.trim_end(), width) + "\n"
+    };
+    let mut out = line(&|c| c.title.to_owned());
+    let rows = columns.first().map_or(0, |c| c.cells.len());
+    for row in 0..rows {
+        out += &line(&|c| c.cells[row].clone());
+    }
+    out
+}
+
+/// A line cut to a width, with `…` where something is missing.
+fn clip(line: &str, width: usize) -> String {
+    if line.width() <= width {
+        return line.to_owned();
+    }
+    let mut kept = cut(line, width.saturating_sub(1)).swap_remove(0);
+    kept.push('…');
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_counted_in_columns() {
+        // Six letters of two columns each.
+        assert_eq!(fold("批量大小临界", 8, 0), ["批量大小", "临界"]);
+        assert_eq!(wrap("批量 大小", 8, 2), ["批量", "  大小"]);
+        assert_eq!(wrap("a /a/long/path b", 6, 1), ["a", " /a/long/path", " b"]);
+        assert_eq!(fold("a /a/long/path", 6, 1), ["a", " /a/lo", "ng/pat", "h"]);
+        assert_eq!(wrap("a   b", 5, 1), ["a   b"]);
+        assert_eq!(wrap("a   b", 4, 1), ["a b"]);
+        // An accent of its own takes no column.
+        assert_eq!(fold("e\u{301}e\u{301}", 2, 0), ["e\u{301}e\u{301}"]);
+        assert_eq!(fold("", 5, 0), Vec::<String>::new());
+    }
+
+    #[test]
+    fn tables_leave_out_what_is_less_missed() {
+        let column = |title, right, rank, cells: [&str; 2]| TextColumn {
+            title,
+            right,
+            rank,
+            cells: cells.map(str::to_owned).to_vec(),
+        };
+        let columns = [
+            column("n", true, 0, ["1", "10"]),
+            column("name", false, 1, ["数据", "x"]),
+            column("note", false, 2, ["a long remark", ""]),
+        ];
+        assert_eq!(
+            text_table(&columns, 23),
+            " n  name  note\n 1  数据  a long remark\n10  x\n"
+        );
+        assert_eq!(text_table(&columns, 22), " n  name\n 1  数据\n10  x\n");
+        assert_eq!(text_table(&columns, 7), " n\n 1\n10\n");
+        assert_eq!(text_table(&columns[1..2], 3), "na…\n数…\nx\n");
+        assert_eq!(text_table(&[], 5), "\n");
+    }
+}
