@@ -43,8 +43,8 @@ pub(crate) struct ModelNetwork {
     input: Option<Storage>,
 }
 
-/// Numbers of a forward pass an evaluation computes at a time: 256 MiB.
-const EVALUATION_FLOATS: usize = 1 << 26;
+/// Numbers of a forward pass an evaluation computes at a time: 64 MiB, which stay near the cores.
+const EVALUATION_FLOATS: usize = 1 << 24;
 
 /// A run of examples of a batch.
 struct Rows<'a> {
