@@ -144,7 +144,7 @@ impl Groups {
             .map(|(a, b)| (self.gram[a * self.groups + b] - mean).powi(2))
             .sum();
         let zeta2 = scatter / (0.5 * j * (j - 1.0));
-        let zeta1 = ((0.25 * j * (j - 2.0) * gg - zeta2) / (j - 4.0)).max(0.0);
+        let zeta1 = (0.25 * j * (j - 2.0) * gg - zeta2) / (j - 4.0);
         let corrected = 2.0 * (2.0 * (j - 2.0) * zeta1 + zeta2) / (j * (j - 1.0));
         let factor = if gg > 0.0 {
             (corrected / gg).clamp(0.5, 1.0)
