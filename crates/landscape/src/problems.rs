@@ -53,16 +53,16 @@ impl Quadratic {
         }
     }
 
-    /// With the given eigenvalues and orthonormal eigenvectors made of a chain of reflections, so
-    /// that no eigenvector is a coordinate direction.
+    /// With the given eigenvalues and the discrete sine transform's dense eigenvectors,
+    /// `√(2/(n + 1))·sin(π·i·k/(n + 1))` for `i, k` from 1.
     pub fn with_spectrum(eigenvalues: &[f64]) -> Self {
         let n = eigenvalues.len();
-        let mut hessian = DMatrix::from_diagonal(&eigenvalues.to_vec().into());
-        for k in 0..3 {
-            let v = nalgebra::DVector::from_fn(n, |i, _| ((i * (k + 2) + k + 1) as f64).sin());
-            let reflection = DMatrix::identity(n, n) - &v * v.transpose() * (2.0 / v.dot(&v));
-            hessian = &reflection * hessian * &reflection;
-        }
+        let unit = std::f64::consts::PI / (n + 1) as f64;
+        let sines = DMatrix::from_fn(n, n, |i, k| {
+            (2.0 / (n + 1) as f64).sqrt() * (unit * ((i + 1) * (k + 1)) as f64).sin()
+        });
+        let diagonal = DMatrix::from_diagonal(&eigenvalues.to_vec().into());
+        let mut hessian = &sines * diagonal * &sines;
         hessian = 0.5 * (&hessian + hessian.transpose());
         Self {
             hessian,

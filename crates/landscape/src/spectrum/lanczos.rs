@@ -288,25 +288,25 @@ impl Search<'_> {
             }
             let converged = used >= count
                 && (0..count).all(|i| beta * ritz.last(i).abs() <= self.allowed(ritz.values[i]));
-            // an invariant space says nothing of what lies outside it
-            let done = (converged
-                && (!invariant || used >= room || locked.is_empty() && used > count))
-                || self.products >= self.settings.max_products
-                || used >= room;
-            if done {
-                let mut pairs: Vec<_> = (0..count.min(used))
-                    .map(|i| (ritz.values[i], ritz.vector(&basis, i)))
-                    .collect();
-                for pair in &mut pairs {
-                    normalise(&mut pair.1);
-                }
-                return Ok(pairs);
+            let harvest = || -> Vec<(f64, Vec<f64>)> {
+                (0..count.min(used))
+                    .map(|i| {
+                        let mut vector = ritz.vector(&basis, i);
+                        normalise(&mut vector);
+                        (ritz.values[i], vector)
+                    })
+                    .collect()
+            };
+            // an invariant space says nothing of what lies outside it: look one vector further
+            let satisfied = converged && (!invariant || used > count);
+            if satisfied || used >= room || self.products >= self.settings.max_products {
+                return Ok(harvest());
             }
             next = if invariant {
                 redraws += 1;
                 match self.fresh(locked, &basis, round, redraws) {
                     Some(v) => v,
-                    None => std::mem::take(&mut product),
+                    None => return Ok(harvest()),
                 }
             } else {
                 let mut v = std::mem::replace(&mut product, vec![0.0; n]);
