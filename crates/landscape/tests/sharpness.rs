@@ -88,7 +88,11 @@ fn a_quadratic_s_corner_by_convergence_and_repeatably() {
     let constant = 0.125 * curvatures.iter().sum::<f64>();
     let mut f = Quadratic::diagonal(&curvatures, &slopes, constant);
     let settings = Keskar {
-        search: lbfgsb::Settings::default(),
+        search: lbfgsb::Settings {
+            projected_gradient: 1e-12,
+            reduction: 0.0,
+            ..lbfgsb::Settings::default()
+        },
         ..Keskar::default()
     };
     let sharpness = keskar(&mut f, &x, &settings).unwrap();

@@ -67,9 +67,10 @@ pub fn evaluate<M: Measure>(
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
     let shared = Mutex::new((known, on_point, None::<(usize, ObjectiveError)>));
+    let (pending, next, stop, shared_by_all) = (&pending, &next, &stop, &shared);
     rayon::scope(|scope| {
         for worker in workers {
-            scope.spawn(|_| {
+            scope.spawn(move |_| {
                 let mut x = vec![0.0; slice.dimension()];
                 while !stop.load(Ordering::Relaxed) {
                     let Some(&index) = pending.get(next.fetch_add(1, Ordering::Relaxed)) else {
@@ -77,7 +78,7 @@ pub fn evaluate<M: Measure>(
                     };
                     slice.point(index, &mut x);
                     let measured = worker.measure(index, &slice.coordinates(index), &x);
-                    let mut guard = match shared.lock() {
+                    let mut guard = match shared_by_all.lock() {
                         Ok(guard) => guard,
                         Err(poisoned) => poisoned.into_inner(),
                     };

@@ -104,8 +104,8 @@ pub fn trace(
     let mut product = vec![0.0; n];
     let mut basis: Vec<Vec<f64>> = Vec::new();
     for column in 0..settings.sketch.min(n) {
-        let signs = draws(settings.seed, Use::Trace, 0, column as u64).signs(n);
-        operator.apply(&signs, &mut product)?;
+        let column = draws(settings.seed, Use::Trace, 0, column as u64).normals(n);
+        operator.apply(&column, &mut product)?;
         products += 1;
         let mut q = product.clone();
         let length = normalise(&mut q);
