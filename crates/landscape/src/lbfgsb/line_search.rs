@@ -220,7 +220,7 @@ fn forward_cubic_minimum(a: Trial, b: Trial) -> Option<f64> {
     let (theta, scale, radicand) = cubic_parts(a, b);
     let gamma = (scale * radicand.max(0.0).sqrt()).copysign(b.step - a.step);
     let ratio = ((gamma - a.slope) + theta) / ((gamma + (b.slope - a.slope)) + gamma);
-    (ratio < 0.0 && gamma != 0.0).then(|| a.step + ratio * (b.step - a.step))
+    (ratio < 0.0 && gamma != 0.0).then_some(a.step + ratio * (b.step - a.step))
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ pub fn extreme_eigenpairs(
             "ask for one eigenpair or more",
         ));
     }
-    if !(settings.tolerance > 0.0) {
+    if settings.tolerance.is_nan() || settings.tolerance <= 0.0 {
         return Err(LandscapeError::setting(
             "tolerance",
             "choose a number above 0",

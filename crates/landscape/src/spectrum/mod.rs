@@ -4,9 +4,9 @@
 //!   thick-restart Lanczos;
 //! * [`trace`]: by Hutch++, to a stated standard error;
 //! * [`spectral_density`]: all of it, smoothed, by stochastic Lanczos quadrature;
-//! * [`stable_learning_rate`]: `2/λ_max`.
+//! * [`stable_learning_rate`]: the bound `2/λ_max`.
 //!
-//! All take a [`LinearOperator`]: the Hessian, a Gauss–Newton matrix, or a layer's block of either.
+//! All take a [`LinearOperator`](crate::LinearOperator): the Hessian, a Gauss–Newton matrix, or a layer's block of either.
 //! Everything random is keyed by a seed; every number comes with its error and says whether it has
 //! converged. With batch norm the curvature depends on the mode the objective evaluates in
 //! (training: over the whole batch; evaluation: running statistics fixed): that is the objective's
@@ -21,9 +21,6 @@ use batchwise_core::Estimate;
 pub use density::{DensitySettings, SpectralDensity, spectral_density};
 pub use lanczos::{EigenSettings, Eigenpair, Eigenpairs, Which, extreme_eigenpairs};
 pub use trace::{TraceEstimate, TraceSettings, trace};
-
-#[allow(unused_imports)] // named in the documentation above
-use crate::LinearOperator;
 
 /// The learning rate above which gradient descent on the quadratic model diverges, `2/λ_max`, from
 /// the largest eigenvalue. Undefined where that is not positive: nothing curves upwards.

@@ -3,7 +3,7 @@
 //! * \[MMMW\] R. A. Meyer, C. Musco, C. Musco, D. P. Woodruff, "Hutch++: Optimal Stochastic Trace
 //!   Estimation" (arXiv 2010.09649), algorithm 1.
 //!
-//! With `Q` an orthonormal basis of `A·S` for a random `S` of a few columns,
+//! With `Q` an orthonormal basis of `A·S` for a normal `S` of a few columns,
 //! `tr A = tr QᵀAQ + tr (I − QQᵀ)A(I − QQᵀ)`. The first part, which holds the large eigenvalues, is
 //! computed exactly; the second is Hutchinson's mean of `gᵀ(I − QQᵀ)A(I − QQᵀ)g` over random signs
 //! `g`. The paper fixes the number of products; here probes are added until the interval is as
