@@ -22,6 +22,8 @@ pub enum Purpose {
     Search = 7,
     /// Simulation inside an analysis (bootstrap).
     Simulation = 8,
+    /// Random starts, subspaces, probes and directions in a loss landscape.
+    Landscape = 9,
 }
 
 /// Names one family of random streams: (study seed, trial, purpose).

@@ -5,6 +5,7 @@
 //! * [`analyse`]: the whole analysis of a study's records; never fails, says `undefined` and why.
 //! * [`fit()`]: the censored log-space fit of `S(B) = S_min·(1 + B_c/B)` to [`Sample`]s.
 //! * [`Pooled`]: steps at each batch size with intervals that three seeds can carry.
+//! * [`noise`]: the gradient noise scale from squared norms, with intervals that suit a ratio.
 //! * [`advise`]: batch size, micro-batch and number of devices, from step times.
 
 mod advice;
@@ -19,6 +20,7 @@ mod generalisation;
 mod intervals;
 mod linearity;
 mod measured;
+pub mod noise;
 mod profile;
 mod regimes;
 mod sample;
