@@ -7,6 +7,7 @@
 //! * [`sharpness`]: Keskar's, adaptive worst-case, average-case;
 //! * [`spectrum`]: extreme eigenpairs, trace, spectral density;
 //! * [`slices`]: paths between solutions, filter-normalised lines and surfaces;
+//! * [`problems`]: objectives with known answers, to try all this on;
 //! * [`HessianOperator`], [`GaussNewtonOperator`], [`Restricted`]: curvature by its products.
 
 mod blocks;
@@ -15,6 +16,7 @@ mod hessian;
 mod interval;
 pub mod lbfgsb;
 mod objective;
+mod operator;
 pub mod problems;
 mod random;
 pub mod sharpness;
@@ -24,7 +26,6 @@ mod vector;
 
 pub use blocks::{Block, Blocks, Filters};
 pub use error::{LandscapeError, ObjectiveError};
-pub use hessian::{
-    GaussNewtonOperator, HessianOperator, LinearOperator, Products, Restricted, operator,
-};
+pub use hessian::{HessianOperator, Products};
 pub use objective::Objective;
+pub use operator::{GaussNewtonOperator, LinearOperator, Restricted, operator};

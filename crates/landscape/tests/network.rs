@@ -190,7 +190,7 @@ fn eigenvalues_trace_and_density_are_the_full_hessian_s() {
     // as many steps as parameters: every probe's quadrature is exact, so the mean of x² over the
     // probes is ‖Hv‖² of each, whose mean is the squared Frobenius norm
     let settings = DensitySettings {
-        probes: 200,
+        probes: 60,
         steps: PARAMETERS,
         seed: 0,
     };
