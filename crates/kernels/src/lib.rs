@@ -58,6 +58,7 @@ mod lstm;
 mod norm;
 mod optimiser;
 mod pool;
+mod rectifier;
 mod reduce;
 mod simd;
 mod workspace;
@@ -78,5 +79,6 @@ pub use norm::{
 };
 pub use optimiser::{Adam, Sgd, adam_step, sgd_step};
 pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
+pub use rectifier::{Rectified, Rectifier};
 pub use simd::{Isa, Real};
 pub use workspace::Workspace;
