@@ -24,7 +24,6 @@
 //! Images are channels-last everywhere; parameters keep the canonical shapes of
 //! [`ParameterKind`](batchwise_core::ParameterKind) whatever the kernels use.
 
-mod architecture;
 mod builder;
 mod cpu;
 mod device;
@@ -41,8 +40,6 @@ mod state;
 mod storage;
 mod streams;
 
-pub use architecture::Architecture;
-pub use builder::LayerOutput;
 pub use device::{DeviceError, DeviceSpec};
 pub use factory::Factory;
-pub use spec::{ModelSpec, SpecError};
+pub use spec::{Architecture, ModelSpec, SpecError};
