@@ -60,7 +60,7 @@ pub struct TextColumn {
     pub title: &'static str,
     /// Whether its cells stand on the right, as numbers do.
     pub right: bool,
-    /// How early it is left out where there is no room: the highest first, 0 never.
+    /// How early it is left out where there is no room: the highest first, the lowest never.
     pub rank: u8,
     /// Its cells, one a row.
     pub cells: Vec<String>,
@@ -85,6 +85,7 @@ pub fn text_table(columns: &[TextColumn], width: usize) -> String {
     let rank = (0..=ranks().max().unwrap_or(0))
         .rev()
         .find(|rank| total(*rank) <= width + GAP)
+        .or(ranks().min())
         .unwrap_or(0);
     let shown: Vec<_> = all.iter().filter(|(c, _)| c.rank <= rank).collect();
     let line = |of: &dyn Fn(&TextColumn) -> String| {

@@ -3,7 +3,7 @@
 mod common;
 
 use batchwise_core::{
-    Control, Crossing, EvaluationPlan, Flow, Outcome, Schedule, Split, Target, Trainer,
+    Control, Crossing, EvaluationPlan, Flow, NeverStop, Outcome, Schedule, Split, Target, Trainer,
     TrainerError, TrialPurpose, TrialSpec,
 };
 use batchwise_train::{Cadence, SingleRun};

@@ -94,7 +94,10 @@ pub fn run(args: &AdviseArgs, quiet: bool) -> Result<(), CliError> {
     facts.price_per_hour = args.price_per_hour.or(facts.price_per_hour);
     facts.watts = args.watts.or(facts.watts);
     let advice = advise(args, &folder, &result, &facts, bandwidth)?;
-    folder.write_facts(&facts)?;
+    // Measured is measured: a folder that cannot be written still gets its advice.
+    if let Err(error) = folder.write_facts(&facts) {
+        display.line(&format!("note: the step times are not kept: {error}"));
+    }
     if args.json {
         print_json(&advice)
     } else {
