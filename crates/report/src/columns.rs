@@ -82,11 +82,9 @@ pub fn text_table(columns: &[TextColumn], width: usize) -> String {
         kept.map(|(_, wide)| wide + GAP).sum::<usize>()
     };
     let ranks = || columns.iter().map(|c| c.rank);
-    let rank = (0..=ranks().max().unwrap_or(0))
-        .rev()
-        .find(|rank| total(*rank) <= width + GAP)
-        .or(ranks().min())
-        .unwrap_or(0);
+    let (least, most) = (ranks().min().unwrap_or(0), ranks().max().unwrap_or(0));
+    let fits = |rank: &u8| total(*rank) <= width + GAP;
+    let rank = (least..=most).rev().find(fits).unwrap_or(least);
     let shown: Vec<_> = all.iter().filter(|(c, _)| c.rank <= rank).collect();
     let line = |of: &dyn Fn(&TextColumn) -> String| {
         let cells: Vec<String> = shown
