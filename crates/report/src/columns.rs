@@ -60,7 +60,7 @@ pub struct TextColumn {
     pub title: &'static str,
     /// Whether its cells stand on the right, as numbers do.
     pub right: bool,
-    /// How early it is left out where there is no room: the highest first, 0 never.
+    /// How early it is left out where there is no room: the highest first, the lowest never.
     pub rank: u8,
     /// Its cells, one a row.
     pub cells: Vec<String>,
@@ -82,10 +82,9 @@ pub fn text_table(columns: &[TextColumn], width: usize) -> String {
         kept.map(|(_, wide)| wide + GAP).sum::<usize>()
     };
     let ranks = || columns.iter().map(|c| c.rank);
-    let rank = (0..=ranks().max().unwrap_or(0))
-        .rev()
-        .find(|rank| total(*rank) <= width + GAP)
-        .unwrap_or(0);
+    let (least, most) = (ranks().min().unwrap_or(0), ranks().max().unwrap_or(0));
+    let fits = |rank: &u8| total(*rank) <= width + GAP;
+    let rank = (least..=most).rev().find(fits).unwrap_or(least);
     let shown: Vec<_> = all.iter().filter(|(c, _)| c.rank <= rank).collect();
     // A table that keeps nothing keeps its most important column, cut to the width.
     let shown = match (shown.is_empty(), all.iter().min_by_key(|(c, _)| c.rank)) {

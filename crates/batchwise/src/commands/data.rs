@@ -61,19 +61,23 @@ pub fn run(command: DataCommand, quiet: bool) -> Result<(), CliError> {
     }
 }
 
-/// What can be fetched and read, in lines of at most `width` columns.
+/// What can be fetched and read, in lines of at most `width` columns (20 at least).
 fn list(width: usize) -> String {
-    /// Columns of the names, and of the space before what they name.
+    /// Columns of the names.
     const NAME: usize = 15;
-    const INDENT: usize = NAME + 3;
+    /// Below this many columns what a name means stands under it, not beside it.
+    const BESIDE: usize = 60;
     let entry = |name: &str, what: &str| -> String {
-        let lines = batchwise_report::fold(what, width.saturating_sub(INDENT).max(1), 0);
-        let mut name = name;
-        let lines = lines.iter().map(|line| {
-            let first = std::mem::take(&mut name);
-            format!("  {first:NAME$} {line}\n")
-        });
-        lines.collect()
+        let (head, indent) = match width < BESIDE {
+            true => (format!("  {name}\n"), 4),
+            false => (format!("  {name:NAME$} "), NAME + 3),
+        };
+        let lines = batchwise_report::fold(what, width - indent, 0);
+        let body = lines.join(&format!("\n{:indent$}", ""));
+        match width < BESIDE {
+            true => format!("{head}{:indent$}{body}\n", ""),
+            false => format!("{head}{body}\n"),
+        }
     };
     let mut text = folded("data sets `batchwise data fetch` knows", width, 2);
     for known in batchwise_data::list() {
