@@ -21,8 +21,11 @@ from tables import SPEED_HEADER, Row, geometric_mean, print_speed, print_use
 # Batch sizes up to this have a table and a mean of their own.
 SMALL = 8
 
-# Steps after which the losses are compared, and how far they may lie apart, relatively.
-AGREEMENT_STEPS, TOLERANCE = 20, 1e-3
+# Steps after which the losses are compared, and how far they may lie apart, relatively. Batch norm
+# and ReLUs blow rounding up from step to step: in W3 at batch 64, PyTorch's own two memory formats
+# end 0.3 % apart, PyTorch and JAX 0.4 %. The others agree to 1e-5 and better.
+AGREEMENT_STEPS = 20
+TOLERANCE = {"W1": 1e-3, "W2": 1e-3, "W3": 1e-2, "W4": 1e-3}
 
 # A machine whose cores are busier than this before the start is not idle.
 IDLE = 0.05
@@ -61,12 +64,12 @@ def alternate(programs, effort):
     return times
 
 
-def compare_with(ours, theirs, loss, their_loss):
-    """A peer's figures beside ours, from seconds in the same rounds."""
-    result = {"loss": their_loss, "seconds": statistics.median(theirs)}
-    if not abs(their_loss - loss) <= TOLERANCE * abs(loss):
-        return result  # also where one is not a number: they did not compute the same
-    pairs = [b / a for a, b in zip(ours, theirs, strict=True)]
+def figures(variant, times, losses, tolerance):
+    """A peer's seconds and loss, and the ratio of the rounds if it computes what we do."""
+    result = {"loss": losses[variant], "seconds": statistics.median(times[variant])}
+    if not abs(losses[variant] - losses["ours"]) <= tolerance * abs(losses["ours"]):
+        return result  # also where one is not a number
+    pairs = [b / a for a, b in zip(times["ours"], times[variant], strict=True)]
     return {**result, "ratio": statistics.median(pairs), "range": [min(pairs), max(pairs)]}
 
 
@@ -112,7 +115,7 @@ def measure(session, workload, batch_size):
         left_out=left_out,
     )
     for variant in variants:
-        peer = compare_with(times["ours"], times[variant], losses["ours"], losses[variant])
+        peer = figures(variant, times, losses, TOLERANCE[workload])
         peer |= {"variant": str(variant), "memory": memory[variant]}
         best = row.peers.get(variant.framework)
         # One that computes the same comes before one that does not, a faster before a slower.
