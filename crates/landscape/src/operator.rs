@@ -7,7 +7,7 @@ use crate::{LandscapeError, Objective};
 
 /// A symmetric linear map that is known by its products alone.
 ///
-/// Implemented by [`HessianOperator`], [`GaussNewtonOperator`], [`Restricted`], and by any closure
+/// Implemented by [`HessianOperator`](crate::HessianOperator), [`GaussNewtonOperator`], [`Restricted`], and by any closure
 /// over a dimension ([`operator`]).
 pub trait LinearOperator {
     /// Length of the vectors it takes and gives.
