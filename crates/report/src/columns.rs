@@ -86,11 +86,6 @@ pub fn text_table(columns: &[TextColumn], width: usize) -> String {
     let fits = |rank: &u8| total(*rank) <= width + GAP;
     let rank = (least..=most).rev().find(fits).unwrap_or(least);
     let shown: Vec<_> = all.iter().filter(|(c, _)| c.rank <= rank).collect();
-    // A table that keeps nothing keeps its most important column, cut to the width.
-    let shown = match (shown.is_empty(), all.iter().min_by_key(|(c, _)| c.rank)) {
-        (true, Some(first)) => vec![first],
-        _ => shown,
-    };
     let line = |of: &dyn Fn(&TextColumn) -> String| {
         let cells: Vec<String> = shown
             .iter()
