@@ -62,6 +62,7 @@ mod norm;
 mod optimiser;
 mod pool;
 mod product;
+mod rectifier;
 mod reduce;
 mod simd;
 mod workspace;
@@ -85,5 +86,6 @@ pub use norm::{
 };
 pub use optimiser::{Adam, Sgd, adam_step, sgd_step};
 pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
+pub use rectifier::{Rectified, Rectifier};
 pub use simd::{Isa, Real};
 pub use workspace::{Element, Scratch, Workspace};

@@ -4,12 +4,16 @@ use batchwise_core::{
 use burn::tensor::Device;
 
 use crate::{
-    builder::Builder,
+    architecture::Architecture,
+    builder::{Builder, LayerOutput},
     device::{DeviceError, DeviceSpec},
     layers::ImageSize,
-    models::{C1, Lenet, LstmModel, LstmShape, Mlp, Model, Resnet, Softmax},
+    models::{
+        Alexnet, C1, C2, Lenet, LstmModel, LstmShape, Mlp, MobilenetShape, MobilenetV2, Model,
+        Resnet, RowLstm, Softmax, VGG_SMALLEST, Vgg, VggImagenet,
+    },
     network::ModelNetwork,
-    spec::{Architecture, ModelSpec},
+    spec::ModelSpec,
 };
 
 /// Makes networks of one model on one device.
@@ -52,6 +56,17 @@ impl Factory {
         let mut builder = Builder::measuring(self.kernels());
         self.construct(shape, &mut builder)?;
         Ok(builder.layout().parameters() as u64)
+    }
+
+    /// The layers with weights or windows of their own in the order of the computation, with the
+    /// shapes of their outputs on such data.
+    ///
+    /// # Errors
+    /// [`NetworkError::Unfit`] when the model cannot take such data.
+    pub fn layers(&self, shape: &DataShape) -> Result<Vec<LayerOutput>, NetworkError> {
+        let mut builder = Builder::measuring(self.kernels());
+        self.construct(shape, &mut builder)?;
+        Ok(builder.into_layers())
     }
 
     /// See [`NetworkFactory::build`].
@@ -129,65 +144,103 @@ impl Factory {
             )),
         };
         let dropout = self.model.dropout();
-        let model = match self.model.architecture() {
-            Architecture::Softmax => {
-                Model::Values(Box::new(Softmax::new(builder, vector()?, outputs)))
-            }
-            Architecture::Mlp { widths, norm } => Model::Values(Box::new(Mlp::new(
-                builder,
-                vector()?,
-                widths,
-                outputs,
-                *norm,
-                dropout,
-            ))),
-            Architecture::F1 => Model::Values(Box::new(Mlp::new(
-                builder,
-                vector()?,
-                &[512; 5],
-                outputs,
-                true,
-                0.0,
-            ))),
-            Architecture::Lenet => Model::Values(Box::new(Lenet::new(
-                builder,
-                image(Lenet::SMALLEST)?,
-                outputs,
-                dropout,
-            ))),
-            Architecture::C1 => {
-                Model::Values(Box::new(C1::new(builder, image(1)?, outputs, dropout)))
-            }
-            Architecture::Resnet20 => {
-                Model::Values(Box::new(Resnet::resnet20(builder, image(1)?, outputs)))
-            }
-            Architecture::Resnet34 => {
-                Model::Values(Box::new(Resnet::resnet34(builder, image(1)?, outputs)))
-            }
-            Architecture::Lstm {
-                layers,
-                width,
-                tied,
-            } => {
-                let InputShape::Tokens {
-                    sequence,
-                    vocabulary,
-                } = shape.input
-                else {
-                    return Err(unfit(
-                        "it takes text: choose mlp or a convolutional model".to_owned(),
-                    ));
-                };
-                let shape = LstmShape {
-                    sequence,
-                    vocabulary,
-                    layers: *layers,
-                    width: *width,
-                    tied: *tied,
-                };
-                Model::Tokens(Box::new(LstmModel::new(builder, &shape, dropout)))
-            }
-        };
+        let model =
+            match self.model.architecture() {
+                Architecture::Softmax => {
+                    Model::Values(Box::new(Softmax::new(builder, vector()?, outputs)))
+                }
+                Architecture::Mlp { widths, norm } => Model::Values(Box::new(Mlp::new(
+                    builder,
+                    vector()?,
+                    widths,
+                    outputs,
+                    *norm,
+                    dropout,
+                ))),
+                Architecture::F1 => Model::Values(Box::new(Mlp::new(
+                    builder,
+                    vector()?,
+                    &[512; 5],
+                    outputs,
+                    true,
+                    0.0,
+                ))),
+                Architecture::Lenet => Model::Values(Box::new(Lenet::new(
+                    builder,
+                    image(Lenet::SMALLEST)?,
+                    outputs,
+                    dropout,
+                ))),
+                Architecture::C1 | Architecture::C3 => {
+                    Model::Values(Box::new(C1::new(builder, image(1)?, outputs, dropout)))
+                }
+                Architecture::C2 | Architecture::C4 => Model::Values(Box::new(C2::new(
+                    builder,
+                    image(VGG_SMALLEST)?,
+                    outputs,
+                    dropout,
+                ))),
+                Architecture::Alexnet => Model::Values(Box::new(Alexnet::new(
+                    builder,
+                    image(Alexnet::SMALLEST)?,
+                    outputs,
+                ))),
+                Architecture::Vgg16 { imagenet: false } => Model::Values(Box::new(Vgg::new(
+                    builder,
+                    image(VGG_SMALLEST)?,
+                    outputs,
+                    dropout,
+                ))),
+                Architecture::Vgg16 { imagenet: true } => Model::Values(Box::new(
+                    VggImagenet::new(builder, image(VGG_SMALLEST)?, outputs, dropout),
+                )),
+                Architecture::MobilenetV2 { width, imagenet } => {
+                    let shape = MobilenetShape {
+                        width: *width,
+                        imagenet: *imagenet,
+                    };
+                    let input = image(1)?;
+                    Model::Values(Box::new(MobilenetV2::new(
+                        builder, input, outputs, shape, dropout,
+                    )))
+                }
+                Architecture::RowLstm { width } => Model::Values(Box::new(RowLstm::new(
+                    builder,
+                    image(1)?,
+                    outputs,
+                    *width,
+                    dropout,
+                ))),
+                Architecture::Resnet20 => {
+                    Model::Values(Box::new(Resnet::resnet20(builder, image(1)?, outputs)))
+                }
+                Architecture::Resnet34 => {
+                    Model::Values(Box::new(Resnet::resnet34(builder, image(1)?, outputs)))
+                }
+                Architecture::Lstm {
+                    layers,
+                    width,
+                    tied,
+                } => {
+                    let InputShape::Tokens {
+                        sequence,
+                        vocabulary,
+                    } = shape.input
+                    else {
+                        return Err(unfit(
+                            "it takes text: choose mlp or a convolutional model".to_owned(),
+                        ));
+                    };
+                    let shape = LstmShape {
+                        sequence,
+                        vocabulary,
+                        layers: *layers,
+                        width: *width,
+                        tied: *tied,
+                    };
+                    Model::Tokens(Box::new(LstmModel::new(builder, &shape, dropout)))
+                }
+            };
         // The loss's gradient, and what its logarithms take.
         let scores = outputs * if text { inputs } else { 1 };
         builder.activations(scores);

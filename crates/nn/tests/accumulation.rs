@@ -5,7 +5,7 @@ mod common;
 use batchwise_core::{DataShape, NetworkError, Task};
 use common::*;
 
-const CASES: [(&str, DataShape, usize, &[usize]); 8] = [
+const CASES: [(&str, DataShape, usize, &[usize]); 10] = [
     ("softmax", DIGITS, 13, &[1, 2, 4, 5, 8]),
     (
         "mlp(32,16,dropout=0.5,smoothing=0.1)",
@@ -23,6 +23,18 @@ const CASES: [(&str, DataShape, usize, &[usize]); 8] = [
     ("mlp(32,16,norm,ghost=4)", DIGITS, 14, &[4, 8, 12]),
     ("c1(ghost=4)", images(12, 3), 11, &[4, 8]),
     ("resnet20(ghost=3)", images(8, 3), 8, &[3, 6]),
+    (
+        "mobilenetv2(width=0.25,ghost=3,dropout=0.2)",
+        images(8, 3),
+        8,
+        &[3, 6],
+    ),
+    (
+        "row-lstm(width=9,dropout=0.3)",
+        images(6, 2),
+        7,
+        &[1, 2, 3, 4],
+    ),
     (
         "lstm(layers=2,width=12,tied,dropout=0.5)",
         text(5, 30),

@@ -9,6 +9,14 @@ use common::*;
 
 const WIKITEXT: DataShape = text(35, 10_000);
 
+/// Photographs of so many pixels a side and so many classes.
+const fn classes(side: usize, classes: usize) -> DataShape {
+    DataShape {
+        task: Task::Classify { classes },
+        ..images(side, 3)
+    }
+}
+
 /// Models with their parameter counts, derived by hand or published.
 #[test]
 fn parameters_are_as_many_as_published() {
@@ -25,6 +33,33 @@ fn parameters_are_as_many_as_published() {
         ("lenet", DIGITS, 416 + 12_832 + 65_664 + 1_290),
         // 5·5·3·64 + 2·64, 5·5·64·64 + 2·64, 8·8·64·384 + 2·384, 384·192 + 2·192, 192·10 + 10.
         ("c1", PHOTOS, 4_928 + 102_528 + 1_573_632 + 74_112 + 1_930),
+        // C1 with a hundred classes.
+        ("c3", classes(32, 100), 1_757_130 + 90 * 193),
+        // VGG-16's 13 convolutions without biases, 14,710,464, their norms, 8,448, a hidden layer of
+        // 512² + 2·512 and the outputs.
+        ("c2", PHOTOS, 14_710_464 + 8_448 + 263_168 + 5_130),
+        (
+            "c4",
+            classes(32, 100),
+            14_710_464 + 8_448 + 263_168 + 51_300,
+        ),
+        // github.com/bearpaw/pytorch-classification states 2.47 M; with biases
+        // 11²·3·64 + 64, 5²·64·192 + 192, 3²·(192·384 + 384·256 + 256²) + 896, 2,570.
+        (
+            "alexnet",
+            PHOTOS,
+            23_296 + 307_392 + 2_138_112 + 896 + 2_570,
+        ),
+        // github.com/kuangliu/pytorch-cifar's VGG16 has 14,728,266, with the biases of its 4,224
+        // convolved channels, which batch norm makes idle.
+        ("vgg16", PHOTOS, 14_728_266 - 4_224),
+        // torchvision's vgg16: 138,357,544.
+        ("vgg16(imagenet)", classes(224, 1000), 138_357_544),
+        // torchvision's mobilenet_v2: 3,504,872, and 2,236,682 with ten classes.
+        ("mobilenetv2(imagenet)", classes(224, 1000), 3_504_872),
+        ("mobilenetv2", PHOTOS, 2_236_682),
+        // You et al. 2019 describe 128 units on rows of 28: 28·512 + 128·512 + 512, 128·10 + 10.
+        ("row-lstm", DIGITS, 14_336 + 65_536 + 512 + 1_290),
         // He et al. 2016 state 0.27 M; with projection shortcuts 272,474.
         ("resnet20", PHOTOS, 272_474),
         // The small-image ResNet-34 in wide use (github.com/kuangliu/pytorch-cifar).
@@ -45,6 +80,20 @@ fn parameters_are_as_many_as_published() {
             factory(model).parameters(&shape).unwrap(),
             parameters,
             "{model}"
+        );
+    }
+}
+
+/// Sandler et al. 2018, table 4 and figure 5: 6.9 M at a width of 1.4 (6.06 M without the biases
+/// and norms, timm's `mobilenetv2_140` 6.11 M), and the multiples published beside it.
+#[test]
+fn widths_multiply_the_channels_of_mobilenetv2() {
+    for (width, millions) in [("0.5", 1.97), ("1.4", 6.11)] {
+        let model = format!("mobilenetv2(width={width},imagenet)");
+        let parameters = factory(&model).parameters(&classes(224, 1000)).unwrap();
+        assert!(
+            (parameters as f64 / 1e6 - millions).abs() < 0.005,
+            "{model}: {parameters}"
         );
     }
 }
@@ -211,6 +260,11 @@ fn models_refuse_data_they_cannot_take() {
     for (model, shape, says) in [
         ("lenet", vector, "it takes images"),
         ("lenet", images(15, 1), "at least 16 × 16"),
+        ("alexnet", images(28, 1), "at least 29 × 29"),
+        ("vgg16", images(31, 3), "at least 32 × 32"),
+        ("c4", images(31, 3), "at least 32 × 32"),
+        ("row-lstm", text(3, 5), "it takes images"),
+        ("mobilenetv2", vector, "it takes images"),
         ("resnet20", text(3, 5), "it takes images"),
         ("mlp", text(3, 5), "choose lstm"),
         ("lstm", DIGITS, "it takes text"),

@@ -20,7 +20,7 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use conv::{conv_norm, conv_relu_pool};
+pub(crate) use conv::{conv, conv_norm, conv_relu_pool};
 pub(crate) use embedding::embed;
 pub(crate) use linear::{linear, linear_turned};
 pub(crate) use loss::{cross_entropy, cross_entropy_metrics};

@@ -7,10 +7,12 @@ use batchwise_core::{
     Batch, DataShape, InputShape, Inputs, Labels, Network, Purpose, StreamKey, Task,
 };
 
+use batchwise_kernels::Rectifier;
+
 use super::Operation;
 use crate::{
     DeviceSpec, Factory, cpu,
-    layers::{GroupStatistics, NormArguments, NormBy, Window, composed},
+    layers::{Filter, GroupStatistics, ImageSize, NormArguments, NormBy, Window, composed},
     loss,
     storage::to_host,
 };
@@ -94,9 +96,9 @@ fn conv_relu_pool() {
                 leaf(3, [outputs]),
             );
             let y = if kernels {
-                cpu::conv_relu_pool(x.clone(), w.clone(), b.clone(), window, pool)
+                cpu::conv_relu_pool(x.clone(), w.clone(), b.clone(), window.into(), pool)
             } else {
-                let y = composed::convolve(x.clone(), w.clone(), Some(b.clone()), window);
+                let y = composed::convolve(x.clone(), w.clone(), Some(b.clone()), window.into());
                 composed::max_pool(burn::tensor::activation::relu(y), pool)
             };
             outcome!(y, x, w, b)
@@ -106,25 +108,77 @@ fn conv_relu_pool() {
 }
 
 #[test]
+fn conv() {
+    let grouped = Filter {
+        groups: 2,
+        ..Filter::three(2, 1)
+    };
+    for filter in [
+        Filter::three(1, 2),
+        grouped,
+        Filter::three(1, 1).depthwise(4),
+    ] {
+        for rectify in [false, true] {
+            let run = |kernels: bool| {
+                let (x, b) = (leaf(1, [3, 7, 6, 4]), leaf(3, [4]));
+                let w = leaf(2, [4, 4 / filter.groups, 3, 3]);
+                let y = if kernels {
+                    cpu::conv(x.clone(), w.clone(), b.clone(), rectify, filter)
+                } else {
+                    let y = composed::convolve(x.clone(), w.clone(), Some(b.clone()), filter);
+                    if rectify {
+                        burn::tensor::activation::relu(y)
+                    } else {
+                        y
+                    }
+                };
+                outcome!(y, x, w, b)
+            };
+            same(&format!("{filter:?}, {rectify}"), run(true), run(false));
+        }
+    }
+}
+
+#[test]
 fn conv_norm_in_training() {
     for (n, ghost) in [(4, 4), (7, 3), (6, 2), (3, 8), (1, 1)] {
-        for (stride, size, shortcut, rectify) in [
-            (1, 3, true, true),
-            (2, 3, false, true),
-            (2, 1, false, false),
+        let point = Filter::from(Window {
+            size: 1,
+            stride: 2,
+            padding: 0,
+        });
+        let three = Filter::three;
+        let grouped = Filter {
+            groups: 2,
+            ..three(1, 1)
+        };
+        for (filter, shortcut, rectifier) in [
+            (three(1, 1), true, Rectifier::Relu),
+            (three(2, 1), false, Rectifier::Relu),
+            (point, false, Rectifier::None),
+            (three(1, 2), true, Rectifier::None),
+            (three(2, 2), false, Rectifier::Relu6),
+            (grouped, false, Rectifier::Relu6),
+            (three(1, 1).depthwise(8), true, Rectifier::Relu6),
+            (three(2, 1).depthwise(8), false, Rectifier::Relu6),
+            (three(1, 3).depthwise(8), false, Rectifier::Relu),
         ] {
-            let window = Window {
-                size,
-                stride,
-                padding: size / 2,
+            let channels = if filter.groups == 8 { 8 } else { 4 };
+            let image = ImageSize {
+                height: 6,
+                width: 6,
+                channels,
             };
             let run = |kernels: bool| {
-                let (x, w) = (leaf(1, [n, 6, 6, 4]), leaf(2, [8, 4, size, size]));
+                let size = filter.window.size;
+                let kernel = [8, channels / filter.groups, size, size];
+                let (x, w) = (leaf(1, [n, 6, 6, channels]), leaf(2, kernel));
+                // Wide enough for some numbers to pass the bound of 6.
                 let (scale, shift) = (leaf(3, [8]), leaf(4, [8]));
-                let side = window.places(6);
+                let (wide, side) = (scale.clone() * 5.0, filter.output(image, 8).height);
                 let residual = leaf(5, [n, side, side, 8]);
                 let arguments = NormArguments {
-                    scale: scale.clone(),
+                    scale: wide,
                     shift: shift.clone(),
                     by: NormBy::Ghost(ghost),
                 };
@@ -138,8 +192,8 @@ fn conv_norm_in_training() {
                     x.clone(),
                     w.clone(),
                     residual_given,
-                    rectify,
-                    window,
+                    rectifier,
+                    filter,
                     arguments,
                 );
                 let mut outcome = if shortcut {
@@ -151,7 +205,7 @@ fn conv_norm_in_training() {
                 outcome
             };
             same(
-                &format!("conv, norm, {n} by {ghost}"),
+                &format!("{filter:?}, norm, {rectifier:?}, {n} by {ghost}"),
                 run(true),
                 run(false),
             );
@@ -181,7 +235,14 @@ fn conv_norm_in_evaluation() {
             random(2, [8, 4, 3, 3]),
             random(5, [3, 6, 6, 8]),
         );
-        let (y, groups) = conv_norm(x, w, Some(residual), true, Window::unit(3, 1), arguments);
+        let (y, groups) = conv_norm(
+            x,
+            w,
+            Some(residual),
+            Rectifier::Relu6,
+            Filter::three(1, 1),
+            arguments,
+        );
         assert!(groups.is_none());
         vec![to_host(y).unwrap()]
     };
@@ -434,6 +495,11 @@ fn models_without_kernels() {
         ("lenet(smoothing=0.1)", images(16, 1), ten),
         ("c1(ghost=8,dropout=0.5)", images(8, 3), ten),
         ("resnet20(ghost=4)", images(8, 3), ten),
+        ("c2(ghost=4,dropout=0.3)", images(32, 1), ten),
+        ("alexnet", images(32, 3), ten),
+        ("vgg16(ghost=8)", images(32, 3), ten),
+        ("mobilenetv2(width=0.25,ghost=8)", images(16, 3), ten),
+        ("row-lstm(width=9,dropout=0.3)", images(6, 2), ten),
         (
             "lstm(width=7,tied,dropout=0.3,smoothing=0.1)",
             InputShape::Tokens {

@@ -8,7 +8,7 @@ mod lstm;
 mod norm;
 mod pool;
 
-pub(crate) use conv::{Conv2d, ConvNorm, ImageSize, Window};
+pub(crate) use conv::{Conv2d, ConvNorm, Filter, ImageSize, Window};
 pub(crate) use dropout::Dropout;
 pub(crate) use embedding::embed;
 pub(crate) use linear::{Linear, affine, affine_turned};
@@ -16,7 +16,7 @@ pub(crate) use lstm::Lstm;
 pub(crate) use norm::{
     EPSILON, GhostNorm, GroupStatistics, NormArguments, NormBy, NormId, NormState,
 };
-pub(crate) use pool::{global_average_pool, max_pool};
+pub(crate) use pool::{MaxPool, global_average_pool};
 
 /// The compositions of burn's operations that the kernels of `cpu` must equal.
 #[cfg(test)]

@@ -1,18 +1,28 @@
 //! The models: each a readable file that says what it is made of and how it computes.
 
+mod alexnet;
 mod c1;
+mod c2;
 mod lenet;
 mod lstm;
 mod mlp;
+mod mobilenet;
 mod resnet;
+mod row_lstm;
 mod softmax;
+mod vgg;
 
+pub(crate) use alexnet::Alexnet;
 pub(crate) use c1::C1;
+pub(crate) use c2::C2;
 pub(crate) use lenet::Lenet;
 pub(crate) use lstm::{LstmModel, LstmShape};
 pub(crate) use mlp::Mlp;
+pub(crate) use mobilenet::{MobilenetShape, MobilenetV2};
 pub(crate) use resnet::Resnet;
+pub(crate) use row_lstm::RowLstm;
 pub(crate) use softmax::Softmax;
+pub(crate) use vgg::{SMALLEST as VGG_SMALLEST, Vgg, VggImagenet};
 
 use burn::tensor::Tensor;
 
