@@ -40,6 +40,8 @@ pub enum Architecture {
     Resnet20,
     /// He et al. 2016, 34 layers, with the stem for small images: 64 to 512 channels.
     Resnet34,
+    /// Yu, Koltun and Funkhouser 2017: dilated residual network, of images or of their pixels.
+    DrnD22,
     /// LSTM language model.
     Lstm {
         /// Recurrent layers, 1 to 8.
@@ -58,7 +60,7 @@ pub enum Architecture {
 
 impl Architecture {
     /// Every architecture with its default settings.
-    fn all() -> [Self; 15] {
+    fn all() -> [Self; 16] {
         [
             Architecture::Softmax,
             Architecture::Mlp {
@@ -79,6 +81,7 @@ impl Architecture {
             },
             Architecture::Resnet20,
             Architecture::Resnet34,
+            Architecture::DrnD22,
             Architecture::Lstm {
                 layers: 2,
                 width: 200,
@@ -104,6 +107,7 @@ impl Architecture {
             Architecture::MobilenetV2 { .. } => "mobilenetv2",
             Architecture::Resnet20 => "resnet20",
             Architecture::Resnet34 => "resnet34",
+            Architecture::DrnD22 => "drn-d-22",
             Architecture::Lstm { .. } => "lstm",
             Architecture::RowLstm { .. } => "row-lstm",
         }
@@ -133,7 +137,8 @@ impl Architecture {
             | Architecture::C4
             | Architecture::MobilenetV2 { .. }
             | Architecture::Resnet20
-            | Architecture::Resnet34 => true,
+            | Architecture::Resnet34
+            | Architecture::DrnD22 => true,
             Architecture::Softmax
             | Architecture::Lenet
             | Architecture::Alexnet
@@ -151,6 +156,7 @@ impl Architecture {
                 | Architecture::Alexnet
                 | Architecture::Resnet20
                 | Architecture::Resnet34
+                | Architecture::DrnD22
         )
     }
 

@@ -1,5 +1,5 @@
 use batchwise_core::{
-    DataShape, InputShape, Network, NetworkError, NetworkFactory, StreamKey, Task,
+    DataShape, InputShape, Network, NetworkError, NetworkFactory, StreamKey, Task, UNLABELLED,
 };
 use burn::tensor::Device;
 
@@ -9,7 +9,7 @@ use crate::{
     device::{DeviceError, DeviceSpec},
     layers::ImageSize,
     models::{
-        Alexnet, C1, C2, Lenet, LstmModel, LstmShape, Mlp, MobilenetShape, MobilenetV2, Model,
+        Alexnet, C1, C2, Drn, Lenet, LstmModel, LstmShape, Mlp, MobilenetShape, MobilenetV2, Model,
         Resnet, RowLstm, Softmax, VGG_SMALLEST, Vgg, VggImagenet,
     },
     network::ModelNetwork,
@@ -104,11 +104,25 @@ impl Factory {
                 "tokens go with predicting the next token, and only they do".to_owned(),
             ));
         }
+        let pixels = match shape.task {
+            Task::Segment { classes } if classes > usize::from(UNLABELLED) => {
+                return Err(unfit(format!(
+                    "{classes} classes of pixels are more than the {UNLABELLED} that masks can tell apart"
+                )));
+            }
+            Task::Segment { .. } if self.model.architecture() != &Architecture::DrnD22 => {
+                return Err(unfit(
+                    "it answers for whole images: choose drn-d-22 for masks".to_owned(),
+                ));
+            }
+            Task::Segment { .. } => shape.input.pixels(),
+            _ => 0,
+        };
         if shape.input.is_empty() {
             return Err(unfit("the examples hold no numbers".to_owned()));
         }
         let outputs = match (shape.task, shape.input) {
-            (Task::Classify { classes }, _) => classes,
+            (Task::Classify { classes } | Task::Segment { classes }, _) => classes,
             (Task::Regress { outputs }, _) => outputs,
             (Task::NextToken, InputShape::Tokens { vocabulary, .. }) => vocabulary,
             (Task::NextToken, _) => 0,
@@ -144,105 +158,107 @@ impl Factory {
             )),
         };
         let dropout = self.model.dropout();
-        let model =
-            match self.model.architecture() {
-                Architecture::Softmax => {
-                    Model::Values(Box::new(Softmax::new(builder, vector()?, outputs)))
-                }
-                Architecture::Mlp { widths, norm } => Model::Values(Box::new(Mlp::new(
-                    builder,
-                    vector()?,
-                    widths,
-                    outputs,
-                    *norm,
-                    dropout,
-                ))),
-                Architecture::F1 => Model::Values(Box::new(Mlp::new(
-                    builder,
-                    vector()?,
-                    &[512; 5],
-                    outputs,
-                    true,
-                    0.0,
-                ))),
-                Architecture::Lenet => Model::Values(Box::new(Lenet::new(
-                    builder,
-                    image(Lenet::SMALLEST)?,
-                    outputs,
-                    dropout,
-                ))),
-                Architecture::C1 | Architecture::C3 => {
-                    Model::Values(Box::new(C1::new(builder, image(1)?, outputs, dropout)))
-                }
-                Architecture::C2 | Architecture::C4 => Model::Values(Box::new(C2::new(
-                    builder,
-                    image(VGG_SMALLEST)?,
-                    outputs,
-                    dropout,
-                ))),
-                Architecture::Alexnet => Model::Values(Box::new(Alexnet::new(
-                    builder,
-                    image(Alexnet::SMALLEST)?,
-                    outputs,
-                ))),
-                Architecture::Vgg16 { imagenet: false } => Model::Values(Box::new(Vgg::new(
-                    builder,
-                    image(VGG_SMALLEST)?,
-                    outputs,
-                    dropout,
-                ))),
-                Architecture::Vgg16 { imagenet: true } => Model::Values(Box::new(
-                    VggImagenet::new(builder, image(VGG_SMALLEST)?, outputs, dropout),
-                )),
-                Architecture::MobilenetV2 { width, imagenet } => {
-                    let shape = MobilenetShape {
-                        width: *width,
-                        imagenet: *imagenet,
-                    };
-                    let input = image(1)?;
-                    Model::Values(Box::new(MobilenetV2::new(
-                        builder, input, outputs, shape, dropout,
-                    )))
-                }
-                Architecture::RowLstm { width } => Model::Values(Box::new(RowLstm::new(
-                    builder,
-                    image(1)?,
-                    outputs,
-                    *width,
-                    dropout,
-                ))),
-                Architecture::Resnet20 => {
-                    Model::Values(Box::new(Resnet::resnet20(builder, image(1)?, outputs)))
-                }
-                Architecture::Resnet34 => {
-                    Model::Values(Box::new(Resnet::resnet34(builder, image(1)?, outputs)))
-                }
-                Architecture::Lstm {
-                    layers,
-                    width,
-                    tied,
-                } => {
-                    let InputShape::Tokens {
-                        sequence,
-                        vocabulary,
-                    } = shape.input
-                    else {
-                        return Err(unfit(
-                            "it takes text: choose mlp or a convolutional model".to_owned(),
-                        ));
-                    };
-                    let shape = LstmShape {
-                        sequence,
-                        vocabulary,
-                        layers: *layers,
-                        width: *width,
-                        tied: *tied,
-                    };
-                    Model::Tokens(Box::new(LstmModel::new(builder, &shape, dropout)))
-                }
-            };
+        let model = match self.model.architecture() {
+            Architecture::Softmax => {
+                Model::Values(Box::new(Softmax::new(builder, vector()?, outputs)))
+            }
+            Architecture::Mlp { widths, norm } => Model::Values(Box::new(Mlp::new(
+                builder,
+                vector()?,
+                widths,
+                outputs,
+                *norm,
+                dropout,
+            ))),
+            Architecture::F1 => Model::Values(Box::new(Mlp::new(
+                builder,
+                vector()?,
+                &[512; 5],
+                outputs,
+                true,
+                0.0,
+            ))),
+            Architecture::Lenet => Model::Values(Box::new(Lenet::new(
+                builder,
+                image(Lenet::SMALLEST)?,
+                outputs,
+                dropout,
+            ))),
+            Architecture::C1 | Architecture::C3 => {
+                Model::Values(Box::new(C1::new(builder, image(1)?, outputs, dropout)))
+            }
+            Architecture::C2 | Architecture::C4 => Model::Values(Box::new(C2::new(
+                builder,
+                image(VGG_SMALLEST)?,
+                outputs,
+                dropout,
+            ))),
+            Architecture::Alexnet => Model::Values(Box::new(Alexnet::new(
+                builder,
+                image(Alexnet::SMALLEST)?,
+                outputs,
+            ))),
+            Architecture::Vgg16 { imagenet: false } => {
+                let input = image(VGG_SMALLEST)?;
+                Model::Values(Box::new(Vgg::new(builder, input, outputs, dropout)))
+            }
+            Architecture::Vgg16 { imagenet: true } => {
+                let input = image(VGG_SMALLEST)?;
+                Model::Values(Box::new(VggImagenet::new(builder, input, outputs, dropout)))
+            }
+            Architecture::MobilenetV2 { width, imagenet } => {
+                let shape = MobilenetShape {
+                    width: *width,
+                    imagenet: *imagenet,
+                };
+                let input = image(1)?;
+                Model::Values(Box::new(MobilenetV2::new(
+                    builder, input, outputs, shape, dropout,
+                )))
+            }
+            Architecture::RowLstm { width } => Model::Values(Box::new(RowLstm::new(
+                builder,
+                image(1)?,
+                outputs,
+                *width,
+                dropout,
+            ))),
+            Architecture::Resnet20 => {
+                Model::Values(Box::new(Resnet::resnet20(builder, image(1)?, outputs)))
+            }
+            Architecture::Resnet34 => {
+                Model::Values(Box::new(Resnet::resnet34(builder, image(1)?, outputs)))
+            }
+            Architecture::DrnD22 => {
+                let input = image(1)?;
+                Model::Values(Box::new(Drn::new(builder, input, outputs, pixels > 0)))
+            }
+            Architecture::Lstm {
+                layers,
+                width,
+                tied,
+            } => {
+                let InputShape::Tokens {
+                    sequence,
+                    vocabulary,
+                } = shape.input
+                else {
+                    return Err(unfit(
+                        "it takes text: choose mlp or a convolutional model".to_owned(),
+                    ));
+                };
+                let shape = LstmShape {
+                    sequence,
+                    vocabulary,
+                    layers: *layers,
+                    width: *width,
+                    tied: *tied,
+                };
+                Model::Tokens(Box::new(LstmModel::new(builder, &shape, dropout)))
+            }
+        };
         // The loss's gradient, and what its logarithms take.
-        let scores = outputs * if text { inputs } else { 1 };
+        let scores = outputs * if text { inputs } else { pixels.max(1) };
         builder.activations(scores);
         builder.composed(2 * scores);
         if builder.layout().parameters() > MAX_PARAMETERS {

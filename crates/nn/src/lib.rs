@@ -36,6 +36,7 @@ mod models;
 mod network;
 mod parameters;
 mod pass;
+mod segment;
 mod spec;
 mod state;
 mod storage;

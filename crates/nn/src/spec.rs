@@ -16,7 +16,7 @@ use crate::architecture::Architecture;
 /// | `alexnet` | |
 /// | `vgg16` | `dropout=0`; `imagenet`, with which `dropout=0.5` |
 /// | `mobilenetv2` | `width=1` (multiplier); `dropout=0`; `imagenet`, with which `dropout=0.2` |
-/// | `resnet20`, `resnet34` | |
+/// | `resnet20`, `resnet34`, `drn-d-22` | |
 /// | `lstm` | `layers=2`, `width=200`, `tied`, `dropout=0` |
 /// | `row-lstm` | `width=128`, `dropout=0` |
 ///
@@ -290,6 +290,7 @@ mod tests {
             "vgg16(dropout=0.5,ghost=64)",
             "vgg16(imagenet)",
             "vgg16(imagenet,dropout=0)",
+            "drn-d-22(ghost=4)",
             "mobilenetv2",
             "mobilenetv2(width=0.5,ghost=16)",
             "mobilenetv2(width=1.4,imagenet)",
@@ -337,6 +338,7 @@ mod tests {
             "lenet(smoothing=-0.1)",
             "c1(ghost=0)",
             "alexnet(ghost=8)",
+            "drn-d-22(dropout=0.1)",
             "alexnet(imagenet)",
             "vgg16(imagenet,ghost=8)",
             "vgg16(imagenet=1)",

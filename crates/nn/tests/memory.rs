@@ -53,6 +53,7 @@ fn a_step_stays_within_the_estimate() {
         ("mobilenetv2", PHOTOS, 2),
         ("mobilenetv2", PHOTOS, 16),
         ("row-lstm", DIGITS, 64),
+        ("drn-d-22", masks(48, 19), 2),
         ("lstm(dropout=0.2)", text(35, 2000), 1),
         ("lstm(dropout=0.2)", text(35, 2000), 16),
         ("lstm(layers=1,tied)", text(35, 2000), 16),

@@ -126,3 +126,20 @@ fn mobilenetv2() {
          stage2.block1.project 56×56×24"
     ));
 }
+
+/// Yu et al. 2017, figure 2 (DRN-D-22 follows DRN-C-26): the sides stop shrinking at an eighth.
+#[test]
+fn drn_d_22() {
+    let table = table("drn-d-22", &masks(64, 19));
+    let firsts = |row: &&str| !row.contains("block2") && !row.contains("conv2 ");
+    let rows: Vec<&str> = table.split(", ").filter(firsts).collect();
+    assert_eq!(
+        rows.join(", "),
+        "stem.conv1 64×64×16, stem.conv3 32×32×32, \
+         stage1.block1.conv1 16×16×64, stage1.block1.shortcut 16×16×64, \
+         stage2.block1.conv1 8×8×128, stage2.block1.shortcut 8×8×128, \
+         stage3.block1.conv1 8×8×256, stage3.block1.shortcut 8×8×256, \
+         stage4.block1.conv1 8×8×512, stage4.block1.shortcut 8×8×512, \
+         smooth.conv1 8×8×512, output 8×8×19, upsample 64×64×19"
+    );
+}

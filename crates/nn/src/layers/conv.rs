@@ -216,13 +216,25 @@ impl Conv2d {
         }
     }
 
+    /// Convolution of `[n, height, width, in]`, with bias if the layer has one.
+    pub(crate) fn linear(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        self.forward(x, false, pass)
+    }
+
     /// Convolution and ReLU.
     pub(crate) fn relu(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        self.forward(x, true, pass)
+    }
+
+    fn forward(&self, x: Tensor<4>, rectify: bool, pass: &mut Pass) -> Tensor<4> {
         let weight = pass.parameter(self.weight);
         let bias = self.bias.map(|bias| pass.parameter(bias));
         match bias {
-            Some(bias) if pass.kernels() => cpu::conv(x, weight, bias, true, self.filter),
-            bias => relu(convolve(x, weight, bias, self.filter)),
+            Some(bias) if pass.kernels() => cpu::conv(x, weight, bias, rectify, self.filter),
+            bias => {
+                let y = convolve(x, weight, bias, self.filter);
+                if rectify { relu(y) } else { y }
+            }
         }
     }
 

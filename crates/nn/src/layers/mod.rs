@@ -7,6 +7,7 @@ mod linear;
 mod lstm;
 mod norm;
 mod pool;
+mod upsample;
 
 pub(crate) use conv::{Conv2d, ConvNorm, Filter, ImageSize, Window};
 pub(crate) use dropout::Dropout;
@@ -17,6 +18,7 @@ pub(crate) use norm::{
     EPSILON, GhostNorm, GroupStatistics, NormArguments, NormBy, NormId, NormState,
 };
 pub(crate) use pool::{MaxPool, global_average_pool};
+pub(crate) use upsample::Upsample;
 
 /// The compositions of burn's operations that the kernels of `cpu` must equal.
 #[cfg(test)]
@@ -29,5 +31,6 @@ pub(crate) mod composed {
         pool::{
             global_average_pool_composed as global_average_pool, max_pool_composed as max_pool,
         },
+        upsample::upsample_composed as upsample,
     };
 }

@@ -3,6 +3,7 @@
 mod alexnet;
 mod c1;
 mod c2;
+mod drn;
 mod lenet;
 mod lstm;
 mod mlp;
@@ -15,6 +16,7 @@ mod vgg;
 pub(crate) use alexnet::Alexnet;
 pub(crate) use c1::C1;
 pub(crate) use c2::C2;
+pub(crate) use drn::Drn;
 pub(crate) use lenet::Lenet;
 pub(crate) use lstm::{LstmModel, LstmShape};
 pub(crate) use mlp::Mlp;
@@ -30,7 +32,8 @@ use crate::pass::Pass;
 
 /// A model of images or vectors.
 pub(crate) trait ValueModel: Send {
-    /// `[n, numbers of an example]` to outputs `[n, outputs]`.
+    /// `[n, numbers of an example]` to outputs `[n, outputs]`; for segmentation `[n · pixels,
+    /// classes]`, image by image.
     fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2>;
 }
 
