@@ -17,7 +17,7 @@ use crate::{error::CliError, files::read_text};
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Workload {
-    /// Data to train on: `glyphs` (built in), or a file or folder (IDX, CIFAR, images, .mat, text, .npz, CSV) [default: glyphs]
+    /// Data to train on: `glyphs` (built in), or a file or folder (IDX, CIFAR, images, images with masks, .mat, text, .npz, CSV) [default: glyphs]
     #[arg(long, value_name = "PATH", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
@@ -72,7 +72,7 @@ pub struct Workload {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augment: Option<String>,
 
-    /// Model with its settings: softmax, mlp(512,512), f1, lenet(dropout=0.2), c1, resnet20(ghost=32), resnet34, lstm(width=200,tied); all take smoothing=S [default: mlp(128)]
+    /// Model with its settings: softmax, mlp(512,512), f1, lenet(dropout=0.2), c1, c2, c3, c4, alexnet, vgg16, mobilenetv2(width=0.5), resnet20(ghost=32), resnet34, drn-d-22 (classes or masks), lstm(width=200,tied), row-lstm(width=128); all take smoothing=S [default: mlp(128)]
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,

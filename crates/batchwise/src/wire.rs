@@ -205,7 +205,9 @@ pub fn at_least_zero(flag: &'static str, value: Option<f64>) -> Result<(), CliEr
 pub fn check_target(target: &Target) -> Result<(), CliError> {
     let value = target.value;
     let why = match target.metric.quantity {
-        Quantity::Error | Quantity::Accuracy if !(0.0..=1.0).contains(&value) => {
+        Quantity::Error | Quantity::Accuracy | Quantity::MeanIou
+            if !(0.0..=1.0).contains(&value) =>
+        {
             format!("{target}: a fraction from 0 to 1 is meant: 3 % is 0.03")
         }
         Quantity::Loss if value < 0.0 => format!("{target}: a loss is never below 0"),

@@ -200,3 +200,71 @@ fn micro_batches_train_the_same_network() {
         );
     }
 }
+
+/// Bright things on a dark ground, with masks of which is which: from a folder of images to the mean
+/// intersection over union, micro-batches and augmentation included.
+#[test]
+fn masks_are_learnt() {
+    let dir = tempfile::tempdir().unwrap();
+    for (split, count) in [("train", 24u32), ("val", 6)] {
+        for kind in ["images", "masks"] {
+            std::fs::create_dir_all(dir.path().join(split).join(kind)).unwrap();
+        }
+        for number in 0..count {
+            let (top, left) = (2 * (number % 4), 2 * (number / 4 % 4));
+            let inside = |x: u32, y: u32| {
+                u8::from((left..left + 8).contains(&x) && (top..top + 8).contains(&y))
+            };
+            let save = |kind: &str, level: &dyn Fn(u32, u32) -> u8| {
+                let picture = image::GrayImage::from_fn(16, 16, |x, y| image::Luma([level(x, y)]));
+                let path = dir.path().join(split).join(kind);
+                picture.save(path.join(format!("{number}.png"))).unwrap();
+            };
+            save("images", &|x, y| {
+                40 + 150 * inside(x, y) + (x * y % 9) as u8
+            });
+            save("masks", &|x, y| {
+                if (x, y) == (0, 0) { 255 } else { inside(x, y) }
+            });
+        }
+    }
+    let out = batchwise()
+        .args(["train", "--model", "drn-d-22(ghost=4)", "--json"])
+        .args(["--batch-size", "8", "--micro-batch", "4", "--steps", "24"])
+        .args([
+            "--learning-rate",
+            "0.05",
+            "--augment",
+            "flip,crop:2",
+            "--data",
+        ])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let record: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let measurements = record["measurements"].as_array().unwrap();
+    let iou = |at: &Value| at["metrics"]["val-miou"].as_f64().unwrap();
+    let best = measurements.iter().map(iou).fold(0.0, f64::max);
+    // All one class would be right about three pixels in four: a mean of 0.375.
+    assert!((0.5..=1.0).contains(&best), "{best}");
+    // A model that answers for whole images says which one does not.
+    let out = batchwise()
+        .args([
+            "train",
+            "--model",
+            "resnet20",
+            "--batch-size",
+            "8",
+            "--data",
+        ])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    assert!(!out.status.success());
+    assert!(
+        text(&out.stderr).contains("choose drn-d-22"),
+        "{}",
+        text(&out.stderr)
+    );
+}

@@ -47,6 +47,13 @@ pub enum Task {
     },
     /// The next token at every place of the window; cross-entropy, averaged over tokens.
     NextToken,
+    /// One of `classes` for every pixel of an image; cross-entropy, averaged over the labelled
+    /// pixels. The gradient of a step is divided by all of its pixels, labelled or not: their
+    /// number is known before the masks are seen, so that micro-batches and replicas add up.
+    Segment {
+        /// Number of classes, at most 255.
+        classes: usize,
+    },
 }
 
 /// Shape of a data set's examples: all a model needs to know to be built.
@@ -69,6 +76,14 @@ impl InputShape {
             } => height * width * channels,
             InputShape::Vector { features } => features,
             InputShape::Tokens { sequence, .. } => sequence,
+        }
+    }
+
+    /// Pixels of an image; 0 for other inputs.
+    pub fn pixels(&self) -> usize {
+        match *self {
+            InputShape::Image { height, width, .. } => height * width,
+            _ => 0,
         }
     }
 
@@ -96,7 +111,12 @@ pub enum Labels {
     Values(Vec<f32>),
     /// The token after each input token, `[n, sequence]`.
     Tokens(Vec<u32>),
+    /// A class for each pixel, `[n, height, width]`; [`UNLABELLED`] pixels count for nothing.
+    Pixels(Vec<u8>),
 }
+
+/// The label of pixels that are left out of losses and metrics.
+pub const UNLABELLED: u8 = 255;
 
 /// A micro-batch on the host: the unit a network takes forward and backward at once.
 ///
@@ -134,6 +154,7 @@ impl Batch {
             Task::Classify { .. } => Labels::Classes(Vec::new()),
             Task::Regress { .. } => Labels::Values(Vec::new()),
             Task::NextToken => Labels::Tokens(Vec::new()),
+            Task::Segment { .. } => Labels::Pixels(Vec::new()),
         };
         Self {
             shape,
@@ -147,10 +168,11 @@ impl Batch {
         }
     }
 
-    /// The weight of the batch in a mean: examples, or tokens for text.
+    /// The weight of the batch in a mean: examples, tokens for text, labelled pixels for masks.
     pub fn weight(&self) -> f64 {
         match &self.labels {
             Labels::Tokens(tokens) => tokens.len() as f64,
+            Labels::Pixels(pixels) => pixels.iter().filter(|&&p| p != UNLABELLED).count() as f64,
             _ => self.len as f64,
         }
     }

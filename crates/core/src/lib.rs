@@ -11,6 +11,7 @@
 //! * *micro-batch* is the number of examples per forward pass.
 
 mod batch;
+mod confusion;
 mod crossing;
 mod estimate;
 mod event;
@@ -24,7 +25,9 @@ mod trial;
 
 pub use batch::{
     Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Sampler, Task,
+    UNLABELLED,
 };
+pub use confusion::Confusion;
 pub use crossing::{Crossing, EvaluationPlan, SMOOTHING_LOG_STEPS, Smoother};
 pub use estimate::{Estimate, EstimateState};
 pub use event::{Event, Measurement};

@@ -25,6 +25,8 @@ pub enum Quantity {
     Accuracy,
     /// `exp(loss)`.
     Perplexity,
+    /// Mean intersection over union of segmentation, in 0 to 1.
+    MeanIou,
     /// A metric only the trainer knows (its own name: letters, digits, `_`, `.`).
     Other(String),
 }
@@ -58,7 +60,7 @@ pub enum Direction {
 /// A goal fixed beforehand: a trial has reached it when the smoothed metric first is as good.
 ///
 /// Written `val-error=0.03`; `>=` or `<=` in place of `=` states the direction, which is otherwise
-/// the metric's natural one (higher for accuracy, lower for everything else).
+/// the metric's natural one (higher for accuracy and `miou`, lower for everything else).
 ///
 /// ```
 /// use batchwise_core::{Direction, Target};
@@ -100,7 +102,7 @@ impl Metric {
     /// The direction people expect of this metric.
     pub fn natural_direction(&self) -> Direction {
         match self.quantity {
-            Quantity::Accuracy => Direction::Higher,
+            Quantity::Accuracy | Quantity::MeanIou => Direction::Higher,
             _ => Direction::Lower,
         }
     }
@@ -143,6 +145,7 @@ impl fmt::Display for Metric {
             Quantity::Error => "error",
             Quantity::Accuracy => "accuracy",
             Quantity::Perplexity => "perplexity",
+            Quantity::MeanIou => "miou",
             Quantity::Other(name) => name,
         };
         write!(f, "{}-{quantity}", self.split)
@@ -166,6 +169,7 @@ impl FromStr for Metric {
             "error" => Quantity::Error,
             "accuracy" => Quantity::Accuracy,
             "perplexity" => Quantity::Perplexity,
+            "miou" => Quantity::MeanIou,
             name if !name.is_empty()
                 && name.len() <= 64
                 && name
@@ -244,6 +248,7 @@ mod tests {
             "val-error=0.03",
             "train-loss=1.5",
             "val-accuracy=0.97",
+            "val-miou=0.68",
             "val-f1>=0.5",
             "val-accuracy<=0.2",
         ] {

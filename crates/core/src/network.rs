@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Batch, DataShape};
+use crate::{Batch, Confusion, DataShape};
 
 /// The role of a parameter tensor, by which optimisers choose to decay or adapt it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,21 +71,34 @@ pub struct StateTensor {
 /// The training loss of a micro-batch.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LossSum {
-    /// Sum of the example (token) losses, label smoothing included.
+    /// Sum of the example (token, pixel) losses, label smoothing included.
     pub loss: f64,
-    /// Number of examples (tokens) summed.
+    /// Number of examples (tokens, labelled pixels) summed.
     pub weight: f64,
 }
 
+impl LossSum {
+    /// The mean loss; 0 where there was nothing to be wrong about.
+    pub fn mean(&self) -> f64 {
+        if self.weight == 0.0 {
+            self.loss
+        } else {
+            self.loss / self.weight
+        }
+    }
+}
+
 /// Sums from which the metrics of a split are computed.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct MetricSums {
-    /// Sum of example (token) losses, without label smoothing.
+    /// Sum of example (token, pixel) losses, without label smoothing.
     pub loss: f64,
-    /// Number of examples (tokens) classified wrongly; 0 for regression.
+    /// Number of examples (tokens, pixels) classified wrongly; 0 for regression.
     pub errors: f64,
-    /// Number of examples (tokens).
+    /// Number of examples (tokens, labelled pixels).
     pub weight: f64,
+    /// Labels and predictions of the pixels; for segmentation only.
+    pub confusion: Option<Confusion>,
 }
 
 impl std::ops::AddAssign for MetricSums {
@@ -93,6 +106,11 @@ impl std::ops::AddAssign for MetricSums {
         self.loss += other.loss;
         self.errors += other.errors;
         self.weight += other.weight;
+        match (&mut self.confusion, other.confusion) {
+            (Some(sum), Some(confusion)) => *sum += &confusion,
+            (None, confusion) => self.confusion = confusion,
+            (Some(_), None) => {}
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Independent examples: images and vectors with a class or real values each.
+//! Independent examples: images and vectors with a class, real values or a mask each.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub enum Answers {
     Classes(Vec<u32>),
     /// The real values of each example, example by example; every one finite.
     Values(Vec<f32>),
+    /// The class of each pixel of each example, example by example.
+    Masks(Vec<u8>),
 }
 
 /// Examples as a reader found them, before splitting.
@@ -66,9 +68,11 @@ pub(crate) struct ArraySplit {
 }
 
 impl ArraySplit {
+    /// Labels of an example.
     fn outputs(&self) -> usize {
         match self.shape.task {
             Task::Regress { outputs } => outputs,
+            Task::Segment { .. } => self.shape.input.pixels(),
             _ => 1,
         }
     }
@@ -103,6 +107,10 @@ impl ArraySplit {
                         None => to.copy_from_slice(from),
                     }
                 }
+                (Answers::Masks(masks), Labels::Pixels(out)) => {
+                    out[place * outputs..(place + 1) * outputs]
+                        .copy_from_slice(&masks[row * outputs..(row + 1) * outputs]);
+                }
                 _ => unreachable!("labels are sized by `prepare` for the part's answers"),
             }
         }
@@ -121,6 +129,7 @@ impl ArraySplit {
         match &mut batch.labels {
             Labels::Classes(classes) => classes.resize(len, 0),
             Labels::Values(values) => values.resize(len * self.outputs(), 0.0),
+            Labels::Pixels(pixels) => pixels.resize(len * self.outputs(), 0),
             Labels::Tokens(_) => unreachable!("arrays have no tokens"),
         }
     }
@@ -129,7 +138,7 @@ impl ArraySplit {
     pub(crate) fn classes(&self) -> Option<impl Iterator<Item = u32> + '_> {
         match &self.part.answers {
             Answers::Classes(classes) => Some(self.rows.iter().map(|&row| classes[row as usize])),
-            Answers::Values(_) => None,
+            Answers::Values(_) | Answers::Masks(_) => None,
         }
     }
 }

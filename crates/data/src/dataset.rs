@@ -180,6 +180,7 @@ fn describe_arrays(arrays: &Arrays, options: &LoadOptions) -> String {
         Task::Classify { classes } => format!("{classes} classes"),
         Task::Regress { outputs } if options.table.raw_targets => format!("{outputs} real outputs"),
         Task::Regress { outputs } => format!("{outputs} real outputs, standardised"),
+        Task::Segment { classes } => format!("masks of {classes} classes"),
         Task::NextToken => unreachable!("arrays have no tokens"),
     };
     format!("{}, {task}", size(arrays.input))

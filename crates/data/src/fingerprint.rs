@@ -36,6 +36,7 @@ pub(crate) fn part(part: &Part) -> [u8; 32] {
     match &part.answers {
         Answers::Classes(classes) => numbers(&mut hash, classes, u32::to_le_bytes),
         Answers::Values(values) => numbers(&mut hash, values, f32::to_le_bytes),
+        Answers::Masks(masks) => hash.update(masks),
     }
     hash.finalize().into()
 }

@@ -167,6 +167,9 @@ pub enum Format {
     Cifar100,
     /// `train/<class>/…` and `test/<class>/…` of PNG or JPEG files, a folder or `.tar[.gz]`.
     Images,
+    /// `train/images/…` with `train/masks/…`, or Cityscapes' `leftImg8bit` with `gtFine`: 8-bit grey
+    /// PNG masks of class numbers; a folder or `.tar[.gz]`.
+    Masks,
     /// SVHN's cropped digits, `{train,test}_32x32.mat`.
     Svhn,
     /// Arrays `x_train, y_train, x_test, y_test` or `x, y`: an `.npz`, or a folder of `.npy` files.
@@ -179,7 +182,7 @@ pub enum Format {
 
 impl Format {
     /// Every format with its name and a line about it.
-    pub const ALL: [(Format, &'static str, &'static str); 9] = [
+    pub const ALL: [(Format, &'static str, &'static str); 10] = [
         (
             Format::Glyphs,
             "glyphs",
@@ -199,6 +202,11 @@ impl Format {
             Format::Cifar100,
             "cifar100",
             "CIFAR-100 binary version: folder or .tar.gz (fine labels)",
+        ),
+        (
+            Format::Masks,
+            "masks",
+            "train/images/NAME.png and train/masks/NAME.png (8-bit grey: class numbers, 255 without label): folder, .tar or .tar.gz",
         ),
         (
             Format::Images,

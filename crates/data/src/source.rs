@@ -10,7 +10,7 @@ use crate::glyphs::glyphs;
 use crate::limits;
 use crate::options::{Format, LoadOptions};
 use crate::readers::split_names::SplitName;
-use crate::readers::{archive, cifar, csv, idx, images, npz, svhn};
+use crate::readers::{archive, cifar, csv, idx, images, masks, npz, svhn};
 use crate::text::{Corpus, corpus};
 
 /// A source that has been read.
@@ -173,6 +173,11 @@ fn detect_folder(listing: &Listing, forced: Option<Format>) -> Option<Format> {
         Format::Svhn => listing.any(|name| has_extension(name, &["mat"])),
         Format::Numpy => listing.any(is_array) || listing.select(is_npz).len() == 1,
         Format::Csv => listing.any(is_table),
+        Format::Masks => {
+            let mut found = [false; 2];
+            holds_masks(&listing.folder, Path::new(""), MAX_DEPTH, &mut found).is_ok()
+                && found == [true; 2]
+        }
         Format::Images => listing
             .folders
             .iter()
@@ -225,6 +230,20 @@ fn holds_images(folder: &Path, depth: usize) -> bool {
                 .any(|name| holds_images(&folder.join(name), depth - 1))
 }
 
+/// Notes whether images and masks by their folders' names lie in the folder or below.
+fn holds_masks(
+    root: &Path,
+    below: &Path,
+    depth: usize,
+    found: &mut [bool; 2],
+) -> Result<(), DataError> {
+    visit_images(root, below, depth, &mut |path| match masks::place(&path) {
+        Some((masks::Role::Image, ..)) => found[0] = true,
+        Some((masks::Role::Mask, ..)) => found[1] = true,
+        None => {}
+    })
+}
+
 fn read_folder(
     listing: &Listing,
     format: Format,
@@ -258,9 +277,30 @@ fn read_folder(
                 Content::Arrays(cifar::assemble(folder, kind, contents)?),
             ))
         }
+        Format::Masks => {
+            let mut items = Vec::new();
+            visit_images(folder, Path::new(""), MAX_DEPTH, &mut |path| {
+                let content = images::Content::File(folder.join(&path));
+                items.push(masks::Item { path, content });
+            })?;
+            Ok((
+                format,
+                vec![folder.clone()],
+                Content::Arrays(masks::assemble(folder, items)?),
+            ))
+        }
         Format::Images => {
             let mut items = Vec::new();
-            image_files(folder, Path::new(""), MAX_DEPTH, &mut items)?;
+            visit_images(folder, Path::new(""), MAX_DEPTH, &mut |path| {
+                if let Some((split, class)) = images::place(&path) {
+                    items.push(images::Item {
+                        split,
+                        class,
+                        content: images::Content::File(folder.join(&path)),
+                        path,
+                    });
+                }
+            })?;
             Ok((
                 format,
                 vec![folder.clone()],
@@ -312,28 +352,20 @@ fn read_text(source: &Path, mut files: Vec<PathBuf>) -> Result<Contents, DataErr
     Ok((Format::Text, files, Content::Text(content)))
 }
 
-/// Collects the images below a folder.
-fn image_files(
+/// Calls `f` with the path below `root` of every image in the folder `below` and its subfolders.
+fn visit_images(
     root: &Path,
     below: &Path,
     depth: usize,
-    items: &mut Vec<images::Item>,
+    f: &mut impl FnMut(PathBuf),
 ) -> Result<(), DataError> {
     let listing = Listing::read(&root.join(below))?;
     for name in listing.files.iter().filter(|name| images::is_image(name)) {
-        let path = below.join(name);
-        if let Some((split, class)) = images::place(&path) {
-            items.push(images::Item {
-                split,
-                class,
-                content: images::Content::File(root.join(&path)),
-                path,
-            });
-        }
+        f(below.join(name));
     }
     if depth > 0 {
         for name in &listing.folders {
-            image_files(root, &below.join(name), depth - 1, items)?;
+            visit_images(root, &below.join(name), depth - 1, f)?;
         }
     }
     Ok(())
@@ -419,7 +451,7 @@ fn tar(path: &Path, options: &LoadOptions) -> Result<Contents, DataError> {
     let members = archive::parse(&bytes, path, &mut wanted)?;
     drop(bytes);
     let kind = match options.format {
-        Some(Format::Images) => None,
+        Some(Format::Images | Format::Masks) => None,
         Some(Format::Cifar10) => Some(cifar::Kind::Ten),
         Some(Format::Cifar100) => Some(cifar::Kind::Hundred),
         None => members
@@ -449,6 +481,31 @@ fn tar(path: &Path, options: &LoadOptions) -> Result<Contents, DataError> {
             format,
             files,
             Content::Arrays(cifar::assemble(path, kind, contents)?),
+        ));
+    }
+    let roles = || {
+        members
+            .iter()
+            .filter_map(|member| masks::place(&member.path))
+    };
+    let holds = |role| roles().any(|(found, ..)| found == role);
+    let masked = match options.format {
+        Some(format) => format == Format::Masks,
+        None => holds(masks::Role::Image) && holds(masks::Role::Mask),
+    };
+    if masked {
+        let items = members
+            .into_iter()
+            .filter(|member| images::is_image(&file_name(&member.path)))
+            .map(|member| masks::Item {
+                path: member.path,
+                content: images::Content::Bytes(member.bytes),
+            })
+            .collect();
+        return Ok((
+            Format::Masks,
+            files,
+            Content::Arrays(masks::assemble(path, items)?),
         ));
     }
     let items = members

@@ -190,7 +190,7 @@ fn fused(c: &mut Criterion) {
                         &mean,
                         &variance,
                         &dy,
-                        Some(&y),
+                        Some(&y[..]),
                         gradients,
                     )
                 });

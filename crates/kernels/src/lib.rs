@@ -22,6 +22,7 @@
 //! | batch norm, residual, rectifier | [`batch_norm_forward`], [`batch_norm_inference`] | [`batch_norm_backward`] |
 //! | linear, bias, rectifier | [`linear_forward`] | [`linear_backward`] |
 //! | maximum pool | [`max_pool_forward`] | [`max_pool_backward`] |
+//! | bilinear upsampling | [`upsample_forward`] | [`upsample_backward`] |
 //! | mean over the pixels | [`global_average_pool_forward`] | [`global_average_pool_backward`] |
 //! | softmax cross-entropy, label smoothing | [`softmax_cross_entropy`] | in the same pass |
 //! | pointwise part of an LSTM cell | [`lstm_cell_forward`] | [`lstm_cell_backward`] |
@@ -62,8 +63,10 @@ mod norm;
 mod optimiser;
 mod pool;
 mod product;
+mod rectifier;
 mod reduce;
 mod simd;
+mod upsample;
 mod workspace;
 
 pub use average::{global_average_pool_backward, global_average_pool_forward};
@@ -85,5 +88,7 @@ pub use norm::{
 };
 pub use optimiser::{Adam, Sgd, adam_step, sgd_step};
 pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
+pub use rectifier::{Rectified, Rectifier};
 pub use simd::{Isa, Real};
+pub use upsample::{UpsampleShape, upsample_backward, upsample_forward};
 pub use workspace::{Element, Scratch, Workspace};

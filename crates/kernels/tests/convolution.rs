@@ -111,11 +111,37 @@ fn run_backward<T: Real>(
     (dx, dw, db)
 }
 
+/// Depthwise convolutions: whole vectors of channels and tails, rows long enough for tiles of every
+/// width, borders on either side.
+fn depthwise() -> impl Strategy<Value = Conv> {
+    let channels = prop_oneof![2usize..=5, Just(8), Just(13), Just(16), Just(20), Just(33)];
+    let side = || (1usize..=5, 1usize..=4, 1usize..=3, 0usize..=4, 0usize..=24);
+    (1usize..=5, side(), side(), channels).prop_map(|(n, rows, columns, channels)| {
+        let [rows, columns] = [rows, columns].map(|(kernel, stride, dilation, padding, extra)| {
+            let reach = (kernel - 1) * dilation;
+            let padding = padding.min(reach);
+            let size = (reach + 1).saturating_sub(2 * padding).max(1) + extra;
+            [size, kernel, stride, dilation, padding]
+        });
+        let pair = |i: usize| [rows[i], columns[i]];
+        Conv {
+            n,
+            image: [rows[0], columns[0], channels],
+            out: channels,
+            kernel: pair(1),
+            stride: pair(2),
+            dilation: pair(3),
+            padding: pair(4),
+            groups: channels,
+        }
+    })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(160))]
 
     #[test]
-    fn forward_and_gradients_match_naive_loops(conv in convolutions(), relu in any::<bool>()) {
+    fn forward_and_gradients_match_naive_loops(conv in prop_oneof![3 => convolutions(), 2 => depthwise()], relu in any::<bool>()) {
         let shape = conv.shape();
         let [x, w, bias, dy] = tensors(&conv);
         let mut expected = conv.forward(&x, &w, &bias);

@@ -4,9 +4,9 @@ mod common;
 
 use batchwise_kernels::{
     ConvGradients, ConvNormGradients, ConvShape, NormGradients, NormParameters, NormShape,
-    NormStatistics, Real, Window, Workspace, batch_norm_backward, batch_norm_forward,
-    batch_norm_inference, conv_backward, conv_batch_norm_backward, conv_batch_norm_forward,
-    conv_forward,
+    NormStatistics, Real, Rectified, Rectifier, Window, Workspace, batch_norm_backward,
+    batch_norm_forward, batch_norm_inference, conv_backward, conv_batch_norm_backward,
+    conv_batch_norm_forward, conv_forward,
 };
 use common::*;
 use proptest::prelude::*;
@@ -221,16 +221,77 @@ fn evaluation_uses_the_running_statistics() {
     }
 }
 
+/// ReLU6 is a bound above a ReLU's output, and lets the gradient through below it.
+#[test]
+fn relu6_bounds_above_and_below() {
+    let shape = NormShape::new(4, 5, 19, 4).unwrap();
+    let tensor = |seed, len| single(&numbers(seed, len));
+    let (x, dy) = (tensor(1, shape.tensor_len()), tensor(2, shape.tensor_len()));
+    let (gamma, beta) = (vec![7.0f32; 19], tensor(4, 19));
+    let parameters = NormParameters {
+        gamma: &gamma,
+        beta: &beta,
+        epsilon: EPSILON,
+    };
+    for workspace in workspaces() {
+        let [plain, mean, variance] = forward(&workspace, &shape, &x, parameters, None, false);
+        let mut y = vec![f32::NAN; x.len()];
+        let (mut same_mean, mut same_variance) = (mean.clone(), variance.clone());
+        let statistics = NormStatistics {
+            mean: &mut same_mean,
+            variance: &mut same_variance,
+        };
+        batch_norm_forward(
+            &workspace,
+            &shape,
+            &x,
+            parameters,
+            None,
+            Rectifier::Relu6,
+            &mut y,
+            statistics,
+        )
+        .unwrap();
+        let clamped: Vec<f32> = plain.iter().map(|v| v.clamp(0.0, 6.0)).collect();
+        assert_eq!(y, clamped);
+        assert!(y.contains(&6.0) && y.contains(&0.0));
+        // The same gradient as of the linear norm from a gradient masked by hand.
+        let inside = |v: f32| if v > 0.0 && v < 6.0 { 1.0 } else { 0.0 };
+        let masked: Vec<f32> = dy.iter().zip(&plain).map(|(d, &v)| d * inside(v)).collect();
+        let statistics: [&[f32]; 2] = [&mean, &variance];
+        let expected = backward(
+            &workspace, &shape, &x, parameters, statistics, &masked, None,
+        );
+        let mut found = [x.len(), 19, 19, x.len()].map(|len| vec![f32::NAN; len]);
+        let [dx, dgamma, dbeta, dresidual] = &mut found;
+        let gradients = NormGradients {
+            dx,
+            dgamma,
+            dbeta,
+            dresidual: Some(dresidual),
+        };
+        let rectified = Rectified::new(Rectifier::Relu6, &y);
+        batch_norm_backward(
+            &workspace, &shape, &x, parameters, &mean, &variance, &dy, rectified, gradients,
+        )
+        .unwrap();
+        assert_eq!(found, expected);
+    }
+}
+
 /// The fused operation is the two it is made of, to the last bit of everything but sums whose
 /// order differs with the pieces.
 #[test]
 fn the_fused_convolution_is_its_parts() {
-    for (n, image, out, window, ghost) in [
-        (5, [7, 6, 3], 16, Window::square(3, 1, 1), 2),
-        (4, [8, 8, 16], 20, Window::square(3, 2, 1), 4),
-        (3, [5, 5, 32], 32, Window::square(1, 2, 0), 1),
+    for (n, image, out, window, ghost, groups) in [
+        (5, [7, 6, 3], 16, Window::square(3, 1, 1), 2, 1),
+        (4, [8, 8, 16], 20, Window::square(3, 2, 1), 4, 1),
+        (3, [5, 5, 32], 32, Window::square(1, 2, 0), 1, 1),
+        (5, [9, 11, 20], 20, Window::square(3, 2, 1), 2, 20),
     ] {
-        let shape = ConvShape::new(n, image, out, window).unwrap();
+        let shape = ConvShape::new(n, image, out, window)
+            .and_then(|shape| shape.with_groups(groups))
+            .unwrap();
         let [height, width, _] = shape.output();
         let norm = NormShape::new(n, height * width, out, ghost).unwrap();
         let tensor = |seed, len| single(&numbers(seed, len));
@@ -312,7 +373,7 @@ fn the_fused_convolution_is_its_parts() {
                 &mean,
                 &variance,
                 &dy,
-                Some(&y),
+                Some(&y[..]),
                 gradients,
             )
             .unwrap();

@@ -4,8 +4,9 @@ mod common;
 
 use batchwise_kernels::{
     ConvGradients, ConvNormGradients, ConvShape, NormParameters, NormStatistics, PoolShape, Window,
-    Workspace, conv_batch_norm_backward, conv_batch_norm_forward, conv_bias_relu_maxpool_backward,
-    conv_bias_relu_maxpool_forward, embedding_scatter_add, softmax_cross_entropy,
+    Workspace, conv_backward, conv_batch_norm_backward, conv_batch_norm_forward,
+    conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward, conv_forward,
+    embedding_scatter_add, softmax_cross_entropy,
 };
 use common::*;
 
@@ -37,6 +38,24 @@ fn step(workspace: &Workspace) -> Vec<u32> {
     conv_bias_relu_maxpool_backward(workspace, &shape, &pool, &x, &w, &dy, &places, gradients)
         .unwrap();
     [&y, &dx, &dw, &db].into_iter().for_each(|t| keep(t));
+
+    let shape = ConvShape::new(37, [9, 12, 20], 20, Window::square(3, 1, 1))
+        .and_then(|shape| shape.with_groups(20))
+        .unwrap();
+    let (x, w, dy) = (
+        tensor(1, shape.input_len()),
+        tensor(2, shape.weight_len()),
+        tensor(4, shape.output_len()),
+    );
+    let (mut y, mut dx, mut dw) = (dy.clone(), vec![0.0; x.len()], vec![0.0; w.len()]);
+    conv_forward(workspace, &shape, &x, &w, None, true, &mut y).unwrap();
+    let gradients = ConvGradients {
+        dx: Some(&mut dx),
+        dw: &mut dw,
+        db: None,
+    };
+    conv_backward(workspace, &shape, &x, &w, &dy, Some(&y), gradients).unwrap();
+    [&y, &dx, &dw].into_iter().for_each(|t| keep(t));
 
     let shape = ConvShape::new(37, [8, 8, 16], 32, Window::square(3, 2, 1)).unwrap();
     let (x, w) = (tensor(1, shape.input_len()), tensor(2, shape.weight_len()));
@@ -81,7 +100,7 @@ fn step(workspace: &Workspace) -> Vec<u32> {
         &mean,
         &variance,
         &dy,
-        Some(&y),
+        Some(&y[..]),
         gradients,
     )
     .unwrap();

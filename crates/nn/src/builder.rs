@@ -3,7 +3,7 @@ use burn::tensor::Device;
 
 use crate::{
     init::Init,
-    layers::{NormId, NormState},
+    layers::{ImageSize, NormId, NormState},
     parameters::{ParameterId, Parameters},
     storage::Storage,
     streams::{StateId, Streams},
@@ -19,10 +19,39 @@ pub(crate) struct Builder {
     values: Vec<Vec<f32>>,
     norms: Vec<(String, usize)>,
     streams: Streams,
+    layers: Vec<LayerOutput>,
     activations: usize,
     scratch: usize,
     /// The CPU kernels will compute.
     kernels: bool,
+}
+
+/// A row of a model's table of layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerOutput {
+    /// Dotted path of the layer, as in the names of its parameters.
+    pub name: String,
+    /// Shape of its output for one example: `[height, width, channels]` of an image, `[width]` of a
+    /// vector, `[steps, width]` of a sequence.
+    pub shape: Vec<usize>,
+}
+
+/// Shapes that the table of layers knows.
+pub(crate) trait OutputShape {
+    /// The sizes, outermost first.
+    fn sizes(&self) -> Vec<usize>;
+}
+
+impl OutputShape for ImageSize {
+    fn sizes(&self) -> Vec<usize> {
+        vec![self.height, self.width, self.channels]
+    }
+}
+
+impl<const D: usize> OutputShape for [usize; D] {
+    fn sizes(&self) -> Vec<usize> {
+        self.to_vec()
+    }
 }
 
 /// What a finished [`Builder`] hands to the network.
@@ -52,6 +81,7 @@ impl Builder {
             values: Vec::new(),
             norms: Vec::new(),
             streams: Streams::default(),
+            layers: Vec::new(),
             activations: 0,
             scratch: 0,
             kernels,
@@ -88,6 +118,19 @@ impl Builder {
     /// Adds a hidden state of `width` numbers per text stream.
     pub(crate) fn state(&mut self, name: String, width: usize) -> StateId {
         self.streams.add(name, width)
+    }
+
+    /// Notes a layer and the shape of its output.
+    pub(crate) fn layer(&mut self, name: &str, output: impl OutputShape) {
+        self.layers.push(LayerOutput {
+            name: name.to_owned(),
+            shape: output.sizes(),
+        });
+    }
+
+    /// The layers so far, in the order of the computation.
+    pub(crate) fn into_layers(self) -> Vec<LayerOutput> {
+        self.layers
     }
 
     /// Notes that a forward pass computes `floats` numbers per example and may keep them for the

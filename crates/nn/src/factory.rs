@@ -1,15 +1,19 @@
 use batchwise_core::{
-    DataShape, InputShape, Network, NetworkError, NetworkFactory, StreamKey, Task,
+    DataShape, InputShape, Network, NetworkError, NetworkFactory, StreamKey, Task, UNLABELLED,
 };
 use burn::tensor::Device;
 
 use crate::{
-    builder::Builder,
+    architecture::Architecture,
+    builder::{Builder, LayerOutput},
     device::{DeviceError, DeviceSpec},
     layers::ImageSize,
-    models::{C1, Lenet, LstmModel, LstmShape, Mlp, Model, Resnet, Softmax},
+    models::{
+        Alexnet, C1, C2, Drn, Lenet, LstmModel, LstmShape, Mlp, MobilenetShape, MobilenetV2, Model,
+        Resnet, RowLstm, Softmax, VGG_SMALLEST, Vgg, VggImagenet,
+    },
     network::ModelNetwork,
-    spec::{Architecture, ModelSpec},
+    spec::ModelSpec,
 };
 
 /// Makes networks of one model on one device.
@@ -54,6 +58,17 @@ impl Factory {
         Ok(builder.layout().parameters() as u64)
     }
 
+    /// The layers with weights or windows of their own in the order of the computation, with the
+    /// shapes of their outputs on such data.
+    ///
+    /// # Errors
+    /// [`NetworkError::Unfit`] when the model cannot take such data.
+    pub fn layers(&self, shape: &DataShape) -> Result<Vec<LayerOutput>, NetworkError> {
+        let mut builder = Builder::measuring(self.kernels());
+        self.construct(shape, &mut builder)?;
+        Ok(builder.into_layers())
+    }
+
     /// See [`NetworkFactory::build`].
     pub(crate) fn network(
         &self,
@@ -89,11 +104,25 @@ impl Factory {
                 "tokens go with predicting the next token, and only they do".to_owned(),
             ));
         }
+        let pixels = match shape.task {
+            Task::Segment { classes } if classes > usize::from(UNLABELLED) => {
+                return Err(unfit(format!(
+                    "{classes} classes of pixels are more than the {UNLABELLED} that masks can tell apart"
+                )));
+            }
+            Task::Segment { .. } if self.model.architecture() != &Architecture::DrnD22 => {
+                return Err(unfit(
+                    "it answers for whole images: choose drn-d-22 for masks".to_owned(),
+                ));
+            }
+            Task::Segment { .. } => shape.input.pixels(),
+            _ => 0,
+        };
         if shape.input.is_empty() {
             return Err(unfit("the examples hold no numbers".to_owned()));
         }
         let outputs = match (shape.task, shape.input) {
-            (Task::Classify { classes }, _) => classes,
+            (Task::Classify { classes } | Task::Segment { classes }, _) => classes,
             (Task::Regress { outputs }, _) => outputs,
             (Task::NextToken, InputShape::Tokens { vocabulary, .. }) => vocabulary,
             (Task::NextToken, _) => 0,
@@ -155,14 +184,54 @@ impl Factory {
                 outputs,
                 dropout,
             ))),
-            Architecture::C1 => {
+            Architecture::C1 | Architecture::C3 => {
                 Model::Values(Box::new(C1::new(builder, image(1)?, outputs, dropout)))
             }
+            Architecture::C2 | Architecture::C4 => Model::Values(Box::new(C2::new(
+                builder,
+                image(VGG_SMALLEST)?,
+                outputs,
+                dropout,
+            ))),
+            Architecture::Alexnet => Model::Values(Box::new(Alexnet::new(
+                builder,
+                image(Alexnet::SMALLEST)?,
+                outputs,
+            ))),
+            Architecture::Vgg16 { imagenet: false } => {
+                let input = image(VGG_SMALLEST)?;
+                Model::Values(Box::new(Vgg::new(builder, input, outputs, dropout)))
+            }
+            Architecture::Vgg16 { imagenet: true } => {
+                let input = image(VGG_SMALLEST)?;
+                Model::Values(Box::new(VggImagenet::new(builder, input, outputs, dropout)))
+            }
+            Architecture::MobilenetV2 { width, imagenet } => {
+                let shape = MobilenetShape {
+                    width: *width,
+                    imagenet: *imagenet,
+                };
+                let input = image(1)?;
+                Model::Values(Box::new(MobilenetV2::new(
+                    builder, input, outputs, shape, dropout,
+                )))
+            }
+            Architecture::RowLstm { width } => Model::Values(Box::new(RowLstm::new(
+                builder,
+                image(1)?,
+                outputs,
+                *width,
+                dropout,
+            ))),
             Architecture::Resnet20 => {
                 Model::Values(Box::new(Resnet::resnet20(builder, image(1)?, outputs)))
             }
             Architecture::Resnet34 => {
                 Model::Values(Box::new(Resnet::resnet34(builder, image(1)?, outputs)))
+            }
+            Architecture::DrnD22 => {
+                let input = image(1)?;
+                Model::Values(Box::new(Drn::new(builder, input, outputs, pixels > 0)))
             }
             Architecture::Lstm {
                 layers,
@@ -189,7 +258,7 @@ impl Factory {
             }
         };
         // The loss's gradient, and what its logarithms take.
-        let scores = outputs * if text { inputs } else { 1 };
+        let scores = outputs * if text { inputs } else { pixels.max(1) };
         builder.activations(scores);
         builder.composed(2 * scores);
         if builder.layout().parameters() > MAX_PARAMETERS {

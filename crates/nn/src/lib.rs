@@ -24,6 +24,7 @@
 //! Images are channels-last everywhere; parameters keep the canonical shapes of
 //! [`ParameterKind`](batchwise_core::ParameterKind) whatever the kernels use.
 
+mod architecture;
 mod builder;
 mod cpu;
 mod device;
@@ -35,11 +36,14 @@ mod models;
 mod network;
 mod parameters;
 mod pass;
+mod segment;
 mod spec;
 mod state;
 mod storage;
 mod streams;
 
+pub use architecture::Architecture;
+pub use builder::LayerOutput;
 pub use device::{DeviceError, DeviceSpec};
 pub use factory::Factory;
-pub use spec::{Architecture, ModelSpec, SpecError};
+pub use spec::{ModelSpec, SpecError};

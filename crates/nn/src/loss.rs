@@ -1,10 +1,11 @@
-//! Losses: one number per row of outputs (an example, or a token of text).
+//! Losses: one number per row of outputs (an example, a token of text, a pixel).
 
-use batchwise_core::NetworkError;
+use batchwise_core::{MetricSums, NetworkError, UNLABELLED};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 
 use crate::{
     cpu,
+    segment::{labelled, segmentation},
     storage::{Storage, to_host},
 };
 
@@ -14,6 +15,8 @@ pub(crate) enum Targets<'a> {
     Classes(&'a [u32]),
     /// Values for each row, row by row.
     Values(&'a [f32]),
+    /// A class for each row that has a label.
+    Pixels(&'a [u8]),
 }
 
 /// The loss of a micro-batch in training.
@@ -38,6 +41,18 @@ pub(crate) fn training_loss(
             let (scaled, sum) = cpu::cross_entropy(outputs, labels, smoothing, scale);
             return Ok(TrainingLoss { scaled, sum });
         }
+        Targets::Pixels(labels) if kernels => {
+            let (scaled, sum) = cpu::pixel_cross_entropy(outputs, labels, smoothing, scale);
+            return Ok(TrainingLoss { scaled, sum });
+        }
+        // Nothing to learn from, but a graph to go back through.
+        Targets::Pixels(labels) if labels.iter().all(|&label| label == UNLABELLED) => {
+            outputs.mul_scalar(0.0)
+        }
+        Targets::Pixels(labels) => {
+            let (outputs, labels) = labelled(outputs, labels);
+            cross_entropy(outputs, &labels, smoothing)
+        }
         Targets::Classes(labels) => cross_entropy(outputs, labels, smoothing),
         Targets::Values(values) => squared_error(outputs, values),
     };
@@ -48,31 +63,39 @@ pub(crate) fn training_loss(
     })
 }
 
-/// Sum of losses without smoothing, and number of rows whose largest output is not at their class
-/// (0 for values). Outputs that are not numbers count as wrong.
+/// Metric sums: of losses without smoothing, and the number of rows whose largest output is not at
+/// their class (0 for values). Outputs that are not numbers count as wrong.
 pub(crate) fn evaluation(
     outputs: Tensor<2>,
     targets: &Targets,
     kernels: bool,
-) -> Result<(f64, f64), NetworkError> {
+) -> Result<MetricSums, NetworkError> {
+    let rows = outputs.dims()[0] as f64;
+    let sums = |loss, errors| MetricSums {
+        loss,
+        errors,
+        weight: rows,
+        confusion: None,
+    };
     match *targets {
+        Targets::Pixels(labels) => segmentation(outputs, labels),
         Targets::Classes(labels) if kernels => {
-            let sums = cpu::cross_entropy_metrics(outputs, labels);
-            Ok((sums.loss, sums.errors as f64))
+            let found = cpu::cross_entropy_metrics(outputs, labels);
+            Ok(sums(found.loss, found.errors as f64))
         }
         Targets::Classes(labels) => {
             let predicted = outputs.clone().argmax(1).try_into_vec_as::<i64>();
             let predicted =
                 predicted.map_err(|error| NetworkError::Device(format!("{error:?}")))?;
             let losses = to_host(cross_entropy(outputs, labels, 0.0))?;
-            let mut sums = (0.0, 0.0);
+            let (mut total, mut errors) = (0.0, 0.0);
             for ((&loss, &class), &label) in losses.iter().zip(&predicted).zip(labels) {
-                sums.0 += f64::from(loss);
-                sums.1 += f64::from(u8::from(loss.is_nan() || class != i64::from(label)));
+                total += f64::from(loss);
+                errors += f64::from(u8::from(loss.is_nan() || class != i64::from(label)));
             }
-            Ok(sums)
+            Ok(sums(total, errors))
         }
-        Targets::Values(values) => Ok((sum(squared_error(outputs, values))?, 0.0)),
+        Targets::Values(values) => Ok(sums(sum(squared_error(outputs, values))?, 0.0)),
     }
 }
 

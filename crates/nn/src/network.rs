@@ -1,6 +1,6 @@
 use batchwise_core::{
     Batch, DataShape, InputShape, Inputs, Labels, LossSum, MetricSums, Network, NetworkError,
-    ParameterLayout, StateTensor, Task,
+    ParameterLayout, StateTensor, Task, UNLABELLED,
 };
 use burn::tensor::{Device, Tensor};
 
@@ -145,6 +145,13 @@ impl ModelNetwork {
                 };
                 (inputs, labels.len(), Some((labels, vocabulary)))
             }
+            (Labels::Pixels(labels), Task::Segment { classes }) => {
+                let unknown = |&&label: &&u8| label != UNLABELLED && usize::from(label) >= classes;
+                if let Some(label) = labels.iter().find(unknown) {
+                    return unfit(format!("label {label} is outside the {classes} classes"));
+                }
+                (batch.len * self.shape.input.pixels(), labels.len(), None)
+            }
             _ => return unfit("labels and task are of different kinds".to_owned()),
         };
         if given != labels {
@@ -209,8 +216,8 @@ fn by_time(windows: &[u32], n: usize) -> Vec<u32> {
         .collect()
 }
 
-/// Outputs of the model for these rows, `[examples, outputs]` or, in the order of time,
-/// `[tokens, vocabulary]`; given to `then` with what they should have been.
+/// Outputs of the model for these rows, `[examples, outputs]`, `[pixels, classes]` or, in the order
+/// of time, `[tokens, vocabulary]`; given to `then` with what they should have been.
 fn forward<T>(
     model: &Model,
     rows: &Rows,
@@ -235,6 +242,7 @@ fn forward<T>(
             &Targets::Classes(&by_time(rows.of(labels), rows.len)),
         ),
         Labels::Values(values) => then(outputs, &Targets::Values(rows.of(values))),
+        Labels::Pixels(labels) => then(outputs, &Targets::Pixels(rows.of(labels))),
     }
 }
 
@@ -323,10 +331,7 @@ impl Network for ModelNetwork {
 
     fn evaluate(&mut self, batch: &Batch) -> Result<MetricSums, NetworkError> {
         self.check(batch)?;
-        let mut sums = MetricSums {
-            weight: batch.weight(),
-            ..MetricSums::default()
-        };
+        let mut sums = MetricSums::default();
         let first = batch.first_position as usize;
         if !self.evaluation.is_empty() {
             if batch.fresh_streams && batch.first_position == 0 {
@@ -355,15 +360,13 @@ impl Network for ModelNetwork {
             };
             let mut pass = Pass::evaluate(context);
             let kernels = self.kernels;
-            let (loss, errors) = forward(
+            sums += forward(
                 &self.model,
                 &rows,
                 &mut self.input,
                 &mut pass,
                 |outputs, targets| evaluation(outputs, targets, kernels),
             )?;
-            sums.loss += loss;
-            sums.errors += errors;
             pass.finish()?;
         }
         Ok(sums)

@@ -2,38 +2,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Which network. Sizes of input and output come from the data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Architecture {
-    /// Softmax regression: one linear layer.
-    Softmax,
-    /// Multi-layer perceptron with ReLU.
-    Mlp {
-        /// Width of each hidden layer, 1 to 64 of them.
-        widths: Vec<usize>,
-        /// Batch norm before each ReLU.
-        norm: bool,
-    },
-    /// Keskar et al. 2016, F1: five hidden layers of 512, each with batch norm and ReLU.
-    F1,
-    /// Two 5 × 5 convolutions (16, 32 channels) with ReLU and 2 × 2 max-pooling, then 128 hidden.
-    Lenet,
-    /// Keskar et al. 2016, C1: a shallow AlexNet with batch norm and dropout.
-    C1,
-    /// He et al. 2016 for 32 × 32 images: 3 stages of 3 blocks, 16 to 64 channels.
-    Resnet20,
-    /// He et al. 2016, 34 layers, with the stem for small images: 64 to 512 channels.
-    Resnet34,
-    /// LSTM language model.
-    Lstm {
-        /// Recurrent layers, 1 to 8.
-        layers: usize,
-        /// Width of the embedding and of every recurrent layer.
-        width: usize,
-        /// Use the embedding as the output matrix too (Press and Wolf 2017).
-        tied: bool,
-    },
-}
+use crate::architecture::Architecture;
 
 /// A model with its settings, written `NAME` or `NAME(ITEM,…)`:
 ///
@@ -43,9 +12,13 @@ pub enum Architecture {
 /// | `mlp` | hidden widths `512,512`; `norm`; `dropout=0` |
 /// | `f1` | |
 /// | `lenet` | `dropout=0` |
-/// | `c1` | `dropout=0.5` |
-/// | `resnet20`, `resnet34` | |
+/// | `c1`, `c2`, `c3`, `c4` | `dropout=0.5` |
+/// | `alexnet` | |
+/// | `vgg16` | `dropout=0`; `imagenet`, with which `dropout=0.5` |
+/// | `mobilenetv2` | `width=1` (multiplier); `dropout=0`; `imagenet`, with which `dropout=0.2` |
+/// | `resnet20`, `resnet34`, `drn-d-22` | |
 /// | `lstm` | `layers=2`, `width=200`, `tied`, `dropout=0` |
+/// | `row-lstm` | `width=128`, `dropout=0` |
 ///
 /// Every model takes `smoothing=0` (label smoothing, of classification and text); those with batch
 /// norm take `ghost=32`. `mlp:128,64` means `mlp(128,64)`. It is written back in its shortest
@@ -73,6 +46,8 @@ pub struct ModelSpec {
 const DEFAULT_GHOST: u64 = 32;
 /// Largest accepted width, number of layers and text: far above use, small enough to be safe.
 const MAX_WIDTH: usize = 1 << 16;
+/// Multipliers of widths.
+const MULTIPLIERS: std::ops::RangeInclusive<f64> = 0.05..=8.0;
 const MAX_HIDDEN: usize = 64;
 const MAX_RECURRENT: usize = 8;
 const MAX_TEXT: usize = 1024;
@@ -82,7 +57,8 @@ const MAX_TEXT: usize = 1024;
 pub enum SpecError {
     /// No such model.
     #[error(
-        "'{0}' is not a model: choose softmax, mlp, f1, lenet, c1, resnet20, resnet34 or lstm, with settings in parentheses: mlp(512,512)"
+        "'{0}' is not a model: choose {names}, with settings in parentheses: mlp(512,512)",
+        names = Architecture::names()
     )]
     Unknown(String),
     /// A setting the model does not have.
@@ -110,11 +86,7 @@ pub enum SpecError {
 impl ModelSpec {
     /// The architecture with its default settings.
     pub fn new(architecture: Architecture) -> Self {
-        let dropout = if architecture == Architecture::C1 {
-            0.5
-        } else {
-            0.0
-        };
+        let dropout = architecture.default_dropout();
         Self {
             architecture,
             label_smoothing: 0.0,
@@ -163,6 +135,11 @@ impl ModelSpec {
                 .filter(|n| (1..=most).contains(n))
                 .ok_or_else(|| value(&format!("write a whole number from 1 to {most}")))
         };
+        let multiplier = || {
+            text.and_then(|text| text.parse::<f64>().ok())
+                .filter(|x| MULTIPLIERS.contains(x))
+                .ok_or_else(|| value("write a number from 0.05 to 8"))
+        };
         match (name, &mut self.architecture) {
             ("smoothing", _) => self.label_smoothing = fraction()?,
             ("dropout", architecture) if architecture.has_dropout() => self.dropout = fraction()?,
@@ -170,9 +147,15 @@ impl ModelSpec {
                 self.ghost = whole(1 << 24)? as u64
             }
             ("norm", Architecture::Mlp { norm, .. }) if text.is_none() => *norm = true,
+            // Taken in before the other settings.
+            ("imagenet", Architecture::Vgg16 { .. } | Architecture::MobilenetV2 { .. })
+                if text.is_none() => {}
             ("tied", Architecture::Lstm { tied, .. }) if text.is_none() => *tied = true,
             ("layers", Architecture::Lstm { layers, .. }) => *layers = whole(MAX_RECURRENT)?,
-            ("width", Architecture::Lstm { width, .. }) => *width = whole(MAX_WIDTH)?,
+            ("width", Architecture::Lstm { width, .. } | Architecture::RowLstm { width }) => {
+                *width = whole(MAX_WIDTH)?
+            }
+            ("width", Architecture::MobilenetV2 { width, .. }) => *width = multiplier()?,
             (_, architecture) => {
                 return Err(SpecError::Item {
                     model: architecture.name().to_owned(),
@@ -182,81 +165,6 @@ impl ModelSpec {
             }
         }
         Ok(())
-    }
-}
-
-impl Architecture {
-    /// The model's name without settings.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Architecture::Softmax => "softmax",
-            Architecture::Mlp { .. } => "mlp",
-            Architecture::F1 => "f1",
-            Architecture::Lenet => "lenet",
-            Architecture::C1 => "c1",
-            Architecture::Resnet20 => "resnet20",
-            Architecture::Resnet34 => "resnet34",
-            Architecture::Lstm { .. } => "lstm",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "softmax" => Architecture::Softmax,
-            "mlp" => Architecture::Mlp {
-                widths: vec![512, 512],
-                norm: false,
-            },
-            "f1" => Architecture::F1,
-            "lenet" => Architecture::Lenet,
-            "c1" => Architecture::C1,
-            "resnet20" => Architecture::Resnet20,
-            "resnet34" => Architecture::Resnet34,
-            "lstm" => Architecture::Lstm {
-                layers: 2,
-                width: 200,
-                tied: false,
-            },
-            _ => return None,
-        })
-    }
-
-    fn has_norm(&self) -> bool {
-        match self {
-            Architecture::Mlp { norm, .. } => *norm,
-            Architecture::F1
-            | Architecture::C1
-            | Architecture::Resnet20
-            | Architecture::Resnet34 => true,
-            Architecture::Softmax | Architecture::Lenet | Architecture::Lstm { .. } => false,
-        }
-    }
-
-    fn has_dropout(&self) -> bool {
-        matches!(
-            self,
-            Architecture::Mlp { .. }
-                | Architecture::Lenet
-                | Architecture::C1
-                | Architecture::Lstm { .. }
-        )
-    }
-
-    /// The settings it takes, for a reader.
-    fn takes(&self) -> String {
-        let mut items = match self {
-            Architecture::Mlp { .. } => vec!["hidden widths", "norm"],
-            Architecture::Lstm { .. } => vec!["layers=N", "width=N", "tied"],
-            _ => vec![],
-        };
-        if self.has_dropout() {
-            items.push("dropout=P");
-        }
-        if self.has_norm() {
-            items.push("ghost=N");
-        }
-        items.push("smoothing=P");
-        items.join(", ")
     }
 }
 
@@ -276,11 +184,16 @@ impl FromStr for ModelSpec {
             }
             Some((name, rest)) => (name.trim(), rest),
         };
-        let mut model = ModelSpec::new(Architecture::from_name(name).ok_or_else(unknown)?);
+        let mut architecture = Architecture::from_name(name).ok_or_else(unknown)?;
         let mut items: Vec<&str> = items.split(',').map(str::trim).collect();
         if items == [""] {
             items.clear();
         }
+        // For which images decides the defaults of other settings.
+        if let Some(imagenet) = architecture.imagenet_mut() {
+            *imagenet = items.contains(&"imagenet");
+        }
+        let mut model = ModelSpec::new(architecture);
         if let Architecture::Mlp { widths, norm } = &mut model.architecture {
             let given: Vec<&str> = items
                 .iter()
@@ -326,23 +239,7 @@ impl FromStr for ModelSpec {
 impl fmt::Display for ModelSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let default = ModelSpec::new(self.architecture.clone());
-        let mut items: Vec<String> = Vec::new();
-        match &self.architecture {
-            Architecture::Mlp { widths, norm } => {
-                items.extend(widths.iter().map(usize::to_string));
-                items.extend(norm.then(|| "norm".to_owned()));
-            }
-            Architecture::Lstm {
-                layers,
-                width,
-                tied,
-            } => {
-                items.extend((*layers != 2).then(|| format!("layers={layers}")));
-                items.extend((*width != 200).then(|| format!("width={width}")));
-                items.extend(tied.then(|| "tied".to_owned()));
-            }
-            _ => {}
-        }
+        let mut items = self.architecture.items();
         items
             .extend((self.dropout != default.dropout).then(|| format!("dropout={}", self.dropout)));
         items.extend((self.ghost != default.ghost).then(|| format!("ghost={}", self.ghost)));
@@ -388,6 +285,16 @@ mod tests {
             "lenet(dropout=0.25)",
             "c1",
             "c1(dropout=0)",
+            "c4(dropout=0.25,ghost=16)",
+            "alexnet(smoothing=0.1)",
+            "vgg16(dropout=0.5,ghost=64)",
+            "vgg16(imagenet)",
+            "vgg16(imagenet,dropout=0)",
+            "drn-d-22(ghost=4)",
+            "mobilenetv2",
+            "mobilenetv2(width=0.5,ghost=16)",
+            "mobilenetv2(width=1.4,imagenet)",
+            "row-lstm(width=64,dropout=0.1)",
             "resnet20(ghost=64)",
             "resnet34",
             "lstm",
@@ -400,6 +307,9 @@ mod tests {
             ("mlp:128, 64", "mlp(128,64)"),
             (" lstm( ) ", "lstm"),
             ("c1(dropout=0.5)", "c1"),
+            ("vgg16(dropout=0.5,imagenet)", "vgg16(imagenet)"),
+            ("mobilenetv2(width=1.0)", "mobilenetv2"),
+            ("row-lstm:width=128", "row-lstm"),
         ] {
             assert_eq!(text.parse::<ModelSpec>().unwrap().to_string(), same);
         }
@@ -427,6 +337,16 @@ mod tests {
             "lenet(smoothing=nan)",
             "lenet(smoothing=-0.1)",
             "c1(ghost=0)",
+            "alexnet(ghost=8)",
+            "drn-d-22(dropout=0.1)",
+            "alexnet(imagenet)",
+            "vgg16(imagenet,ghost=8)",
+            "vgg16(imagenet=1)",
+            "mobilenetv2(width=0)",
+            "mobilenetv2(width=nan)",
+            "mobilenetv2(width=9)",
+            "row-lstm(layers=2)",
+            "row-lstm(width=0)",
         ] {
             assert!(text.parse::<ModelSpec>().is_err(), "{text}");
         }
@@ -448,7 +368,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_or_refused(text in "(mlp|lstm|c1|f1)?[(:]?[a-z0-9=.,() é]{0,40}\\)?") {
+        fn any_text_is_read_or_refused(text in "(mlp|lstm|c1|f1|vgg16|mobilenetv2)?[(:]?[a-z0-9=.,() é]{0,40}\\)?") {
             if let Ok(model) = text.parse::<ModelSpec>() {
                 prop_assert_eq!(model.to_string().parse::<ModelSpec>().unwrap(), model);
             }

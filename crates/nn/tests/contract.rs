@@ -9,6 +9,14 @@ use common::*;
 
 const WIKITEXT: DataShape = text(35, 10_000);
 
+/// Photographs of so many pixels a side and so many classes.
+const fn classes(side: usize, classes: usize) -> DataShape {
+    DataShape {
+        task: Task::Classify { classes },
+        ..images(side, 3)
+    }
+}
+
 /// Models with their parameter counts, derived by hand or published.
 #[test]
 fn parameters_are_as_many_as_published() {
@@ -25,6 +33,37 @@ fn parameters_are_as_many_as_published() {
         ("lenet", DIGITS, 416 + 12_832 + 65_664 + 1_290),
         // 5·5·3·64 + 2·64, 5·5·64·64 + 2·64, 8·8·64·384 + 2·384, 384·192 + 2·192, 192·10 + 10.
         ("c1", PHOTOS, 4_928 + 102_528 + 1_573_632 + 74_112 + 1_930),
+        // C1 with a hundred classes.
+        ("c3", classes(32, 100), 1_757_130 + 90 * 193),
+        // VGG-16's 13 convolutions without biases, 14,710,464, their norms, 8,448, a hidden layer of
+        // 512² + 2·512 and the outputs.
+        ("c2", PHOTOS, 14_710_464 + 8_448 + 263_168 + 5_130),
+        (
+            "c4",
+            classes(32, 100),
+            14_710_464 + 8_448 + 263_168 + 51_300,
+        ),
+        // github.com/bearpaw/pytorch-classification states 2.47 M; with biases
+        // 11²·3·64 + 64, 5²·64·192 + 192, 3²·(192·384 + 384·256 + 256²) + 896, 2,570.
+        (
+            "alexnet",
+            PHOTOS,
+            23_296 + 307_392 + 2_138_112 + 896 + 2_570,
+        ),
+        // github.com/kuangliu/pytorch-cifar's VGG16 has 14,728,266, with the biases of its 4,224
+        // convolved channels, which batch norm makes idle.
+        ("vgg16", PHOTOS, 14_728_266 - 4_224),
+        // torchvision's vgg16: 138,357,544.
+        ("vgg16(imagenet)", classes(224, 1000), 138_357_544),
+        // torchvision's mobilenet_v2: 3,504,872, and 2,236,682 with ten classes.
+        ("mobilenetv2(imagenet)", classes(224, 1000), 3_504_872),
+        ("mobilenetv2", PHOTOS, 2_236_682),
+        // You et al. 2019 describe 128 units on rows of 28: 28·512 + 128·512 + 512, 128·10 + 10.
+        ("row-lstm", DIGITS, 14_336 + 65_536 + 512 + 1_290),
+        // Yu et al. 2017 state 16.4 M for a thousand classes; github.com/osmr/imgclsmob's
+        // drnd22 has 16,393,752. The head for masks is the same 1 × 1 convolution.
+        ("drn-d-22", classes(224, 1000), 16_393_752),
+        ("drn-d-22", masks(64, 19), 16_393_752 - 981 * 513),
         // He et al. 2016 state 0.27 M; with projection shortcuts 272,474.
         ("resnet20", PHOTOS, 272_474),
         // The small-image ResNet-34 in wide use (github.com/kuangliu/pytorch-cifar).
@@ -45,6 +84,19 @@ fn parameters_are_as_many_as_published() {
             factory(model).parameters(&shape).unwrap(),
             parameters,
             "{model}"
+        );
+    }
+}
+
+/// timm's `mobilenetv2_050` and `mobilenetv2_140`, in millions.
+#[test]
+fn widths_multiply_the_channels_of_mobilenetv2() {
+    for (width, millions, rounding) in [("0.5", 1.97, 0.005), ("1.4", 6.1, 0.05)] {
+        let model = format!("mobilenetv2(width={width},imagenet)");
+        let parameters = factory(&model).parameters(&classes(224, 1000)).unwrap();
+        assert!(
+            (parameters as f64 / 1e6 - millions).abs() <= rounding,
+            "{model}: {parameters}"
         );
     }
 }
@@ -211,6 +263,18 @@ fn models_refuse_data_they_cannot_take() {
     for (model, shape, says) in [
         ("lenet", vector, "it takes images"),
         ("lenet", images(15, 1), "at least 16 × 16"),
+        ("alexnet", images(28, 1), "at least 29 × 29"),
+        ("vgg16", images(31, 3), "at least 32 × 32"),
+        ("c4", images(31, 3), "at least 32 × 32"),
+        ("row-lstm", text(3, 5), "it takes images"),
+        ("mobilenetv2", vector, "it takes images"),
+        ("resnet20", masks(8, 3), "choose drn-d-22"),
+        ("drn-d-22", masks(8, 256), "more than the 255"),
+        (
+            "drn-d-22",
+            vectors(4, Task::Segment { classes: 2 }),
+            "it takes images",
+        ),
         ("resnet20", text(3, 5), "it takes images"),
         ("mlp", text(3, 5), "choose lstm"),
         ("lstm", DIGITS, "it takes text"),
@@ -245,7 +309,7 @@ fn broken_batches_are_refused() {
         batch
     };
     let words = text(4, 6);
-    let cases: [(&str, Batch); 8] = [
+    let cases: [(&str, Batch); 10] = [
         ("mlp(4)", broken(DIGITS, &|b| b.len = 4)),
         ("mlp(4)", broken(DIGITS, &|b| b.len = 0)),
         (
@@ -262,6 +326,14 @@ fn broken_batches_are_refused() {
         ),
         ("mlp(4)", batch(images(27, 1), 0, 3)),
         (
+            "drn-d-22",
+            broken(masks(8, 3), &|b| b.labels = Labels::Pixels(vec![3; 192])),
+        ),
+        (
+            "drn-d-22",
+            broken(masks(8, 3), &|b| b.labels = Labels::Pixels(vec![0; 191])),
+        ),
+        (
             "lstm(width=4)",
             broken(words, &|b| b.inputs = Inputs::Tokens(vec![6; 12])),
         ),
@@ -273,10 +345,10 @@ fn broken_batches_are_refused() {
     for (i, (model, batch)) in cases.iter().enumerate() {
         let mut network = network(
             model,
-            if model.starts_with("lstm") {
-                &words
-            } else {
-                &DIGITS
+            match *model {
+                "drn-d-22" => &batch.shape,
+                model if model.starts_with("lstm") => &words,
+                _ => &DIGITS,
             },
         );
         network.begin_step(3);
@@ -306,6 +378,7 @@ fn evaluation_has_no_noise_and_leaves_training_alone() {
         ("mlp(16,dropout=0.9,smoothing=0.3)", DIGITS),
         ("resnet20(ghost=2)", images(8, 3)),
         ("lstm(width=8,dropout=0.9)", text(4, 11)),
+        ("drn-d-22(ghost=4)", masks(30, 2)),
     ] {
         let mut network = network(model, &shape);
         descend(network.as_mut(), shape, 0, 8, 0.1);
@@ -327,8 +400,8 @@ fn evaluation_has_no_noise_and_leaves_training_alone() {
             "{model}"
         );
         assert_eq!(
-            (sums.errors, sums.weight),
-            (whole.errors, whole.weight),
+            (sums.errors, sums.weight, sums.confusion),
+            (whole.errors, whole.weight, whole.confusion),
             "{model}"
         );
     }

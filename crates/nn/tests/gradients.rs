@@ -35,6 +35,7 @@ fn gradients_are_slopes_of_the_loss() {
         ("softmax", vectors(6, Task::Regress { outputs: 3 })),
         ("lstm(layers=2,width=7)", text(6, 11)),
         ("lstm(layers=1,width=7,tied,smoothing=0.1)", text(6, 11)),
+        ("row-lstm(width=7)", images(5, 2)),
     ] {
         let lengths: Vec<usize> = network(model, &shape)
             .layout()

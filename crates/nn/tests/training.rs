@@ -15,6 +15,8 @@ fn models_learn_a_batch_by_heart() {
         ("lenet", images(16, 1), 0.2),
         ("c1(dropout=0.1)", images(8, 3), 0.1),
         ("resnet20", images(8, 3), 0.1),
+        ("mobilenetv2(width=0.25,ghost=24)", images(8, 3), 0.1),
+        ("row-lstm(width=24)", images(8, 3), 0.5),
         ("lstm(layers=1,width=24)", text(6, 15), 2.0),
         ("lstm(width=24,tied)", text(6, 15), 2.0),
     ] {
@@ -27,6 +29,27 @@ fn models_learn_a_batch_by_heart() {
     }
 }
 
+/// The large ones, for as long as it takes to see it.
+#[test]
+fn large_models_learn() {
+    for (model, shape, rate) in [
+        ("c2(ghost=8,dropout=0.1)", PHOTOS, 0.05),
+        ("alexnet", PHOTOS, 0.3),
+        ("vgg16(ghost=8)", PHOTOS, 0.05),
+        ("drn-d-22(ghost=8)", PHOTOS, 0.05),
+        ("drn-d-22(ghost=8)", masks(24, 3), 0.05),
+    ] {
+        let mut network = network(model, &shape);
+        let losses: Vec<f64> = (0..16)
+            .map(|_| descend(network.as_mut(), shape, 0, 8, rate))
+            .collect();
+        let best = losses
+            .iter()
+            .fold(f64::INFINITY, |best, &loss| best.min(loss));
+        assert!(best < 0.8 * losses[0], "{model}: {losses:?}");
+    }
+}
+
 #[test]
 fn one_and_two_threads_give_the_same_bits() {
     for (model, shape, batch_size) in [
@@ -34,6 +57,10 @@ fn one_and_two_threads_give_the_same_bits() {
         ("mlp(512,512,norm)", DIGITS, 64),
         ("lenet", DIGITS, 32),
         ("resnet20", images(16, 3), 40),
+        ("mobilenetv2(width=0.5)", images(16, 3), 40),
+        ("alexnet", PHOTOS, 24),
+        ("drn-d-22(ghost=3)", masks(29, 3), 6),
+        ("row-lstm", DIGITS, 40),
         ("lstm(width=128,dropout=0.1)", text(9, 300), 40),
     ] {
         let run = |threads| {

@@ -43,7 +43,9 @@ impl Divergence {
     /// `L₀` where the task alone tells it.
     pub fn uninformed(shape: &DataShape) -> Option<f64> {
         match (shape.task, shape.input) {
-            (Task::Classify { classes }, _) => Some((classes.max(1) as f64).ln()),
+            (Task::Classify { classes } | Task::Segment { classes }, _) => {
+                Some((classes.max(1) as f64).ln())
+            }
             (Task::NextToken, InputShape::Tokens { vocabulary, .. }) => {
                 Some((vocabulary.max(1) as f64).ln())
             }

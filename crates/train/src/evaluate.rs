@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use batchwise_core::{
-    Batch, DataShape, Examples, Metric, MetricSums, Network, Purpose, Quantity, Sampler, Split,
-    StreamKey, Task,
+    Batch, Confusion, DataShape, Examples, Metric, MetricSums, Network, Purpose, Quantity, Sampler,
+    Split, StreamKey, Task,
 };
 
 use crate::TrainError;
@@ -150,6 +150,12 @@ pub fn quantities(shape: &DataShape) -> &'static [Quantity] {
             Quantity::Accuracy,
             Quantity::Perplexity,
         ],
+        Task::Segment { .. } => &[
+            Quantity::Loss,
+            Quantity::Error,
+            Quantity::Accuracy,
+            Quantity::MeanIou,
+        ],
     }
 }
 
@@ -167,6 +173,10 @@ pub fn insert_metrics(
             Quantity::Accuracy => 1.0 - sums.errors / sums.weight,
             // A hopeless loss must not turn into an infinity, which no record could hold.
             Quantity::Perplexity => (sums.loss / sums.weight).exp().min(f64::MAX),
+            Quantity::MeanIou => match sums.confusion.as_ref().and_then(Confusion::mean_iou) {
+                Some(value) => value,
+                None => continue,
+            },
             Quantity::Other(_) => continue,
         };
         if value.is_finite() {

@@ -1,7 +1,7 @@
 //! Where the gradient of a step comes from.
 //!
 //! One step's mean gradient is accumulated over micro-batches of at most `b` examples. Every
-//! micro-batch adds `1/W · ∇ Σ loss`, with `W` the weight (examples or tokens) of the *whole*
+//! micro-batch adds `1/W · ∇ Σ loss`, with `W` the weight (examples, tokens or pixels) of the *whole*
 //! step over all replicas, so the window ends up holding the gradient of the mean over the step
 //! whatever `b` is, ragged last micro-batch included: never a mean of means.
 
@@ -90,6 +90,7 @@ impl<'a> Supervised<'a> {
     ) -> Self {
         let per_example = match (shape.task, shape.input) {
             (Task::NextToken, InputShape::Tokens { sequence, .. }) => sequence as f64,
+            (Task::Segment { .. }, input) => input.pixels() as f64,
             _ => 1.0,
         };
         Self {

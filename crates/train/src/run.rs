@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, time::Instant};
 
-use batchwise_core::{Event, Group, Measurement, Network, Probe, Split, TrialSpec};
+use batchwise_core::{Event, Group, LossSum, Measurement, Network, Probe, Split, TrialSpec};
 use batchwise_rules::LearningRate;
 
 use crate::{
@@ -65,11 +65,15 @@ impl Run<'_> {
         self.rule.update(network, group, rate, step)?;
         network.end_step();
         if group.size() == 1 {
-            return Ok((sum.loss / sum.weight, rate));
+            return Ok((sum.mean(), rate));
         }
         let mut sums = [sum.loss as f32, sum.weight as f32];
         group.all_reduce_sum(&mut sums)?;
-        Ok((f64::from(sums[0]) / f64::from(sums[1]), rate))
+        let sum = LossSum {
+            loss: f64::from(sums[0]),
+            weight: f64::from(sums[1]),
+        };
+        Ok((sum.mean(), rate))
     }
 
     /// The next regularly evaluated step.

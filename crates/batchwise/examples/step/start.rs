@@ -29,7 +29,9 @@ pub fn write(step: &Step, file: &Path) -> Result<(), Failure> {
         }
         match &batch.labels {
             Labels::Classes(more) | Labels::Tokens(more) => labels.extend_from_slice(more),
-            Labels::Values(_) => return Err("no workload regresses".into()),
+            Labels::Values(_) | Labels::Pixels(_) => {
+                return Err("no workload regresses or segments".into());
+            }
         }
     }
     let len: usize = step.batches.iter().map(|batch| batch.len).sum();

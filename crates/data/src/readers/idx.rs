@@ -198,7 +198,7 @@ pub(crate) fn read(
         .flatten()
         .filter_map(|part| match &part.answers {
             Answers::Classes(classes) => classes.iter().max(),
-            Answers::Values(_) => None,
+            Answers::Values(_) | Answers::Masks(_) => None,
         })
         .max();
     let classes = most.map_or(0, |&most| most as usize + 1);

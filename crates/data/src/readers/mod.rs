@@ -7,6 +7,7 @@ pub mod csv;
 pub mod idx;
 pub mod images;
 pub(crate) mod labels;
+pub mod masks;
 pub mod mat;
 pub mod npy;
 pub mod npz;

@@ -20,6 +20,7 @@ pub fn good(name: &str) -> Vec<u8> {
         "cifar10" => cifar(&[&[3], &[9]]),
         "cifar100" => cifar(&[&[3, 99]]),
         "image" => grey(4, 4, 9),
+        "mask" => grey(4, 4, 2),
         "archive" => gzip(&tar(&[("train/a/1.png", &grey(4, 4, 9)), ("x", b"y")])),
         "mat" => mat_file(),
         "npy" => npy("<f4", true, "(2, 2)", &[0; 16]),
@@ -143,6 +144,21 @@ pub fn catalogue() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("cifar100", cifar(&[&[1]]), "not a whole number of records"),
         ("cifar100", cifar(&[&[1, 100]]), "label 100"),
         // Images
+        ("mask", vec![], "cannot be decoded"),
+        ("mask", cut(grey(4, 4, 1), 20), "cannot be decoded"),
+        ("mask", png_claiming(4, 4), "cannot be decoded"),
+        ("mask", grey(5, 4, 1), "is 4×5, its image 4×4"),
+        ("mask", grey(4, 4, 255), "labels no pixel"),
+        (
+            "mask",
+            png(4, 4, image::ExtendedColorType::Rgb8, &[1; 48]),
+            "save masks as 8-bit grey",
+        ),
+        (
+            "mask",
+            png(4, 4, image::ExtendedColorType::L16, &[1; 32]),
+            "save masks as 8-bit grey",
+        ),
         ("image", vec![], "cannot be decoded"),
         (
             "image",

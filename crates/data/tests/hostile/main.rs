@@ -9,7 +9,7 @@ mod support;
 use std::path::Path;
 
 use batchwise_data::readers::{
-    archive, cifar as cifar_reader, csv, idx as idx_reader, images, mat as mat_reader,
+    archive, cifar as cifar_reader, csv, idx as idx_reader, images, masks, mat as mat_reader,
     npy as npy_reader, npz, svhn, text as parse_text,
 };
 use batchwise_data::{DataError, LoadOptions, TableOptions, TableTask, check, open};
@@ -25,7 +25,7 @@ fn here() -> &'static Path {
 type Reader = fn(&[u8]) -> Result<(), DataError>;
 
 /// The readers of bytes by name, reduced to whether they accept: what the fuzz targets call.
-const READERS: [(&str, Reader); 9] = [
+const READERS: [(&str, Reader); 10] = [
     ("idx", |bytes| idx_reader::parse(bytes, here()).map(drop)),
     ("cifar10", |bytes| {
         cifar_reader::parse(bytes, cifar_reader::Kind::Ten, here()).map(drop)
@@ -35,6 +35,9 @@ const READERS: [(&str, Reader); 9] = [
     }),
     ("image", |bytes| {
         images::decode(bytes, Some((4, 4)), here()).map(drop)
+    }),
+    ("mask", |bytes| {
+        masks::decode_mask(bytes, (4, 4), here()).map(drop)
     }),
     ("archive", |bytes| {
         archive::parse(bytes, here(), &mut |_| true).map(drop)
@@ -191,6 +194,60 @@ fn sets_that_contradict_themselves_are_refused_by_file() {
             vec![
                 ("train/a/1.png", grey(4, 4, 0)),
                 ("other/b/1.png", grey(4, 4, 0)),
+            ],
+            &["outside the split folders"],
+        ),
+        (
+            vec![
+                ("train/images/1.png", grey(4, 4, 0)),
+                ("train/masks/1.png", grey(4, 4, 0)),
+                ("train/images/2.png", grey(4, 4, 0)),
+            ],
+            &["images/2.png", "no mask of its name"],
+        ),
+        (
+            vec![
+                ("train/images/1.png", grey(4, 4, 0)),
+                ("val/masks/1.png", grey(4, 4, 0)),
+            ],
+            &["images/1.png", "no mask of its name"],
+        ),
+        (
+            vec![
+                ("train/images/1.png", grey(4, 4, 0)),
+                ("train/masks/1.png", grey(4, 4, 0)),
+                ("train/masks/2.png", grey(4, 4, 0)),
+            ],
+            &["masks/2.png", "no image of its name"],
+        ),
+        (
+            vec![
+                ("train/images/1.png", grey(4, 4, 0)),
+                ("train/images/1.jpg", grey(4, 4, 0)),
+                ("train/masks/1.png", grey(4, 4, 0)),
+            ],
+            &["images/1.", "keep one of the two"],
+        ),
+        (
+            vec![
+                ("train/images/1.png", grey(4, 4, 0)),
+                ("train/masks/1.png", grey(4, 5, 0)),
+            ],
+            &["masks/1.png", "is 5×4, its image 4×4"],
+        ),
+        (
+            vec![
+                ("test/images/1.png", grey(4, 4, 0)),
+                ("test/masks/1.png", grey(4, 4, 0)),
+            ],
+            &["there is no training folder"],
+        ),
+        (
+            vec![
+                ("train/images/1.png", grey(4, 4, 0)),
+                ("train/masks/1.png", grey(4, 4, 0)),
+                ("images/1.png", grey(4, 4, 0)),
+                ("masks/1.png", grey(4, 4, 0)),
             ],
             &["outside the split folders"],
         ),

@@ -1,6 +1,7 @@
 //! Every format, read from files made here or by other programs.
 
 mod images;
+mod masks;
 #[path = "../support/mod.rs"]
 mod support;
 mod tables;

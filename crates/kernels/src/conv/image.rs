@@ -1,6 +1,7 @@
 //! One image: the passes that threads run on their share of a batch.
 
 use super::ConvShape;
+use super::depthwise;
 use super::pack::{PackedWeights, forward_len, padded_channels};
 use super::row::{RowConv, Rows, convolve_row};
 use super::weights::{Walk, accumulate_weights};
@@ -58,7 +59,7 @@ impl<'a, T: Real> ImageConv<'a, T> {
 
     /// Whether the output's gradient must be copied with its channels filled to whole vectors.
     fn fills_channels(&self) -> bool {
-        !self.shape.group_out().is_multiple_of(self.packed.lanes)
+        !self.shape.is_depthwise() && !self.shape.group_out().is_multiple_of(self.packed.lanes)
     }
 
     /// Scratch for [`ImageConv::backward`].
@@ -68,7 +69,8 @@ impl<'a, T: Real> ImageConv<'a, T> {
         with_input: bool,
     ) -> BackwardScratch<'a, T> {
         let [out_height, out_width, out_channels] = self.shape.output();
-        let columns = if with_input && self.packed.padded != out_width {
+        let columns = if with_input && !self.shape.is_depthwise() && self.packed.padded != out_width
+        {
             out_height * self.packed.padded * out_channels
         } else {
             0
@@ -117,6 +119,10 @@ impl<'a, T: Real> ImageConv<'a, T> {
         y: &mut [T],
     ) {
         let shape = self.shape;
+        if shape.is_depthwise() {
+            depthwise::forward(s, shape, &self.packed.forward, x, bias, relu, y);
+            return;
+        }
         let x = self.pad(x, scratch);
         let row_len = self.padded_width() * shape.in_channels;
         let [out_height, out_width, out_channels] = shape.output();
@@ -185,6 +191,10 @@ impl<'a, T: Real> ImageConv<'a, T> {
     #[inline(always)]
     fn input_gradient<S: Simd<Scalar = T>>(&self, s: S, dy: &[T], dx: &mut [T], scratch: &mut [T]) {
         let (shape, packed) = (self.shape, self.packed);
+        if shape.is_depthwise() {
+            depthwise::input_gradient(s, shape, &packed.backward, dy, dx);
+            return;
+        }
         let [out_height, out_width, out_channels] = shape.output();
         let dy = if packed.padded == out_width {
             dy
@@ -290,6 +300,11 @@ impl<'a, T: Real> ImageConv<'a, T> {
     ) {
         let shape = self.shape;
         let x = self.pad(x, &mut scratch.input);
+        if shape.is_depthwise() {
+            let row_len = self.padded_width() * shape.in_channels;
+            depthwise::weight_gradient(s, shape, x, row_len, dy, dw);
+            return;
+        }
         let [out_height, out_width, out_channels] = shape.output();
         let (group_in, group_out) = (shape.group_in(), shape.group_out());
         let filled = padded_channels(group_out, S::LANES);

@@ -5,9 +5,11 @@
 //! row of output pixels is computed in tiles of several pixels by one or two weight vectors whose
 //! accumulators stay in registers. The gradient of the input is the same computation on the
 //! gradient of the output, one stride phase of the columns at a time; the gradient of the weights
-//! keeps a tile of it in registers while it walks over all pixels.
+//! keeps a tile of it in registers while it walks over all pixels. Depthwise convolutions, whose
+//! channels do not mix, have kernels of their own with vectors over the channels.
 
 mod backward;
+mod depthwise;
 mod forward;
 mod image;
 mod normed;
@@ -245,6 +247,11 @@ impl ConvShape {
 
     pub(crate) fn out_pixels(&self) -> usize {
         self.out_extent(0) * self.out_extent(1)
+    }
+
+    /// True where each of several channels has a kernel of its own.
+    pub(crate) fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.in_channels && self.groups == self.out_channels
     }
 
     pub(crate) fn group_in(&self) -> usize {

@@ -9,6 +9,7 @@ use crate::error::{KernelError, check_length};
 use crate::norm::image::{GradientCoefficients, apply_gradient, moments};
 use crate::norm::statistics::{join_gradients, join_moments};
 use crate::norm::{NormParameters, NormShape, NormStatistics, gradient_sums, normalise};
+use crate::rectifier::{Rectified, Rectifier};
 use crate::simd::{Kernel, Real, Simd};
 use crate::workspace::Workspace;
 
@@ -62,7 +63,7 @@ struct Backward<'a, T: Real> {
     x: &'a [T],
     convolved: &'a [T],
     dy: &'a [T],
-    output: Option<&'a [T]>,
+    rectified: Rectified<'a, T>,
     coefficients: GradientCoefficients<'a, T>,
     dx: Option<&'a mut [T]>,
     dresidual: Option<&'a mut [T]>,
@@ -88,7 +89,7 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
             .zip(self.convolved.chunks_exact(len))
             .zip(self.dy.chunks_exact(len));
         for (i, ((x, convolved), dy)) in images.enumerate() {
-            let output = self.output.map(|y| &y[i * len..(i + 1) * len]);
+            let rectified = self.rectified.part(i * len..(i + 1) * len);
             let dresidual = self
                 .dresidual
                 .as_deref_mut()
@@ -98,7 +99,7 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
                 s,
                 convolved,
                 dy,
-                output,
+                rectified,
                 coefficients,
                 &mut gradient,
                 dresidual,
@@ -112,7 +113,7 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
     }
 }
 
-/// `y = batch_norm(x ∗ w) + residual`, rectified if `relu`, in ghost batches of `ghost` images.
+/// `y = batch_norm(x ∗ w) + residual`, rectified, in ghost batches of `ghost` images.
 ///
 /// `convolved`, `residual` and `y` are `[n, out_height, out_width, out_channels]`; `convolved`
 /// (the norm's input) and the statistics `[⌈n / ghost⌉, out_channels]` are written for
@@ -131,7 +132,7 @@ pub fn conv_batch_norm_forward<'w, T: Real>(
     weights: impl Into<Weights<'w, T>>,
     parameters: NormParameters<'_, T>,
     residual: Option<&[T]>,
-    relu: bool,
+    rectifier: impl Into<Rectifier>,
     convolved: &mut [T],
     y: &mut [T],
     statistics: NormStatistics<'_, T>,
@@ -174,7 +175,7 @@ pub fn conv_batch_norm_forward<'w, T: Real>(
         convolved,
         &parameters,
         residual,
-        relu,
+        rectifier.into(),
         y,
         statistics.mean,
         statistics.variance,
@@ -185,14 +186,15 @@ pub fn conv_batch_norm_forward<'w, T: Real>(
 /// The gradients of [`conv_batch_norm_forward`] from `dy`, the gradient of its output.
 ///
 /// `x`, `weights`, `convolved`, `mean` and `variance` are those of the forward pass, and
-/// `rectified_output` its `y` where it rectified. Sums are in a fixed order, as in
+/// `rectified_output` its `y` where it rectified (as for
+/// [`batch_norm_backward`](crate::batch_norm_backward)). Sums are in a fixed order, as in
 /// [`conv_backward`](crate::conv_backward).
 ///
 /// # Errors
 /// When `ghost` is zero, ε is negative, a slice does not have its shape's length, or packed
 /// weights belong elsewhere.
 #[allow(clippy::too_many_arguments)] // the tensors of one operation
-pub fn conv_batch_norm_backward<'w, T: Real>(
+pub fn conv_batch_norm_backward<'w, 'r, T: Real>(
     workspace: &Workspace,
     shape: &ConvShape,
     ghost: usize,
@@ -203,9 +205,10 @@ pub fn conv_batch_norm_backward<'w, T: Real>(
     mean: &[T],
     variance: &[T],
     dy: &[T],
-    rectified_output: Option<&[T]>,
+    rectified_output: impl Into<Rectified<'r, T>>,
     gradients: ConvNormGradients<'_, T>,
 ) -> Result<(), KernelError> {
+    let rectified = rectified_output.into();
     let norm = NormShape::new(shape.n, shape.out_pixels(), shape.out_channels, ghost)?;
     let ConvNormGradients {
         dx,
@@ -222,9 +225,7 @@ pub fn conv_batch_norm_backward<'w, T: Real>(
     check_length("dy", dy, shape.output_len())?;
     check_length("dgamma", dgamma, shape.out_channels)?;
     check_length("dbeta", dbeta, shape.out_channels)?;
-    if let Some(y) = rectified_output {
-        check_length("rectified_output", y, shape.output_len())?;
-    }
+    rectified.check(shape.output_len())?;
     if let Some(dresidual) = &dresidual {
         check_length("dresidual", dresidual, shape.output_len())?;
     }
@@ -240,15 +241,7 @@ pub fn conv_batch_norm_backward<'w, T: Real>(
     let piece = shape.backward_piece();
     let (input, output) = (piece * shape.input_image(), piece * shape.output_image());
 
-    let sums = gradient_sums(
-        workspace,
-        &norm,
-        piece,
-        convolved,
-        dy,
-        rectified_output,
-        mean,
-    );
+    let sums = gradient_sums(workspace, &norm, piece, convolved, dy, rectified, mean);
     let joined = join_gradients(
         workspace,
         &norm,
@@ -269,12 +262,12 @@ pub fn conv_batch_norm_backward<'w, T: Real>(
     let shares = x
         .chunks(input)
         .zip(convolved.chunks(output).zip(dy.chunks(output)))
-        .zip(chunks::optional(rectified_output, output))
+        .zip(rectified.pieces(output))
         .zip(chunks::optional_mut(of_conv.dx, input).zip(chunks::optional_mut(dresidual, output)))
         .zip(partials.chunks_mut(partial))
         .enumerate()
         .map(
-            |(i, ((((x, (convolved, dy)), output), (dx, dresidual)), partial))| {
+            |(i, ((((x, (convolved, dy)), rectified), (dx, dresidual)), partial))| {
                 let first = i * piece;
                 Backward {
                     conv,
@@ -284,7 +277,7 @@ pub fn conv_batch_norm_backward<'w, T: Real>(
                     x,
                     convolved,
                     dy,
-                    output,
+                    rectified,
                     coefficients,
                     dx,
                     dresidual,

@@ -1,6 +1,7 @@
 //! Weights in the order in which the kernels read them, and which input meets which weight.
 
 use super::ConvShape;
+use super::depthwise;
 use super::row::{Run, block_vectors};
 use crate::error::{KernelError, check_length};
 use crate::simd::Real;
@@ -180,6 +181,9 @@ pub(crate) fn padded_channels(channels: usize, lanes: usize) -> usize {
 
 /// Length of the forward weights, and of a weight gradient in the same order.
 pub(crate) fn forward_len(shape: &ConvShape, lanes: usize) -> usize {
+    if shape.is_depthwise() {
+        return depthwise::packed_len(shape, lanes);
+    }
     let [_, group_in, kh, kw] = shape.weight_shape();
     shape.groups * padded_channels(shape.group_out(), lanes) * group_in * kh * kw
 }
@@ -223,6 +227,9 @@ fn pack_forward<T: Real>(
     lanes: usize,
     weights: &[T],
 ) -> Aligned<T> {
+    if shape.is_depthwise() {
+        return depthwise::pack(workspace, shape, lanes, weights);
+    }
     let [_, group_in, kh, kw] = shape.weight_shape();
     let group_out = shape.group_out();
     let depth = kh * kw * group_in;
@@ -242,6 +249,9 @@ fn pack_forward<T: Real>(
 
 /// Adds up partial gradients in packed order and turns them into the canonical one.
 pub(crate) fn unpack<T: Real>(shape: &ConvShape, lanes: usize, partials: &[T], weights: &mut [T]) {
+    if shape.is_depthwise() {
+        return depthwise::unpack(shape, lanes, partials, weights);
+    }
     let [_, group_in, kh, kw] = shape.weight_shape();
     let group_out = shape.group_out();
     let depth = kh * kw * group_in;
@@ -266,6 +276,10 @@ fn pack_backward<T: Real>(
     lanes: usize,
     weights: &[T],
 ) -> (Aligned<T>, Vec<Phase>, usize, usize) {
+    if shape.is_depthwise() {
+        let packed = depthwise::pack(workspace, shape, lanes, weights);
+        return (packed, Vec::new(), 0, 0);
+    }
     let [_, group_in, kh, kw] = shape.weight_shape();
     let (group_out, out_width) = (shape.group_out(), shape.out_extent(1) as isize);
     let (stride, dilation) = (shape.stride[1] as isize, shape.dilation[1] as isize);

@@ -1,5 +1,6 @@
 //! Batch normalisation of one image, `[pixels, channels]`: what threads run on their share.
 
+use crate::rectifier::{Rectified, Rectifier};
 use crate::simd::{Real, Simd};
 
 /// Sums over pixels are taken in this many interleaved parts, added up as `(0 + 1) + (2 + 3)`.
@@ -71,7 +72,7 @@ pub(crate) fn moments<S: Simd>(s: S, x: &[S::Scalar], channels: usize, out: &mut
     }
 }
 
-/// `y = (x − mean)·scale + shift + residual`, rectified or not.
+/// `y = (x − mean)·scale + shift + residual`, rectified.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)] // the tensors of one operation
 pub(crate) fn apply<S: Simd>(
@@ -81,7 +82,7 @@ pub(crate) fn apply<S: Simd>(
     scale: &[S::Scalar],
     shift: &[S::Scalar],
     residual: Option<&[S::Scalar]>,
-    relu: bool,
+    rectifier: Rectifier,
     y: &mut [S::Scalar],
 ) {
     let channels = mean.len();
@@ -104,23 +105,25 @@ pub(crate) fn apply<S: Simd>(
                     s.load(&residual[i * channels + first..i * channels + end]),
                 );
             }
-            s.store(&mut y[first..end], if relu { s.relu(value) } else { value });
+            s.store(&mut y[first..end], rectifier.apply(s, value));
         }
     }
 }
 
 /// The gradient of an output vector, through the rectifier where there is one.
 #[inline(always)]
-fn through_relu<S: Simd>(
+fn through_rectifier<S: Simd>(
     s: S,
     dy: &[S::Scalar],
-    output: Option<&[S::Scalar]>,
+    rectified: Rectified<'_, S::Scalar>,
     from: usize,
     end: usize,
 ) -> S::V {
     let gradient = s.load(&dy[from..end]);
-    match output {
-        Some(y) => s.select(s.gt(s.load(&y[from..end]), s.zero()), gradient, s.zero()),
+    match rectified.output {
+        Some(y) => rectified
+            .rectifier
+            .gradient(s, gradient, s.load(&y[from..end])),
         None => gradient,
     }
 }
@@ -132,7 +135,7 @@ pub(crate) fn gradient_sums<S: Simd>(
     s: S,
     x: &[S::Scalar],
     dy: &[S::Scalar],
-    output: Option<&[S::Scalar]>,
+    rectified: Rectified<'_, S::Scalar>,
     mean: &[S::Scalar],
     out: &mut [f64],
 ) {
@@ -144,7 +147,7 @@ pub(crate) fn gradient_sums<S: Simd>(
         let (mut sum, mut product) = ([s.zero(); PARTS], [s.zero(); PARTS]);
         by_parts!(x.len() / channels, |pixel, part| {
             let (from, to) = (pixel * channels + first, pixel * channels + end);
-            let gradient = through_relu(s, dy, output, from, to);
+            let gradient = through_rectifier(s, dy, rectified, from, to);
             sum[part] = s.add(sum[part], gradient);
             product[part] = s.fma(gradient, s.sub(s.load(&x[from..to]), mean), product[part]);
         });
@@ -169,7 +172,7 @@ pub(crate) fn apply_gradient<S: Simd>(
     s: S,
     x: &[S::Scalar],
     dy: &[S::Scalar],
-    output: Option<&[S::Scalar]>,
+    rectified: Rectified<'_, S::Scalar>,
     coefficients: GradientCoefficients<'_, S::Scalar>,
     dx: &mut [S::Scalar],
     mut dresidual: Option<&mut [S::Scalar]>,
@@ -191,7 +194,7 @@ pub(crate) fn apply_gradient<S: Simd>(
             .enumerate()
         {
             let (from, to) = (i * channels + first, i * channels + end);
-            let gradient = through_relu(s, dy, output, from, to);
+            let gradient = through_rectifier(s, dy, rectified, from, to);
             if let Some(dresidual) = &mut dresidual {
                 s.store(&mut dresidual[from..to], gradient);
             }

@@ -6,6 +6,7 @@ pub(crate) mod statistics;
 
 use crate::chunks;
 use crate::error::{KernelError, check_length, volume};
+use crate::rectifier::{Rectified, Rectifier};
 use crate::simd::{Kernel, Real, Simd};
 use crate::workspace::Workspace;
 use image::GradientCoefficients;
@@ -157,7 +158,7 @@ pub(crate) struct Apply<'a, T> {
     pub scale: &'a [T],
     pub shift: &'a [T],
     pub residual: Option<&'a [T]>,
-    pub relu: bool,
+    pub rectifier: Rectifier,
     pub y: &'a mut [T],
 }
 
@@ -178,7 +179,7 @@ impl<T: Real> Kernel<T> for Apply<'_, T> {
             let residual = self
                 .residual
                 .map(|residual| &residual[i * len..(i + 1) * len]);
-            image::apply(s, x, mean, scale, self.shift, residual, self.relu, y);
+            image::apply(s, x, mean, scale, self.shift, residual, self.rectifier, y);
         }
     }
 }
@@ -189,7 +190,7 @@ pub(crate) struct GradientSums<'a, T> {
     pub first: usize,
     pub x: &'a [T],
     pub dy: &'a [T],
-    pub output: Option<&'a [T]>,
+    pub rectified: Rectified<'a, T>,
     pub mean: &'a [T],
     pub out: &'a mut [f64],
 }
@@ -203,12 +204,12 @@ impl<T: Real> Kernel<T> for GradientSums<'_, T> {
         let outs = self.out.chunks_exact_mut(2 * shape.channels);
         let images = self.x.chunks_exact(len).zip(self.dy.chunks_exact(len));
         for (i, ((x, dy), out)) in images.zip(outs).enumerate() {
-            let output = self.output.map(|y| &y[i * len..(i + 1) * len]);
+            let rectified = self.rectified.part(i * len..(i + 1) * len);
             image::gradient_sums(
                 s,
                 x,
                 dy,
-                output,
+                rectified,
                 shape.ghost_of(self.first + i, self.mean),
                 out,
             );
@@ -222,7 +223,7 @@ struct ApplyGradient<'a, T: Real> {
     first: usize,
     x: &'a [T],
     dy: &'a [T],
-    output: Option<&'a [T]>,
+    rectified: Rectified<'a, T>,
     coefficients: GradientCoefficients<'a, T>,
     dx: &'a mut [T],
     dresidual: Option<&'a mut [T]>,
@@ -236,13 +237,13 @@ impl<T: Real> Kernel<T> for ApplyGradient<'_, T> {
         let (shape, len) = (self.shape, self.shape.image());
         let images = self.x.chunks_exact(len).zip(self.dy.chunks_exact(len));
         for (i, ((x, dy), dx)) in images.zip(self.dx.chunks_exact_mut(len)).enumerate() {
-            let output = self.output.map(|y| &y[i * len..(i + 1) * len]);
+            let rectified = self.rectified.part(i * len..(i + 1) * len);
             let coefficients = self.coefficients.of(&shape, self.first + i);
             let dresidual = self
                 .dresidual
                 .as_deref_mut()
                 .map(|d| &mut d[i * len..(i + 1) * len]);
-            image::apply_gradient(s, x, dy, output, coefficients, dx, dresidual);
+            image::apply_gradient(s, x, dy, rectified, coefficients, dx, dresidual);
         }
     }
 }
@@ -260,7 +261,7 @@ impl<'a, T> GradientCoefficients<'a, T> {
     }
 }
 
-/// `y = γ·(x − mean)/√(variance + ε) + β + residual`, rectified if `relu`, with the statistics of
+/// `y = γ·(x − mean)/√(variance + ε) + β + residual`, rectified, with the statistics of
 /// each ghost batch, which are written for [`batch_norm_backward`] and for running estimates.
 ///
 /// `x`, `residual` and `y` are `[n, pixels, channels]`.
@@ -274,7 +275,7 @@ pub fn batch_norm_forward<T: Real>(
     x: &[T],
     parameters: NormParameters<'_, T>,
     residual: Option<&[T]>,
-    relu: bool,
+    rectifier: impl Into<Rectifier>,
     y: &mut [T],
     statistics: NormStatistics<'_, T>,
 ) -> Result<(), KernelError> {
@@ -299,7 +300,7 @@ pub fn batch_norm_forward<T: Real>(
         x,
         &parameters,
         residual,
-        relu,
+        rectifier.into(),
         y,
         statistics.mean,
         statistics.variance,
@@ -307,7 +308,7 @@ pub fn batch_norm_forward<T: Real>(
     Ok(())
 }
 
-/// `y = γ·(x − running mean)/√(running variance + ε) + β + residual`, rectified if `relu`: the
+/// `y = γ·(x − running mean)/√(running variance + ε) + β + residual`, rectified: the
 /// evaluation mode of [`batch_norm_forward`].
 ///
 /// `x`, `residual` and `y` are `[n, pixels, channels]` with any number of ghost batches, the
@@ -324,7 +325,7 @@ pub fn batch_norm_inference<T: Real>(
     running_mean: &[T],
     running_variance: &[T],
     residual: Option<&[T]>,
-    relu: bool,
+    rectifier: impl Into<Rectifier>,
     y: &mut [T],
 ) -> Result<(), KernelError> {
     check_forward(shape, x, &parameters, residual, y)?;
@@ -340,7 +341,7 @@ pub fn batch_norm_inference<T: Real>(
         x,
         &parameters,
         residual,
-        relu,
+        rectifier.into(),
         y,
         running_mean,
         running_variance,
@@ -351,12 +352,12 @@ pub fn batch_norm_inference<T: Real>(
 /// The gradients of [`batch_norm_forward`] from `dy`, the gradient of its output.
 ///
 /// `x`, `mean` and `variance` are those of the forward pass, and `rectified_output` its `y` where
-/// it rectified. Sums are in double precision and a fixed order.
+/// it rectified: `Some(y)` for a ReLU, [`Rectified::new`] for any rectifier. Sums are in double precision and a fixed order.
 ///
 /// # Errors
 /// When a slice does not have its shape's length or ε is negative.
 #[allow(clippy::too_many_arguments)] // the tensors of one operation
-pub fn batch_norm_backward<T: Real>(
+pub fn batch_norm_backward<'r, T: Real>(
     workspace: &Workspace,
     shape: &NormShape,
     x: &[T],
@@ -364,17 +365,16 @@ pub fn batch_norm_backward<T: Real>(
     mean: &[T],
     variance: &[T],
     dy: &[T],
-    rectified_output: Option<&[T]>,
+    rectified_output: impl Into<Rectified<'r, T>>,
     gradients: NormGradients<'_, T>,
 ) -> Result<(), KernelError> {
+    let rectified = rectified_output.into();
     parameters.check(shape.channels)?;
     check_length("x", x, shape.tensor_len())?;
     check_length("mean", mean, shape.statistics_len())?;
     check_length("variance", variance, shape.statistics_len())?;
     check_length("dy", dy, shape.tensor_len())?;
-    if let Some(y) = rectified_output {
-        check_length("rectified_output", y, shape.tensor_len())?;
-    }
+    rectified.check(shape.tensor_len())?;
     let NormGradients {
         dx,
         dgamma,
@@ -390,7 +390,7 @@ pub fn batch_norm_backward<T: Real>(
     let shape = *shape;
     let piece = shape.piece();
     let len = piece * shape.image();
-    let sums = gradient_sums(workspace, &shape, piece, x, dy, rectified_output, mean);
+    let sums = gradient_sums(workspace, &shape, piece, x, dy, rectified, mean);
     let joined = statistics::join_gradients(
         workspace,
         &shape,
@@ -409,20 +409,22 @@ pub fn batch_norm_backward<T: Real>(
     let shares = x
         .chunks(len)
         .zip(dy.chunks(len))
-        .zip(chunks::optional(rectified_output, len))
+        .zip(rectified.pieces(len))
         .zip(dx.chunks_mut(len))
         .zip(chunks::optional_mut(dresidual, len))
         .enumerate()
-        .map(|(i, ((((x, dy), output), dx), dresidual))| ApplyGradient {
-            shape,
-            first: i * piece,
-            x,
-            dy,
-            output,
-            coefficients,
-            dx,
-            dresidual,
-        });
+        .map(
+            |(i, ((((x, dy), rectified), dx), dresidual))| ApplyGradient {
+                shape,
+                first: i * piece,
+                x,
+                dy,
+                rectified,
+                coefficients,
+                dx,
+                dresidual,
+            },
+        );
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     Ok(())
 }
@@ -434,7 +436,7 @@ pub(crate) fn gradient_sums<'w, T: Real>(
     piece: usize,
     x: &[T],
     dy: &[T],
-    output: Option<&[T]>,
+    rectified: Rectified<'_, T>,
     mean: &[T],
 ) -> crate::workspace::Scratch<'w, f64> {
     let (shape, len) = (*shape, piece * shape.image());
@@ -442,15 +444,15 @@ pub(crate) fn gradient_sums<'w, T: Real>(
     let shares = x
         .chunks(len)
         .zip(dy.chunks(len))
-        .zip(chunks::optional(output, len))
+        .zip(rectified.pieces(len))
         .zip(sums.chunks_mut(piece * 2 * shape.channels))
         .enumerate()
-        .map(|(i, (((x, dy), output), out))| GradientSums {
+        .map(|(i, (((x, dy), rectified), out))| GradientSums {
             shape,
             first: i * piece,
             x,
             dy,
-            output,
+            rectified,
             mean,
             out,
         });
@@ -466,7 +468,7 @@ pub(crate) fn normalise<T: Real>(
     x: &[T],
     parameters: &NormParameters<'_, T>,
     residual: Option<&[T]>,
-    relu: bool,
+    rectifier: Rectifier,
     y: &mut [T],
     mean: &[T],
     variance: &[T],
@@ -487,7 +489,7 @@ pub(crate) fn normalise<T: Real>(
             scale,
             shift,
             residual,
-            relu,
+            rectifier,
             y,
         });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));

@@ -1,7 +1,8 @@
 use batchwise_kernels::{
     ConvGradients, ConvNormGradients, ConvShape, KernelError, NormParameters, NormStatistics,
-    PoolShape, Scratch, Window, conv_batch_norm_backward, conv_batch_norm_forward,
-    conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward, conv_forward,
+    PoolShape, Rectified, Rectifier, Scratch, Window, conv_backward, conv_batch_norm_backward,
+    conv_batch_norm_forward, conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward,
+    conv_forward,
 };
 use burn::{backend::Flex, tensor::Tensor};
 use burn_flex::FlexTensor;
@@ -10,15 +11,91 @@ use super::norm::{Statistics, norm_inference};
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
 use crate::layers::{self, EPSILON, GroupStatistics, NormArguments, NormBy};
 
+/// `x ∗ w + b`, rectified if `relu`.
+pub(crate) fn conv(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Tensor<1>,
+    relu: bool,
+    filter: layers::Filter,
+) -> Tensor<4> {
+    let shape = shape(&x, &weight, filter);
+    let inputs = Arguments::new([
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+    ]);
+    let [rows, columns, channels] = shape.output();
+    let mut y = buffer(shape.output_len());
+    let [x, weight, bias] = inputs.values.each_ref().map(values);
+    checked(conv_forward(
+        &WORKSPACE,
+        &shape,
+        x,
+        weight,
+        Some(bias),
+        relu,
+        &mut y,
+    ));
+    let y = flex(y, &[shape.images(), rows, columns, channels]);
+    inputs.output(y, |[x, weight, _], y| Conv {
+        shape,
+        x,
+        weight,
+        rectified: relu.then(|| y.clone()),
+    })
+}
+
+#[derive(Debug, Clone)]
+struct Conv {
+    shape: ConvShape,
+    x: FlexTensor,
+    weight: FlexTensor,
+    rectified: Option<FlexTensor>,
+}
+
+impl Operation<3> for Conv {
+    fn gradients(self, dy: &[f32], wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
+        let (x, weight) = (values(&self.x), values(&self.weight));
+        let rectified = self.rectified.as_ref().map(values);
+        gradients_of(&self.shape, wanted[0], |gradients| {
+            let shape = &self.shape;
+            conv_backward(&WORKSPACE, shape, x, weight, dy, rectified, gradients)
+        })
+    }
+}
+
+/// The gradients of image, kernel and bias that a kernel writes.
+fn gradients_of(
+    shape: &ConvShape,
+    want_x: bool,
+    backward: impl FnOnce(ConvGradients<f32>) -> Result<(), KernelError>,
+) -> [Option<FlexTensor>; 3] {
+    let channels = shape.output()[2];
+    let mut dx = want_x.then(|| buffer(shape.input_len()));
+    let (mut dw, mut db) = (buffer(shape.weight_len()), buffer(channels));
+    checked(backward(ConvGradients {
+        dx: dx.as_deref_mut(),
+        dw: &mut dw,
+        db: Some(&mut db),
+    }));
+    let [height, width, in_channels] = shape.input();
+    [
+        dx.map(|dx| flex(dx, &[shape.images(), height, width, in_channels])),
+        Some(flex(dw, &shape.weight_shape())),
+        Some(flex(db, &[channels])),
+    ]
+}
+
 /// `max_pool(relu(x ∗ w + b))` with windows `pool`.
 pub(crate) fn conv_relu_pool(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Tensor<1>,
-    window: layers::Window,
+    filter: layers::Filter,
     pool: layers::Window,
 ) -> Tensor<4> {
-    let shape = shape(&x, &weight, window);
+    let shape = shape(&x, &weight, filter);
     let pool = checked(pool_shape(pool));
     let inputs = Arguments::new([
         x.into_dispatch(),
@@ -61,45 +138,27 @@ struct ConvReluPool {
 
 impl Operation<3> for ConvReluPool {
     fn gradients(self, dy: &[f32], wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
-        let Self {
-            shape,
-            pool,
-            x,
-            weight,
-            places,
-        } = self;
-        let mut dx = wanted[0].then(|| buffer(shape.input_len()));
-        let mut dw = buffer(shape.weight_len());
-        let mut db = buffer(shape.output()[2]);
-        let gradients = ConvGradients {
-            dx: dx.as_deref_mut(),
-            dw: &mut dw,
-            db: Some(&mut db),
-        };
-        let (x, weight) = (values(&x), values(&weight));
-        checked(conv_bias_relu_maxpool_backward(
-            &WORKSPACE, &shape, &pool, x, weight, dy, &places, gradients,
-        ));
-        let [height, width, channels] = shape.input();
-        [
-            dx.map(|dx| flex(dx, &[shape.images(), height, width, channels])),
-            Some(flex(dw, &shape.weight_shape())),
-            Some(flex(db, &[shape.output()[2]])),
-        ]
+        let (x, weight) = (values(&self.x), values(&self.weight));
+        let (shape, pool, places) = (&self.shape, &self.pool, &self.places);
+        gradients_of(shape, wanted[0], |gradients| {
+            conv_bias_relu_maxpool_backward(
+                &WORKSPACE, shape, pool, x, weight, dy, places, gradients,
+            )
+        })
     }
 }
 
-/// `batch_norm(x ∗ w) + residual`, rectified if `relu`; in training with the statistics of each
+/// `batch_norm(x ∗ w) + residual`, rectified; in training with the statistics of each
 /// ghost batch.
 pub(crate) fn conv_norm(
     x: Tensor<4>,
     weight: Tensor<4>,
     residual: Option<Tensor<4>>,
-    relu: bool,
-    window: layers::Window,
+    rectifier: Rectifier,
+    filter: layers::Filter,
     norm: NormArguments,
 ) -> (Tensor<4>, Option<GroupStatistics>) {
-    let shape = shape(&x, &weight, window);
+    let shape = shape(&x, &weight, filter);
     let [rows, columns, channels] = shape.output();
     let dims = [shape.images(), rows, columns, channels];
     let NormArguments { scale, shift, by } = norm;
@@ -119,7 +178,12 @@ pub(crate) fn conv_norm(
             ));
             let convolved = Tensor::from_primitive::<Flex>(flex(convolved, &dims));
             return (
-                norm_inference(convolved, residual, relu, [scale, shift, mean, variance]),
+                norm_inference(
+                    convolved,
+                    residual,
+                    rectifier,
+                    [scale, shift, mean, variance],
+                ),
                 None,
             );
         }
@@ -152,7 +216,7 @@ pub(crate) fn conv_norm(
             weight,
             parameters,
             residual,
-            relu,
+            rectifier,
             &mut convolved,
             &mut y,
             moments,
@@ -169,7 +233,8 @@ pub(crate) fn conv_norm(
                 inputs: [x, weight, scale, shift],
                 convolved: flex(convolved, &dims),
                 statistics: statistics.clone(),
-                rectified: relu.then(|| y.clone()),
+                rectifier,
+                rectified: (rectifier != Rectifier::None).then(|| y.clone()),
             })
         }
         Some(residual) => {
@@ -183,7 +248,8 @@ pub(crate) fn conv_norm(
                 inputs: [x, weight, scale, shift],
                 convolved: flex(convolved, &dims),
                 statistics: statistics.clone(),
-                rectified: relu.then(|| y.clone()),
+                rectifier,
+                rectified: (rectifier != Rectifier::None).then(|| y.clone()),
             })
         }
     };
@@ -198,6 +264,7 @@ struct ConvNorm {
     inputs: [FlexTensor; 4],
     convolved: FlexTensor,
     statistics: Statistics,
+    rectifier: Rectifier,
     rectified: Option<FlexTensor>,
 }
 
@@ -215,6 +282,7 @@ impl ConvNorm {
             inputs,
             convolved,
             statistics,
+            rectifier,
             rectified,
         } = self;
         let [height, width, in_channels] = shape.input();
@@ -237,7 +305,8 @@ impl ConvNorm {
             epsilon: EPSILON,
         };
         let (mean, variance) = (&statistics.mean, &statistics.variance);
-        let (convolved, rectified) = (values(&convolved), rectified.as_ref().map(values));
+        let (convolved, output) = (values(&convolved), rectified.as_ref().map(values));
+        let rectified = output.map_or(None.into(), |y| Rectified::new(rectifier, y));
         checked(conv_batch_norm_backward(
             &WORKSPACE, &shape, ghost, x, weight, parameters, convolved, mean, variance, dy,
             rectified, gradients,
@@ -269,20 +338,20 @@ impl Operation<5> for ConvNorm {
     }
 }
 
-fn shape(x: &Tensor<4>, weight: &Tensor<4>, window: layers::Window) -> ConvShape {
+fn shape(x: &Tensor<4>, weight: &Tensor<4>, filter: layers::Filter) -> ConvShape {
     let [n, height, width, channels] = x.dims();
     let layers::Window {
         size,
         stride,
         padding,
-    } = window;
-    let window = Window::square(size, stride, padding);
-    checked(ConvShape::new(
-        n,
-        [height, width, channels],
-        weight.dims()[0],
-        window,
-    ))
+    } = filter.window;
+    let window = Window {
+        dilation: [filter.dilation; 2],
+        ..Window::square(size, stride, padding)
+    };
+    let image = [height, width, channels];
+    let shape = ConvShape::new(n, image, weight.dims()[0], window);
+    checked(shape.and_then(|shape| shape.with_groups(filter.groups)))
 }
 
 /// A pooling window.

@@ -17,16 +17,20 @@ mod lstm;
 mod memory;
 mod norm;
 mod pool;
+mod segment;
 #[cfg(test)]
 mod tests;
+mod upsample;
 
-pub(crate) use conv::{conv_norm, conv_relu_pool};
+pub(crate) use conv::{conv, conv_norm, conv_relu_pool};
 pub(crate) use embedding::embed;
 pub(crate) use linear::{linear, linear_turned};
 pub(crate) use loss::{cross_entropy, cross_entropy_metrics};
 pub(crate) use lstm::lstm;
 pub(crate) use norm::norm_relu;
 pub(crate) use pool::{global_average_pool, max_pool};
+pub(crate) use segment::pixel_cross_entropy;
+pub(crate) use upsample::upsample;
 
 use std::{fmt::Debug, marker::PhantomData};
 

@@ -1,5 +1,5 @@
 use batchwise_kernels::{
-    NormGradients, NormParameters, NormShape, NormStatistics, batch_norm_backward,
+    NormGradients, NormParameters, NormShape, NormStatistics, Rectifier, batch_norm_backward,
     batch_norm_forward, batch_norm_inference,
 };
 use burn::{backend::Flex, tensor::Tensor};
@@ -58,7 +58,7 @@ pub(crate) fn norm_relu(
         NormBy::Ghost(ghost) => ghost,
         NormBy::Running { mean, variance } => {
             return (
-                norm_inference(x, None, true, [scale, shift, mean, variance]),
+                norm_inference(x, None, Rectifier::Relu, [scale, shift, mean, variance]),
                 None,
             );
         }
@@ -144,12 +144,11 @@ impl Operation<3> for NormRelu {
     }
 }
 
-/// Batch norm in evaluation, `[n, …, channels]`, plus `residual`, rectified if `relu`; without a
-/// gradient. The vectors are scale, shift, running mean and running variance.
+/// Batch norm in evaluation, `[n, …, channels]`, plus `residual`, rectified; without a gradient. The vectors are scale, shift, running mean and running variance.
 pub(super) fn norm_inference<const D: usize>(
     x: Tensor<D>,
     residual: Option<Tensor<D>>,
-    relu: bool,
+    rectifier: Rectifier,
     vectors: [Tensor<1>; 4],
 ) -> Tensor<D> {
     let dims = x.dims();
@@ -169,7 +168,7 @@ pub(super) fn norm_inference<const D: usize>(
     let mut y = buffer(shape.tensor_len());
     let x = values(&x[0]);
     checked(batch_norm_inference(
-        &WORKSPACE, &shape, x, parameters, mean, variance, residual, relu, &mut y,
+        &WORKSPACE, &shape, x, parameters, mean, variance, residual, rectifier, &mut y,
     ));
     Tensor::from_primitive::<Flex>(flex(y, &dims))
 }

@@ -1,8 +1,9 @@
 use batchwise_core::ParameterKind;
+use batchwise_kernels::Rectifier;
 use burn::tensor::{Tensor, activation::relu, module::conv2d, ops::ConvOptions};
 
 use crate::{
-    builder::Builder,
+    builder::{Builder, OutputShape},
     cpu,
     init::Init,
     layers::{
@@ -87,32 +88,97 @@ impl Window {
     }
 }
 
-/// Two-dimensional convolution over channels-last images, kernel `[out, in, size, size]`.
+/// How a convolution reads its input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Filter {
+    /// The window, its size in rows and columns of the kernel.
+    pub window: Window,
+    /// Pixels from one row or column of the kernel to the next; 1 for a dense kernel.
+    pub dilation: usize,
+    /// Groups of channels that are convolved each by itself; as many as channels for a depthwise
+    /// convolution.
+    pub groups: usize,
+}
+
+impl From<Window> for Filter {
+    fn from(window: Window) -> Self {
+        Self {
+            window,
+            dilation: 1,
+            groups: 1,
+        }
+    }
+}
+
+impl Filter {
+    /// A 3 × 3 kernel that keeps the image's size at stride 1, its rows and columns `dilation`
+    /// pixels apart.
+    pub(crate) fn three(stride: usize, dilation: usize) -> Self {
+        let window = Window {
+            size: 3,
+            stride,
+            padding: dilation,
+        };
+        Self {
+            dilation,
+            ..window.into()
+        }
+    }
+
+    /// The same, depthwise over `channels` channels.
+    pub(crate) fn depthwise(self, channels: usize) -> Self {
+        Self {
+            groups: channels,
+            ..self
+        }
+    }
+
+    /// The window of the pixels the kernel spans.
+    fn span(self) -> Window {
+        Window {
+            size: (self.window.size - 1) * self.dilation + 1,
+            ..self.window
+        }
+    }
+
+    /// Size of the output, with `channels` channels.
+    pub(crate) fn output(self, image: ImageSize, channels: usize) -> ImageSize {
+        self.span().output(image, channels)
+    }
+
+    /// Shape of the kernel, `[out, in / groups, size, size]`.
+    fn kernel(self, input: usize, output: usize) -> [usize; 4] {
+        let size = self.window.size;
+        [output, input / self.groups, size, size]
+    }
+}
+
+/// Two-dimensional convolution over channels-last images, kernel `[out, in / groups, size, size]`.
 pub(crate) struct Conv2d {
     weight: ParameterId,
     bias: Option<ParameterId>,
-    window: Window,
+    filter: Filter,
     /// Size of the output.
     pub output: ImageSize,
 }
 
 impl Conv2d {
     /// A layer with bias, initialised like PyTorch's: `U(−1/√fan_in, 1/√fan_in)`, `fan_in =
-    /// in·size²`, weight and bias alike.
+    /// in / groups · size²`, weight and bias alike.
     pub(crate) fn new(
         builder: &mut Builder,
         name: &str,
         input: ImageSize,
         channels: usize,
-        window: Window,
+        filter: impl Into<Filter>,
     ) -> Self {
-        let mut conv = Self::without_bias(builder, name, input, channels, window);
-        let init = Init::fan_in(input.channels * window.size * window.size);
+        let mut conv = Self::without_bias(builder, name, input, channels, filter);
+        let [_, kernel @ ..] = conv.filter.kernel(input.channels, channels);
         conv.bias = Some(builder.parameter(
             format!("{name}.bias"),
             &[channels],
             ParameterKind::Bias,
-            init,
+            Init::fan_in(kernel.iter().product()),
         ));
         conv
     }
@@ -123,28 +189,52 @@ impl Conv2d {
         name: &str,
         input: ImageSize,
         channels: usize,
-        window: Window,
+        filter: impl Into<Filter>,
     ) -> Self {
-        let shape = [channels, input.channels, window.size, window.size];
-        let init = Init::fan_in(input.channels * window.size * window.size);
-        let output = window.output(input, channels);
+        let filter = filter.into();
+        let shape = filter.kernel(input.channels, channels);
+        let fan_in = shape[1..].iter().product::<usize>();
+        let output = filter.output(input, channels);
+        builder.layer(name, output);
         builder.composed(2 * output.len()); // in both layouts
         // Partial gradients of the kernel's weights (see its `backward_piece`), the weights packed
         // in both directions, and images of each thread; channels are filled to whole vectors.
-        let weights = shape[1..].iter().product::<usize>() * channels.next_multiple_of(16);
+        let weights = fan_in * channels.next_multiple_of(16);
         let pieces = ((8 << 20) / weights.max(1)).clamp(4, 32);
-        let images = window.padded(input).len() + 2 * output.len();
+        let images = filter.window.padded(input).len() + 2 * output.len();
         builder.scratch((pieces + 4) * weights + rayon::current_num_threads() * 2 * images);
         Self {
             weight: builder.parameter(
                 format!("{name}.weight"),
                 &shape,
                 ParameterKind::Kernel,
-                init,
+                Init::fan_in(fan_in),
             ),
             bias: None,
-            window,
+            filter,
             output,
+        }
+    }
+
+    /// Convolution of `[n, height, width, in]`, with bias if the layer has one.
+    pub(crate) fn linear(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        self.forward(x, false, pass)
+    }
+
+    /// Convolution and ReLU.
+    pub(crate) fn relu(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        self.forward(x, true, pass)
+    }
+
+    fn forward(&self, x: Tensor<4>, rectify: bool, pass: &mut Pass) -> Tensor<4> {
+        let weight = pass.parameter(self.weight);
+        let bias = self.bias.map(|bias| pass.parameter(bias));
+        match bias {
+            Some(bias) if pass.kernels() => cpu::conv(x, weight, bias, rectify, self.filter),
+            bias => {
+                let y = convolve(x, weight, bias, self.filter);
+                if rectify { relu(y) } else { y }
+            }
         }
     }
 
@@ -153,8 +243,8 @@ impl Conv2d {
         let weight = pass.parameter(self.weight);
         let bias = self.bias.map(|bias| pass.parameter(bias));
         match bias {
-            Some(bias) if pass.kernels() => cpu::conv_relu_pool(x, weight, bias, self.window, pool),
-            bias => max_pool(relu(convolve(x, weight, bias, self.window)), pool),
+            Some(bias) if pass.kernels() => cpu::conv_relu_pool(x, weight, bias, self.filter, pool),
+            bias => max_pool(relu(convolve(x, weight, bias, self.filter)), pool),
         }
     }
 }
@@ -164,12 +254,16 @@ pub(crate) fn convolve(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
-    window: Window,
+    filter: Filter,
 ) -> Tensor<4> {
-    let Window {
-        stride, padding, ..
-    } = window;
-    let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
+    let Filter {
+        window: Window {
+            stride, padding, ..
+        },
+        dilation,
+        groups,
+    } = filter;
+    let options = ConvOptions::new([stride; 2], [padding; 2], [dilation; 2], groups);
     channels_last(conv2d(channels_first(x), weight, bias, options))
 }
 
@@ -186,9 +280,9 @@ impl ConvNorm {
         name: &str,
         input: ImageSize,
         channels: usize,
-        window: Window,
+        filter: impl Into<Filter>,
     ) -> Self {
-        let conv = Conv2d::without_bias(builder, name, input, channels, window);
+        let conv = Conv2d::without_bias(builder, name, input, channels, filter);
         let len = conv.output.len();
         builder.activations(len); // the convolution
         builder.composed(2 * len); // sum with a shortcut, ReLU
@@ -205,24 +299,34 @@ impl ConvNorm {
 
     /// `norm(conv(x))`.
     pub(crate) fn linear(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
-        self.forward(x, None, false, pass)
+        self.forward(x, None, Rectifier::None, pass)
+    }
+
+    /// `norm(conv(x)) + shortcut`.
+    pub(crate) fn add(&self, x: Tensor<4>, shortcut: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        self.forward(x, Some(shortcut), Rectifier::None, pass)
     }
 
     /// `relu(norm(conv(x)))`.
     pub(crate) fn relu(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
-        self.forward(x, None, true, pass)
+        self.forward(x, None, Rectifier::Relu, pass)
+    }
+
+    /// `min(relu(norm(conv(x))), 6)`.
+    pub(crate) fn relu6(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        self.forward(x, None, Rectifier::Relu6, pass)
     }
 
     /// `relu(norm(conv(x)) + shortcut)`.
     pub(crate) fn add_relu(&self, x: Tensor<4>, shortcut: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
-        self.forward(x, Some(shortcut), true, pass)
+        self.forward(x, Some(shortcut), Rectifier::Relu, pass)
     }
 
     fn forward(
         &self,
         x: Tensor<4>,
         shortcut: Option<Tensor<4>>,
-        rectify: bool,
+        rectifier: Rectifier,
         pass: &mut Pass,
     ) -> Tensor<4> {
         let weight = pass.parameter(self.conv.weight);
@@ -232,22 +336,24 @@ impl ConvNorm {
         } else {
             conv_norm
         };
-        let (y, statistics) = conv_norm(x, weight, shortcut, rectify, self.conv.window, arguments);
+        let (y, statistics) =
+            conv_norm(x, weight, shortcut, rectifier, self.conv.filter, arguments);
+        debug_assert_eq!(y.dims()[1..], self.conv.output.sizes());
         self.norm.observe(statistics, pass);
         y
     }
 }
 
-/// `norm(x ∗ w) + shortcut`, rectified if wanted, composed of burn's operations.
+/// `norm(x ∗ w) + shortcut`, rectified, composed of burn's operations.
 pub(crate) fn conv_norm(
     x: Tensor<4>,
     weight: Tensor<4>,
     shortcut: Option<Tensor<4>>,
-    rectify: bool,
-    window: Window,
+    rectifier: Rectifier,
+    filter: Filter,
     arguments: NormArguments,
 ) -> (Tensor<4>, Option<GroupStatistics>) {
-    let x = convolve(x, weight, None, window);
+    let x = convolve(x, weight, None, filter);
     let dims = x.dims();
     let [n, height, width, channels] = dims;
     let (y, statistics) = norm(x.reshape([n, height * width, channels]), arguments);
@@ -255,7 +361,12 @@ pub(crate) fn conv_norm(
     if let Some(shortcut) = shortcut {
         y = y + shortcut;
     }
-    (if rectify { relu(y) } else { y }, statistics)
+    let y = match rectifier {
+        Rectifier::None => y,
+        Rectifier::Relu => relu(y),
+        Rectifier::Relu6 => y.clamp(0.0, 6.0),
+    };
+    (y, statistics)
 }
 
 /// `[n, height, width, channels]` to `[n, channels, height, width]`, as burn's operations expect.

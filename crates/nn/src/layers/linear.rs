@@ -30,6 +30,7 @@ impl Linear {
         inputs: usize,
         outputs: usize,
     ) -> Self {
+        builder.layer(name, [outputs]);
         builder.activations(outputs);
         let shape = [inputs, outputs];
         let weight = builder.parameter(

@@ -20,12 +20,14 @@ pub(crate) struct Lstm {
     input: ParameterId,
     recurrent: ParameterId,
     bias: ParameterId,
-    hidden: StateId,
-    cell: StateId,
+    sequence: usize,
+    width: usize,
+    /// Hidden and cell state of text streams; without them every window starts from zeros.
+    streams: Option<[StateId; 2]>,
 }
 
 impl Lstm {
-    /// A layer over windows of `sequence` steps.
+    /// A layer over windows of `sequence` steps, which continue streams.
     pub(crate) fn new(
         builder: &mut Builder,
         name: &str,
@@ -33,7 +35,22 @@ impl Lstm {
         inputs: usize,
         width: usize,
     ) -> Self {
+        let mut lstm = Self::stateless(builder, name, sequence, inputs, width);
+        lstm.streams =
+            Some(["hidden", "cell"].map(|part| builder.state(format!("{name}.{part}"), width)));
+        lstm
+    }
+
+    /// A layer over windows of `sequence` steps, each of which starts from zeros.
+    pub(crate) fn stateless(
+        builder: &mut Builder,
+        name: &str,
+        sequence: usize,
+        inputs: usize,
+        width: usize,
+    ) -> Self {
         let init = Init::fan_in(width);
+        builder.layer(name, [sequence, width]);
         // Gates before and after their functions, cell and hidden state of every step; products.
         builder.activations(sequence * width * 10);
         builder.composed(sequence * width * 10);
@@ -54,26 +71,32 @@ impl Lstm {
                 ParameterKind::Bias,
                 init,
             ),
-            hidden: builder.state(format!("{name}.hidden"), width),
-            cell: builder.state(format!("{name}.cell"), width),
+            sequence,
+            width,
+            streams: None,
         }
     }
 
     /// `[sequence · n, inputs]`, the steps of all examples one after the other, to the hidden
-    /// states `[sequence · n, width]`, continuing the streams.
+    /// states `[sequence · n, width]`, continuing the streams if there are any.
     pub(crate) fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+        let n = x.dims()[0] / self.sequence;
         let (input, bias) = (pass.parameter(self.input), pass.parameter(self.bias));
         let gates = affine(x, input, Some(bias), pass);
         let recurrent = pass.parameter::<2>(self.recurrent);
-        let hidden = pass.state(self.hidden);
-        let cell = pass.state(self.cell);
+        let [hidden, cell] = match self.streams {
+            Some(streams) => streams.map(|state| pass.state(state)),
+            None => [(); 2].map(|()| Tensor::zeros([n, self.width], pass.device())),
+        };
         let (outputs, hidden, cell) = if pass.kernels() {
             cpu::lstm(gates, recurrent, hidden, cell)
         } else {
             unroll(gates, recurrent, hidden, cell)
         };
-        pass.set_state(self.hidden, hidden);
-        pass.set_state(self.cell, cell);
+        if let Some([hidden_state, cell_state]) = self.streams {
+            pass.set_state(hidden_state, hidden);
+            pass.set_state(cell_state, cell);
+        }
         outputs
     }
 }

@@ -7,8 +7,9 @@ mod linear;
 mod lstm;
 mod norm;
 mod pool;
+mod upsample;
 
-pub(crate) use conv::{Conv2d, ConvNorm, ImageSize, Window};
+pub(crate) use conv::{Conv2d, ConvNorm, Filter, ImageSize, Window};
 pub(crate) use dropout::Dropout;
 pub(crate) use embedding::embed;
 pub(crate) use linear::{Linear, affine, affine_turned};
@@ -16,7 +17,8 @@ pub(crate) use lstm::Lstm;
 pub(crate) use norm::{
     EPSILON, GhostNorm, GroupStatistics, NormArguments, NormBy, NormId, NormState,
 };
-pub(crate) use pool::{global_average_pool, max_pool};
+pub(crate) use pool::{MaxPool, global_average_pool};
+pub(crate) use upsample::Upsample;
 
 /// The compositions of burn's operations that the kernels of `cpu` must equal.
 #[cfg(test)]
@@ -29,5 +31,6 @@ pub(crate) mod composed {
         pool::{
             global_average_pool_composed as global_average_pool, max_pool_composed as max_pool,
         },
+        upsample::upsample_composed as upsample,
     };
 }

@@ -1,21 +1,44 @@
 use burn::tensor::{Tensor, module::max_pool2d, ops::MaxPoolOptions};
 
 use crate::{
+    builder::Builder,
     cpu,
-    layers::conv::{Window, channels_first, channels_last},
+    layers::conv::{Conv2d, ImageSize, Window, channels_first, channels_last},
     pass::Pass,
 };
 
-/// Maximum over each window of a channels-last image; padding never wins.
-pub(crate) fn max_pool(x: Tensor<4>, window: Window, pass: &Pass) -> Tensor<4> {
-    if pass.kernels() {
-        cpu::max_pool(x, window)
-    } else {
-        max_pool_composed(x, window)
+/// Max-pooling of channels-last images; padding never wins.
+pub(crate) struct MaxPool {
+    window: Window,
+    /// Size of the output.
+    pub output: ImageSize,
+}
+
+impl MaxPool {
+    /// A layer over images of this size.
+    pub(crate) fn new(builder: &mut Builder, name: &str, input: ImageSize, window: Window) -> Self {
+        let output = window.output(input, input.channels);
+        builder.layer(name, output);
+        builder.activations(2 * output.len()); // maxima and their places
+        Self { window, output }
+    }
+
+    /// `[n, height, width, channels]` to the maxima.
+    pub(crate) fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        if pass.kernels() {
+            cpu::max_pool(x, self.window)
+        } else {
+            max_pool_composed(x, self.window)
+        }
+    }
+
+    /// The maxima of a rectified convolution, in one operation.
+    pub(crate) fn of_conv(&self, conv: &Conv2d, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+        conv.relu_pool(x, self.window, pass)
     }
 }
 
-/// The same, composed of burn's operations.
+/// Maximum over each window, composed of burn's operations.
 pub(crate) fn max_pool_composed(x: Tensor<4>, window: Window) -> Tensor<4> {
     let Window {
         size,

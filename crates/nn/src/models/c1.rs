@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 
 use crate::{
     builder::Builder,
-    layers::{ConvNorm, Dropout, GhostNorm, ImageSize, Linear, Window, max_pool},
+    layers::{ConvNorm, Dropout, GhostNorm, ImageSize, Linear, MaxPool, Window},
     models::ValueModel,
     pass::Pass,
 };
@@ -11,10 +11,11 @@ use crate::{
 /// convolution to 64 channels and 3 × 3 max-pooling of stride 2, then hidden layers of 384 and 192;
 /// batch norm and ReLU everywhere, dropout after the hidden layers.
 ///
-/// Layers before a batch norm have no bias, which the normalisation would take away again.
+/// C3 is the same network for the hundred classes of CIFAR-100: the number of outputs comes from the
+/// data. Layers before a batch norm have no bias, which the normalisation would take away again.
 pub(crate) struct C1 {
     input: ImageSize,
-    convs: [ConvNorm; 2],
+    convs: [(ConvNorm, MaxPool); 2],
     hidden: [(Linear, GhostNorm); 2],
     output: Linear,
     dropout: Dropout,
@@ -42,9 +43,9 @@ impl C1 {
         let mut image = input;
         let convs = [1, 2].map(|i| {
             let conv = ConvNorm::new(builder, &format!("conv{i}"), image, 64, CONV);
-            image = POOL.output(conv.output(), 64);
-            builder.activations(2 * image.len()); // maxima and their places
-            conv
+            let pool = MaxPool::new(builder, &format!("pool{i}"), conv.output(), POOL);
+            image = pool.output;
+            (conv, pool)
         });
         let mut from = image.len();
         let hidden = [(1, 384), (2, 192)].map(|(i, width)| {
@@ -67,8 +68,8 @@ impl C1 {
 impl ValueModel for C1 {
     fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let mut x = self.input.images(x);
-        for conv in &self.convs {
-            x = max_pool(conv.relu(x, pass), POOL, pass);
+        for (conv, pool) in &self.convs {
+            x = pool.forward(conv.relu(x, pass), pass);
         }
         let mut x = x.flatten(1, 3);
         for (linear, norm) in &self.hidden {

@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 
 use crate::{
     builder::Builder,
-    layers::{Conv2d, Dropout, ImageSize, Linear, Window},
+    layers::{Conv2d, Dropout, ImageSize, Linear, MaxPool, Window},
     models::ValueModel,
     pass::Pass,
 };
@@ -13,7 +13,9 @@ use crate::{
 pub(crate) struct Lenet {
     input: ImageSize,
     conv1: Conv2d,
+    pool1: MaxPool,
     conv2: Conv2d,
+    pool2: MaxPool,
     linear1: Linear,
     linear2: Linear,
     dropout: Dropout,
@@ -43,15 +45,17 @@ impl Lenet {
         dropout: f64,
     ) -> Self {
         let conv1 = Conv2d::new(builder, "conv1", input, 16, CONV);
-        let pooled = POOL.output(conv1.output, 16);
-        let conv2 = Conv2d::new(builder, "conv2", pooled, 32, CONV);
-        let features = POOL.output(conv2.output, 32).len();
-        builder.activations(2 * (pooled.len() + features)); // maxima and their places
+        let pool1 = MaxPool::new(builder, "pool1", conv1.output, POOL);
+        let conv2 = Conv2d::new(builder, "conv2", pool1.output, 32, CONV);
+        let pool2 = MaxPool::new(builder, "pool2", conv2.output, POOL);
+        let features = pool2.output.len();
         builder.composed(conv1.output.len() + conv2.output.len()); // ReLU
         Self {
             input,
             conv1,
+            pool1,
             conv2,
+            pool2,
             linear1: Linear::new(builder, "linear1", features, 128),
             linear2: Linear::new(builder, "linear2", 128, outputs),
             dropout: Dropout::new(builder, dropout, 128),
@@ -62,8 +66,8 @@ impl Lenet {
 impl ValueModel for Lenet {
     fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let x = self.input.images(x);
-        let x = self.conv1.relu_pool(x, POOL, pass);
-        let x = self.conv2.relu_pool(x, POOL, pass);
+        let x = self.pool1.of_conv(&self.conv1, x, pass);
+        let x = self.pool2.of_conv(&self.conv2, x, pass);
         let x = self.linear1.relu(x.flatten(1, 3), pass);
         let x = self.dropout.forward(x, pass);
         self.linear2.forward(x, pass)

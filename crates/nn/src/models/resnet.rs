@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 
 use crate::{
     builder::Builder,
-    layers::{ConvNorm, ImageSize, Linear, Window, global_average_pool},
+    layers::{ConvNorm, Filter, ImageSize, Linear, Window, global_average_pool},
     models::ValueModel,
     pass::Pass,
 };
@@ -22,7 +22,7 @@ pub(crate) struct Resnet {
 }
 
 /// `relu(conv(relu(conv(x))) + shortcut(x))`, every convolution with batch norm.
-struct Block {
+pub(super) struct Block {
     conv1: ConvNorm,
     conv2: ConvNorm,
     shortcut: Option<ConvNorm>,
@@ -63,8 +63,9 @@ impl Resnet {
                     image,
                     channels,
                     stride,
+                    1,
                 );
-                image = block.conv2.output();
+                image = block.output();
                 blocks.push(block);
             }
         }
@@ -79,26 +80,22 @@ impl Resnet {
 }
 
 impl Block {
-    fn new(
+    /// A block whose 3 × 3 kernels have rows and columns `dilation` pixels apart; its shortcut
+    /// convolves where the shape changes.
+    pub(super) fn new(
         builder: &mut Builder,
         name: &str,
         input: ImageSize,
         channels: usize,
         stride: usize,
+        dilation: usize,
     ) -> Self {
-        let window = Window {
-            size: 3,
-            stride,
-            padding: 1,
+        let mut conv = |i: usize, image, stride| {
+            let (name, filter) = (format!("{name}.conv{i}"), Filter::three(stride, dilation));
+            ConvNorm::new(builder, &name, image, channels, filter)
         };
-        let conv1 = ConvNorm::new(builder, &format!("{name}.conv1"), input, channels, window);
-        let conv2 = ConvNorm::new(
-            builder,
-            &format!("{name}.conv2"),
-            conv1.output(),
-            channels,
-            Window::unit(3, 1),
-        );
+        let conv1 = conv(1, input, stride);
+        let conv2 = conv(2, conv1.output(), 1);
         let shortcut = (conv2.output() != input).then(|| {
             let window = Window {
                 size: 1,
@@ -120,7 +117,12 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+    /// Size of the output.
+    pub(super) fn output(&self) -> ImageSize {
+        self.conv2.output()
+    }
+
+    pub(super) fn forward(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
         let y = self.conv1.relu(x.clone(), pass);
         let shortcut = match &self.shortcut {
             Some(conv) => conv.linear(x, pass),

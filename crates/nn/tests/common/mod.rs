@@ -2,7 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use batchwise_core::{
-    Batch, DataShape, InputShape, Inputs, Labels, Network, NetworkFactory, Purpose, StreamKey, Task,
+    Batch, DataShape, InputShape, Inputs, Labels, Network, NetworkFactory, Purpose, StreamKey,
+    Task, UNLABELLED,
 };
 use batchwise_nn::{DeviceSpec, Factory};
 use rand_core::Rng;
@@ -47,6 +48,14 @@ pub const fn text(sequence: usize, vocabulary: usize) -> DataShape {
     }
 }
 
+/// Images with a class for every pixel.
+pub const fn masks(side: usize, classes: usize) -> DataShape {
+    DataShape {
+        task: Task::Segment { classes },
+        ..images(side, 3)
+    }
+}
+
 pub fn factory(model: &str) -> Factory {
     Factory::new(model.parse().unwrap(), DeviceSpec::Cpu).unwrap()
 }
@@ -80,6 +89,20 @@ pub fn batch(shape: DataShape, position: u64, len: usize) -> Batch {
                     .unwrap();
                 x.extend(&values);
                 y.push(class as u32);
+            }
+            (Inputs::Values(x), Labels::Pixels(y), Task::Segment { classes }) => {
+                // The upper half's class follows from the image, the lower half's from the upper's;
+                // one corner has none.
+                let class = (0..classes)
+                    .max_by(|&a, &b| score(a).total_cmp(&score(b)))
+                    .unwrap();
+                let pixels = shape.input.pixels();
+                y.extend((0..pixels).map(|p| match p {
+                    0 => UNLABELLED,
+                    p if p < pixels / 2 => class as u8,
+                    _ => ((class + 1) % classes) as u8,
+                }));
+                x.extend(&values);
             }
             (Inputs::Values(x), Labels::Values(y), Task::Regress { outputs }) => {
                 x.extend(&values);

@@ -25,6 +25,18 @@ impl Size {
 
 /// Moves the image by whole pixels; what comes in from outside is 0.
 pub fn shift(image: &mut [f32], scratch: &mut [f32], size: Size, down: isize, right: isize) {
+    shift_filling(image, scratch, size, down, right, 0.0);
+}
+
+/// Moves an image or a mask by whole pixels; what comes in from outside is `outside`.
+pub(super) fn shift_filling<T: Copy>(
+    image: &mut [T],
+    scratch: &mut [T],
+    size: Size,
+    down: isize,
+    right: isize,
+    outside: T,
+) {
     if (down, right) == (0, 0) {
         return;
     }
@@ -34,7 +46,7 @@ pub fn shift(image: &mut [f32], scratch: &mut [f32], size: Size, down: isize, ri
         channels,
     } = size;
     scratch.copy_from_slice(image);
-    image.fill(0.0);
+    image.fill(outside);
     let kept = width.saturating_sub(right.unsigned_abs()) * channels;
     let (to, from) = (
         right.max(0) as usize * channels,
@@ -61,7 +73,7 @@ pub fn crop(image: &mut [f32], scratch: &mut [f32], size: Size, down: isize, rig
 }
 
 /// Mirrors left and right.
-pub fn flip(image: &mut [f32], size: Size) {
+pub fn flip<T>(image: &mut [T], size: Size) {
     let Size {
         width, channels, ..
     } = size;
@@ -87,16 +99,10 @@ pub fn rotate(image: &mut [f32], scratch: &mut [f32], size: Size, degrees: f64) 
         channels,
     } = size;
     scratch.copy_from_slice(image);
-    let (sin, cos) = degrees.to_radians().sin_cos();
-    let (middle_row, middle_column) = ((height as f64 - 1.0) / 2.0, (width as f64 - 1.0) / 2.0);
+    let origin = turned_back(size, degrees);
     for row in 0..height {
         for column in 0..width {
-            // Where this pixel comes from: the position turned back. Rows count downwards.
-            let (y, x) = (row as f64 - middle_row, column as f64 - middle_column);
-            let (from_row, from_column) = (
-                cos * y + sin * x + middle_row,
-                cos * x - sin * y + middle_column,
-            );
+            let (from_row, from_column) = origin(row, column);
             let (top, left) = (from_row.floor(), from_column.floor());
             let (lower, rightward) = ((from_row - top) as f32, (from_column - left) as f32);
             let corners = [
@@ -115,6 +121,50 @@ pub fn rotate(image: &mut [f32], scratch: &mut [f32], size: Size, degrees: f64) 
                 }
                 image[target + c] = value;
             }
+        }
+    }
+}
+
+/// Where the pixels of a turned image come from: the position turned back about the centre.
+fn turned_back(size: Size, degrees: f64) -> impl Fn(usize, usize) -> (f64, f64) {
+    let (sin, cos) = degrees.to_radians().sin_cos();
+    let middle = |length: usize| (length as f64 - 1.0) / 2.0;
+    let (middle_row, middle_column) = (middle(size.height), middle(size.width));
+    move |row, column| {
+        // Rows count downwards.
+        let (y, x) = (row as f64 - middle_row, column as f64 - middle_column);
+        (
+            cos * y + sin * x + middle_row,
+            cos * x - sin * y + middle_column,
+        )
+    }
+}
+
+/// Turns a mask, a label a pixel, as [`rotate`] turns its image, taking the nearest pixel's label;
+/// what comes in from outside is `outside`.
+pub(super) fn rotate_labels(
+    mask: &mut [u8],
+    scratch: &mut [u8],
+    size: Size,
+    degrees: f64,
+    outside: u8,
+) {
+    if degrees == 0.0 {
+        return;
+    }
+    let Size { height, width, .. } = size;
+    scratch.copy_from_slice(mask);
+    let origin = turned_back(size, degrees);
+    for row in 0..height {
+        for column in 0..width {
+            let (r, c) = origin(row, column);
+            let (r, c) = (r.round(), c.round());
+            let inside = r >= 0.0 && c >= 0.0 && (r as usize) < height && (c as usize) < width;
+            mask[row * width + column] = if inside {
+                scratch[r as usize * width + c as usize]
+            } else {
+                outside
+            };
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Augmentation of training images.
+//! Augmentation of training images, and of their masks with them.
 //!
 //! Every example draws from its own stream, keyed by its position in the *run*
 //! ([`batchwise_core::Batch::first_draw`]): the same example gets the same crop whatever the
@@ -8,11 +8,14 @@
 mod geometry;
 mod spec;
 
-use batchwise_core::{Batch, DataShape, InputShape, Inputs, Purpose, StreamKey};
+use batchwise_core::{
+    Batch, DataShape, InputShape, Inputs, Labels, Purpose, StreamKey, UNLABELLED,
+};
 use rand_core::Rng;
 use rayon::prelude::*;
 
 pub use geometry::{Size, crop, cutout, flip, rotate, shift};
+use geometry::{rotate_labels, shift_filling};
 pub use spec::{AugmentError, AugmentSpec, Augmentation};
 
 /// Augments the batches of one trial.
@@ -68,57 +71,110 @@ impl Augmenter {
         if length == 0 {
             return;
         }
+        // A mask of no pixels stands beside every image without one.
+        let mut none = vec![[]; values.len() / length];
+        let masks: Vec<&mut [u8]> = match &mut batch.labels {
+            Labels::Pixels(labels) => labels.chunks_exact_mut(self.mask().len()).collect(),
+            _ => none
+                .iter_mut()
+                .map(|mask: &mut [u8; 0]| &mut mask[..])
+                .collect(),
+        };
         values
             .par_chunks_exact_mut(length)
+            .zip(masks)
             .enumerate()
             .for_each_init(
-                || vec![0.0; length],
-                |scratch, (index, image)| {
+                || (vec![0.0; length], Vec::new()),
+                |(scratch, mask_scratch), (index, (image, mask))| {
                     let mut draws = Draws(self.key.stream(first.wrapping_add(index as u64)));
+                    mask_scratch.resize(mask.len(), UNLABELLED);
                     for augmentation in &self.spec.0 {
-                        augment(*augmentation, image, scratch, self.size, &mut draws);
+                        let change = draw(*augmentation, self.size, &mut draws);
+                        change.apply(image, scratch, self.size);
+                        if !mask.is_empty() {
+                            change.apply_to_mask(mask, mask_scratch, self.mask());
+                        }
                     }
                 },
             );
     }
+
+    /// Size of a mask: one label a pixel.
+    fn mask(&self) -> Size {
+        Size {
+            channels: 1,
+            ..self.size
+        }
+    }
 }
 
-/// Applies one augmentation. Each always draws the same number of values, so that augmentations
-/// do not disturb each other's draws.
-fn augment<R: Rng>(
-    augmentation: Augmentation,
-    image: &mut [f32],
-    scratch: &mut [f32],
-    size: Size,
-    draws: &mut Draws<R>,
-) {
+/// What an augmentation does to one example.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    /// Moved by whole pixels.
+    Shift(isize, isize),
+    Flip,
+    /// Turned by degrees.
+    Rotate(f64),
+    /// Blanked about a pixel.
+    Cutout {
+        row: usize,
+        column: usize,
+        side: usize,
+    },
+    Nothing,
+}
+
+impl Change {
+    fn apply(self, image: &mut [f32], scratch: &mut [f32], size: Size) {
+        match self {
+            Change::Shift(down, right) => shift(image, scratch, size, down, right),
+            Change::Flip => flip(image, size),
+            Change::Rotate(degrees) => rotate(image, scratch, size, degrees),
+            Change::Cutout { row, column, side } => cutout(image, size, row, column, side),
+            Change::Nothing => {}
+        }
+    }
+
+    /// The same to a mask. Pixels from outside have no label; those cut out of the image keep
+    /// theirs, to be told from what is around them.
+    fn apply_to_mask(self, mask: &mut [u8], scratch: &mut [u8], size: Size) {
+        match self {
+            Change::Shift(down, right) => {
+                shift_filling(mask, scratch, size, down, right, UNLABELLED)
+            }
+            Change::Flip => flip(mask, size),
+            Change::Rotate(degrees) => rotate_labels(mask, scratch, size, degrees, UNLABELLED),
+            Change::Cutout { .. } | Change::Nothing => {}
+        }
+    }
+}
+
+/// Draws what one augmentation does. Each always draws the same number of values, so that
+/// augmentations do not disturb each other's draws.
+fn draw<R: Rng>(augmentation: Augmentation, size: Size, draws: &mut Draws<R>) -> Change {
     match augmentation {
         Augmentation::Crop { padding } => {
             let (down, right) = (draws.within(padding), draws.within(padding));
-            crop(image, scratch, size, down, right);
+            // The window moves; the image moves the other way.
+            Change::Shift(-down, -right)
         }
-        Augmentation::Flip => {
-            if draws.below(2) == 1 {
-                flip(image, size);
-            }
-        }
-        Augmentation::Rotate { degrees } => {
-            rotate(image, scratch, size, (draws.unit() * 2.0 - 1.0) * degrees);
-        }
+        Augmentation::Flip if draws.below(2) == 1 => Change::Flip,
+        Augmentation::Flip => Change::Nothing,
+        Augmentation::Rotate { degrees } => Change::Rotate((draws.unit() * 2.0 - 1.0) * degrees),
         Augmentation::Translate { fraction } => {
             let reach = |length: usize| (fraction * length as f64).round() as u32;
-            let (down, right) = (
-                draws.within(reach(size.height)),
-                draws.within(reach(size.width)),
-            );
-            shift(image, scratch, size, down, right);
+            let down = draws.within(reach(size.height));
+            Change::Shift(down, draws.within(reach(size.width)))
         }
         Augmentation::Cutout { side } => {
-            let (row, column) = (
-                draws.below(size.height as u64),
-                draws.below(size.width as u64),
-            );
-            cutout(image, size, row as usize, column as usize, side as usize);
+            let row = draws.below(size.height as u64) as usize;
+            Change::Cutout {
+                row,
+                column: draws.below(size.width as u64) as usize,
+                side: side as usize,
+            }
         }
     }
 }
@@ -211,6 +267,63 @@ mod tests {
                 "{spec}"
             );
         }
+    }
+
+    /// A mask that says of every pixel what its image says: they stay of one mind.
+    #[test]
+    fn masks_move_with_their_images() {
+        let shape = DataShape {
+            input: InputShape::Image {
+                height: 6,
+                width: 5,
+                channels: 1,
+            },
+            task: Task::Segment { classes: 31 },
+        };
+        let plain = Batch {
+            len: 40,
+            inputs: Inputs::Values((0..40).flat_map(|_| (1..=30).map(|p| p as f32)).collect()),
+            labels: Labels::Pixels((0..40).flat_map(|_| 1..=30u8).collect()),
+            ..Batch::empty(shape)
+        };
+        for (spec, moves) in [
+            ("crop:2,flip,translate:0.3", true),
+            ("flip", true),
+            ("cutout:3", false),
+        ] {
+            let mut batch = plain.clone();
+            Augmenter::new(&spec.parse().unwrap(), &shape, key())
+                .unwrap()
+                .unwrap()
+                .apply(&mut batch);
+            let (Inputs::Values(image), Labels::Pixels(mask)) = (&batch.inputs, &batch.labels)
+            else {
+                unreachable!()
+            };
+            assert_ne!(batch.inputs, plain.inputs, "{spec}");
+            assert_eq!(batch.labels != plain.labels, moves, "{spec}");
+            for (&pixel, &label) in image.iter().zip(mask) {
+                let outside = label == UNLABELLED;
+                if moves {
+                    assert_eq!(outside, pixel == 0.0, "{spec}");
+                }
+                assert!(
+                    outside || pixel == 0.0 || pixel == f32::from(label),
+                    "{spec}"
+                );
+            }
+        }
+        // A half turn reverses image and mask alike, to rounding of the image.
+        let size = Size {
+            height: 6,
+            width: 5,
+            channels: 1,
+        };
+        let mut mask: Vec<u8> = (1..=30).collect();
+        rotate_labels(&mut mask, &mut [0; 30], size, 180.0, UNLABELLED);
+        assert!(mask.iter().copied().eq((1..=30).rev()));
+        rotate_labels(&mut mask, &mut [0; 30], size, 45.0, UNLABELLED);
+        assert_eq!(mask[0], UNLABELLED, "corners come from outside");
     }
 
     #[test]

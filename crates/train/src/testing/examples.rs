@@ -46,7 +46,7 @@ impl Blobs {
         let outputs = match shape.task {
             Task::Classify { classes } => classes,
             Task::Regress { outputs } => outputs,
-            Task::NextToken => 0,
+            Task::NextToken | Task::Segment { .. } => 0,
         };
         let mut centre = draws(u64::MAX, 0);
         let centres: Vec<f32> = (0..features * outputs).map(|_| 1.5 * centre()).collect();
@@ -94,6 +94,7 @@ impl Blobs {
             Labels::Classes(classes) => classes.clear(),
             Labels::Values(values) => values.clear(),
             Labels::Tokens(tokens) => tokens.clear(),
+            Labels::Pixels(pixels) => pixels.clear(),
         }
         batch.len = 0;
         for index in indices.map(|i| i as usize) {
@@ -104,7 +105,7 @@ impl Blobs {
                     let outputs = self.targets.len() / self.len as usize;
                     values.extend_from_slice(&self.targets[index * outputs..][..outputs]);
                 }
-                Labels::Tokens(_) => {}
+                Labels::Tokens(_) | Labels::Pixels(_) => {}
             }
             batch.len += 1;
         }

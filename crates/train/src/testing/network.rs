@@ -83,8 +83,8 @@ impl TinyNetwork {
         let outputs = match shape.task {
             Task::Classify { classes } => classes,
             Task::Regress { outputs } => outputs,
-            Task::NextToken => {
-                let why = "it takes no tokens; choose vectors or images".to_owned();
+            Task::NextToken | Task::Segment { .. } => {
+                let why = "it takes no text or masks; choose classes or real values".to_owned();
                 return Err(NetworkError::Unfit {
                     model: settings.name(),
                     why,
@@ -388,6 +388,7 @@ impl Network for TinyNetwork {
             loss,
             errors,
             weight: batch.weight(),
+            confusion: None,
         })
     }
 

@@ -1,16 +1,16 @@
 //! Each kernel operation equals its composition of burn's operations: values and gradients.
 
+mod models;
+
+use batchwise_core::{Purpose, StreamKey};
+use batchwise_kernels::Rectifier;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_core::Rng;
 
-use batchwise_core::{
-    Batch, DataShape, InputShape, Inputs, Labels, Network, Purpose, StreamKey, Task,
-};
-
 use super::Operation;
 use crate::{
-    DeviceSpec, Factory, cpu,
-    layers::{GroupStatistics, NormArguments, NormBy, Window, composed},
+    cpu,
+    layers::{Filter, GroupStatistics, ImageSize, NormArguments, NormBy, Window, composed},
     loss,
     storage::to_host,
 };
@@ -94,9 +94,9 @@ fn conv_relu_pool() {
                 leaf(3, [outputs]),
             );
             let y = if kernels {
-                cpu::conv_relu_pool(x.clone(), w.clone(), b.clone(), window, pool)
+                cpu::conv_relu_pool(x.clone(), w.clone(), b.clone(), window.into(), pool)
             } else {
-                let y = composed::convolve(x.clone(), w.clone(), Some(b.clone()), window);
+                let y = composed::convolve(x.clone(), w.clone(), Some(b.clone()), window.into());
                 composed::max_pool(burn::tensor::activation::relu(y), pool)
             };
             outcome!(y, x, w, b)
@@ -106,25 +106,77 @@ fn conv_relu_pool() {
 }
 
 #[test]
+fn conv() {
+    let grouped = Filter {
+        groups: 2,
+        ..Filter::three(2, 1)
+    };
+    for filter in [
+        Filter::three(1, 2),
+        grouped,
+        Filter::three(1, 1).depthwise(4),
+    ] {
+        for rectify in [false, true] {
+            let run = |kernels: bool| {
+                let (x, b) = (leaf(1, [3, 7, 6, 4]), leaf(3, [4]));
+                let w = leaf(2, [4, 4 / filter.groups, 3, 3]);
+                let y = if kernels {
+                    cpu::conv(x.clone(), w.clone(), b.clone(), rectify, filter)
+                } else {
+                    let y = composed::convolve(x.clone(), w.clone(), Some(b.clone()), filter);
+                    if rectify {
+                        burn::tensor::activation::relu(y)
+                    } else {
+                        y
+                    }
+                };
+                outcome!(y, x, w, b)
+            };
+            same(&format!("{filter:?}, {rectify}"), run(true), run(false));
+        }
+    }
+}
+
+#[test]
 fn conv_norm_in_training() {
     for (n, ghost) in [(4, 4), (7, 3), (6, 2), (3, 8), (1, 1)] {
-        for (stride, size, shortcut, rectify) in [
-            (1, 3, true, true),
-            (2, 3, false, true),
-            (2, 1, false, false),
+        let point = Filter::from(Window {
+            size: 1,
+            stride: 2,
+            padding: 0,
+        });
+        let three = Filter::three;
+        let grouped = Filter {
+            groups: 2,
+            ..three(1, 1)
+        };
+        for (filter, shortcut, rectifier) in [
+            (three(1, 1), true, Rectifier::Relu),
+            (three(2, 1), false, Rectifier::Relu),
+            (point, false, Rectifier::None),
+            (three(1, 2), true, Rectifier::None),
+            (three(2, 2), false, Rectifier::Relu6),
+            (grouped, false, Rectifier::Relu6),
+            (three(1, 1).depthwise(8), true, Rectifier::Relu6),
+            (three(2, 1).depthwise(8), false, Rectifier::Relu6),
+            (three(1, 3).depthwise(8), false, Rectifier::Relu),
         ] {
-            let window = Window {
-                size,
-                stride,
-                padding: size / 2,
+            let channels = if filter.groups == 8 { 8 } else { 4 };
+            let image = ImageSize {
+                height: 6,
+                width: 6,
+                channels,
             };
             let run = |kernels: bool| {
-                let (x, w) = (leaf(1, [n, 6, 6, 4]), leaf(2, [8, 4, size, size]));
+                let size = filter.window.size;
+                let kernel = [8, channels / filter.groups, size, size];
+                let (x, w) = (leaf(1, [n, 6, 6, channels]), leaf(2, kernel));
+                // Wide enough for some numbers to pass the bound of 6.
                 let (scale, shift) = (leaf(3, [8]), leaf(4, [8]));
-                let side = window.places(6);
+                let (wide, side) = (scale.clone() * 5.0, filter.output(image, 8).height);
                 let residual = leaf(5, [n, side, side, 8]);
                 let arguments = NormArguments {
-                    scale: scale.clone(),
+                    scale: wide,
                     shift: shift.clone(),
                     by: NormBy::Ghost(ghost),
                 };
@@ -138,8 +190,8 @@ fn conv_norm_in_training() {
                     x.clone(),
                     w.clone(),
                     residual_given,
-                    rectify,
-                    window,
+                    rectifier,
+                    filter,
                     arguments,
                 );
                 let mut outcome = if shortcut {
@@ -151,7 +203,7 @@ fn conv_norm_in_training() {
                 outcome
             };
             same(
-                &format!("conv, norm, {n} by {ghost}"),
+                &format!("{filter:?}, norm, {rectifier:?}, {n} by {ghost}"),
                 run(true),
                 run(false),
             );
@@ -181,7 +233,14 @@ fn conv_norm_in_evaluation() {
             random(2, [8, 4, 3, 3]),
             random(5, [3, 6, 6, 8]),
         );
-        let (y, groups) = conv_norm(x, w, Some(residual), true, Window::unit(3, 1), arguments);
+        let (y, groups) = conv_norm(
+            x,
+            w,
+            Some(residual),
+            Rectifier::Relu6,
+            Filter::three(1, 1),
+            arguments,
+        );
         assert!(groups.is_none());
         vec![to_host(y).unwrap()]
     };
@@ -358,17 +417,81 @@ fn cross_entropy() {
     let metrics = |kernels| {
         loss::evaluation(random(1, [7, 5]), &loss::Targets::Classes(&labels), kernels).unwrap()
     };
-    let ((loss, errors), (same_loss, same_errors)) = (metrics(true), metrics(false));
-    assert!((loss - same_loss).abs() < 1e-5 * loss && errors == same_errors && errors > 0.0);
+    let (found, same) = (metrics(true), metrics(false));
+    assert!((found.loss - same.loss).abs() < 1e-5 * found.loss);
+    assert!(found.errors == same.errors && found.errors > 0.0 && found.weight == 7.0);
+}
+
+#[test]
+fn pixels_without_a_label_count_for_nothing() {
+    let labels = [2, 255, 4, 4, 255, 3, 2];
+    for smoothing in [0.0, 0.1] {
+        let run = |kernels: bool, labels: &[u8]| {
+            let scores = leaf(1, [7, 5]);
+            let targets = loss::Targets::Pixels(labels);
+            let loss =
+                loss::training_loss(scores.clone() * 4.0, &targets, smoothing, 0.25, kernels)
+                    .unwrap();
+            let mut gradients = loss.scaled.backward();
+            let gradient = scores.grad_remove(&mut gradients).unwrap();
+            vec![
+                to_host(loss.scaled.inner()).unwrap(),
+                vec![loss.sum as f32],
+                to_host(gradient).unwrap(),
+            ]
+        };
+        let found = run(true, &labels);
+        assert!(found[2][5..10].iter().all(|&g| g == 0.0) && found[2][0] != 0.0);
+        same("pixels", found, run(false, &labels));
+        // No label at all: no loss and no gradient. All labels: nothing is left out.
+        for kernels in [true, false] {
+            assert!(run(kernels, &[255; 7]).concat().iter().all(|&v| v == 0.0));
+        }
+        let all = [2u8, 0, 4, 4, 1, 3, 2];
+        same("all pixels", run(true, &all), run(false, &all));
+    }
+    let sums = loss::evaluation(random(1, [7, 5]), &loss::Targets::Pixels(&labels), true).unwrap();
+    let labelled = [0, 2, 3, 5, 6].map(|row| random::<2>(1, [7, 5]).narrow(0, row, 1));
+    let rows = Tensor::cat(labelled.to_vec(), 0);
+    let same = loss::evaluation(rows, &loss::Targets::Classes(&[2, 4, 4, 3, 2]), true).unwrap();
+    assert!((sums.loss - same.loss).abs() < 1e-5 * same.loss);
+    assert_eq!((sums.errors, sums.weight), (same.errors, same.weight));
+    let confusion = sums.confusion.unwrap();
+    let right: u64 = (0..5).map(|class| confusion.count(class, class)).sum();
+    assert_eq!(right as f64, sums.weight - sums.errors);
+}
+
+#[test]
+fn upsample() {
+    for (factor, out) in [(2, [6, 8]), (8, [23, 32]), (4, [9, 16])] {
+        let run = |kernels: bool| {
+            let x = leaf(1, [3, 3, 4, 5]);
+            let upsample = if kernels {
+                cpu::upsample
+            } else {
+                composed::upsample
+            };
+            outcome!(upsample(x.clone(), factor, out), x)
+        };
+        same("upsampling", run(true), run(false));
+    }
 }
 
 #[test]
 fn scores_that_are_not_numbers_count_as_wrong() {
     for kernels in [true, false] {
         let scores = Tensor::<2>::full([2, 3], f32::NAN, &Device::flex());
-        let (loss, errors) =
-            loss::evaluation(scores, &loss::Targets::Classes(&[0, 2]), kernels).unwrap();
-        assert!(loss.is_nan() && errors == 2.0, "{kernels}");
+        for targets in [
+            loss::Targets::Classes(&[0, 2]),
+            loss::Targets::Pixels(&[0, 2]),
+        ] {
+            let sums = loss::evaluation(scores.clone(), &targets, kernels).unwrap();
+            assert!(sums.loss.is_nan() && sums.errors == 2.0, "{kernels}");
+            assert_eq!(
+                sums.confusion.and_then(|c| c.mean_iou()).unwrap_or(0.0),
+                0.0
+            );
+        }
     }
 }
 
@@ -413,101 +536,4 @@ fn inputs_stay_as_they_are() {
         [2.0; 4]
     );
     assert_eq!(to_host(x.inner()).unwrap(), before);
-}
-
-/// The path of other devices trains every model as the kernels do.
-#[test]
-fn models_without_kernels() {
-    let images = |side, channels| InputShape::Image {
-        height: side,
-        width: side,
-        channels,
-    };
-    let ten = Task::Classify { classes: 10 };
-    for (model, input, task) in [
-        ("mlp(9,norm,ghost=3)", images(4, 2), ten),
-        (
-            "mlp(9,dropout=0.5)",
-            images(4, 2),
-            Task::Regress { outputs: 3 },
-        ),
-        ("lenet(smoothing=0.1)", images(16, 1), ten),
-        ("c1(ghost=8,dropout=0.5)", images(8, 3), ten),
-        ("resnet20(ghost=4)", images(8, 3), ten),
-        (
-            "lstm(width=7,tied,dropout=0.3,smoothing=0.1)",
-            InputShape::Tokens {
-                sequence: 5,
-                vocabulary: 9,
-            },
-            Task::NextToken,
-        ),
-    ] {
-        let shape = DataShape { input, task };
-        let run = |kernels: bool| {
-            let factory = Factory::new(model.parse().unwrap(), DeviceSpec::Cpu).unwrap();
-            let key = StreamKey {
-                study_seed: 1,
-                trial: 0,
-                purpose: Purpose::Initialisation,
-            };
-            let mut network = factory.network(&shape, key).unwrap();
-            assert!(network.kernels);
-            network.kernels = kernels;
-            let n = 8;
-            let mut batch = Batch {
-                len: n,
-                noise: Some(key),
-                ..Batch::empty(shape)
-            };
-            let numbers = to_host(random(7, [n * input.len()])).unwrap();
-            let index = |v: f32, bound: f32| ((v + 1.0) * 0.5 * bound) as u32 % bound as u32;
-            match &mut batch.inputs {
-                Inputs::Values(values) => values.extend(&numbers),
-                Inputs::Tokens(tokens) => tokens.extend(numbers.iter().map(|&v| index(v, 9.0))),
-            }
-            match &mut batch.labels {
-                Labels::Classes(labels) => {
-                    labels.extend(numbers[..n].iter().map(|&v| index(v, 10.0)))
-                }
-                Labels::Values(values) => values.extend(&numbers[..3 * n]),
-                Labels::Tokens(tokens) => tokens.extend(numbers.iter().map(|&v| index(-v, 9.0))),
-            }
-            let mut outcome = Vec::new();
-            for step in 0..2 {
-                batch.fresh_streams = step == 0;
-                network.begin_step(n as u64);
-                let loss = network.accumulate(&batch, 0.125).unwrap().loss;
-                network
-                    .visit(&mut |_, w, g| {
-                        outcome.push(g.to_vec());
-                        w.iter_mut().zip(g).for_each(|(w, g)| *w -= 0.01 * *g);
-                    })
-                    .unwrap();
-                network.end_step();
-                let metrics = network.evaluate(&batch).unwrap();
-                outcome.push(vec![
-                    loss as f32,
-                    metrics.loss as f32,
-                    metrics.errors as f32,
-                ]);
-            }
-            outcome.extend(
-                network
-                    .export()
-                    .unwrap()
-                    .into_iter()
-                    .map(|tensor| tensor.values),
-            );
-            outcome
-        };
-        for (i, (a, b)) in run(true).iter().zip(&run(false)).enumerate() {
-            let scale = a.iter().fold(1e-2f32, |m, v| m.max(v.abs()));
-            let worst = a.iter().zip(b).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-            assert!(
-                worst < 2e-4 * scale,
-                "{model}, tensor {i}: differs by {worst} of {scale}"
-            );
-        }
-    }
 }

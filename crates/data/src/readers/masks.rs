@@ -1,0 +1,312 @@
+//! Segmentation folders: an image and a mask of the same name for every example, in a folder or a
+//! tar archive.
+//!
+//! ```text
+//! train/images/0001.png   train/masks/0001.png
+//! val/images/0417.jpg     val/masks/0417.png       (and test/…)
+//! ```
+//!
+//! or as Cityscapes comes: `leftImg8bit/train/CITY/NAME_leftImg8bit.png` with
+//! `gtFine/train/CITY/NAME_gtFine_labelTrainIds.png`. A mask is an 8-bit grey PNG whose grey levels
+//! are class numbers from 0; 255 marks pixels without a label. All images have one size.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use batchwise_core::{InputShape, Task, UNLABELLED};
+use image::{ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
+use rayon::prelude::*;
+
+use super::images::{Content, MAX_SIDE, Picture, decode};
+use super::split_names::{SplitName, Splits};
+use crate::arrays::{Answers, Arrays, Part, Rows};
+use crate::error::DataError;
+use crate::limits;
+
+/// Decodes a mask of `[height, width]` pixels to class numbers. `file` is named in errors.
+///
+/// # Errors
+/// When it is no 8-bit grey PNG, damaged, of another size, or without any label.
+pub fn decode_mask(
+    bytes: &[u8],
+    expected: (usize, usize),
+    file: &Path,
+) -> Result<Vec<u8>, DataError> {
+    let broken = |source: image::ImageError| {
+        DataError::malformed(
+            file,
+            format!("cannot be decoded as PNG ({source})"),
+            "replace or remove it",
+        )
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
+    let mut bounds = Limits::default();
+    bounds.max_image_width = Some(MAX_SIDE);
+    bounds.max_image_height = Some(MAX_SIDE);
+    bounds.max_alloc = Some(u64::from(MAX_SIDE) * u64::from(MAX_SIDE) * 16);
+    reader.limits(bounds);
+    let decoder = reader.into_decoder().map_err(broken)?;
+    let (width, height) = decoder.dimensions();
+    let found = (height as usize, width as usize);
+    if found != expected {
+        return Err(DataError::malformed(
+            file,
+            format!(
+                "is {}×{}, its image {}×{}",
+                found.0, found.1, expected.0, expected.1
+            ),
+            "give masks the size of their images",
+        ));
+    }
+    // Palettes and lower bit depths would be stretched to other numbers on the way.
+    if decoder.original_color_type() != ExtendedColorType::L8 {
+        return Err(DataError::malformed(
+            file,
+            format!("has pixels of kind {:?}", decoder.original_color_type()),
+            "save masks as 8-bit grey PNG files whose grey levels are class numbers",
+        ));
+    }
+    let picture = image::DynamicImage::from_decoder(decoder).map_err(broken)?;
+    let labels = picture.into_luma8().into_raw();
+    if labels.iter().all(|&label| label == UNLABELLED) {
+        return Err(DataError::malformed(
+            file,
+            format!("labels no pixel (all are {UNLABELLED})"),
+            "remove it and its image, or label something",
+        ));
+    }
+    Ok(labels)
+}
+
+/// What a file of a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Image,
+    Mask,
+}
+
+/// Role, split and name of a file by its path within the source; `None` for what is neither image
+/// nor mask. An image and its mask have the same split and name.
+pub(crate) fn place(path: &Path) -> Option<(Role, Option<SplitName>, String)> {
+    let (mut role, mut split, mut name) = (None, None, Vec::new());
+    for part in path.parent()?.components() {
+        let part = part.as_os_str().to_string_lossy();
+        match (&*part, SplitName::of(&part)) {
+            ("images" | "leftImg8bit", _) => role = Some(Role::Image),
+            ("masks" | "gtFine", _) => role = Some(Role::Mask),
+            (_, Some(found)) => split = Some(found),
+            _ => name.push(part.into_owned()),
+        }
+    }
+    let role = role?;
+    let stem = path.file_stem()?.to_string_lossy();
+    let stem = match role {
+        Role::Image => stem.strip_suffix("_leftImg8bit").unwrap_or(&stem),
+        // Cityscapes keeps other renderings of a mask beside it.
+        Role::Mask if stem.contains("_gtFine_") => stem.strip_suffix("_gtFine_labelTrainIds")?,
+        Role::Mask => &stem,
+    };
+    name.push(stem.to_owned());
+    Some((role, split, name.join("/")))
+}
+
+/// A file of a source.
+pub(crate) struct Item {
+    pub(crate) path: PathBuf,
+    pub(crate) content: Content,
+}
+
+/// The files of an example.
+#[derive(Default)]
+struct Pair {
+    image: Option<Item>,
+    mask: Option<Item>,
+}
+
+/// Pairs images with masks, decodes them (in parallel) and sorts them into splits.
+pub(crate) fn assemble(source: &Path, items: Vec<Item>) -> Result<Arrays, DataError> {
+    const LAYOUT: &str = "arrange them as train/images/NAME.png and train/masks/NAME.png";
+    let mut pairs: BTreeMap<(Option<SplitName>, String), Pair> = BTreeMap::new();
+    for item in items {
+        let Some((role, split, name)) = place(&item.path) else {
+            continue;
+        };
+        let pair = pairs.entry((split, name)).or_default();
+        let slot = match role {
+            Role::Image => &mut pair.image,
+            Role::Mask => &mut pair.mask,
+        };
+        if let Some(first) = slot.replace(item) {
+            return Err(DataError::malformed(
+                &source.join(&first.path),
+                "has the name of another file beside it, but for the ending",
+                "keep one of the two",
+            ));
+        }
+    }
+    let mut examples = Vec::with_capacity(pairs.len());
+    for ((split, _), pair) in pairs {
+        match pair {
+            Pair {
+                image: Some(image),
+                mask: Some(mask),
+            } => examples.push((split, image, mask)),
+            Pair {
+                image: Some(alone), ..
+            } => {
+                return Err(DataError::malformed(
+                    &source.join(&alone.path),
+                    "has no mask of its name",
+                    LAYOUT,
+                ));
+            }
+            Pair {
+                mask: Some(alone), ..
+            } => {
+                return Err(DataError::malformed(
+                    &source.join(&alone.path),
+                    "has no image of its name",
+                    LAYOUT,
+                ));
+            }
+            Pair { .. } => {}
+        }
+    }
+    let Some((_, first, _)) = examples.first() else {
+        return Err(DataError::NotFound {
+            path: source.to_owned(),
+            what: "no images with masks".into(),
+            remedy: LAYOUT.into(),
+        });
+    };
+    let sorted = examples
+        .iter()
+        .filter(|(split, ..)| split.is_some())
+        .count();
+    if sorted > 0 && sorted < examples.len() {
+        return Err(DataError::malformed(
+            &source.join(&first.path),
+            "lies outside the split folders, unlike others",
+            LAYOUT,
+        ));
+    }
+    let in_training =
+        |split: &Option<SplitName>| split.is_none_or(|split| split == SplitName::Train);
+    if !examples.iter().any(|(split, ..)| in_training(split)) {
+        return Err(DataError::NotFound {
+            path: source.to_owned(),
+            what: "there is no training folder".into(),
+            remedy: LAYOUT.into(),
+        });
+    }
+
+    let size = picture(source, first, None)?;
+    let (height, width) = (size.height, size.width);
+    let all = limits::product(&[examples.len() as u64, height as u64, width as u64, 4]);
+    limits::grant(source, "the decoded images", all, limits::MAX_DECODED_BYTES)?;
+    let decoded: Vec<(Picture, Vec<u8>)> = examples
+        .par_iter()
+        .map(|(_, image, mask)| {
+            let expected = (height, width);
+            let labels = read(source, mask, |bytes, file| {
+                decode_mask(bytes, expected, file)
+            })?;
+            Ok((picture(source, image, Some(expected))?, labels))
+        })
+        .collect::<Result<_, DataError>>()?;
+    let channels = decoded.iter().map(|(p, _)| p.channels).max().unwrap_or(1);
+    let largest = decoded
+        .iter()
+        .flat_map(|(_, labels)| labels)
+        .filter(|&&label| label != UNLABELLED)
+        .max()
+        .map_or(0, |&label| usize::from(label));
+
+    let mut parts: Splits<(Vec<u8>, Vec<u8>)> = Splits::default();
+    for ((split, ..), (picture, labels)) in examples.iter().zip(decoded) {
+        let (pixels, masks) = parts
+            .slot(split.unwrap_or(SplitName::Train))
+            .get_or_insert_default();
+        if picture.channels == channels {
+            pixels.extend_from_slice(&picture.pixels);
+        } else {
+            pixels.extend(picture.pixels.iter().flat_map(|&grey| [grey; 3]));
+        }
+        masks.extend_from_slice(&labels);
+    }
+    let part = |(pixels, masks)| Part {
+        inputs: Rows::Bytes(pixels),
+        answers: Answers::Masks(masks),
+    };
+    Ok(Arrays {
+        input: InputShape::Image {
+            height,
+            width,
+            channels,
+        },
+        task: Task::Segment {
+            classes: largest + 1,
+        },
+        train: part(parts.train.expect("checked above")),
+        validation: parts.validation.map(part),
+        test: parts.test.map(part),
+        classes: Vec::new(),
+        notes: Vec::new(),
+    })
+}
+
+/// Decodes an image.
+fn picture(
+    source: &Path,
+    item: &Item,
+    expected: Option<(usize, usize)>,
+) -> Result<Picture, DataError> {
+    read(source, item, |bytes, file| decode(bytes, expected, file))
+}
+
+/// What `decode` makes of a file's bytes.
+fn read<T>(
+    source: &Path,
+    item: &Item,
+    decode: impl FnOnce(&[u8], &Path) -> Result<T, DataError>,
+) -> Result<T, DataError> {
+    match &item.content {
+        Content::Bytes(bytes) => decode(bytes, &super::archive::member_name(source, &item.path)),
+        Content::File(path) => decode(&limits::read_file(path)?, path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_and_masks_are_paired_by_split_and_name() {
+        let placed = |path: &str| place(Path::new(path));
+        let train = Some(SplitName::Train);
+        for (path, role, split, name) in [
+            ("train/images/a.jpg", Role::Image, train, "a"),
+            ("train/masks/a.png", Role::Mask, train, "a"),
+            ("images/train/b/a.png", Role::Image, train, "b/a"),
+            ("masks/a.png", Role::Mask, None, "a"),
+            (
+                "leftImg8bit/val/ulm/x_1_leftImg8bit.png",
+                Role::Image,
+                Some(SplitName::Validation),
+                "ulm/x_1",
+            ),
+            (
+                "gtFine/val/ulm/x_1_gtFine_labelTrainIds.png",
+                Role::Mask,
+                Some(SplitName::Validation),
+                "ulm/x_1",
+            ),
+        ] {
+            assert_eq!(placed(path), Some((role, split, name.to_owned())), "{path}");
+        }
+        for path in ["a.png", "train/cat/a.png", "gtFine/val/x_gtFine_color.png"] {
+            assert_eq!(placed(path), None, "{path}");
+        }
+    }
+}

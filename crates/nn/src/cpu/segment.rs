@@ -1,0 +1,71 @@
+use batchwise_core::UNLABELLED;
+use batchwise_kernels::softmax_cross_entropy;
+use burn::tensor::Tensor;
+use burn_flex::FlexTensor;
+
+use super::{Arguments, Operation, WORKSPACE, buffer, checked, copied, flex, values, zeros};
+
+/// Cross-entropy with label smoothing of the scores of pixels `[pixels, classes]`, those without a
+/// label left out: `scale` times the sum, to be differentiated, and the sum itself. The gradient is
+/// computed in the same pass.
+pub(crate) fn pixel_cross_entropy(
+    scores: Tensor<2>,
+    labels: &[u8],
+    smoothing: f64,
+    scale: f32,
+) -> (Tensor<1>, f64) {
+    let shape = scores.dims();
+    let classes = shape[1];
+    let inputs = Arguments::new([scores.into_dispatch()]);
+    let scores = values(&inputs.values[0]);
+    let labelled: Vec<usize> = (0..labels.len())
+        .filter(|&pixel| labels[pixel] != UNLABELLED)
+        .collect();
+    let targets: Vec<u32> = labelled.iter().map(|&p| u32::from(labels[p])).collect();
+    let scale = f64::from(scale);
+    let loss = |scores: &[f32], gradient: &mut [f32]| {
+        let gradient = Some(gradient);
+        checked(softmax_cross_entropy(
+            &WORKSPACE, classes, scores, &targets, smoothing, scale, gradient,
+        ))
+        .loss
+    };
+    let mut gradient = zeros(scores.len());
+    let sum = if labelled.len() == labels.len() {
+        loss(scores, &mut gradient)
+    } else {
+        let row = |pixel: usize| pixel * classes..(pixel + 1) * classes;
+        let mut kept = buffer(labelled.len() * classes);
+        for (&pixel, kept) in labelled.iter().zip(kept.chunks_exact_mut(classes)) {
+            kept.copy_from_slice(&scores[row(pixel)]);
+        }
+        let mut of_kept = buffer(kept.len());
+        let sum = loss(&kept, &mut of_kept);
+        for (&pixel, of_kept) in labelled.iter().zip(of_kept.chunks_exact(classes)) {
+            gradient[row(pixel)].copy_from_slice(of_kept);
+        }
+        sum
+    };
+    let loss = flex(copied(&[(scale * sum) as f32]), &[1]);
+    (
+        inputs.output(loss, |_, _| PixelCrossEntropy {
+            gradient: flex(gradient, &shape),
+        }),
+        sum,
+    )
+}
+
+#[derive(Debug, Clone)]
+struct PixelCrossEntropy {
+    gradient: FlexTensor,
+}
+
+impl Operation<1> for PixelCrossEntropy {
+    fn gradients(mut self, dy: &[f32], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        if dy[0] != 1.0 {
+            let gradient = self.gradient.storage_mut::<f32>();
+            gradient.iter_mut().for_each(|g| *g *= dy[0]);
+        }
+        [Some(self.gradient)]
+    }
+}

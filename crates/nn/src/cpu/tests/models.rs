@@ -1,0 +1,145 @@
+//! Every model computes the same with the kernels and without.
+
+use batchwise_core::{
+    Batch, DataShape, InputShape, Inputs, Labels, Network, Purpose, StreamKey, Task,
+};
+
+use super::random;
+use crate::{DeviceSpec, Factory, storage::to_host};
+
+/// The path of other devices trains every model as the kernels do.
+#[test]
+fn models_without_kernels() {
+    let images = |side, channels| InputShape::Image {
+        height: side,
+        width: side,
+        channels,
+    };
+    let ten = Task::Classify { classes: 10 };
+    for (model, input, task) in [
+        ("mlp(9,norm,ghost=3)", images(4, 2), ten),
+        (
+            "mlp(9,dropout=0.5)",
+            images(4, 2),
+            Task::Regress { outputs: 3 },
+        ),
+        ("lenet(smoothing=0.1)", images(16, 1), ten),
+        ("c1(ghost=8,dropout=0.5)", images(8, 3), ten),
+        ("resnet20(ghost=4)", images(8, 3), ten),
+        ("c2(ghost=8,dropout=0.3)", images(32, 1), ten),
+        ("alexnet", images(32, 3), ten),
+        ("mobilenetv2(width=0.25,ghost=8)", images(24, 3), ten),
+        ("row-lstm(width=9,dropout=0.3)", images(6, 2), ten),
+        ("drn-d-22(ghost=8)", images(17, 3), ten),
+        (
+            "drn-d-22(ghost=8,smoothing=0.1)",
+            images(22, 3),
+            Task::Segment { classes: 10 },
+        ),
+        (
+            "lstm(width=7,tied,dropout=0.3,smoothing=0.1)",
+            InputShape::Tokens {
+                sequence: 5,
+                vocabulary: 9,
+            },
+            Task::NextToken,
+        ),
+    ] {
+        let shape = DataShape { input, task };
+        // In deep networks rounding grows until some number falls on the other side of a rectifier,
+        // with per cents of the gradient: one step, and none with what it would make of that.
+        let deep = ["c2", "mobilenetv2", "drn"]
+            .iter()
+            .any(|name| model.starts_with(name));
+        let (steps, rate) = if deep { (1, 0.0) } else { (2, 0.01) };
+        let mut gradients = 0;
+        let mut run = |kernels: bool| {
+            let factory = Factory::new(model.parse().unwrap(), DeviceSpec::Cpu).unwrap();
+            let key = StreamKey {
+                study_seed: 1,
+                trial: 0,
+                purpose: Purpose::Initialisation,
+            };
+            let mut network = factory.network(&shape, key).unwrap();
+            assert!(network.kernels);
+            network.kernels = kernels;
+            let n = 8;
+            let mut batch = Batch {
+                len: n,
+                noise: Some(key),
+                ..Batch::empty(shape)
+            };
+            let numbers = to_host(random(7, [n * input.len()])).unwrap();
+            let index = |v: f32, bound: f32| ((v + 1.0) * 0.5 * bound) as u32 % bound as u32;
+            match &mut batch.inputs {
+                Inputs::Values(values) => values.extend(&numbers),
+                Inputs::Tokens(tokens) => tokens.extend(numbers.iter().map(|&v| index(v, 9.0))),
+            }
+            match &mut batch.labels {
+                Labels::Classes(labels) => {
+                    labels.extend(numbers[..n].iter().map(|&v| index(v, 10.0)))
+                }
+                Labels::Values(values) => values.extend(&numbers[..3 * n]),
+                Labels::Pixels(labels) => {
+                    let label = |v: f32| match index(v, 12.0) {
+                        10.. => batchwise_core::UNLABELLED,
+                        class => class as u8,
+                    };
+                    labels.extend(numbers[..n * input.pixels()].iter().map(|&v| label(v)))
+                }
+                Labels::Tokens(tokens) => tokens.extend(numbers.iter().map(|&v| index(-v, 9.0))),
+            }
+            let mut outcome = Vec::new();
+            gradients = network.layout().tensors.len();
+            for step in 0..steps {
+                batch.fresh_streams = step == 0;
+                network.begin_step(n as u64);
+                let loss = network.accumulate(&batch, 0.125).unwrap().loss;
+                network
+                    .visit(&mut |_, w, g| {
+                        outcome.push(g.to_vec());
+                        w.iter_mut().zip(g).for_each(|(w, g)| *w -= rate * *g);
+                    })
+                    .unwrap();
+                network.end_step();
+                let metrics = network.evaluate(&batch).unwrap();
+                outcome.push(vec![
+                    loss as f32,
+                    metrics.loss as f32,
+                    metrics.errors as f32,
+                ]);
+            }
+            outcome.extend(
+                network
+                    .export()
+                    .unwrap()
+                    .into_iter()
+                    .map(|tensor| tensor.values),
+            );
+            outcome
+        };
+        let (kernels, composed) = (run(true), run(false));
+        assert_eq!(kernels.len(), composed.len());
+        let norm = |v: &[f32]| v.iter().map(|v| v * v).sum::<f32>().sqrt();
+        let largest = kernels[..gradients]
+            .iter()
+            .fold(0f32, |m, g| m.max(norm(g)));
+        for (i, (a, b)) in kernels.iter().zip(&composed).enumerate() {
+            if deep && i < gradients {
+                let scale = norm(a).max(0.01 * largest);
+                let off = norm(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>());
+                assert!(
+                    off < 0.1 * scale,
+                    "{model}, tensor {i}: differs by {off} of {scale}"
+                );
+                continue;
+            }
+            let scale = a.iter().fold(1e-2f32, |m, v| m.max(v.abs()));
+            let worst = a.iter().zip(b).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+            assert!(
+                worst < 2e-4 * scale,
+                "{model}, tensor {i}: differs by {worst} of {scale}"
+            );
+        }
+    }
+}

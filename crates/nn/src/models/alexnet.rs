@@ -1,0 +1,83 @@
+use burn::tensor::Tensor;
+
+use crate::{
+    builder::Builder,
+    layers::{Conv2d, Filter, ImageSize, Linear, MaxPool, Window},
+    models::ValueModel,
+    pass::Pass,
+};
+
+/// AlexNet (Krizhevsky et al. 2012, in the one-tower form of Krizhevsky 2014) for 32 × 32
+/// photographs: its five convolutions with pools of 2 × 2, and one linear layer on the 256 channels
+/// that remain, without batch norm or dropout. This is the form in wide use for CIFAR
+/// (github.com/bearpaw/pytorch-classification, 2.47 M parameters).
+pub(crate) struct Alexnet {
+    input: ImageSize,
+    conv1: Conv2d,
+    pool1: MaxPool,
+    conv2: Conv2d,
+    pool2: MaxPool,
+    conv3: Conv2d,
+    conv4: Conv2d,
+    conv5: Conv2d,
+    pool5: MaxPool,
+    output: Linear,
+}
+
+const FIRST: Window = Window {
+    size: 11,
+    stride: 4,
+    padding: 5,
+};
+const POOL: Window = Window {
+    size: 2,
+    stride: 2,
+    padding: 0,
+};
+
+impl Alexnet {
+    /// The smallest side of an image it can take: 29 → 8 → 4 → 2 → 1.
+    pub(crate) const SMALLEST: usize = 29;
+
+    /// From images of at least [`Alexnet::SMALLEST`] pixels a side to `outputs` scores.
+    pub(crate) fn new(builder: &mut Builder, input: ImageSize, outputs: usize) -> Self {
+        let three = Filter::three(1, 1);
+        let conv1 = Conv2d::new(builder, "conv1", input, 64, FIRST);
+        let pool1 = MaxPool::new(builder, "pool1", conv1.output, POOL);
+        let conv2 = Conv2d::new(builder, "conv2", pool1.output, 192, Window::unit(5, 2));
+        let pool2 = MaxPool::new(builder, "pool2", conv2.output, POOL);
+        let conv3 = Conv2d::new(builder, "conv3", pool2.output, 384, three);
+        let conv4 = Conv2d::new(builder, "conv4", conv3.output, 256, three);
+        let conv5 = Conv2d::new(builder, "conv5", conv4.output, 256, three);
+        let pool5 = MaxPool::new(builder, "pool5", conv5.output, POOL);
+        builder.activations(conv3.output.len() + conv4.output.len());
+        for conv in [&conv1, &conv2, &conv3, &conv4, &conv5] {
+            builder.composed(conv.output.len()); // ReLU
+        }
+        let output = Linear::new(builder, "output", pool5.output.len(), outputs);
+        Self {
+            input,
+            conv1,
+            pool1,
+            conv2,
+            pool2,
+            conv3,
+            conv4,
+            conv5,
+            pool5,
+            output,
+        }
+    }
+}
+
+impl ValueModel for Alexnet {
+    fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+        let x = self.input.images(x);
+        let x = self.pool1.of_conv(&self.conv1, x, pass);
+        let x = self.pool2.of_conv(&self.conv2, x, pass);
+        let x = self.conv3.relu(x, pass);
+        let x = self.conv4.relu(x, pass);
+        let x = self.pool5.of_conv(&self.conv5, x, pass);
+        self.output.forward(x.flatten(1, 3), pass)
+    }
+}
