@@ -120,7 +120,7 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
         stopped("finished trials are stored; the others, their timing and the report are left")?;
     }
     log.line("stage: timing");
-    let timings = time(&settings, &data, &result, &display, &signals)?;
+    let timings = time(&settings, &data, &result, &watch, &signals)?;
     stopped("every trial is stored; the timing of steps and the report are left")?;
     let facts = RunFacts { timings, ..facts };
     folder.write_facts(&facts)?;
@@ -230,7 +230,7 @@ fn time(
     settings: &StudySettings,
     data: &Dataset,
     result: &StudyResult,
-    display: &Display,
+    watch: &Watch<'_>,
     signals: &Signals,
 ) -> Result<Vec<batchwise_core::StepTiming>, CliError> {
     let trainer = wire::trainer(&settings.workload, data, None, None)?;
@@ -242,8 +242,10 @@ fn time(
         .collect();
     let mut timings = Vec::new();
     for (i, (batch_size, spec)) in fresh.iter().enumerate() {
-        display.show(
-            i as f64 / fresh.len() as f64,
+        let spent = watch.started.elapsed().as_secs_f64();
+        let left = TIMING_SECONDS * (fresh.len() - i) as f64;
+        watch.display.show(
+            spent / (spent + left),
             &format!("timing steps at batch size {batch_size}"),
         );
         timings.extend(

@@ -1,7 +1,7 @@
 //! Every model computes the same with the kernels and without.
 
 use batchwise_core::{
-    Batch, DataShape, InputShape, Inputs, Labels, Network, Purpose, StreamKey, Task,
+    Batch, DataShape, InputShape, Inputs, Labels, Network, ParameterKind, Purpose, StreamKey, Task,
 };
 
 use super::random;
@@ -47,12 +47,11 @@ fn models_without_kernels() {
     ] {
         let shape = DataShape { input, task };
         // In deep networks rounding grows until some number falls on the other side of a rectifier,
-        // with per cents of the gradient: one step, and none with what it would make of that.
+        // with per cents of the gradient: theirs keep away from the kinks, and take a single step.
         let deep = ["c2", "mobilenetv2", "drn"]
             .iter()
             .any(|name| model.starts_with(name));
-        let (steps, rate) = if deep { (1, 0.0) } else { (2, 0.01) };
-        let mut gradients = 0;
+        let steps = if deep { 1 } else { 2 };
         let mut run = |kernels: bool| {
             let factory = Factory::new(model.parse().unwrap(), DeviceSpec::Cpu).unwrap();
             let key = StreamKey {
@@ -90,7 +89,15 @@ fn models_without_kernels() {
                 Labels::Tokens(tokens) => tokens.extend(numbers.iter().map(|&v| index(-v, 9.0))),
             }
             let mut outcome = Vec::new();
-            gradients = network.layout().tensors.len();
+            let layout = network.layout().clone();
+            if deep {
+                let shift = |index: usize, w: &mut [f32], _: &mut [f32]| {
+                    if layout.tensors[index].kind == ParameterKind::NormShift {
+                        w.fill(3.0);
+                    }
+                };
+                network.visit(&mut { shift }).unwrap();
+            }
             for step in 0..steps {
                 batch.fresh_streams = step == 0;
                 network.begin_step(n as u64);
@@ -98,7 +105,7 @@ fn models_without_kernels() {
                 network
                     .visit(&mut |_, w, g| {
                         outcome.push(g.to_vec());
-                        w.iter_mut().zip(g).for_each(|(w, g)| *w -= rate * *g);
+                        w.iter_mut().zip(g).for_each(|(w, g)| *w -= 0.01 * *g);
                     })
                     .unwrap();
                 network.end_step();
@@ -120,20 +127,7 @@ fn models_without_kernels() {
         };
         let (kernels, composed) = (run(true), run(false));
         assert_eq!(kernels.len(), composed.len());
-        let norm = |v: &[f32]| v.iter().map(|v| v * v).sum::<f32>().sqrt();
-        let largest = kernels[..gradients]
-            .iter()
-            .fold(0f32, |m, g| m.max(norm(g)));
         for (i, (a, b)) in kernels.iter().zip(&composed).enumerate() {
-            if deep && i < gradients {
-                let scale = norm(a).max(0.01 * largest);
-                let off = norm(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>());
-                assert!(
-                    off < 0.1 * scale,
-                    "{model}, tensor {i}: differs by {off} of {scale}"
-                );
-                continue;
-            }
             let scale = a.iter().fold(1e-2f32, |m, v| m.max(v.abs()));
             let worst = a.iter().zip(b).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
             assert!(
