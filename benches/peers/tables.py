@@ -18,10 +18,16 @@ class Row:
     operations: int
     moved: int
     bandwidth: float
-    share_of_peak: float
-    share_of_roofline: float
     peers: dict = field(default_factory=dict)
     left_out: list = field(default_factory=list)
+
+    def share_of_peak(self, peak):
+        """What the step reaches of a large matrix product's operations a second."""
+        return self.operations / peak / self.seconds
+
+    def share_of_roofline(self, peak):
+        """What it reaches of the speed that operations and memory traffic allow."""
+        return max(self.operations / peak, self.moved / self.bandwidth) / self.seconds
 
 
 def peer_cells(row, framework):
@@ -55,7 +61,7 @@ SPEED_HEADER = (
 )
 
 
-def print_use(rows):
+def print_use(rows, peak):
     """What our step makes of the machine, and where its time goes."""
     print(
         f"\n{'':4} {'batch':>5} {'GFLOP/s':>8} {'of peak':>8} {'roofline':>9}  "
@@ -69,8 +75,8 @@ def print_use(rows):
         shares = [f"{row.split[p] / total:.1%}" for p in ("forward", "backward", "update", "data")]
         speed = row.operations / row.seconds / 1e9
         print(
-            f"{row.workload:4} {row.batch_size:5} {speed:8.1f} {row.share_of_peak:8.1%} "
-            f"{row.share_of_roofline:9.1%}  {mebibytes[0]:>9} {mebibytes[1]:>8} {mebibytes[2]:>6}  "
+            f"{row.workload:4} {row.batch_size:5} {speed:8.1f} {row.share_of_peak(peak):8.1%} "
+            f"{row.share_of_roofline(peak):9.1%}  {mebibytes[0]:>9} {mebibytes[1]:>8} {mebibytes[2]:>6}  "
             f"{row.seconds * 1e3:9.3f} {shares[0]:>8} {shares[1]:>8} {shares[2]:>7} {shares[3]:>6}"
         )
 

@@ -77,24 +77,16 @@ impl ArraySplit {
         }
     }
 
-    /// Writes the examples with these row numbers of the part to places `at..` of the batch, whose
-    /// buffers have been sized.
-    fn gather(&self, rows: impl Iterator<Item = u32>, at: usize, batch: &mut Batch) {
-        let (width, outputs) = (self.shape.input.len(), self.outputs());
+    /// Writes the examples with these row numbers of the part to the batch, whose buffers have been
+    /// sized for them.
+    fn gather(&self, rows: &[u32], batch: &mut Batch) {
+        let outputs = self.outputs();
         let Inputs::Values(values) = &mut batch.inputs else {
             unreachable!("sized by `prepare`")
         };
-        for (i, row) in rows.enumerate() {
-            let (row, place) = (row as usize, at + i);
-            let out = &mut values[place * width..(place + 1) * width];
-            match &self.part.inputs {
-                Rows::Bytes(bytes) => self
-                    .inputs
-                    .bytes(&bytes[row * width..(row + 1) * width], out),
-                Rows::Floats(floats) => self
-                    .inputs
-                    .floats(&floats[row * width..(row + 1) * width], out),
-            }
+        self.inputs.gather(&self.part.inputs, rows, values);
+        for (place, &row) in rows.iter().enumerate() {
+            let row = row as usize;
             match (&self.part.answers, &mut batch.labels) {
                 (Answers::Classes(classes), Labels::Classes(out)) => out[place] = classes[row],
                 (Answers::Values(values), Labels::Values(out)) => {
@@ -164,6 +156,7 @@ impl Examples for ArraySplit {
             order: EpochOrder::new(key, self.rows.len() as u32),
             key,
             batch_size,
+            rows: Vec::new(),
         }))
     }
 
@@ -174,11 +167,7 @@ impl Examples for ArraySplit {
         batch.first_position = 0;
         batch.first_draw = start;
         batch.noise = None;
-        self.gather(
-            self.rows[start as usize..end as usize].iter().copied(),
-            0,
-            batch,
-        );
+        self.gather(&self.rows[start as usize..end as usize], batch);
     }
 }
 
@@ -199,6 +188,8 @@ struct ArraySampler<'a> {
     order: EpochOrder,
     key: StreamKey,
     batch_size: u64,
+    /// Rows of the part that the batch under way holds.
+    rows: Vec<u32>,
 }
 
 impl Sampler for ArraySampler<'_> {
@@ -211,16 +202,12 @@ impl Sampler for ArraySampler<'_> {
         batch.first_position = start;
         batch.first_draw = first;
         batch.noise = Some(self.key.with_purpose(Purpose::Network));
-        let mut at = 0;
-        let split = self.split;
+        let (split, rows) = (self.split, &mut self.rows);
+        rows.clear();
         self.order.visit(first, count, |run| {
-            split.gather(
-                run.iter().map(|&place| split.rows[place as usize]),
-                at,
-                batch,
-            );
-            at += run.len();
+            rows.extend(run.iter().map(|&place| split.rows[place as usize]));
         });
+        split.gather(rows, batch);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Mean and standard deviation, per channel of an image or per feature of a vector.
 
+use batchwise_kernels::{Isa, gather_normalised};
+
 use crate::arrays::Rows;
 
 /// `(x − mean)/std`, by a mean and deviation per channel or feature. Measured on training examples
@@ -83,13 +85,17 @@ impl Normalisation {
         }
     }
 
-    /// Normalises a row of bytes.
-    pub(crate) fn bytes(&self, row: &[u8], out: &mut [f32]) {
-        for (((out, &x), &shift), &scale) in
-            out.iter_mut().zip(row).zip(&self.shift).zip(&self.scale)
-        {
-            *out = (f32::from(x) - shift) * scale;
+    /// Normalises the stored rows numbered `rows` into `out`, on all threads.
+    pub(crate) fn gather(&self, values: &Rows, rows: &[u32], out: &mut [f32]) {
+        if out.is_empty() {
+            return;
         }
+        let (isa, shift, scale) = (Isa::best(), &self.shift, &self.scale);
+        match values {
+            Rows::Bytes(bytes) => gather_normalised(isa, bytes, rows, shift, scale, out),
+            Rows::Floats(floats) => gather_normalised(isa, floats, rows, shift, scale, out),
+        }
+        .expect("rows of the part that was measured");
     }
 
     /// Normalises a row of floats.
@@ -131,7 +137,7 @@ mod tests {
         assert_eq!(n.mean, [0.5, 20.0 / 255.0]);
         assert_eq!(n.std, [0.5, 10.0 / 255.0]);
         let mut out = [0.0; 2];
-        n.bytes(&[255, 10], &mut out);
+        n.gather(&Rows::Bytes(vec![0, 0, 255, 10]), &[1], &mut out);
         assert_eq!(out, [1.0, -1.0]);
 
         let far = Normalisation::measure(

@@ -56,6 +56,7 @@ mod chunks;
 mod conv;
 mod embedding;
 mod error;
+mod gather;
 mod linear;
 mod loss;
 mod lstm;
@@ -77,6 +78,7 @@ pub use conv::{
 };
 pub use embedding::{embedding_gather, embedding_scatter_add};
 pub use error::KernelError;
+pub use gather::gather_normalised;
 pub use linear::{LinearGradients, LinearShape, linear_backward, linear_forward};
 pub use loss::{LossSums, softmax_cross_entropy};
 pub use lstm::{

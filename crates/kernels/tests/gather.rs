@@ -1,0 +1,56 @@
+//! Gathering with normalisation against a plain loop, on every instruction set.
+
+use batchwise_kernels::{Isa, KernelError, gather_normalised};
+use proptest::prelude::*;
+
+proptest! {
+    #[test]
+    fn every_instruction_set_gives_the_plain_loop_s_bits(
+        width in 1usize..70,
+        table in prop::collection::vec(any::<u8>(), 70..700),
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 0..300),
+        shift in prop::collection::vec(-300f32..300.0, 70),
+        scale in prop::collection::vec(-3f32..3.0, 70),
+    ) {
+        let examples = table.len() / width;
+        let table = &table[..examples * width];
+        let floats: Vec<f32> = table.iter().map(|&x| f32::from(x)).collect();
+        let rows: Vec<u32> = picks.iter().map(|pick| pick.index(examples) as u32).collect();
+        let (shift, scale) = (&shift[..width], &scale[..width]);
+        let expected: Vec<f32> = rows
+            .iter()
+            .flat_map(|&row| (0..width).map(move |i| (row as usize * width + i, i)))
+            .map(|(at, i)| (f32::from(table[at]) - shift[i]) * scale[i])
+            .collect();
+        for isa in Isa::available() {
+            let mut out = vec![f32::NAN; expected.len()];
+            gather_normalised(isa, table, &rows, shift, scale, &mut out).unwrap();
+            prop_assert_eq!(&out, &expected, "{:?} of bytes", isa);
+            out.fill(f32::NAN);
+            gather_normalised(isa, &floats, &rows, shift, scale, &mut out).unwrap();
+            prop_assert_eq!(&out, &expected, "{:?} of floats", isa);
+        }
+    }
+}
+
+#[test]
+fn rows_outside_the_table_and_wrong_lengths_are_refused() {
+    let gather = |rows: &[u32], width: usize, out: usize| {
+        let (table, mut out) = ([0u8; 6], vec![0.0; out]);
+        let (shift, scale) = (vec![0.0; width], vec![1.0; width]);
+        gather_normalised(Isa::portable(), &table, rows, &shift, &scale, &mut out)
+    };
+    assert_eq!(gather(&[0, 1], 3, 6), Ok(()));
+    assert_eq!(
+        gather(&[1, 2], 3, 6),
+        Err(KernelError::Index {
+            argument: "rows",
+            position: 1,
+            value: 2,
+            bound: 2
+        })
+    );
+    assert!(gather(&[0], 3, 2).is_err());
+    assert!(gather(&[0], 4, 4).is_err(), "a table of one row and a half");
+    assert!(gather(&[], 0, 0).is_err());
+}
