@@ -39,6 +39,8 @@ pub enum Command {
     Study(Box<StudyArgs>),
     /// Train one configuration
     Train(Box<TrainArgs>),
+    /// Measure the gradient noise scale of a model
+    Noise(Box<NoiseArgs>),
     /// Recommend a batch size, micro-batch and number of devices from a study
     Advise(AdviseArgs),
     /// Write a study's report again
@@ -103,6 +105,30 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     pub checkpoint: Option<PathBuf>,
     /// Print the record of the run as JSON on standard output
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+/// `batchwise noise`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct NoiseArgs {
+    /// Data and model; what only training needs is ignored.
+    #[command(flatten)]
+    pub workload: Workload,
+    /// Measure the network saved there, a file or the folder of `train --checkpoint`, instead of fresh weights
+    #[arg(long, value_name = "PATH", help_heading = "Measuring")]
+    pub checkpoint: Option<PathBuf>,
+    /// Examples per step (default: 256, or an eighth of a smaller training set)
+    #[arg(long, value_name = "B", help_heading = "Measuring")]
+    pub batch_size: Option<u64>,
+    /// Stop once the ends of the interval are less than this factor apart [default: 1.25]
+    #[arg(long, value_name = "RATIO", help_heading = "Measuring")]
+    pub width: Option<f64>,
+    /// Stop after this many examples at the latest (default: one pass over the training set)
+    #[arg(long, value_name = "N", help_heading = "Measuring")]
+    pub max_examples: Option<u64>,
+    /// Print what was found as JSON on standard output
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A value other than the default for every flag that states one, so that comparing means something.
-const OTHERS: [(&str, &str); 31] = [
+const OTHERS: [(&str, &str); 32] = [
     ("data", "elsewhere"),
     ("text-level", "char"),
     ("vocabulary", "500"),
@@ -29,6 +29,7 @@ const OTHERS: [(&str, &str); 31] = [
     ("schedule", "cosine:3ep"),
     ("eval-examples", "100"),
     ("seed", "9"),
+    ("noise", "off"),
     ("batch-sizes", "8..64"),
     ("target", "val-error=0.03"),
     ("tune", "base"),
@@ -69,7 +70,9 @@ fn meaning(line: &[&str]) -> String {
     match command {
         Command::Study(args) => {
             let StudyArgs { settings, .. } = *args;
-            let plan = wire::plan(&settings.workload, &settings.question).unwrap();
+            let plan = wire::plan(&settings.workload, &settings.question)
+                .unwrap()
+                .resolved(None);
             format!("{} {plan:?}", workload(&settings.workload))
         }
         Command::Train(args) => {

@@ -138,6 +138,10 @@ pub struct Workload {
     #[arg(long, value_name = "N", help_heading = "Running")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_examples: Option<u64>,
+    /// Watch the gradient noise along training, on or off [default: on]
+    #[arg(long, value_name = "on|off", help_heading = "Running")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<String>,
     /// Seed of every random stream [default: 0]
     #[arg(long, value_name = "SEED", help_heading = "Running")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -127,12 +127,26 @@ pub fn max_memory(w: &Workload) -> Result<Option<u64>, CliError> {
     Ok(bytes.map(|b| b as u64))
 }
 
+/// Whether gradient noise is to be watched, if that was said.
+pub fn noise(w: &Workload) -> Result<Option<bool>, CliError> {
+    match w.noise.as_deref() {
+        None => Ok(None),
+        Some("on") => Ok(Some(true)),
+        Some("off") => Ok(Some(false)),
+        Some(other) => Err(CliError::flag(
+            "noise",
+            format!("'{other}' is neither on nor off"),
+        )),
+    }
+}
+
 /// The study's plan: its defaults, with what was asked for laid over them, checked.
 pub fn plan(w: &Workload, q: &StudyQuestion) -> Result<Plan, CliError> {
     let mut plan = Plan {
         optimiser: optimiser(w)?,
         clip: w.clip,
         micro_batch: w.micro_batch,
+        noise: noise(w)?,
         ..Plan::default()
     };
     plan.schedule = schedule(w, plan.schedule.warm_up.length)?;
@@ -340,6 +354,9 @@ pub fn resolved(settings: &StudySettings, plan: &Plan) -> StudySettings {
         });
     w.eval_examples = Some(plan.evaluation.examples);
     w.seed = Some(plan.study_seed);
+    w.noise = plan
+        .noise
+        .map(|on| if on { "on" } else { "off" }.to_owned());
     let sizes: Vec<String> = plan.batch_sizes.iter().map(u64::to_string).collect();
     q.batch_sizes = Some(sizes.join(","));
     q.target = Some(plan.target.to_string());

@@ -19,6 +19,8 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
         (&["study", "--model", "lenett"], "model"),
         (&["study", "--schedule", "cosine"], "schedule"),
         (&["study", "--seeds", "0"], "seeds"),
+        (&["train", "--noise", "loud"], "noise"),
+        (&["noise", "--width", "0.5"], "width"),
         (&["train", "--batch-size", "0"], "batch-size"),
         (&["train", "--learning-rate", "-1"], "learning-rate"),
         (&["trials", "/nonexistent"], "/nonexistent"),
@@ -267,4 +269,107 @@ fn masks_are_learnt() {
         "{}",
         text(&out.stderr)
     );
+}
+
+/// Flags that make `noise` and `train` take a moment.
+const QUICK: [&str; 6] = ["--examples", "800", "--model", "mlp(16)", "--seed", "3"];
+
+#[test]
+fn the_noise_scale_is_measured_and_settles() {
+    let measure = |more: &[&str]| {
+        let out = run(&[&["noise", "--json"], &QUICK[..], more].concat());
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        serde_json::from_slice::<Value>(&out.stdout).unwrap()
+    };
+    let found = measure(&["--batch-size", "32"]);
+    assert_eq!(
+        found,
+        measure(&["--batch-size", "32"]),
+        "it is reproducible"
+    );
+    assert_eq!(found["way"], "examples");
+    let scale = |found: &Value, of: &str| {
+        found["noise"]["whole"][of]["noise_scale"]["value"]
+            .as_f64()
+            .unwrap()
+    };
+    // 1/B_N = 1/B + 1/N
+    let inverse = 1.0 / scale(&found, "population") + 1.0 / 720.0;
+    assert!((scale(&found, "training_set") * inverse - 1.0).abs() < 1e-9);
+    assert_eq!(found["noise"]["layers"].as_array().unwrap().len(), 2);
+    // A convolution has micro-batches instead, and a coarse answer is soon had.
+    let out = run(&[
+        "noise",
+        "--examples",
+        "800",
+        "--model",
+        "lenet",
+        "--width",
+        "30",
+    ]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let said = text(&out.stdout);
+    assert!(
+        said.contains("B_simple") && said.contains("conv1"),
+        "{said}"
+    );
+    assert!(said.contains("micro-batches of"), "{said}");
+}
+
+#[test]
+fn a_trained_network_s_noise_is_measured_from_its_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("run");
+    let folder = folder.to_str().unwrap();
+    let steps = ["--steps", "60", "--batch-size", "32"];
+    let train = ["train", "--json", "--checkpoint", folder];
+    let out = run(&[&train[..], &QUICK, &steps].concat());
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let record: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let watched: u64 = record["measurements"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|m| m["noise"]["steps"].as_u64())
+        .sum();
+    // Steps 0, 16, 32 and 48.
+    assert_eq!(watched, 4, "{record}");
+    let trace = |arguments: &[&str]| {
+        let out = run(&[&["noise", "--json"], &QUICK[..], arguments].concat());
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        let found: Value = serde_json::from_slice(&out.stdout).unwrap();
+        found["noise"]["whole"]["population"]["noise_scale"]["value"]
+            .as_f64()
+            .unwrap()
+    };
+    let (fresh, trained) = (trace(&[]), trace(&["--checkpoint", folder]));
+    assert!(
+        trained > fresh,
+        "noise grows beside the signal: {fresh}, {trained}"
+    );
+    let file = dir.path().join("run/run.safetensors");
+    assert_eq!(trained, trace(&["--checkpoint", file.to_str().unwrap()]));
+    // Another model's checkpoint, and none.
+    for (model, checkpoint, named) in [
+        ("mlp(17)", folder, "run.safetensors"),
+        ("mlp(16)", "/nonexistent", "/nonexistent"),
+    ] {
+        let out = run(&[
+            "noise",
+            "--examples",
+            "800",
+            "--model",
+            model,
+            "--checkpoint",
+            checkpoint,
+        ]);
+        assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+        assert!(text(&out.stderr).contains(named), "{}", text(&out.stderr));
+    }
+    // The summary says it, and --noise off leaves it out.
+    let train = [&["train"], &QUICK[..], &steps].concat();
+    assert!(text(&run(&train).stdout).contains("gradient noise scale"));
+    let off = run(&[&train[..], &["--noise", "off"]].concat());
+    assert_eq!(off.status.code(), Some(0), "{}", text(&off.stderr));
+    assert!(!text(&off.stdout).contains("gradient noise"));
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Metric;
+use crate::{Metric, NoiseRecord};
 
 /// One evaluation during a trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,10 @@ pub struct Measurement {
     /// True for the finer evaluations of a crossing's replay, which curves need not draw.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
+    /// Gradient noise over the steps since the evaluation before, where it is watched
+    /// ([`crate::Probe::Noise`]) and a step was measured or cannot be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<NoiseRecord>,
 }
 
 /// What a trainer says while it runs a trial.

@@ -18,6 +18,7 @@ mod event;
 mod group;
 mod metric;
 mod network;
+mod noise;
 mod random;
 mod schedule;
 mod trainer;
@@ -37,6 +38,7 @@ pub use network::{
     LossSum, MetricSums, Network, NetworkError, NetworkFactory, ParameterKind, ParameterLayout,
     ParameterTensor, ParameterVisitor, StateTensor,
 };
+pub use noise::{LayerNoise, NoiseMoments, NoiseRecord, NormsOf};
 pub use random::{Purpose, StreamKey};
 pub use schedule::{Decay, Length, OptimiserSpec, Schedule, WarmUp, WarmUpShape};
 pub use trainer::{Control, Flow, NeverStop, StepTiming, Trainer, TrainerError, TrainerInfo};

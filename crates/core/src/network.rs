@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Batch, Confusion, DataShape};
+use crate::{Batch, Confusion, DataShape, NormsOf};
 
 /// The role of a parameter tensor, by which optimisers choose to decay or adapt it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,6 +168,33 @@ pub trait Network: Send {
     /// # Errors
     /// When the batch does not fit the network or the device fails.
     fn accumulate(&mut self, batch: &Batch, scale: f32) -> Result<LossSum, NetworkError>;
+
+    /// As [`Network::accumulate`], to the bit, and adds to `squared_norms[t]`, for every tensor `t`
+    /// of the layout, the squared norm of what was added to its window: of the whole micro-batch, or
+    /// the sum over what each of its examples added. No further pass is made for it.
+    ///
+    /// With batch norm over groups an example's gradient is not its own; a micro-batch's is where it
+    /// is a multiple of [`Network::ghost_size`], which `accumulate` demands.
+    ///
+    /// # Errors
+    /// As [`Network::accumulate`].
+    ///
+    /// # Panics
+    /// When `squared_norms` is not as long as the layout, or examples are asked for where
+    /// [`Network::measures_examples`] is false.
+    fn accumulate_measured(
+        &mut self,
+        batch: &Batch,
+        scale: f32,
+        of: NormsOf,
+        squared_norms: &mut [f64],
+    ) -> Result<LossSum, NetworkError>;
+
+    /// True where [`Network::accumulate_measured`] can tell the examples apart, which it does
+    /// without making their gradients.
+    fn measures_examples(&self) -> bool {
+        false
+    }
 
     /// Calls `visitor(tensor index, parameters, gradient)` for every tensor of the layout in
     /// order, with contiguous row-major slices in the canonical shape. Both may be changed in

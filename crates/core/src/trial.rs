@@ -35,6 +35,10 @@ pub enum Probe {
     /// prediction `L̂(w) = L(w*) + ⟨g_B, w − w*⟩` after one plain step `w = w* − η·g_B(w*)` at the
     /// current rate, on the fixed train subset. Reported as metric `train-linearity`.
     Linearity,
+    /// Gradient noise along training, from the gradients of the steps themselves. Reported as
+    /// [`crate::Measurement::noise`]. A step that is split in two to be measured may differ from the
+    /// unsplit one by rounding, as with any other micro-batch.
+    Noise,
 }
 
 /// One training run to do: everything a trainer needs beyond the model and the data.

@@ -29,6 +29,7 @@
 //! | LSTM over a sequence | [`lstm_forward`] | [`lstm_backward`] |
 //! | embedding | [`embedding_gather`] | [`embedding_scatter_add`] |
 //! | optimiser update in place | [`sgd_step`], [`adam_step`] | |
+//! | squared norm, of a tensor or of each example's gradient | [`squared_norm`], [`linear_example_norms`] | |
 //!
 //! ```
 //! use batchwise_kernels::{ConvGradients, ConvShape, PoolShape, Window, Workspace};
@@ -61,6 +62,7 @@ mod linear;
 mod loss;
 mod lstm;
 mod norm;
+mod norms;
 mod optimiser;
 mod pool;
 mod product;
@@ -88,6 +90,7 @@ pub use norm::{
     NormGradients, NormParameters, NormShape, NormStatistics, batch_norm_backward,
     batch_norm_forward, batch_norm_inference,
 };
+pub use norms::{ExampleNorms, linear_example_norms, squared_norm};
 pub use optimiser::{Adam, Sgd, adam_step, sgd_step};
 pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
 pub use rectifier::{Rectified, Rectifier};

@@ -21,6 +21,8 @@ pub(crate) struct Builder {
     streams: Streams,
     layers: Vec<LayerOutput>,
     activations: usize,
+    /// Tensors whose layers tell the examples' gradients apart.
+    told_apart: usize,
     scratch: usize,
     /// The CPU kernels will compute.
     kernels: bool,
@@ -83,6 +85,7 @@ impl Builder {
             streams: Streams::default(),
             layers: Vec::new(),
             activations: 0,
+            told_apart: 0,
             scratch: 0,
             kernels,
         }
@@ -107,6 +110,17 @@ impl Builder {
         }
         self.layout.tensors.push(tensor);
         ParameterId(index)
+    }
+
+    /// Notes that a layer takes the squared norms of every example's gradient of its `tensors`, as
+    /// long as its rows are the examples.
+    pub(crate) fn tells_examples_apart(&mut self, tensors: usize) {
+        self.told_apart += tensors;
+    }
+
+    /// True where all parameters so far belong to such layers, and no batch norm mixes examples.
+    pub(crate) fn measures_examples(&self) -> bool {
+        self.kernels && self.norms.is_empty() && self.told_apart == self.layout.tensors.len()
     }
 
     /// Adds the running statistics of a batch-norm layer.

@@ -28,6 +28,7 @@ mod architecture;
 mod builder;
 mod cpu;
 mod device;
+mod examples;
 mod factory;
 mod init;
 mod layers;

@@ -1,12 +1,13 @@
 use batchwise_core::{
     Batch, DataShape, InputShape, Inputs, Labels, LossSum, MetricSums, Network, NetworkError,
-    ParameterLayout, StateTensor, Task, UNLABELLED,
+    NormsOf, ParameterLayout, StateTensor, Task, UNLABELLED,
 };
 use burn::tensor::{Device, Tensor};
 
 use crate::{
     builder::{Builder, Built},
     cpu,
+    examples::ExampleNorms,
     layers::NormState,
     loss::{Targets, evaluation, training_loss},
     models::Model,
@@ -26,6 +27,8 @@ pub(crate) struct ModelNetwork {
     /// Numbers computed per example in a forward pass.
     activations: usize,
     label_smoothing: f64,
+    /// Its layers tell the gradients of single examples apart.
+    measures_examples: bool,
     /// Ghost size of the model; `None` without batch norm.
     ghost: Option<u64>,
     device: Device,
@@ -71,6 +74,7 @@ impl ModelNetwork {
         device: Device,
     ) -> Self {
         let activations = builder.activations_per_example();
+        let measures_examples = builder.measures_examples();
         let Built {
             parameters,
             norms,
@@ -82,6 +86,7 @@ impl ModelNetwork {
             model,
             activations,
             label_smoothing: spec.label_smoothing(),
+            measures_examples,
             ghost: spec.ghost(),
             kernels: device == Device::flex(),
             device,
@@ -183,6 +188,78 @@ impl ModelNetwork {
         }
         Ok(ghost as usize)
     }
+
+    /// Forward and backward pass of a micro-batch, added to the window; squared norms on request.
+    fn add(
+        &mut self,
+        batch: &Batch,
+        scale: f32,
+        measured: Option<(NormsOf, &mut [f64])>,
+    ) -> Result<LossSum, NetworkError> {
+        self.check(batch)?;
+        let ghost = self.group(batch)?;
+        let end = batch.first_position + batch.len as u64;
+        if end > self.batch_size {
+            return Err(NetworkError::Unfit {
+                model: self.name.clone(),
+                why: format!(
+                    "the micro-batch ends at position {end} of a step of {}",
+                    self.batch_size
+                ),
+            });
+        }
+        let first = batch.first_position as usize;
+        if batch.fresh_streams && !self.streams.is_empty() {
+            self.streams.clear(first, batch.len);
+        }
+        let rows = Rows {
+            batch,
+            start: 0,
+            len: batch.len,
+        };
+        let context = PassContext {
+            parameters: &self.parameters,
+            norms: &mut self.norms,
+            streams: &mut self.streams,
+            device: &self.device,
+            kernels: self.kernels,
+            first,
+            len: batch.len,
+        };
+        let examples = measured
+            .as_ref()
+            .filter(|(of, _)| *of == NormsOf::Examples)
+            .map(|(_, squared_norms)| ExampleNorms::new(squared_norms.len()));
+        let mut pass = Pass::train(
+            context,
+            ghost,
+            batch.noise.map(|key| (key, batch.first_draw)),
+        )
+        .measuring(examples.clone());
+        let (smoothing, kernels) = (self.label_smoothing, self.kernels);
+        let loss = forward(
+            &self.model,
+            &rows,
+            &mut self.input,
+            &mut pass,
+            |outputs, targets| training_loss(outputs, targets, smoothing, scale, kernels),
+        )?;
+        let gradients = loss.scaled.backward();
+        if let Some(leaves) = pass.finish()? {
+            let (whole, single) = match (measured, examples) {
+                (Some((_, norms)), Some(examples)) => (None, Some((examples, norms))),
+                (measured, _) => (measured.map(|(_, norms)| norms), None),
+            };
+            self.parameters.add_gradients(&leaves, gradients, whole)?;
+            if let Some((examples, squared_norms)) = single {
+                examples.add_to(squared_norms);
+            }
+        }
+        Ok(LossSum {
+            loss: loss.sum,
+            weight: batch.weight(),
+        })
+    }
 }
 
 /// A run has ended: its memory is for whoever comes next, of another size perhaps.
@@ -265,57 +342,27 @@ impl Network for ModelNetwork {
     }
 
     fn accumulate(&mut self, batch: &Batch, scale: f32) -> Result<LossSum, NetworkError> {
-        self.check(batch)?;
-        let ghost = self.group(batch)?;
-        let end = batch.first_position + batch.len as u64;
-        if end > self.batch_size {
-            return Err(NetworkError::Unfit {
-                model: self.name.clone(),
-                why: format!(
-                    "the micro-batch ends at position {end} of a step of {}",
-                    self.batch_size
-                ),
-            });
-        }
-        let first = batch.first_position as usize;
-        if batch.fresh_streams && !self.streams.is_empty() {
-            self.streams.clear(first, batch.len);
-        }
-        let rows = Rows {
-            batch,
-            start: 0,
-            len: batch.len,
-        };
-        let context = PassContext {
-            parameters: &self.parameters,
-            norms: &mut self.norms,
-            streams: &mut self.streams,
-            device: &self.device,
-            kernels: self.kernels,
-            first,
-            len: batch.len,
-        };
-        let mut pass = Pass::train(
-            context,
-            ghost,
-            batch.noise.map(|key| (key, batch.first_draw)),
+        self.add(batch, scale, None)
+    }
+
+    fn accumulate_measured(
+        &mut self,
+        batch: &Batch,
+        scale: f32,
+        of: NormsOf,
+        squared_norms: &mut [f64],
+    ) -> Result<LossSum, NetworkError> {
+        assert_eq!(squared_norms.len(), self.layout().tensors.len());
+        assert!(
+            of == NormsOf::MicroBatch || self.measures_examples(),
+            "{} cannot tell examples apart",
+            self.name
         );
-        let (smoothing, kernels) = (self.label_smoothing, self.kernels);
-        let loss = forward(
-            &self.model,
-            &rows,
-            &mut self.input,
-            &mut pass,
-            |outputs, targets| training_loss(outputs, targets, smoothing, scale, kernels),
-        )?;
-        let gradients = loss.scaled.backward();
-        if let Some(leaves) = pass.finish()? {
-            self.parameters.add_gradients(&leaves, gradients);
-        }
-        Ok(LossSum {
-            loss: loss.sum,
-            weight: batch.weight(),
-        })
+        self.add(batch, scale, Some((of, squared_norms)))
+    }
+
+    fn measures_examples(&self) -> bool {
+        self.kernels && self.measures_examples
     }
 
     fn visit(

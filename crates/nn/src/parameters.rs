@@ -47,9 +47,15 @@ impl Parameters {
         self.gradients.fill_with(|| None);
     }
 
-    /// Adds the gradients of the tracked leaves to the window.
-    pub(crate) fn add_gradients(&mut self, leaves: &Leaves, mut gradients: Gradients) {
-        for (slot, leaf) in self.gradients.iter_mut().zip(&leaves.0) {
+    /// Adds the gradients of the tracked leaves to the window, and their squared norms to
+    /// `squared_norms`, tensor by tensor.
+    pub(crate) fn add_gradients(
+        &mut self,
+        leaves: &Leaves,
+        mut gradients: Gradients,
+        mut squared_norms: Option<&mut [f64]>,
+    ) -> Result<(), NetworkError> {
+        for (index, (slot, leaf)) in self.gradients.iter_mut().zip(&leaves.0).enumerate() {
             // The dispatch layer carries the true rank.
             let gradient = leaf.as_ref().and_then(|leaf| {
                 Tensor::<1>::from_dispatch(leaf.clone()).grad_remove(&mut gradients)
@@ -57,11 +63,15 @@ impl Parameters {
             let Some(gradient) = gradient.map(|g| Storage::from_dispatch(g.into_dispatch())) else {
                 continue;
             };
+            if let Some(squared_norms) = &mut squared_norms {
+                squared_norms[index] += gradient.squared_norm()?;
+            }
             match slot {
                 None => *slot = Some(gradient),
                 Some(sum) => sum.add(&gradient),
             }
         }
+        Ok(())
     }
 
     /// See [`batchwise_core::Network::visit`].

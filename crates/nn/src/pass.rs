@@ -3,6 +3,7 @@ use burn::tensor::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
+    examples::ExampleNorms,
     layers::{NormId, NormState},
     parameters::{Leaves, ParameterId, Parameters},
     storage::Storage,
@@ -19,6 +20,8 @@ pub(crate) struct Pass<'a> {
     kernels: bool,
     /// Leaves of the autodiff graph; `None` in evaluation.
     leaves: Option<Leaves>,
+    /// Where layers leave the squared norms of the examples' gradients; `None` where nobody asks.
+    examples: Option<ExampleNorms>,
     /// Examples per group of batch norm in training.
     ghost: usize,
     /// Key of the dropout masks and position of the first example in the run.
@@ -68,6 +71,11 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// The same pass, its layers leaving the squared norms of the examples' gradients there.
+    pub(crate) fn measuring(self, examples: Option<ExampleNorms>) -> Self {
+        Self { examples, ..self }
+    }
+
     /// A pass in evaluation mode.
     pub(crate) fn evaluate(context: PassContext<'a>) -> Self {
         let PassContext {
@@ -86,6 +94,7 @@ impl<'a> Pass<'a> {
             device,
             kernels,
             leaves: None,
+            examples: None,
             ghost: 1,
             noise: None,
             noise_streams: Vec::new(),
@@ -111,6 +120,11 @@ impl<'a> Pass<'a> {
     /// True where layers compute with the CPU kernels rather than burn's operations.
     pub(crate) fn kernels(&self) -> bool {
         self.kernels
+    }
+
+    /// Where to leave the squared norms of the examples' gradients, if they are asked for.
+    pub(crate) fn example_norms(&self) -> Option<ExampleNorms> {
+        self.examples.clone()
     }
 
     /// Examples per group of batch norm, in training; `None` in evaluation.

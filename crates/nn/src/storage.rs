@@ -5,6 +5,7 @@ use burn::{
 use burn_flex::FlexTensor;
 
 use batchwise_core::NetworkError;
+use batchwise_kernels::{Isa, squared_norm};
 
 /// A tensor at rest on its device, of a rank known only at run time.
 ///
@@ -74,6 +75,20 @@ impl Storage {
         match self.as_mut_slice() {
             Some(slice) => slice.copy_from_slice(&values),
             None => *self = Self::from_host(values, shape, device),
+        }
+    }
+
+    /// The squared norm: on the CPU with the kernel's accuracy, elsewhere in single precision.
+    pub(crate) fn squared_norm(&self) -> Result<f64, NetworkError> {
+        match self {
+            Storage::Flex(tensor) => Ok(squared_norm(Isa::best(), tensor.storage::<f32>())),
+            Storage::Device(tensor) => {
+                let tensor = AnyRank::from_dispatch(tensor.clone());
+                Ok(to_host(tensor.square().sum())?
+                    .iter()
+                    .map(|&x| f64::from(x))
+                    .sum())
+            }
         }
     }
 

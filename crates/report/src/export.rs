@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use batchwise_core::{Metric, OptimiserSpec, Outcome, TrialPurpose, TrialRecord};
+use batchwise_core::{
+    Metric, NoiseMoments, NoiseRecord, OptimiserSpec, Outcome, TrialPurpose, TrialRecord,
+};
 use batchwise_scaling::Findings;
 use serde::Serialize;
 
@@ -342,6 +344,31 @@ pub fn measurements_table(records: &[TrialRecord]) -> Table {
         columns.push(real(&column_name(&metric), "unsmoothed value", &|m| {
             m.metrics.get(&metric).copied()
         }));
+    }
+    if all.iter().any(|(_, m)| m.noise.is_some()) {
+        let noise = |name, about, of: fn(&NoiseMoments) -> f64| {
+            real(name, about, &|m| match &m.noise {
+                Some(NoiseRecord::Measured(moments)) => Some(of(moments)),
+                _ => None,
+            })
+        };
+        columns.extend([
+            noise(
+                "noise_steps",
+                "steps since the evaluation before whose gradient noise was measured",
+                |m| m.steps as f64,
+            ),
+            noise(
+                "noise_trace",
+                "their mean estimate of the variance of one example's gradient, tr Σ",
+                |m| m.trace,
+            ),
+            noise(
+                "noise_squared_norm",
+                "their mean estimate of the squared true gradient; noise can make it negative",
+                |m| m.squared_norm,
+            ),
+        ]);
     }
     Table { columns }
 }

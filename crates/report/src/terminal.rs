@@ -55,6 +55,16 @@ pub fn terminal_summary(findings: &Findings, width: usize, color: bool) -> Strin
                 ),
                 2,
             );
+            if let Some(noise) = findings.quoted_noise(&curve.rule) {
+                say(
+                    &format!(
+                        "gradient noise scale at batch size {}: {} on average",
+                        count(noise.batch_size),
+                        estimate(&noise.population)
+                    ),
+                    2,
+                );
+            }
             if let Some(settle) = &c.to_settle {
                 say(
                     &format!(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{Estimate, TrialPurpose, TrialRecord};
+use batchwise_core::{Estimate, Measurement, Outcome, TrialPurpose, TrialRecord};
 
 use crate::critical::{Bootstrap, critical_batch_sizes};
 use crate::curves::{CurveTrials, TUNED, curves, point_state, repeat, warm_up_steps, word};
@@ -12,6 +12,7 @@ use crate::fit::fit;
 use crate::generalisation::generalisation;
 use crate::intervals::{LnInterval, Pooled};
 use crate::linearity::linearity;
+use crate::noise::NoiseCourse;
 use crate::regimes::regimes;
 use crate::sample::Sample;
 use crate::settle::{Study, settle};
@@ -68,6 +69,7 @@ pub fn analyse(
         targets: BTreeMap::new(),
         generalisation: BTreeMap::new(),
         linearity: Vec::new(),
+        noise: BTreeMap::new(),
         tuning,
         advice: None,
         verdict: String::new(),
@@ -137,6 +139,10 @@ fn add_curve(
         findings.generalisation.insert(name.clone(), found);
     }
     findings.linearity.extend(linearity(trials, level));
+    let noise = noise(trials, findings.study.train_examples, level);
+    if !noise.is_empty() {
+        findings.noise.insert(name.clone(), noise);
+    }
     findings.critical_batch_size.insert(name.clone(), critical);
     let points = Points {
         trials,
@@ -152,6 +158,26 @@ fn add_curve(
         points,
         fit: curve.ok().map(|c| c.fit),
     });
+}
+
+/// The noise scale at every batch size of a curve that was watched, from the runs that trained to
+/// their target or cap.
+fn noise(trials: &CurveTrials, train_examples: u64, level: f64) -> Vec<NoiseCourse> {
+    let of = |(&batch_size, records): (&u64, &Vec<&TrialRecord>)| {
+        let ended = |record: &&&TrialRecord| {
+            matches!(
+                record.outcome,
+                Outcome::Reached { .. } | Outcome::NotReached { .. } | Outcome::Completed { .. }
+            )
+        };
+        let runs: Vec<&[Measurement]> = records
+            .iter()
+            .filter(ended)
+            .map(|record| record.measurements.as_slice())
+            .collect();
+        NoiseCourse::new(batch_size, &runs, train_examples, level)
+    };
+    trials.by_batch.iter().filter_map(of).collect()
 }
 
 /// Tuning trials per batch size, on average.

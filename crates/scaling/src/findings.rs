@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use batchwise_core::{Estimate, Metric, StepTiming, Target};
 use serde::{Deserialize, Serialize};
 
+use crate::noise::NoiseCourse;
+
 /// Version of the layout of `findings.json`.
-pub const SCHEMA: &str = "batchwise.findings/1.0";
+pub const SCHEMA: &str = "batchwise.findings/1.1";
 
 /// Everything a study found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +32,9 @@ pub struct Findings {
     pub generalisation: BTreeMap<String, Generalisation>,
     /// Golmant's `|L − L̂|` by batch size, where it was probed (the LSR curve).
     pub linearity: Vec<LinearityPoint>,
+    /// By curve: the gradient noise scale `B_simple` at each batch size, where it was watched.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub noise: BTreeMap<String, Vec<NoiseCourse>>,
     /// Tuning: what each batch size spent and chose.
     pub tuning: Vec<TuningSummary>,
     /// What to train with, where it could be said.
@@ -38,6 +43,17 @@ pub struct Findings {
     pub verdict: String,
     /// What the verdict rests on and what would change it, a sentence each.
     pub remarks: Vec<String>,
+}
+
+impl Findings {
+    /// The noise scale that is quoted for a curve: that of a batch size fixed beforehand, the base,
+    /// or else of the smallest that was watched.
+    pub fn quoted_noise(&self, curve: &str) -> Option<&NoiseCourse> {
+        let courses = self.noise.get(curve)?;
+        let base = self.study.base_batch;
+        let at_base = courses.iter().find(|course| course.batch_size == base);
+        at_base.or(courses.first())
+    }
 }
 
 /// What was studied, as text and settings: enough to understand the numbers.

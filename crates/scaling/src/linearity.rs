@@ -1,23 +1,21 @@
 //! Golmant et al. 2018's diagnostic of the linear scaling rule, `|L(w) − L̂(w)|` (section 4): the
 //! error of a first-order prediction across one step. Above 1 the rule's premise is gone.
 
-use batchwise_core::{Metric, Probe, Quantity, Split};
+use batchwise_core::{Metric, Quantity, Split};
 
 use crate::curves::CurveTrials;
 use crate::findings::LinearityPoint;
 use crate::generalisation::means;
 
-/// Name under which [`Probe::Linearity`] reports, on the train split.
-fn metric(probe: Probe) -> Metric {
-    match probe {
-        Probe::Linearity => Metric::new(Split::Train, Quantity::Other("linearity".into())),
-    }
+/// Name under which [`batchwise_core::Probe::Linearity`] reports, on the train split.
+fn metric() -> Metric {
+    Metric::new(Split::Train, Quantity::Other("linearity".into()))
 }
 
 /// The gap at each batch size of a curve that was probed: the geometric mean over a run's
 /// evaluations, then over seeds.
 pub(crate) fn linearity(trials: &CurveTrials, level: f64) -> Vec<LinearityPoint> {
-    let metric = metric(Probe::Linearity);
+    let metric = metric();
     let (mut values, mut overflowed) = (Vec::new(), Vec::new());
     for record in trials.trials() {
         let gaps: Vec<f64> = record

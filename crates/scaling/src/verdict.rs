@@ -90,6 +90,7 @@ pub(crate) fn remarks(findings: &Findings) -> Vec<String> {
         remarks.extend(end_states(curve));
         remarks.extend(inside_warm_up(curve));
         remarks.extend(moves_with_target(findings, curve));
+        remarks.extend(noise(findings, curve));
     }
     remarks.extend(tuning(findings));
     for curve in &findings.curves {
@@ -131,6 +132,33 @@ fn rests_on(findings: &Findings) -> String {
         study.target,
         study.target_origin
     )
+}
+
+/// The gradient noise scale beside the critical batch size it predicts.
+fn noise(findings: &Findings, curve: &Curve) -> Option<String> {
+    let course = findings.quoted_noise(&curve.rule)?;
+    let (scale, at) = (&course.population, course.batch_size);
+    let Some(value) = scale.value else {
+        return Some(format!(
+            "{}The gradient noise scale at batch size {at} is undefined: {}.",
+            about(findings, curve),
+            scale.reason.as_deref().unwrap_or("no reason was recorded")
+        ));
+    };
+    let knee = findings.critical_batch_size.get(&curve.rule)?;
+    let beside = match (knee.hyperbola.state, knee.hyperbola.value) {
+        (EstimateState::Estimated, Some(knee)) => {
+            format!(
+                ", {:.2} times the critical batch size measured",
+                value / knee
+            )
+        }
+        _ => String::new(),
+    };
+    Some(format!(
+        "{}The gradient noise scale B_simple, averaged over training at batch size {at}, is {scale} examples{beside}.",
+        about(findings, curve)
+    ))
 }
 
 fn definitions(findings: &Findings, curve: &Curve) -> Option<String> {

@@ -93,6 +93,7 @@ impl Trainer for NoisyQuadratic {
                     learning_rate: spec.learning_rate,
                     metrics: BTreeMap::from([(metric.clone(), loss)]),
                     replayed: false,
+                    noise: None,
                 };
                 events(Event::Measured(measurement.clone()));
                 measurements.push(measurement);

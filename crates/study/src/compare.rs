@@ -20,6 +20,7 @@ fn same_measurement(a: &Measurement, b: &Measurement) -> bool {
     (a.step, a.examples, a.replayed) == (b.step, b.examples, b.replayed)
         && same(a.seconds, b.seconds)
         && same(a.learning_rate, b.learning_rate)
+        && a.noise == b.noise
         && a.metrics.len() == b.metrics.len()
         && a.metrics
             .iter()

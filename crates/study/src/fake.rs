@@ -169,6 +169,7 @@ impl Run<'_> {
             learning_rate,
             metrics,
             replayed,
+            noise: None,
         }
     }
 

@@ -234,6 +234,19 @@ fn a_later_layout_is_refused_by_number() {
     }
 }
 
+/// A study from before gradient noise was watched, as layout 1 kept it.
+#[test]
+fn an_earlier_layout_is_read_and_brought_forward() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = finished(folder.path());
+    sql(&path, "DROP TABLE noise; PRAGMA user_version = 1");
+    let records = |store: &dyn Store| finished_records(store).unwrap();
+    let looked = records(&SqliteStore::read(&path).unwrap());
+    same_but_for_times(&looked, &straight().records);
+    let opened = records(&SqliteStore::open(&path).unwrap());
+    same_but_for_times(&opened, &looked);
+}
+
 #[test]
 fn damage_is_an_error_that_names_the_file() {
     let damages: [&str; 13] = [

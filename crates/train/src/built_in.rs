@@ -154,6 +154,11 @@ impl BuiltIn {
         &self.config
     }
 
+    /// Where its trials run.
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
     /// Runs one configuration outside any study. An interrupted run is saved; its record holds
     /// what was measured so far.
     ///

@@ -8,10 +8,10 @@
 use std::ops::Range;
 
 use batchwise_core::{
-    Batch, DataShape, InputShape, LossSum, Network, Purpose, Sampler, StreamKey, Task,
+    Batch, DataShape, InputShape, LossSum, Network, NormsOf, Purpose, Sampler, StreamKey, Task,
 };
 
-use crate::{TrainError, augment::Augmenter};
+use crate::{NoiseWay, PartNorms, StepNoise, TrainError, augment::Augmenter};
 
 /// Puts the mean gradient of a step into the network's gradient window.
 pub trait GradientSource: Send {
@@ -24,6 +24,20 @@ pub trait GradientSource: Send {
     /// # Errors
     /// When the network does.
     fn gradient(&mut self, network: &mut dyn Network, step: u64) -> Result<LossSum, TrainError>;
+
+    /// As [`GradientSource::gradient`], and on some steps the squared norms of the gradient's parts.
+    /// Which steps, and how they are cut for it, depends on `step`, the network and the sizes alone.
+    ///
+    /// # Errors
+    /// When the network does.
+    fn measured_gradient(
+        &mut self,
+        network: &mut dyn Network,
+        step: u64,
+    ) -> Result<(LossSum, StepNoise), TrainError> {
+        let why = "the gradients of this kind of training are not those of its examples".to_owned();
+        Ok((self.gradient(network, step)?, StepNoise::Undefined(why)))
+    }
 }
 
 /// Which part of every step a replica computes, in which portions.
@@ -76,6 +90,8 @@ pub struct Supervised<'a> {
     /// `1 / W`.
     scale: f32,
     batch: Batch,
+    /// Measure the noise of every step rather than of those training can afford.
+    measure_all: bool,
 }
 
 impl<'a> Supervised<'a> {
@@ -100,25 +116,92 @@ impl<'a> Supervised<'a> {
             augmenter,
             noise: key.with_purpose(Purpose::Network),
             batch: Batch::empty(shape),
+            measure_all: false,
+        }
+    }
+
+    /// Measures the noise of every step that is asked for, whatever it costs.
+    pub fn measuring_every_step(self) -> Self {
+        Self {
+            measure_all: true,
+            ..self
         }
     }
 }
 
-impl GradientSource for Supervised<'_> {
-    fn gradient(&mut self, network: &mut dyn Network, step: u64) -> Result<LossSum, TrainError> {
+impl Supervised<'_> {
+    /// Fills the window from these micro-batches; with `norms`, the squared norms go there.
+    fn fill(
+        &mut self,
+        network: &mut dyn Network,
+        step: u64,
+        micro_batches: impl Iterator<Item = Range<u64>>,
+        mut norms: Option<(NormsOf, &mut PartNorms)>,
+    ) -> Result<LossSum, TrainError> {
         network.begin_step(self.portions.batch_size);
         let mut sum = LossSum::default();
-        for positions in self.portions.micro_batches() {
+        for positions in micro_batches {
             self.sampler.fill(step, positions, &mut self.batch);
             self.batch.noise = Some(self.noise);
             if let Some(augmenter) = &self.augmenter {
                 augmenter.apply(&mut self.batch);
             }
-            let part = network.accumulate(&self.batch, self.scale)?;
+            let part = match &mut norms {
+                None => network.accumulate(&self.batch, self.scale)?,
+                Some((of, norms)) => {
+                    let mut found = vec![0.0; network.layout().tensors.len()];
+                    let part =
+                        network.accumulate_measured(&self.batch, self.scale, *of, &mut found)?;
+                    norms.add(*of, self.batch.len as u64, &found);
+                    part
+                }
+            };
             sum.loss += part.loss;
             sum.weight += part.weight;
         }
         Ok(sum)
+    }
+}
+
+impl GradientSource for Supervised<'_> {
+    fn gradient(&mut self, network: &mut dyn Network, step: u64) -> Result<LossSum, TrainError> {
+        let micro_batches = self.portions.micro_batches();
+        self.fill(network, step, micro_batches, None)
+    }
+
+    fn measured_gradient(
+        &mut self,
+        network: &mut dyn Network,
+        step: u64,
+    ) -> Result<(LossSum, StepNoise), TrainError> {
+        let Portions {
+            batch_size,
+            ref share,
+            micro_batch,
+        } = self.portions;
+        let way = match *share == (0..batch_size) {
+            true => NoiseWay::of(network, batch_size, micro_batch),
+            false => NoiseWay::Nothing("it is not measured on several replicas".to_owned()),
+        };
+        let of = match &way {
+            NoiseWay::Nothing(why) => {
+                let noise = StepNoise::Undefined(why.clone());
+                return Ok((self.gradient(network, step)?, noise));
+            }
+            NoiseWay::Examples => NormsOf::Examples,
+            NoiseWay::MicroBatches | NoiseWay::Split { .. } => NormsOf::MicroBatch,
+        };
+        if !self.measure_all && !step.is_multiple_of(way.every(batch_size, micro_batch)) {
+            return Ok((self.gradient(network, step)?, StepNoise::Passed));
+        }
+        let portions = match way {
+            NoiseWay::Split { first } => Portions::whole(batch_size, first),
+            _ => self.portions.clone(),
+        };
+        let mut norms = PartNorms::new(batch_size, network.layout().tensors.len());
+        let measured = Some((of, &mut norms));
+        let sum = self.fill(network, step, portions.micro_batches(), measured)?;
+        Ok((sum, StepNoise::Parts(norms)))
     }
 }
 

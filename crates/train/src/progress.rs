@@ -1,4 +1,4 @@
-use batchwise_core::{Crossing, EvaluationPlan, Measurement, Outcome, StateTensor};
+use batchwise_core::{Crossing, EvaluationPlan, Measurement, NoiseRecord, Outcome, StateTensor};
 use serde::{Deserialize, Serialize};
 
 use crate::divergence::Divergence;
@@ -39,6 +39,9 @@ pub struct Progress {
     pub crossing: Option<Crossing>,
     /// The watch for divergence; `None` before the first step.
     pub divergence: Option<Divergence>,
+    /// Gradient noise since the last evaluation.
+    #[serde(default)]
+    pub noise: Option<NoiseRecord>,
     /// The evaluations so far, in the order of their steps.
     pub measurements: Vec<Measurement>,
     /// Remarks for the reader of the record.
@@ -56,6 +59,7 @@ impl Progress {
             seconds: 0.0,
             crossing,
             divergence: None,
+            noise: None,
             measurements: Vec::new(),
             notes: Vec::new(),
             ended: None,

@@ -1,11 +1,13 @@
 use std::{collections::BTreeMap, time::Instant};
 
-use batchwise_core::{Event, Group, LossSum, Measurement, Network, Probe, Split, TrialSpec};
+use batchwise_core::{
+    Event, Group, LossSum, Measurement, Network, Probe, Split, TrialPurpose, TrialSpec,
+};
 use batchwise_rules::LearningRate;
 
 use crate::{
     Cadence, Evaluator, GradientSource, Progress, Snapshot, TrainError, UpdateRule,
-    checkpoint::Checkpointer, divergence::Divergence, probe,
+    checkpoint::Checkpointer, divergence::Divergence, noise, probe,
 };
 
 /// Receives the events of a run, one at a time.
@@ -61,7 +63,14 @@ impl Run<'_> {
     ) -> Result<(f64, f64), TrainError> {
         let rate = self.rates.at(step);
         let network = self.network.as_mut();
-        let sum = self.source.gradient(network, step)?;
+        let sum = if self.spec.probes.contains(&Probe::Noise) {
+            let (sum, found) = self.source.measured_gradient(network, step)?;
+            let layers = self.spec.purpose == TrialPurpose::Single;
+            noise::observe(&mut self.progress.noise, network, found, layers)?;
+            sum
+        } else {
+            self.source.gradient(network, step)?
+        };
         self.rule.update(network, group, rate, step)?;
         network.end_step();
         if group.size() == 1 {
@@ -102,6 +111,7 @@ impl Run<'_> {
             learning_rate: self.rates.at(step.saturating_sub(1)),
             metrics,
             replayed: false,
+            noise: None,
         };
         Ok(Measured {
             measurement,
@@ -114,6 +124,8 @@ impl Run<'_> {
         for probe in &self.spec.probes {
             match probe {
                 Probe::Linearity => probe::linearity(self, measurement)?,
+                // Taken from every step on the way, in `take_step`.
+                Probe::Noise => {}
             }
         }
         Ok(())

@@ -113,6 +113,7 @@ fn evaluate(
     let step = run.progress.step;
     let mut measured = run.measure(step, &[Split::Train, Split::Val])?;
     run.probe(&mut measured.measurement)?;
+    measured.measurement.noise = run.progress.noise.take();
 
     let before = run.progress.crossing.clone();
     let bracket = match &mut run.progress.crossing {
@@ -139,9 +140,12 @@ fn evaluate(
         let Some((after, reached)) = locate(run, before.clone(), bracket, reins, events)? else {
             // Interrupted in the replay: as if this evaluation had not been made.
             run.progress.crossing = Some(before);
+            run.progress.noise = measured.measurement.noise;
             run.save(events)?;
             return Ok(Some(Outcome::Interrupted));
         };
+        // The replayed steps have been measured before.
+        run.progress.noise = None;
         events(Event::Measured(measured.measurement.clone()));
         run.progress.measurements.push(measured.measurement);
         run.progress.evaluated = step;

@@ -10,8 +10,8 @@ use std::{
 };
 
 use batchwise_core::{
-    Batch, DataShape, LossSum, MetricSums, Network, NetworkError, NetworkFactory, ParameterLayout,
-    ParameterVisitor, StateTensor, StreamKey,
+    Batch, DataShape, LossSum, MetricSums, Network, NetworkError, NetworkFactory, NormsOf,
+    ParameterLayout, ParameterVisitor, StateTensor, StreamKey,
 };
 
 /// Nanoseconds spent in a network and in the update of its parameters.
@@ -97,6 +97,23 @@ impl Network for Clocked {
         timed(&self.clock.network, || {
             self.network.accumulate(batch, scale)
         })
+    }
+
+    fn accumulate_measured(
+        &mut self,
+        batch: &Batch,
+        scale: f32,
+        of: NormsOf,
+        squared_norms: &mut [f64],
+    ) -> Result<LossSum, NetworkError> {
+        timed(&self.clock.network, || {
+            self.network
+                .accumulate_measured(batch, scale, of, squared_norms)
+        })
+    }
+
+    fn measures_examples(&self) -> bool {
+        self.network.measures_examples()
     }
 
     fn visit(&mut self, visitor: &mut ParameterVisitor<'_>) -> Result<(), NetworkError> {

@@ -163,7 +163,7 @@ impl Step {
 
 /// Examples of a shape for these positions of a step: numbers in [-1, 1), tokens and classes, all
 /// spread evenly by a hash.
-fn examples(shape: DataShape, positions: std::ops::Range<u64>) -> Batch {
+pub fn examples(shape: DataShape, positions: std::ops::Range<u64>) -> Batch {
     let len = (positions.end - positions.start) as usize;
     let each = shape.input.len();
     let numbers = positions.start as usize * each..positions.end as usize * each;

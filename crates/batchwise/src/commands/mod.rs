@@ -5,6 +5,7 @@ pub mod data;
 mod dry_run;
 pub mod export;
 pub mod manual;
+pub mod noise;
 pub mod report;
 pub mod study;
 pub mod train;

@@ -3,8 +3,11 @@
 use std::sync::Mutex;
 
 use batchwise_core::{
-    EvaluationPlan, Event, Length, Measurement, Outcome, TrialPurpose, TrialRecord, TrialSpec,
+    Estimate, EvaluationPlan, Event, Length, Measurement, Outcome, Probe, TrialPurpose,
+    TrialRecord, TrialSpec,
 };
+use batchwise_report::format::number;
+use batchwise_scaling::noise::NoiseCourse;
 use batchwise_train::{Cadence, SingleRun};
 
 use super::{folded, print, print_json, width};
@@ -23,6 +26,9 @@ const DEFAULT_EPOCHS: f64 = 5.0;
 const DEFAULT_BATCH: u64 = 64;
 /// Learning rate when none is given: safe for most models with momentum 0.9.
 const DEFAULT_RATE: f64 = 0.02;
+
+/// Coverage of the noise scale's intervals.
+const LEVEL: f64 = 0.95;
 
 /// Runs the command.
 pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
@@ -107,7 +113,8 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
     if args.json {
         return Ok(());
     }
-    print(&folded(&summary(&record), width(), 2))
+    let text = summary(&record) + &noise(&record, data.train.len());
+    print(&folded(&text, width(), 2))
 }
 
 /// The run that was asked for, checked.
@@ -175,7 +182,10 @@ pub fn spec(w: &Workload, run: &RunLength, train_examples: u64) -> Result<TrialS
             examples,
             ..EvaluationPlan::default()
         },
-        probes: Vec::new(),
+        probes: match wire::noise(w)? {
+            Some(false) => Vec::new(),
+            _ => vec![Probe::Noise],
+        },
     })
 }
 
@@ -186,6 +196,29 @@ fn measured(m: &Measurement) -> String {
         .map(|(metric, value)| format!("{metric} {value:.4}"))
         .collect();
     metrics.join("  ")
+}
+
+/// The noise scale along the run, if it was watched.
+fn noise(record: &TrialRecord, train_examples: u64) -> String {
+    let runs = [record.measurements.as_slice()];
+    let course = NoiseCourse::new(record.spec.batch_size, &runs, train_examples, LEVEL);
+    let Some(course) = course else {
+        return String::new();
+    };
+    let why = |e: &Estimate| e.reason.clone().unwrap_or_default();
+    match (course.population.value, course.course.last()) {
+        (None, _) | (_, None) => {
+            format!(
+                "gradient noise scale: undefined: {}\n",
+                why(&course.population)
+            )
+        }
+        (Some(average), Some(last)) => format!(
+            "gradient noise scale: {} examples on average over the run, {} at its end\n",
+            number(average),
+            last.population
+        ),
+    }
 }
 
 fn summary(record: &TrialRecord) -> String {

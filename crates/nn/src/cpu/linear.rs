@@ -1,8 +1,11 @@
-use batchwise_kernels::{LinearGradients, LinearShape, linear_backward, linear_forward};
+use batchwise_kernels::{
+    Isa, LinearGradients, LinearShape, linear_backward, linear_example_norms, linear_forward,
+};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
+use crate::examples::AffineNorms;
 
 /// `x·W + b` of `[rows, inputs]`, rectified if `relu`, with `W` `[inputs, outputs]`.
 pub(crate) fn linear(
@@ -10,6 +13,17 @@ pub(crate) fn linear(
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
     relu: bool,
+) -> Tensor<2> {
+    linear_measured(x, weight, bias, relu, None)
+}
+
+/// The same; on the way back the squared norms of what each row adds to the gradients go to `norms`.
+pub(crate) fn linear_measured(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    relu: bool,
+    norms: Option<AffineNorms>,
 ) -> Tensor<2> {
     let [rows, inputs] = x.dims();
     let [_, outputs] = weight.dims();
@@ -20,8 +34,9 @@ pub(crate) fn linear(
             Arguments::new([x, weight, bias.into_dispatch()]),
             shape,
             relu,
+            norms,
         ),
-        None => run(Arguments::new([x, weight]), shape, relu),
+        None => run(Arguments::new([x, weight]), shape, relu, norms),
     }
 }
 
@@ -35,11 +50,16 @@ pub(crate) fn linear_turned(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) ->
         weight.into_dispatch(),
         bias.into_dispatch(),
     ];
-    run(Arguments::new(tensors), shape, false)
+    run(Arguments::new(tensors), shape, false, None)
 }
 
 /// Input, weights and, where `N` is 3, bias.
-fn run<const N: usize>(arguments: Arguments<N>, shape: LinearShape, relu: bool) -> Tensor<2> {
+fn run<const N: usize>(
+    arguments: Arguments<N>,
+    shape: LinearShape,
+    relu: bool,
+    norms: Option<AffineNorms>,
+) -> Tensor<2> {
     let inputs = arguments.values.each_ref().map(values);
     let size = [shape.rows(), shape.outputs()];
     let mut y = buffer(size[0] * size[1]);
@@ -52,6 +72,7 @@ fn run<const N: usize>(arguments: Arguments<N>, shape: LinearShape, relu: bool) 
         x: inputs[0].clone(),
         weight: inputs[1].clone(),
         rectified: relu.then(|| y.clone()),
+        norms,
     })
 }
 
@@ -62,15 +83,36 @@ struct Linear {
     weight: FlexTensor,
     /// The output, where it is rectified.
     rectified: Option<FlexTensor>,
+    norms: Option<AffineNorms>,
+}
+
+impl Linear {
+    /// Notes what each row adds to the gradients, if that is wanted.
+    fn measure(&self, dy: &[f32]) {
+        let Some(norms) = &self.norms else { return };
+        let found = checked(linear_example_norms(
+            Isa::best(),
+            self.shape,
+            values(&self.x),
+            self.rectified.as_ref().map(values),
+            dy,
+        ));
+        norms.sums.add(norms.weight, found.weights);
+        if let Some(bias) = norms.bias {
+            norms.sums.add(bias, found.bias);
+        }
+    }
 }
 
 impl<const N: usize> Operation<N> for Linear {
     fn gradients(self, dy: &[f32], wanted: [bool; N]) -> [Option<FlexTensor>; N] {
+        self.measure(dy);
         let Self {
             shape,
             x,
             weight,
             rectified,
+            norms: _,
         } = self;
         let (inputs, outputs) = (shape.inputs(), shape.outputs());
         let size = weight.layout().shape().to_vec();

@@ -1,7 +1,9 @@
 use batchwise_core::ParameterKind;
 use burn::tensor::{Tensor, activation::relu, module::linear};
 
-use crate::{builder::Builder, cpu, init::Init, parameters::ParameterId, pass::Pass};
+use crate::{
+    builder::Builder, cpu, examples::AffineNorms, init::Init, parameters::ParameterId, pass::Pass,
+};
 
 /// `y = x·W + b` with `W` of shape `[inputs, outputs]`.
 pub(crate) struct Linear {
@@ -20,6 +22,7 @@ impl Linear {
             ParameterKind::Bias,
             init,
         ));
+        builder.tells_examples_apart(1);
         linear
     }
 
@@ -39,25 +42,33 @@ impl Linear {
             ParameterKind::Matrix,
             Init::fan_in(inputs),
         );
+        builder.tells_examples_apart(1);
         Self { weight, bias: None }
     }
 
     /// `[rows, inputs]` to `[rows, outputs]`.
     pub(crate) fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
-        let weight = pass.parameter(self.weight);
-        let bias = self.bias.map(|bias| pass.parameter(bias));
-        affine(x, weight, bias, pass)
+        self.run(x, false, pass)
     }
 
     /// The same, rectified.
     pub(crate) fn relu(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+        self.run(x, true, pass)
+    }
+
+    fn run(&self, x: Tensor<2>, rectify: bool, pass: &mut Pass) -> Tensor<2> {
         let weight = pass.parameter(self.weight);
         let bias = self.bias.map(|bias| pass.parameter(bias));
         if pass.kernels() {
-            cpu::linear(x, weight, bias, true)
-        } else {
-            relu(linear(x, weight, bias))
+            let norms = pass.example_norms().map(|sums| AffineNorms {
+                sums,
+                weight: self.weight,
+                bias: self.bias,
+            });
+            return cpu::linear_measured(x, weight, bias, rectify, norms);
         }
+        let y = linear(x, weight, bias);
+        if rectify { relu(y) } else { y }
     }
 }
 

@@ -7,6 +7,7 @@ mod critical;
 mod curves;
 mod generalisation;
 mod linearity;
+mod noise;
 mod pareto;
 mod rates;
 mod speed_up;
@@ -30,6 +31,7 @@ pub fn figures(findings: &Findings, records: &[TrialRecord]) -> Vec<Figure> {
         cost::steps(&data),
         cost::examples(&data),
         critical::figure(&data),
+        noise::figure(&data),
         contours::figure(&data),
         rates::figure(&data),
         curves::figure(&data),

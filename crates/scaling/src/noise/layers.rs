@@ -64,6 +64,11 @@ impl LayerReplicates {
         Ok(())
     }
 
+    /// The noise scale of all layers together at confidence `level`.
+    pub fn whole(&self, sampling: Sampling, level: f64) -> NoiseEstimates {
+        self.whole.estimate(sampling, level)
+    }
+
     /// The noise scales at confidence `level`.
     pub fn estimate(&self, sampling: Sampling, level: f64) -> LayerEstimates {
         LayerEstimates {

@@ -26,6 +26,7 @@
 //! ghost batches, or there is no answer.
 
 mod adaptive;
+mod course;
 mod groups;
 mod layers;
 mod pieces;
@@ -37,6 +38,7 @@ pub use adaptive::{
     ADASCALE_VARIANCE_FLOOR, CABS_BATCH_SIZES, CABS_SMOOTHING, adascale_gain, adascale_smoothing,
     cabs_batch_size,
 };
+pub use course::{COURSE_STEPS, NoiseAt, NoiseCourse, noise_of};
 pub use groups::Groups;
 pub use layers::{LayerEstimates, LayerReplicates};
 pub use pieces::{NoiseError, Pieces};

@@ -49,6 +49,13 @@ pub struct Pieces {
 }
 
 impl Pieces {
+    /// Neither signal nor noise, of no step.
+    pub const ZERO: Self = Self {
+        squared_norm: 0.0,
+        trace: 0.0,
+        batch_size: 0,
+    };
+
     /// From the squared norms at two batch sizes (\[MKA\] equations A.2 and A.3):
     /// `|G|² ≈ (B_big|G_big|² − B_small|G_small|²)/(B_big − B_small)`,
     /// `tr Σ ≈ (|G_small|² − |G_big|²)/(1/B_small − 1/B_big)`.
@@ -122,6 +129,30 @@ impl Pieces {
         Self::from_sum(sum_of_squared_norms, k, examples, mean_squared_norm)
     }
 
+    /// From sums taken elsewhere: `weighted = Σ b_j|g_j|²` over `parts` parts of a step of
+    /// `batch_size` examples, and the squared norm of the step's mean gradient. As
+    /// [`Pieces::from_micro_batches`], for parts that are micro-batches, and
+    /// [`Pieces::from_example_norms`], for parts that are examples.
+    ///
+    /// # Errors
+    /// With fewer than two parts, more parts than examples, or a number that is not finite.
+    pub fn from_parts(
+        weighted: f64,
+        parts: u64,
+        batch_size: u64,
+        mean_squared_norm: f64,
+    ) -> Result<Self, NoiseError> {
+        if parts < 2 {
+            return Err(NoiseError::OneBatchSize { batch_size });
+        }
+        if parts > batch_size {
+            return Err(NoiseError::Sizes(format!(
+                "{parts} parts of a step of {batch_size} examples"
+            )));
+        }
+        Self::from_sum(weighted, parts as usize, batch_size, mean_squared_norm)
+    }
+
     fn from_sum(
         weighted: f64,
         k: usize,
@@ -172,12 +203,7 @@ fn finite(values: &[f64]) -> Result<(), NoiseError> {
 impl std::iter::Sum for Pieces {
     /// The pieces of a network from those of its layers, which share one batch.
     fn sum<I: Iterator<Item = Self>>(layers: I) -> Self {
-        let zero = Self {
-            squared_norm: 0.0,
-            trace: 0.0,
-            batch_size: 0,
-        };
-        layers.fold(zero, |a, b| Self {
+        layers.fold(Self::ZERO, |a, b| Self {
             squared_norm: a.squared_norm + b.squared_norm,
             trace: a.trace + b.trace,
             batch_size: a.batch_size.max(b.batch_size),

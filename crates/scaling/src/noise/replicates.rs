@@ -129,50 +129,29 @@ impl Replicates {
     pub fn estimate(&self, sampling: Sampling, level: f64) -> NoiseEstimates {
         let n = self.pieces.len();
         let Some(first) = self.pieces.first() else {
-            let nothing = nothing(level);
-            return NoiseEstimates {
-                training_set: match sampling {
-                    Sampling::Fresh => None,
-                    Sampling::TrainingSet { .. } => Some(nothing.clone()),
-                },
-                population: nothing,
-            };
+            return NoiseEstimates::nothing(sampling, level, "no step was measured");
         };
-        let moments = self.moments();
-        let count = n as f64;
-        let t = (n > 1).then(|| t_quantile(level, count - 1.0));
-        match sampling {
-            Sampling::Fresh => NoiseEstimates {
-                population: moments.scale(t, 1.0 / count, level, n),
-                training_set: None,
-            },
-            Sampling::TrainingSet { examples } => {
-                let (b, all) = (first.batch_size as f64, examples as f64);
-                let (population_t, share) = if b < all {
-                    (t, 1.0 / count + b / (all - b))
-                } else {
-                    (None, 0.0)
-                };
-                NoiseEstimates {
-                    population: moments.scale(population_t, share, level, n),
-                    training_set: Some(moments.of_training_set(all).scale(
-                        t,
-                        1.0 / count,
-                        level,
-                        n,
-                    )),
-                }
-            }
-        }
+        self.moments()
+            .estimates(n as u64, first.batch_size, sampling, level)
     }
 }
 
-fn nothing(level: f64) -> NoiseScale {
-    let undefined = || Estimate::undefined(level, 0, "no step was measured");
-    NoiseScale {
-        noise_scale: undefined(),
-        squared_norm: undefined(),
-        trace: undefined(),
+impl NoiseEstimates {
+    /// Nothing is known, and why.
+    pub fn nothing(sampling: Sampling, level: f64, why: &str) -> Self {
+        let undefined = || Estimate::undefined(level, 0, why);
+        let nothing = NoiseScale {
+            noise_scale: undefined(),
+            squared_norm: undefined(),
+            trace: undefined(),
+        };
+        Self {
+            training_set: match sampling {
+                Sampling::Fresh => None,
+                Sampling::TrainingSet { .. } => Some(nothing.clone()),
+            },
+            population: nothing,
+        }
     }
 }
 
@@ -185,6 +164,37 @@ pub(super) struct Moments {
 }
 
 impl Moments {
+    /// The noise scales from `n` steps of `batch_size` examples.
+    pub(super) fn estimates(
+        self,
+        n: u64,
+        batch_size: u64,
+        sampling: Sampling,
+        level: f64,
+    ) -> NoiseEstimates {
+        let count = n as f64;
+        let t = (n > 1).then(|| t_quantile(level, count - 1.0));
+        match sampling {
+            Sampling::Fresh => NoiseEstimates {
+                population: self.scale(t, 1.0 / count, level, n as usize),
+                training_set: None,
+            },
+            Sampling::TrainingSet { examples } => {
+                let (b, all) = (batch_size as f64, examples as f64);
+                let (population_t, share) = if b < all {
+                    (t, 1.0 / count + b / (all - b))
+                } else {
+                    (None, 0.0)
+                };
+                let inner = self.of_training_set(all);
+                NoiseEstimates {
+                    population: self.scale(population_t, share, level, n as usize),
+                    training_set: Some(inner.scale(t, 1.0 / count, level, n as usize)),
+                }
+            }
+        }
+    }
+
     /// `|G|² ← |G|² + tr Σ/N`, with its covariances.
     pub(super) fn of_training_set(self, examples: f64) -> Self {
         let Covariance { ss, sg, gg } = self.one;

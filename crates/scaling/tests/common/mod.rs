@@ -159,6 +159,7 @@ pub fn run(spec: TrialSpec, steps_to_target: f64) -> TrialRecord {
             learning_rate: spec.learning_rate,
             metrics: metrics.into_iter().collect(),
             replayed,
+            noise: None,
         }
     };
     let mut measurements = Vec::new();

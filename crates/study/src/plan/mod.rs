@@ -73,6 +73,10 @@ pub struct Plan {
     pub pilot_batch: Option<u64>,
     /// Repetitions of the `lsr` curve that also measure Golmant's linearisation error.
     pub linearity_seeds: u32,
+    /// Watch the gradient noise of the fresh trials; yes when not given. A study begun before there
+    /// was a watch has none in its stored plan, and goes on without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<bool>,
     /// Trials at a time.
     pub jobs: usize,
 }
@@ -113,6 +117,7 @@ impl Default for Plan {
             pilot_epochs: 10.0,
             pilot_batch: None,
             linearity_seeds: 1,
+            noise: None,
             jobs: 1,
         }
     }
@@ -139,8 +144,8 @@ impl PlanError {
 }
 
 impl Plan {
-    /// The plan with every choice made that is left to batchwise: the pilot's second batch size.
-    /// Choices a stored plan made already are kept.
+    /// The plan with every choice made that is left to batchwise: the pilot's second batch size, and
+    /// whether gradient noise is watched. Choices a stored plan made already are kept.
     pub fn resolved(&self, stored: Option<&Plan>) -> Plan {
         let largest = *self.batch_sizes.last().unwrap_or(&self.base_batch);
         let chosen = match self.target {
@@ -155,6 +160,10 @@ impl Plan {
         let kept = stored.and_then(|plan| plan.pilot_batch);
         Plan {
             pilot_batch: self.pilot_batch.or(kept).or(Some(chosen)),
+            noise: match stored {
+                Some(stored) => self.noise.or(stored.noise),
+                None => self.noise.or(Some(true)),
+            },
             ..self.clone()
         }
     }

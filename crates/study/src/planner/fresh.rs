@@ -73,12 +73,17 @@ fn points(
             cap: pilot.model.cap(plan, batch_size),
             target: Some(pilot.target.clone()),
             evaluation: plan.evaluation,
-            probes: if probed && index < plan.linearity_seeds {
-                vec![Probe::Linearity]
-            } else {
-                Vec::new()
-            },
+            probes: probes(plan, probed && index < plan.linearity_seeds),
         })
+        .collect()
+}
+
+/// What a fresh trial measures besides.
+fn probes(plan: &Plan, linearity: bool) -> Vec<Probe> {
+    let linearity = linearity.then_some(Probe::Linearity);
+    linearity
+        .into_iter()
+        .chain((plan.noise == Some(true)).then_some(Probe::Noise))
         .collect()
 }
 
@@ -95,8 +100,11 @@ fn shared(points: Vec<TrialSpec>) -> Vec<TrialSpec> {
             Some(&place) => {
                 let trial = &mut merged[place];
                 trial.curves.extend(point.curves);
-                trial.probes.extend(point.probes);
-                trial.probes.dedup();
+                for probe in point.probes {
+                    if !trial.probes.contains(&probe) {
+                        trial.probes.push(probe);
+                    }
+                }
             }
             None => {
                 places.insert(run, merged.len());

@@ -1,8 +1,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use batchwise_core::{
-    EvaluationPlan, Measurement, OptimiserSpec, Outcome, Schedule, TrainerInfo, TrialPurpose,
-    TrialRecord, TrialSpec,
+    EvaluationPlan, Measurement, NoiseMoments, NoiseRecord, OptimiserSpec, Outcome, Schedule,
+    TrainerInfo, TrialPurpose, TrialRecord, TrialSpec,
 };
 
 use super::{Header, Store, StoreError, TrialState};
@@ -66,6 +66,18 @@ fn record(spec: &TrialSpec) -> TrialRecord {
             ("val-f1".parse().expect("a metric"), step as f64),
         ]),
         replayed: step == 2,
+        noise: match step {
+            1 => Some(NoiseRecord::Undefined {
+                why: "one \"example\"".to_owned(),
+            }),
+            4 => {
+                let mut moments = NoiseMoments::new(spec.batch_size);
+                moments.push(0.1 + 0.2, -1.0 / 3.0);
+                moments.push(1e300, f64::MIN_POSITIVE);
+                Some(NoiseRecord::Measured(moments))
+            }
+            _ => None,
+        },
     };
     let mut measurements: Vec<Measurement> = (1..).zip(&values).map(measurement).collect();
     // The same step twice, and nothing measured: both occur.

@@ -75,6 +75,10 @@ pub(super) fn of_row(
             digest.text(&metric.to_string());
             digest.real(value);
         }
+        // What was not watched leaves no trace: digests of earlier layouts stay valid.
+        if let Some(noise) = &m.noise {
+            digest.text(&serde_json::to_string(noise).expect("plain data"));
+        }
     }
     digest.end()
 }

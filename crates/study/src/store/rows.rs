@@ -107,6 +107,8 @@ pub(super) fn write_record(db: &Connection, record: &TrialRecord) -> rusqlite::R
     let mut metric = db.prepare_cached(
         "INSERT INTO metrics (trial, place, metric, value) VALUES (?1, ?2, ?3, ?4)",
     )?;
+    let mut noise =
+        db.prepare_cached("INSERT INTO noise (trial, place, record) VALUES (?1, ?2, ?3)")?;
     for (place, m) in record.measurements.iter().enumerate() {
         let place = place as i64;
         measurement.execute(params![
@@ -121,11 +123,16 @@ pub(super) fn write_record(db: &Connection, record: &TrialRecord) -> rusqlite::R
         for (name, value) in &m.metrics {
             metric.execute(params![id, place, name.to_string(), value])?;
         }
+        if let Some(record) = &m.noise {
+            noise.execute(params![id, place, to_json(record)])?;
+        }
     }
     Ok(())
 }
 
 pub(super) fn clear_measurements(db: &Connection, id: u64) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM noise WHERE trial = ?1")?
+        .execute([integer(id)])?;
     db.prepare_cached("DELETE FROM metrics WHERE trial = ?1")?
         .execute([integer(id)])?;
     db.prepare_cached("DELETE FROM measurements WHERE trial = ?1")?
@@ -231,6 +238,7 @@ fn read_measurements(db: &Connection) -> Result<BTreeMap<u64, Vec<Measurement>>,
             learning_rate: row.get::<_, Option<f64>>(5)?.unwrap_or(f64::NAN),
             metrics: BTreeMap::new(),
             replayed: row.get(6)?,
+            noise: None,
         });
     }
     let mut statement = db.prepare_cached("SELECT trial, place, metric, value FROM metrics")?;
@@ -251,5 +259,37 @@ fn read_measurements(db: &Connection) -> Result<BTreeMap<u64, Vec<Measurement>>,
             .metrics
             .insert(metric, row.get::<_, Option<f64>>(3)?.unwrap_or(f64::NAN));
     }
+    read_noise(db, &mut by_trial)?;
     Ok(by_trial)
+}
+
+/// Gradient noise, which studies of layout 1 have not.
+fn read_noise(
+    db: &Connection,
+    by_trial: &mut BTreeMap<u64, Vec<Measurement>>,
+) -> Result<(), RowError> {
+    let tables: i64 = db.query_row(
+        "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'noise'",
+        [],
+        |row| row.get(0),
+    )?;
+    if tables == 0 {
+        return Ok(());
+    }
+    let mut statement = db.prepare_cached("SELECT trial, place, record FROM noise")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (trial, place): (u64, usize) = (row.get(0)?, row.get(1)?);
+        let measurement = by_trial
+            .get_mut(&trial)
+            .and_then(|list| list.get_mut(place));
+        let measurement = measurement.ok_or_else(|| {
+            RowError::Damaged(format!("trial {trial} has noise without its measurement"))
+        })?;
+        measurement.noise = Some(json(
+            &format!("noise of trial {trial}"),
+            &row.get::<_, String>(2)?,
+        )?);
+    }
+    Ok(())
 }

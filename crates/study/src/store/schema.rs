@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x4257_7364;
 
 /// One entry for each version.
-const MIGRATIONS: &[&str] = &[V1];
+const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// The latest version.
 pub(super) const LATEST: i64 = MIGRATIONS.len() as i64;
@@ -69,6 +69,17 @@ CREATE TABLE decisions (
     place INTEGER PRIMARY KEY,
     decision TEXT NOT NULL
 ) STRICT;
+";
+
+/// Version 2: gradient noise beside the evaluations, where a run has watched it, as JSON.
+const V2: &str = "
+CREATE TABLE noise (
+    trial INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (trial, place),
+    FOREIGN KEY (trial, place) REFERENCES measurements (trial, place) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
 ";
 
 /// What `migrate` found the database to be.

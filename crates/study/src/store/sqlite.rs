@@ -213,7 +213,8 @@ fn layout(db: &Connection) -> rusqlite::Result<Layout> {
     let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     Ok(match version {
         _ if application != schema::APPLICATION_ID => Layout::Foreign,
-        version if version == schema::LATEST => Layout::Current,
+        // An earlier layout lacks tables that are read only where they are.
+        version if (1..=schema::LATEST).contains(&version) => Layout::Current,
         version => Layout::Newer(version),
     })
 }

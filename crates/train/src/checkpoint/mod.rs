@@ -11,6 +11,7 @@
 //! Data order, augmentation and noise need no state: they are functions of the step.
 
 mod file;
+mod network;
 
 use std::{
     path::{Path, PathBuf},
@@ -19,6 +20,8 @@ use std::{
 
 use batchwise_core::{Event, StateTensor, TrialSpec};
 use serde::{Deserialize, Serialize};
+
+pub use network::load_network;
 
 use crate::{Cadence, Events, Progress, Run, Snapshot, TrainError};
 

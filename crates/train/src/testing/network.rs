@@ -1,6 +1,6 @@
 use batchwise_core::{
     Batch, DataShape, Inputs, Labels, LossSum, MetricSums, Network, NetworkError, NetworkFactory,
-    ParameterKind, ParameterLayout, ParameterTensor, StateTensor, StreamKey, Task,
+    NormsOf, ParameterKind, ParameterLayout, ParameterTensor, StateTensor, StreamKey, Task,
 };
 use rand_core::Rng;
 
@@ -13,6 +13,8 @@ pub struct TinyFactory {
     pub ghost: Option<u64>,
     /// Fraction of hidden units dropped in training.
     pub dropout: f32,
+    /// Squared norms can be had of single examples' gradients.
+    pub tells_examples_apart: bool,
 }
 
 impl Default for TinyFactory {
@@ -21,6 +23,7 @@ impl Default for TinyFactory {
             hidden: 12,
             ghost: None,
             dropout: 0.0,
+            tells_examples_apart: false,
         }
     }
 }
@@ -275,6 +278,29 @@ fn affine_backward(
     }
 }
 
+/// Example `i` of a batch, alone.
+fn example(batch: &Batch, i: usize) -> Batch {
+    let of = |values: &[f32]| {
+        let each = values.len() / batch.len;
+        values[i * each..(i + 1) * each].to_vec()
+    };
+    Batch {
+        len: 1,
+        inputs: match &batch.inputs {
+            Inputs::Values(values) => Inputs::Values(of(values)),
+            tokens => tokens.clone(),
+        },
+        labels: match &batch.labels {
+            Labels::Classes(classes) => Labels::Classes(vec![classes[i]]),
+            Labels::Values(values) => Labels::Values(of(values)),
+            other => other.clone(),
+        },
+        first_position: batch.first_position + i as u64,
+        first_draw: batch.first_draw + i as u64,
+        ..batch.clone()
+    }
+}
+
 impl Network for TinyNetwork {
     fn layout(&self) -> &ParameterLayout {
         &self.layout
@@ -354,6 +380,33 @@ impl Network for TinyNetwork {
             loss,
             weight: batch.weight(),
         })
+    }
+
+    fn accumulate_measured(
+        &mut self,
+        batch: &Batch,
+        scale: f32,
+        of: NormsOf,
+        squared_norms: &mut [f64],
+    ) -> Result<LossSum, NetworkError> {
+        let parts: Vec<Batch> = match of {
+            NormsOf::MicroBatch => vec![batch.clone()],
+            NormsOf::Examples => (0..batch.len).map(|i| example(batch, i)).collect(),
+        };
+        // A plain way, in a copy: the window must not notice.
+        for part in &parts {
+            let mut apart = self.clone();
+            apart.gradients.iter_mut().for_each(|g| g.fill(0.0));
+            apart.accumulate(part, scale)?;
+            for (norm, gradient) in squared_norms.iter_mut().zip(&apart.gradients) {
+                *norm += gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
+            }
+        }
+        self.accumulate(batch, scale)
+    }
+
+    fn measures_examples(&self) -> bool {
+        self.settings.tells_examples_apart && self.settings.ghost.is_none()
     }
 
     fn visit(

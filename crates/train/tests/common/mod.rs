@@ -10,8 +10,8 @@ use std::{
 };
 
 use batchwise_core::{
-    Control, DataShape, EvaluationPlan, Event, Flow, Metric, NeverStop, OptimiserSpec, Schedule,
-    Trainer, TrialPurpose, TrialRecord, TrialSpec,
+    Control, DataShape, EvaluationPlan, Event, Flow, Metric, NeverStop, NoiseRecord, OptimiserSpec,
+    Schedule, Trainer, TrialPurpose, TrialRecord, TrialSpec,
 };
 use batchwise_train::{
     BuiltIn, BuiltInConfig,
@@ -69,8 +69,15 @@ pub fn run(trainer: &dyn Trainer, spec: &TrialSpec) -> TrialRecord {
     trainer.run(spec, &NeverStop, &mut |_| {}).unwrap()
 }
 
-/// Step, examples, learning rate, replayed or not, metrics: a measurement without its time.
-pub type Measured = (u64, u64, f64, bool, BTreeMap<Metric, f64>);
+/// Step, examples, learning rate, replayed or not, metrics, noise: a measurement without its time.
+pub type Measured = (
+    u64,
+    u64,
+    f64,
+    bool,
+    BTreeMap<Metric, f64>,
+    Option<NoiseRecord>,
+);
 
 /// What must not depend on the machine, the interruptions or the neighbours.
 #[derive(Debug, PartialEq)]
@@ -88,6 +95,7 @@ pub fn essence(record: &TrialRecord) -> Essence {
             m.learning_rate,
             m.replayed,
             m.metrics.clone(),
+            m.noise.clone(),
         )
     };
     Essence {

@@ -1,0 +1,209 @@
+//! `batchwise noise`: the gradient noise scale of a network as it is.
+
+use std::path::{Path, PathBuf};
+
+use batchwise_core::Estimate;
+use batchwise_report::{TextColumn, format::number, text_table};
+use batchwise_scaling::noise::NoiseEstimates;
+use batchwise_train::{NoiseMeasurement, NoiseRequest};
+
+use super::{folded, print, print_json, width};
+use crate::{args::NoiseArgs, error::CliError, progress::Display, signals::Signals, wire};
+
+/// Ratio of the interval's ends at which measuring stops, when nothing is said.
+pub const WIDTH: f64 = 1.25;
+/// Examples per step when nothing is said.
+pub const BATCH: u64 = 256;
+/// Coverage of the intervals.
+const LEVEL: f64 = 0.95;
+/// The file that `batchwise train --checkpoint DIR` writes.
+const RUN: &str = "run.safetensors";
+
+/// Runs the command.
+pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
+    let data = wire::dataset(&args.workload)?;
+    let request = request(args, data.train.len())?;
+    let trainer = wire::trainer(&args.workload, &data, None, None)?;
+    let signals = Signals::listen()?;
+    let display = Display::new(quiet);
+    for note in &data.notes {
+        display.line(&format!("note: {note}"));
+    }
+    let mut now = "measuring".to_owned();
+    let found = trainer
+        .measure_noise(&request, &signals, &mut |examples, estimate| {
+            if let Some(estimate) = estimate {
+                now = format!("noise scale {}", estimate.noise_scale);
+            }
+            let message = format!("{examples} examples  {now}");
+            display.show(examples as f64 / request.max_examples as f64, &message);
+        })
+        .map_err(CliError::failed);
+    display.finish();
+    let Some(found) = found? else {
+        return Err(CliError::Interrupted {
+            signal: signals.raised().unwrap_or(signal_hook::consts::SIGINT),
+            left: "nothing is kept of a measurement",
+            resume: "the same command: it starts anew".to_owned(),
+        });
+    };
+    if args.json {
+        return print_json(&found);
+    }
+    print(&text(&found, request.width, width()))
+}
+
+/// What was asked for, checked.
+pub fn request(args: &NoiseArgs, train_examples: u64) -> Result<NoiseRequest, CliError> {
+    let at_least_two = |flag: &'static str, value: Option<u64>, default: u64| match value {
+        Some(n) if n < 2 => Err(CliError::flag(flag, "must be at least 2")),
+        Some(n) if flag == "batch-size" && n > train_examples => Err(CliError::flag(
+            flag,
+            format!("{n} is larger than the training set ({train_examples} examples)"),
+        )),
+        value => Ok(value.unwrap_or(default)),
+    };
+    if args.workload.micro_batch == Some(0) {
+        return Err(CliError::flag("micro-batch", "must be at least 1"));
+    }
+    let width = args.width.unwrap_or(WIDTH);
+    if !(width.is_finite() && width > 1.0) {
+        let why = format!("{width} is not a ratio above 1");
+        return Err(CliError::flag("width", why));
+    }
+    let eighth = (train_examples / 8).max(2);
+    Ok(NoiseRequest {
+        batch_size: at_least_two("batch-size", args.batch_size, BATCH.min(eighth))?,
+        micro_batch: args.workload.micro_batch,
+        seed: args.workload.seed.unwrap_or(0),
+        checkpoint: args.checkpoint.as_deref().map(checkpoint),
+        width,
+        max_examples: at_least_two("max-examples", args.max_examples, train_examples)?,
+        level: LEVEL,
+    })
+}
+
+/// A checkpoint's file, given as such or as the folder it lies in.
+fn checkpoint(path: &Path) -> PathBuf {
+    match path.is_dir() {
+        true => path.join(RUN),
+        false => path.to_owned(),
+    }
+}
+
+/// The answer in lines of at most `width` columns.
+fn text(found: &NoiseMeasurement, asked: f64, width: usize) -> String {
+    let whole = &found.noise.whole;
+    let mut text = format!(
+        "noise scale B_simple = tr Σ/|G|², in examples\n  of the population    {}\n",
+        said(&whole.population.noise_scale)
+    );
+    if let Some(inner) = &whole.training_set {
+        text += &format!("  of the training set  {}\n", said(&inner.noise_scale));
+    }
+    text += &format!(
+        "tr Σ  {}\n|G|²  {} (population)\n",
+        said(&whole.population.trace),
+        said(&whole.population.squared_norm)
+    );
+    let by = match found.way.as_str() {
+        "examples" => "every example's gradient norm".to_owned(),
+        _ => format!("micro-batches of {}", found.micro_batch),
+    };
+    text += &format!(
+        "{} steps of {} examples, measured by {by}; the training set has {}\n",
+        found.steps, found.batch_size, found.train_examples
+    );
+    if !found.settled {
+        text += &format!(
+            "the interval's ends are more than {asked} times apart: allow more with --max-examples, or a larger --batch-size\n"
+        );
+    }
+    let mut out = folded(&text, width, 2);
+    if found.noise.layers.len() > 1 {
+        out += "\n";
+        out += &text_table(&columns(&found.noise.layers), width);
+    }
+    out
+}
+
+/// An estimate, and why it is none where it is none.
+fn said(estimate: &Estimate) -> String {
+    match &estimate.reason {
+        Some(reason) => format!("{estimate}: {reason}"),
+        None => estimate.to_string(),
+    }
+}
+
+fn columns(layers: &[(String, NoiseEstimates)]) -> Vec<TextColumn> {
+    let column = |title, rank, cell: &dyn Fn(&NoiseEstimates) -> String| TextColumn {
+        title,
+        right: true,
+        rank,
+        cells: layers.iter().map(|(_, layer)| cell(layer)).collect(),
+    };
+    let value = |e: &Estimate| e.value.map_or_else(|| "-".to_owned(), number);
+    let end = |e: Option<f64>| e.map_or_else(|| "open".to_owned(), number);
+    let interval = |e: &Estimate| match (e.low, e.high) {
+        (None, None) => "-".to_owned(),
+        (low, high) => format!("{}–{}", end(low), end(high)),
+    };
+    vec![
+        TextColumn {
+            title: "layer",
+            right: false,
+            rank: 0,
+            cells: layers.iter().map(|(name, _)| name.clone()).collect(),
+        },
+        column("noise scale", 0, &|l| value(&l.population.noise_scale)),
+        column("95 %", 1, &|l| interval(&l.population.noise_scale)),
+        column("tr Σ", 2, &|l| value(&l.population.trace)),
+        column("|G|²", 2, &|l| value(&l.population.squared_norm)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn asked(line: &[&str]) -> Result<NoiseRequest, CliError> {
+        let cli = Cli::try_parse_from(["batchwise", "noise"].iter().chain(line)).unwrap();
+        match cli.command {
+            Command::Noise(args) => request(&args, 4000),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_stated_width_is_taken() {
+        assert_eq!(asked(&[]).unwrap(), asked(&["--width", "1.25"]).unwrap());
+        assert_ne!(asked(&[]).unwrap(), asked(&["--width", "1.5"]).unwrap());
+    }
+
+    #[test]
+    fn small_training_sets_have_several_steps() {
+        assert_eq!(asked(&[]).unwrap().batch_size, 256);
+        let few = Cli::try_parse_from(["batchwise", "noise"]).unwrap().command;
+        let Command::Noise(few) = few else { panic!() };
+        assert_eq!(request(&few, 80).unwrap().batch_size, 10);
+    }
+
+    #[test]
+    fn what_makes_no_sense_names_its_flag() {
+        for (line, flag) in [
+            (["--batch-size", "1"], "--batch-size"),
+            (["--batch-size", "4001"], "--batch-size"),
+            (["--width", "1"], "--width"),
+            (["--width", "nan"], "--width"),
+            (["--max-examples", "0"], "--max-examples"),
+            (["--micro-batch", "0"], "--micro-batch"),
+        ] {
+            let error = asked(&line).unwrap_err();
+            assert!(error.to_string().starts_with(flag), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+}

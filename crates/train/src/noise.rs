@@ -1,0 +1,231 @@
+//! Gradient noise along training, from the gradients that training makes anyway.
+//!
+//! A step's mean gradient `g_B` is a sum of parts: its micro-batches, or its examples. The squared
+//! norms of the parts and of the whole give unbiased estimates of `tr Σ` and `|G|²`
+//! ([`batchwise_scaling::noise::Pieces`]), with no pass more than the step needs. How a step is
+//! measured, in the order of preference:
+//!
+//! 1. where the network tells examples apart ([`batchwise_core::Network::measures_examples`]), from
+//!    the norms of every example's gradient: the training run stays what it was, to the bit;
+//! 2. where the step has several micro-batches, from theirs, to the bit too;
+//! 3. else the step is split into two halves. That moves its result by rounding, as accumulation
+//!    does, and costs a second, smaller pass' overhead.
+//!
+//! With batch norm an example's gradient depends on its neighbours: the smallest unit is then a
+//! ghost batch, halves are multiples of it, and `Σ` is that of ghost batches times their size.
+//!
+//! Not every step is measured: one in [`NoiseWay::every`], so that it costs under 3 % of training
+//! (`cargo bench -p batchwise noise`). Which ones follows from counts alone, never from a
+//! clock, so that the same study gives the same numbers.
+//!
+//! The gradient is taken as it is before clipping and without weight decay, which is no noise.
+
+use batchwise_core::{LayerNoise, Network, NoiseMoments, NoiseRecord, NormsOf, ParameterLayout};
+use batchwise_scaling::noise::{NoiseError, Pieces};
+
+use crate::TrainError;
+
+/// How the steps of a run are measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoiseWay {
+    /// From every example's gradient.
+    Examples,
+    /// From the micro-batches a step has.
+    MicroBatches,
+    /// From two parts, the first of so many examples.
+    Split {
+        /// Examples of the first part.
+        first: u64,
+    },
+    /// Not at all: why, and what would help.
+    Nothing(String),
+}
+
+impl NoiseWay {
+    /// The way for steps of `batch_size` examples in micro-batches of at most `micro_batch`, all of
+    /// them this network's.
+    pub fn of(network: &dyn Network, batch_size: u64, micro_batch: u64) -> Self {
+        if batch_size < 2 {
+            return Self::Nothing(
+                "a step of one example cannot tell signal from noise: choose a batch size of at least 2"
+                    .to_owned(),
+            );
+        }
+        if network.measures_examples() {
+            return Self::Examples;
+        }
+        let unit = network.ghost_size(batch_size).unwrap_or(1).max(1);
+        if !batch_size.is_multiple_of(unit) {
+            return Self::Nothing(format!(
+                "a batch size of {batch_size} leaves a smaller batch-norm group than the {unit} of the others: choose a multiple of {unit}"
+            ));
+        }
+        if micro_batch < batch_size {
+            return Self::MicroBatches;
+        }
+        let first = (batch_size / 2).div_ceil(unit) * unit;
+        if first >= batch_size {
+            return Self::Nothing(format!(
+                "batch norm over all {batch_size} examples of a step leaves no part with a gradient of its own: choose at least two ghost batches a step"
+            ));
+        }
+        Self::Split { first }
+    }
+
+    /// One step in so many is measured; 0 where none can be.
+    ///
+    /// The norms cost a few passes over the parameters, whatever the batch size, the step itself
+    /// several passes for each example: so from 512 examples a pass on every step is measured, and
+    /// with fewer proportionally fewer, one in 16 at least. A split also costs the overhead of a
+    /// second pass: four times as rarely.
+    pub fn every(&self, batch_size: u64, micro_batch: u64) -> u64 {
+        let of_pass = 512u64
+            .div_ceil(micro_batch.min(batch_size).max(1))
+            .clamp(1, 16);
+        match self {
+            Self::Examples | Self::MicroBatches => of_pass,
+            Self::Split { .. } => 4 * of_pass,
+            Self::Nothing(_) => 0,
+        }
+    }
+}
+
+/// The squared norms of a step's parts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartNorms {
+    batch_size: u64,
+    /// `Σ_j b_j|g_j|²` over the parts, for each tensor: `g_j` is the mean gradient of `b_j` examples.
+    weighted: Vec<f64>,
+    parts: u64,
+}
+
+impl PartNorms {
+    /// No part yet of a step of `batch_size` examples.
+    pub fn new(batch_size: u64, tensors: usize) -> Self {
+        Self {
+            batch_size,
+            weighted: vec![0.0; tensors],
+            parts: 0,
+        }
+    }
+
+    /// Takes in what [`batchwise_core::Network::accumulate_measured`] found of a micro-batch of
+    /// `examples`, whose gradients are in the window as shares of the step's mean: a part of `b`
+    /// examples has added `b/B·g`.
+    pub fn add(&mut self, of: NormsOf, examples: u64, squared_norms: &[f64]) {
+        let (whole, part) = (self.batch_size as f64, examples as f64);
+        let (factor, parts) = match of {
+            NormsOf::MicroBatch => (whole * whole / part, 1),
+            NormsOf::Examples => (whole * whole, examples),
+        };
+        for (sum, &norm) in self.weighted.iter_mut().zip(squared_norms) {
+            *sum += factor * norm;
+        }
+        self.parts += parts;
+    }
+
+    /// The pieces of every tensor, from the squared norms of the step's mean gradient.
+    ///
+    /// # Errors
+    /// With fewer than two parts, or norms that are not finite.
+    pub fn pieces(&self, whole: &[f64]) -> Result<Vec<Pieces>, NoiseError> {
+        self.weighted
+            .iter()
+            .zip(whole)
+            .map(|(&weighted, &whole)| {
+                Pieces::from_parts(weighted, self.parts, self.batch_size, whole)
+            })
+            .collect()
+    }
+}
+
+/// What a step told of its noise.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepNoise {
+    /// It was not one of those that are measured.
+    Passed,
+    /// The norms of its parts; the whole is in the network's gradient window.
+    Parts(PartNorms),
+    /// It cannot be measured: why.
+    Undefined(String),
+}
+
+/// Squared norms of the gradient window, tensor by tensor.
+///
+/// # Errors
+/// When the device fails.
+pub fn window_norms(network: &mut dyn Network) -> Result<Vec<f64>, TrainError> {
+    let mut norms = Vec::with_capacity(network.layout().tensors.len());
+    let isa = batchwise_kernels::Isa::best();
+    network.visit(&mut |_, _, gradient| {
+        norms.push(batchwise_kernels::squared_norm(isa, gradient));
+    })?;
+    Ok(norms)
+}
+
+/// Takes a step into the record of its stretch; `layers` says whether to keep them apart.
+pub(crate) fn observe(
+    record: &mut Option<NoiseRecord>,
+    network: &mut dyn Network,
+    noise: StepNoise,
+    layers: bool,
+) -> Result<(), TrainError> {
+    let parts = match noise {
+        StepNoise::Passed => return Ok(()),
+        StepNoise::Parts(parts) => parts,
+        StepNoise::Undefined(why) => {
+            record.get_or_insert(NoiseRecord::Undefined { why });
+            return Ok(());
+        }
+    };
+    let pieces = match parts.pieces(&window_norms(network)?) {
+        Ok(pieces) => pieces,
+        Err(error) => {
+            // A gradient that overflowed: the watch for divergence will see it.
+            let why = error.to_string();
+            record.get_or_insert(NoiseRecord::Undefined { why });
+            return Ok(());
+        }
+    };
+    let whole: Pieces = pieces.iter().copied().sum();
+    let step = NoiseMoments {
+        steps: 1,
+        trace: whole.trace,
+        squared_norm: whole.squared_norm,
+        layers: match layers {
+            true => by_layer(network.layout(), &pieces),
+            false => Vec::new(),
+        },
+        ..NoiseMoments::new(parts.batch_size)
+    };
+    match record {
+        Some(NoiseRecord::Measured(moments)) => moments.merge(&step),
+        _ => *record = Some(NoiseRecord::Measured(step)),
+    }
+    Ok(())
+}
+
+/// The pieces of each layer: its tensors share their names up to the last part.
+pub fn by_layer(layout: &ParameterLayout, pieces: &[Pieces]) -> Vec<LayerNoise> {
+    let mut layers: Vec<LayerNoise> = Vec::new();
+    for (tensor, pieces) in layout.tensors.iter().zip(pieces) {
+        let name = tensor
+            .name
+            .rsplit_once('.')
+            .map_or(tensor.name.as_str(), |(layer, _)| layer);
+        let layer = match layers.iter().position(|l| l.name == name) {
+            Some(place) => &mut layers[place],
+            None => {
+                layers.push(LayerNoise {
+                    name: name.to_owned(),
+                    trace: 0.0,
+                    squared_norm: 0.0,
+                });
+                layers.last_mut().expect("pushed")
+            }
+        };
+        layer.trace += pieces.trace;
+        layer.squared_norm += pieces.squared_norm;
+    }
+    layers
+}

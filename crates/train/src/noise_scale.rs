@@ -1,0 +1,191 @@
+//! The noise scale of a network as it is: steps are drawn and measured, the weights stay.
+
+use std::path::PathBuf;
+
+use batchwise_core::{Control, Flow, Purpose, StreamKey, TrainerError};
+use batchwise_scaling::noise::{LayerEstimates, LayerReplicates, NoiseScale, Pieces, Sampling};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BuiltIn, GradientSource, NoiseWay, Portions, StepNoise, Supervised, TrainError,
+    augment::Augmenter, checkpoint::load_network, micro_batch, noise,
+};
+
+/// Parts a step is cut into where examples cannot be told apart: eight of them determine `|G|²`
+/// almost as well as examples would, with a variance 8/7 of theirs where noise dominates.
+const PARTS: u64 = 8;
+
+/// Steps before the interval is looked at, and between two looks.
+const LOOK_EVERY: u64 = 8;
+
+/// Steps before the first look may end the measurement.
+const FEWEST: u64 = 16;
+
+/// What to measure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NoiseRequest {
+    /// Examples per step.
+    pub batch_size: u64,
+    /// Examples per forward pass at most; `None` chooses.
+    pub micro_batch: Option<u64>,
+    /// Seed of the weights and of the order of the examples.
+    pub seed: u64,
+    /// Whose network to measure; `None` measures freshly initialised weights.
+    pub checkpoint: Option<PathBuf>,
+    /// Stop once the upper end of the population's noise scale is below so many times its lower.
+    pub width: f64,
+    /// Stop after so many examples at the latest.
+    pub max_examples: u64,
+    /// Coverage of the intervals, in (0, 1).
+    pub level: f64,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NoiseMeasurement {
+    /// Examples per step.
+    pub batch_size: u64,
+    /// Examples per forward pass.
+    pub micro_batch: u64,
+    /// How steps were measured: `examples` or `micro-batches`.
+    pub way: String,
+    /// Steps measured.
+    pub steps: u64,
+    /// Examples in them.
+    pub examples: u64,
+    /// Examples in the training set, `N`.
+    pub train_examples: u64,
+    /// True if the interval became as narrow as was asked.
+    pub settled: bool,
+    /// Of all parameters, and layer by layer.
+    pub noise: LayerEstimates,
+}
+
+impl BuiltIn {
+    /// Measures the gradient noise of a network that is not being trained. `None` if `control`,
+    /// asked after every step, told it to stop; `observe` hears of the examples done and, now and
+    /// then, of the estimate so far.
+    ///
+    /// # Errors
+    /// When the sizes cannot be run or nothing can be measured, with the reason and a remedy; when
+    /// the checkpoint cannot be used.
+    pub fn measure_noise(
+        &self,
+        request: &NoiseRequest,
+        control: &dyn Control,
+        observe: &mut (dyn FnMut(u64, Option<&NoiseScale>) + Send),
+    ) -> Result<Option<NoiseMeasurement>, TrainerError> {
+        Ok(self
+            .pools()
+            .run(|| self.measure_noise_here(request, control, observe))??)
+    }
+
+    fn measure_noise_here(
+        &self,
+        request: &NoiseRequest,
+        control: &dyn Control,
+        observe: &mut (dyn FnMut(u64, Option<&NoiseScale>) + Send),
+    ) -> Result<Option<NoiseMeasurement>, TrainError> {
+        let config = self.config();
+        let shape = config.train.shape();
+        let batch_size = request.batch_size;
+        let key = StreamKey {
+            study_seed: request.seed,
+            trial: 0,
+            purpose: Purpose::Initialisation,
+        };
+        let order = key.with_purpose(Purpose::Order);
+        let sampler = config.train.sampler(order, batch_size)?;
+        let mut network = config.factory.build(&shape, key)?;
+        if let Some(path) = &request.checkpoint {
+            load_network(path, network.as_mut())?;
+        }
+
+        let ghost = network.ghost_size(batch_size);
+        let asked = match request.micro_batch {
+            None if !network.measures_examples() => {
+                let unit = ghost.unwrap_or(1).max(1);
+                Some(batch_size.div_ceil(PARTS).div_ceil(unit) * unit)
+            }
+            asked => asked,
+        };
+        let within = config
+            .max_memory
+            .and_then(|bytes| batchwise_core::Trainer::micro_batch_within(self, bytes));
+        let ceiling = config.micro_batch_ceiling;
+        let micro_batch = micro_batch::choose(batch_size, asked, ghost, within, ceiling)?;
+        let way = match NoiseWay::of(network.as_ref(), batch_size, micro_batch) {
+            NoiseWay::Nothing(why) => {
+                return Err(TrainError::Refused(format!(
+                    "the noise scale is undefined: {why}"
+                )));
+            }
+            NoiseWay::Examples => "examples",
+            NoiseWay::MicroBatches | NoiseWay::Split { .. } => "micro-batches",
+        };
+
+        let augmenter = Augmenter::new(&config.augment, &shape, key)
+            .map_err(|e| TrainError::Refused(e.to_string()))?;
+        let portions = Portions::whole(batch_size, micro_batch);
+        let mut source =
+            Supervised::new(sampler, shape, portions, augmenter, key).measuring_every_step();
+        let layout = network.layout().clone();
+        let names = noise::by_layer(&layout, &vec![Pieces::ZERO; layout.tensors.len()]);
+        let mut table = LayerReplicates::new(names.into_iter().map(|l| l.name).collect());
+        let train_examples = config.train.len();
+        let sampling = Sampling::TrainingSet {
+            examples: train_examples,
+        };
+        let most = (request.max_examples / batch_size).max(2);
+        let (mut step, mut settled) = (0, false);
+        while step < most && !settled {
+            let (_, found) = source.measured_gradient(network.as_mut(), step)?;
+            let StepNoise::Parts(parts) = found else {
+                return Err(TrainError::Bug("a step was not measured".to_owned()));
+            };
+            let pieces = parts
+                .pieces(&noise::window_norms(network.as_mut())?)
+                .map_err(|e| TrainError::Refused(e.to_string()))?;
+            let layers: Vec<Pieces> = noise::by_layer(&layout, &pieces)
+                .iter()
+                .map(|layer| Pieces {
+                    squared_norm: layer.squared_norm,
+                    trace: layer.trace,
+                    batch_size,
+                })
+                .collect();
+            table
+                .push(&layers)
+                .map_err(|e| TrainError::Bug(e.to_string()))?;
+            step += 1;
+            if step.is_multiple_of(LOOK_EVERY) {
+                let now = table.whole(sampling, request.level).population;
+                settled = step >= FEWEST && narrow(&now, request.width);
+                observe(step * batch_size, Some(&now));
+            } else {
+                observe(step * batch_size, None);
+            }
+            if control.flow() == Flow::Interrupt {
+                return Ok(None);
+            }
+        }
+        Ok(Some(NoiseMeasurement {
+            batch_size,
+            micro_batch,
+            way: way.to_owned(),
+            steps: step,
+            examples: step * batch_size,
+            train_examples,
+            settled,
+            noise: table.estimate(sampling, request.level),
+        }))
+    }
+}
+
+/// True if the interval's ends are less than this factor apart.
+fn narrow(noise: &NoiseScale, width: f64) -> bool {
+    match (noise.noise_scale.low, noise.noise_scale.high) {
+        (Some(low), Some(high)) => low > 0.0 && high / low <= width,
+        _ => false,
+    }
+}

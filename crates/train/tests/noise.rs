@@ -1,0 +1,404 @@
+//! Gradient noise from the gradients of training: what is measured is what is there, and measuring
+//! leaves the run alone.
+
+mod common;
+
+use batchwise_core::{
+    Batch, DataShape, Examples, Network, NetworkFactory, NoiseMoments, NoiseRecord, Outcome, Probe,
+    Purpose, StreamKey, Trainer, TrialPurpose, TrialRecord, TrialSpec,
+};
+use batchwise_scaling::noise::{Pieces, Sampling, noise_of};
+use batchwise_train::{
+    BuiltIn, GradientSource, NoiseRequest, NoiseWay, Portions, StepNoise, Supervised,
+    noise::window_norms,
+    testing::{Blobs, TinyFactory},
+};
+use common::*;
+
+const KEY: StreamKey = StreamKey {
+    study_seed: 3,
+    trial: 1,
+    purpose: Purpose::Initialisation,
+};
+
+/// The gradient of every example of a split, flat, one after the other alone.
+fn gradients(network: &mut dyn Network, examples: &dyn Examples) -> Vec<Vec<f64>> {
+    let mut batch = Batch::empty(examples.shape());
+    let of = |i: u64| {
+        network.begin_step(1);
+        examples.fill_in_order(i..i + 1, &mut batch);
+        batch.first_position = 0;
+        network.accumulate(&batch, 1.0).unwrap();
+        let mut flat = Vec::new();
+        network
+            .visit(&mut |_, _, g| flat.extend(g.iter().map(|&g| f64::from(g))))
+            .unwrap();
+        flat
+    };
+    (0..examples.len()).map(of).collect()
+}
+
+/// `|G_N|²` and `tr Σ` of these gradients, with N − 1 in the denominator.
+fn truth(gradients: &[Vec<f64>]) -> (f64, f64) {
+    let n = gradients.len() as f64;
+    let mut mean = vec![0.0; gradients[0].len()];
+    for gradient in gradients {
+        mean.iter_mut().zip(gradient).for_each(|(m, g)| *m += g / n);
+    }
+    let apart = |g: &Vec<f64>| -> f64 { g.iter().zip(&mean).map(|(g, m)| (g - m).powi(2)).sum() };
+    let trace = gradients.iter().map(apart).sum::<f64>() / (n - 1.0);
+    (mean.iter().map(|m| m * m).sum(), trace)
+}
+
+/// The pieces of steps at fixed weights, however they are measured.
+fn measured(
+    network: &mut dyn Network,
+    examples: &dyn Examples,
+    portions: Portions,
+    steps: u64,
+) -> Vec<Pieces> {
+    let sampler = examples
+        .sampler(KEY.with_purpose(Purpose::Order), portions.batch_size)
+        .unwrap();
+    let mut source =
+        Supervised::new(sampler, examples.shape(), portions, None, KEY).measuring_every_step();
+    let mut step = |k| {
+        let (_, found) = source.measured_gradient(network, k).unwrap();
+        let StepNoise::Parts(parts) = found else {
+            panic!("{found:?}");
+        };
+        let pieces = parts.pieces(&window_norms(network).unwrap()).unwrap();
+        pieces.into_iter().sum()
+    };
+    (0..steps).map(&mut step).collect()
+}
+
+fn regression() -> DataShape {
+    use batchwise_core::{InputShape, Task};
+    DataShape {
+        input: InputShape::Vector { features: 6 },
+        task: Task::Regress { outputs: 2 },
+    }
+}
+
+/// Example by example, in micro-batches, ragged ones, and a step cut in two: the means over many
+/// steps are the `tr Σ` and `|G_N|²` of all examples' gradients.
+#[test]
+fn every_way_of_measuring_is_unbiased() {
+    for shape in [classes(), regression()] {
+        let examples = Blobs::new(60, shape, 2000);
+        for (tells, micro_batch) in [(true, 12), (true, 5), (false, 4), (false, 5), (false, 12)] {
+            let factory = TinyFactory {
+                tells_examples_apart: tells,
+                ..TinyFactory::default()
+            };
+            let mut network = factory.build(&shape, KEY).unwrap();
+            let (squared_norm, trace) = truth(&gradients(network.as_mut(), &examples));
+            let portions = Portions::whole(12, micro_batch);
+            let mut moments = NoiseMoments::new(12);
+            for pieces in measured(network.as_mut(), &examples, portions, 1000) {
+                moments.push(pieces.trace, pieces.squared_norm + pieces.trace / 60.0);
+            }
+            let error = |scatter: f64| (scatter / 999.0 / 1000.0).sqrt();
+            let what = format!("{shape:?}, examples {tells}, micro-batch {micro_batch}");
+            for (name, found, scatter, expected) in [
+                ("trace", moments.trace, moments.trace_scatter, trace),
+                (
+                    "norm",
+                    moments.squared_norm,
+                    moments.squared_norm_scatter,
+                    squared_norm,
+                ),
+            ] {
+                let error = error(scatter);
+                assert!(
+                    (found - expected).abs() < 4.0 * error && error < 0.2 * expected,
+                    "{what}: {name} {found} ± {error}, expected {expected}"
+                );
+            }
+        }
+    }
+}
+
+/// One step against the definition: norms of the examples' own gradients.
+#[test]
+fn a_step_s_pieces_are_those_of_its_examples() {
+    let examples = Blobs::new(60, classes(), 2000);
+    let factory = TinyFactory {
+        tells_examples_apart: true,
+        ..TinyFactory::default()
+    };
+    let mut network = factory.build(&classes(), KEY).unwrap();
+    // one step of everything: the order does not matter
+    let all = gradients(network.as_mut(), &examples);
+    let (squared_norm, trace) = truth(&all);
+    let expected = squared_norm - trace / 60.0;
+    for micro_batch in [60, 17] {
+        let portions = Portions::whole(60, micro_batch);
+        let found = measured(network.as_mut(), &examples, portions, 1)[0];
+        assert!((found.trace / trace - 1.0).abs() < 1e-4, "{found:?}");
+        assert!((found.squared_norm / expected - 1.0).abs() < 1e-3);
+    }
+}
+
+#[test]
+fn how_a_step_is_measured_follows_from_the_network_and_the_sizes() {
+    let way = |factory: TinyFactory, batch_size, micro_batch| {
+        let network = factory.build(&classes(), KEY).unwrap();
+        NoiseWay::of(network.as_ref(), batch_size, micro_batch)
+    };
+    let plain = TinyFactory::default();
+    let told = TinyFactory {
+        tells_examples_apart: true,
+        ..plain
+    };
+    let ghost = TinyFactory {
+        ghost: Some(8),
+        ..told
+    };
+    assert_eq!(way(told, 16, 16), NoiseWay::Examples);
+    assert_eq!(way(plain, 16, 4), NoiseWay::MicroBatches);
+    assert_eq!(way(plain, 16, 16), NoiseWay::Split { first: 8 });
+    assert_eq!(way(plain, 7, 7), NoiseWay::Split { first: 3 });
+    assert_eq!(way(ghost, 24, 24), NoiseWay::Split { first: 16 });
+    assert_eq!(way(ghost, 32, 8), NoiseWay::MicroBatches);
+    for (factory, batch_size, why) in [
+        (told, 1, "at least 2"),
+        (ghost, 8, "two ghost batches"),
+        (ghost, 20, "multiple of 8"),
+    ] {
+        let NoiseWay::Nothing(found) = way(factory, batch_size, batch_size) else {
+            panic!("{batch_size} should not be measured");
+        };
+        assert!(found.contains(why), "{found}");
+    }
+    // Rarely where it costs, always where it does not.
+    assert_eq!(NoiseWay::Examples.every(32, 32), 16);
+    assert_eq!(NoiseWay::Examples.every(256, 256), 2);
+    assert_eq!(NoiseWay::MicroBatches.every(4096, 1024), 1);
+    assert_eq!(NoiseWay::Split { first: 16 }.every(32, 32), 64);
+    assert_eq!(NoiseWay::Split { first: 512 }.every(1024, 1024), 4);
+}
+
+fn watched(spec: TrialSpec) -> TrialSpec {
+    TrialSpec {
+        probes: vec![Probe::Noise],
+        ..spec
+    }
+}
+
+fn moments(record: &TrialRecord) -> Vec<(u64, NoiseMoments)> {
+    let of = |m: &batchwise_core::Measurement| match &m.noise {
+        Some(NoiseRecord::Measured(moments)) => Some((m.step, moments.clone())),
+        _ => None,
+    };
+    record.measurements.iter().filter_map(of).collect()
+}
+
+/// Examples and micro-batches change nothing; a split only what accumulation may.
+#[test]
+fn watching_leaves_the_run_alone() {
+    for (tells, micro_batch, exact) in [
+        (true, None, true),
+        (false, Some(8), true),
+        (false, None, false),
+    ] {
+        let factory = TinyFactory {
+            tells_examples_apart: tells,
+            ..TinyFactory::default()
+        };
+        let trainer = BuiltIn::new(config(factory, classes())).unwrap();
+        let plain = TrialSpec {
+            micro_batch,
+            ..spec()
+        };
+        let without = run(&trainer, &plain);
+        let with = run(&trainer, &watched(plain));
+        assert!(moments(&without).is_empty());
+        assert!(!moments(&with).is_empty());
+        for (a, b) in without.measurements.iter().zip(&with.measurements) {
+            for (metric, value) in &a.metrics {
+                let other = b.metrics[metric];
+                let close = if exact {
+                    0.0
+                } else {
+                    1e-3 * (1.0 + value.abs())
+                };
+                assert!(
+                    (other - value).abs() <= close,
+                    "{metric}: {value} and {other}"
+                );
+            }
+        }
+    }
+}
+
+/// Every step that is due is counted once, replays and interruptions notwithstanding.
+#[test]
+fn interrupted_and_replayed_steps_are_counted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for (factory, every) in [
+        (TinyFactory::default(), 64),
+        (
+            TinyFactory {
+                tells_examples_apart: true,
+                ..TinyFactory::default()
+            },
+            16,
+        ),
+        (
+            TinyFactory {
+                ghost: Some(4),
+                dropout: 0.1,
+                ..TinyFactory::default()
+            },
+            64,
+        ),
+    ] {
+        let mut config = config(factory, classes());
+        config.checkpoint_dir = Some(folder.path().to_owned());
+        let trainer = BuiltIn::new(config).unwrap();
+        let spec = watched(TrialSpec {
+            purpose: TrialPurpose::Fresh { index: 0 },
+            target: Some("val-loss=0.35".parse().unwrap()),
+            learning_rate: 0.003,
+            cap: 1000,
+            ..spec()
+        });
+        let whole = run(&trainer, &spec);
+        assert!(matches!(whole.outcome, Outcome::Reached { .. }));
+        let last = whole.measurements.iter().rfind(|m| !m.replayed).unwrap();
+        let counted: u64 = moments(&whole).iter().map(|(_, m)| m.steps).sum();
+        assert_eq!(counted, last.step.div_ceil(every));
+        assert!(whole.measurements.iter().any(|m| m.replayed));
+        for pause in [1, 13, 40] {
+            let pieces = loop {
+                let record = trainer
+                    .run(&spec, &InterruptAfter::steps(pause), &mut |_| {})
+                    .unwrap();
+                if record.outcome != Outcome::Interrupted {
+                    trainer.forget(&spec);
+                    break record;
+                }
+            };
+            assert_eq!(
+                essence(&pieces),
+                essence(&whole),
+                "interrupted every {pause}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_measured_says_why() {
+    let ghost = TinyFactory {
+        ghost: Some(64),
+        ..TinyFactory::default()
+    };
+    let trainer = BuiltIn::new(config(ghost, classes())).unwrap();
+    let record = run(&trainer, &watched(spec()));
+    for measurement in &record.measurements {
+        let Some(NoiseRecord::Undefined { why }) = &measurement.noise else {
+            panic!("{measurement:?}");
+        };
+        assert!(why.contains("ghost"), "{why}");
+    }
+    let error = trainer
+        .measure_noise(&request(16), &batchwise_core::NeverStop, &mut |_, _| {})
+        .unwrap_err();
+    assert!(error.to_string().contains("undefined"), "{error}");
+}
+
+fn request(batch_size: u64) -> NoiseRequest {
+    NoiseRequest {
+        batch_size,
+        micro_batch: None,
+        seed: 4,
+        checkpoint: None,
+        width: 1.0,
+        max_examples: 20_000,
+        level: 0.95,
+    }
+}
+
+/// At rest: the training set's noise scale, whose truth is known, layer by layer adding up.
+#[test]
+fn at_rest_the_interval_holds_the_truth() {
+    let config = config(TinyFactory::default(), classes());
+    let key = StreamKey {
+        study_seed: 4,
+        trial: 0,
+        purpose: Purpose::Initialisation,
+    };
+    let mut network = config.factory.build(&classes(), key).unwrap();
+    let (squared_norm, trace) = truth(&gradients(network.as_mut(), config.train.as_ref()));
+    let trainer = BuiltIn::new(config).unwrap();
+    let mut heard = 0;
+    let found = trainer
+        .measure_noise(
+            &request(40),
+            &batchwise_core::NeverStop,
+            &mut |examples, _| {
+                heard = examples;
+            },
+        )
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (found.examples, heard, found.settled),
+        (20_000, 20_000, false)
+    );
+    assert_eq!(found.micro_batch, 5);
+    let inner = found.noise.whole.training_set.unwrap().noise_scale;
+    let expected = trace / squared_norm;
+    assert!(
+        inner.low.unwrap() <= expected && expected <= inner.high.unwrap(),
+        "{inner:?} should hold {expected}"
+    );
+    let names: Vec<&str> = found.noise.layers.iter().map(|l| l.0.as_str()).collect();
+    assert_eq!(names, ["hidden", "out"]);
+    let sum: f64 = found
+        .noise
+        .layers
+        .iter()
+        .map(|l| l.1.population.trace.value.unwrap())
+        .sum();
+    let whole = found.noise.whole.population.trace.value.unwrap();
+    assert!((sum / whole - 1.0).abs() < 1e-9);
+    // Less accuracy is had sooner.
+    let wide = NoiseRequest {
+        width: 3.0,
+        ..request(40)
+    };
+    let sooner = trainer
+        .measure_noise(&wide, &batchwise_core::NeverStop, &mut |_, _| {})
+        .unwrap()
+        .unwrap();
+    assert!(sooner.settled && sooner.examples < 20_000);
+}
+
+/// A run keeps moments instead of steps, and loses nothing by it.
+#[test]
+fn moments_give_the_same_scale_as_their_steps() {
+    let examples = Blobs::new(60, classes(), 2000);
+    let mut network = TinyFactory::default().build(&classes(), KEY).unwrap();
+    let steps = measured(network.as_mut(), &examples, Portions::whole(12, 4), 40);
+    let mut moments = NoiseMoments::new(12);
+    let mut replicates = batchwise_scaling::noise::Replicates::new();
+    for pieces in steps {
+        moments.push(pieces.trace, pieces.squared_norm);
+        replicates.push(pieces).unwrap();
+    }
+    let sampling = Sampling::TrainingSet { examples: 60 };
+    let (a, b) = (
+        noise_of(&moments, sampling, 0.95).population.noise_scale,
+        replicates.estimate(sampling, 0.95).population.noise_scale,
+    );
+    for (a, b) in [(a.value, b.value), (a.low, b.low), (a.high, b.high)] {
+        match (a, b) {
+            (Some(a), Some(b)) => assert!((a / b - 1.0).abs() < 1e-9, "{a} {b}"),
+            (a, b) => assert_eq!(a, b),
+        }
+    }
+}
