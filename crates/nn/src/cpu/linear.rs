@@ -6,6 +6,7 @@ use burn_flex::FlexTensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
 use crate::examples::AffineNorms;
+use crate::precision::{Number, in_precision};
 
 /// `x·W + b` of `[rows, inputs]`, rectified if `relu`, with `W` `[inputs, outputs]`.
 pub(crate) fn linear(
@@ -60,14 +61,17 @@ fn run<const N: usize>(
     relu: bool,
     norms: Option<AffineNorms>,
 ) -> Tensor<2> {
-    let inputs = arguments.values.each_ref().map(values);
     let size = [shape.rows(), shape.outputs()];
-    let mut y = buffer(size[0] * size[1]);
-    let bias = inputs.get(2).copied();
-    checked(linear_forward(
-        &WORKSPACE, shape, inputs[0], inputs[1], bias, relu, &mut y,
-    ));
-    arguments.output(flex(y, &size), |inputs, y| Linear {
+    let y = in_precision!(arguments.dtype(), T => {
+        let inputs = arguments.values.each_ref().map(values::<T>);
+        let mut y = buffer(size[0] * size[1]);
+        let bias = inputs.get(2).copied();
+        checked(linear_forward(
+            &WORKSPACE, shape, inputs[0], inputs[1], bias, relu, &mut y,
+        ));
+        flex(y, &size)
+    });
+    arguments.output(y, |inputs, y| Linear {
         shape,
         x: inputs[0].clone(),
         weight: inputs[1].clone(),
@@ -88,7 +92,7 @@ struct Linear {
 
 impl Linear {
     /// Notes what each row adds to the gradients, if that is wanted.
-    fn measure(&self, dy: &[f32]) {
+    fn measure<T: Number>(&self, dy: &[T]) {
         let Some(norms) = &self.norms else { return };
         let found = checked(linear_example_norms(
             Isa::best(),
@@ -105,7 +109,7 @@ impl Linear {
 }
 
 impl<const N: usize> Operation<N> for Linear {
-    fn gradients(self, dy: &[f32], wanted: [bool; N]) -> [Option<FlexTensor>; N] {
+    fn gradients<T: Number>(self, dy: &[T], wanted: [bool; N]) -> [Option<FlexTensor>; N] {
         self.measure(dy);
         let Self {
             shape,
