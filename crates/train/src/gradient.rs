@@ -67,21 +67,21 @@ impl Portions {
     }
 }
 
-/// The gradient of the training loss on labelled examples.
-pub struct Supervised<'a> {
+/// The labelled examples of every step, augmented: what the gradient sources of this crate share.
+pub(crate) struct Feed<'a> {
     sampler: Box<dyn Sampler + 'a>,
-    portions: Portions,
+    pub(crate) portions: Portions,
     augmenter: Option<Augmenter>,
     noise: StreamKey,
     /// `1 / W`.
-    scale: f32,
+    pub(crate) scale: f32,
     batch: Batch,
 }
 
-impl<'a> Supervised<'a> {
-    /// Draws its examples from `sampler`, made for `portions.batch_size`; `key` is any key of the
+impl<'a> Feed<'a> {
+    /// Draws examples from `sampler`, made for `portions.batch_size`; `key` is any key of the
     /// trial's. Images are augmented when there is an augmenter.
-    pub fn new(
+    pub(crate) fn new(
         sampler: Box<dyn Sampler + 'a>,
         shape: DataShape,
         portions: Portions,
@@ -102,19 +102,43 @@ impl<'a> Supervised<'a> {
             batch: Batch::empty(shape),
         }
     }
+
+    /// The examples at these positions of a step.
+    pub(crate) fn fill(&mut self, step: u64, positions: Range<u64>) -> &mut Batch {
+        self.sampler.fill(step, positions, &mut self.batch);
+        self.batch.noise = Some(self.noise);
+        if let Some(augmenter) = &self.augmenter {
+            augmenter.apply(&mut self.batch);
+        }
+        &mut self.batch
+    }
+}
+
+/// The gradient of the training loss on labelled examples.
+pub struct Supervised<'a>(Feed<'a>);
+
+impl<'a> Supervised<'a> {
+    /// Draws its examples from `sampler`, made for `portions.batch_size`; `key` is any key of the
+    /// trial's. Images are augmented when there is an augmenter.
+    pub fn new(
+        sampler: Box<dyn Sampler + 'a>,
+        shape: DataShape,
+        portions: Portions,
+        augmenter: Option<Augmenter>,
+        key: StreamKey,
+    ) -> Self {
+        Self(Feed::new(sampler, shape, portions, augmenter, key))
+    }
 }
 
 impl GradientSource for Supervised<'_> {
     fn gradient(&mut self, network: &mut dyn Network, step: u64) -> Result<LossSum, TrainError> {
-        network.begin_step(self.portions.batch_size);
+        let Self(feed) = self;
+        let scale = feed.scale;
+        network.begin_step(feed.portions.batch_size);
         let mut sum = LossSum::default();
-        for positions in self.portions.micro_batches() {
-            self.sampler.fill(step, positions, &mut self.batch);
-            self.batch.noise = Some(self.noise);
-            if let Some(augmenter) = &self.augmenter {
-                augmenter.apply(&mut self.batch);
-            }
-            let part = network.accumulate(&self.batch, self.scale)?;
+        for positions in feed.portions.micro_batches() {
+            let part = network.accumulate(feed.fill(step, positions), scale)?;
             sum.loss += part.loss;
             sum.weight += part.weight;
         }

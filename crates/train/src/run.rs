@@ -4,7 +4,7 @@ use batchwise_core::{Event, Group, LossSum, Measurement, Network, Probe, Split, 
 use batchwise_rules::LearningRate;
 
 use crate::{
-    Cadence, Evaluator, GradientSource, Progress, Snapshot, TrainError, UpdateRule,
+    Cadence, Conservative, Evaluator, GradientSource, Progress, Snapshot, TrainError, UpdateRule,
     checkpoint::Checkpointer, divergence::Divergence, probe,
 };
 
@@ -21,6 +21,8 @@ pub struct Run<'a> {
     pub source: Box<dyn GradientSource + 'a>,
     /// How they change the parameters.
     pub rule: Box<dyn UpdateRule>,
+    /// Solves a proximal problem in every step, where steps are conservative.
+    pub conservative: Option<Conservative>,
     /// The learning rate of every step.
     pub rates: LearningRate,
     /// What evaluations measure on.
@@ -61,8 +63,15 @@ impl Run<'_> {
     ) -> Result<(f64, f64), TrainError> {
         let rate = self.rates.at(step);
         let network = self.network.as_mut();
-        let sum = self.source.gradient(network, step)?;
-        self.rule.update(network, group, rate, step)?;
+        let (source, rule) = (self.source.as_mut(), self.rule.as_mut());
+        let sum = match self.conservative {
+            Some(conservative) => conservative.take(network, (source, rule), group, rate, step)?,
+            None => {
+                let sum = source.gradient(network, step)?;
+                rule.update(network, group, rate, step)?;
+                sum
+            }
+        };
         network.end_step();
         if group.size() == 1 {
             return Ok((sum.mean(), rate));

@@ -6,6 +6,7 @@ mod dry_run;
 pub mod export;
 pub mod manual;
 pub mod report;
+pub mod reproduce;
 pub mod study;
 pub mod train;
 pub mod trials;

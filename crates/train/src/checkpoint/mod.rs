@@ -11,6 +11,7 @@
 //! Data order, augmentation and noise need no state: they are functions of the step.
 
 mod file;
+mod state;
 
 use std::{
     path::{Path, PathBuf},
@@ -19,6 +20,8 @@ use std::{
 
 use batchwise_core::{Event, StateTensor, TrialSpec};
 use serde::{Deserialize, Serialize};
+
+pub use state::{read_state, write_state};
 
 use crate::{Cadence, Events, Progress, Run, Snapshot, TrainError};
 
@@ -37,6 +40,9 @@ pub struct Identity {
     pub model: String,
     /// The data, augmentation included.
     pub data: String,
+    /// How steps are made, where not plainly: adversarial examples, conservative steps.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub method: String,
     /// Examples per forward pass.
     pub micro_batch: u64,
     /// When evaluations are made.

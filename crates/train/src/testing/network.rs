@@ -236,62 +236,10 @@ impl TinyNetwork {
         }
         Ok((loss, gradient, errors))
     }
-}
 
-/// `x·w + b` for `n` rows.
-fn affine(x: &[f32], w: &[f32], b: &[f32], n: usize, d: usize, h: usize) -> Vec<f32> {
-    let mut out = Vec::with_capacity(n * h);
-    for row in x.chunks(d).take(n) {
-        let start = out.len();
-        out.extend_from_slice(b);
-        for (k, &v) in row.iter().enumerate() {
-            for (o, &weight) in out[start..].iter_mut().zip(&w[k * h..][..h]) {
-                *o += v * weight;
-            }
-        }
-    }
-    out
-}
-
-/// Adds `scale · xᵀ·g` and `scale · Σ g` to the gradients of an affine map.
-fn affine_backward(
-    x: &[f32],
-    g: &[f32],
-    d: usize,
-    h: usize,
-    scale: f32,
-    w: &mut [f32],
-    b: &mut [f32],
-) {
-    for (row, g) in x.chunks(d).zip(g.chunks(h)) {
-        for (k, &v) in row.iter().enumerate() {
-            for (w, &g) in w[k * h..][..h].iter_mut().zip(g) {
-                *w += scale * v * g;
-            }
-        }
-        for (b, &g) in b.iter_mut().zip(g) {
-            *b += scale * g;
-        }
-    }
-}
-
-impl Network for TinyNetwork {
-    fn layout(&self) -> &ParameterLayout {
-        &self.layout
-    }
-
-    fn ghost_size(&self, batch_size: u64) -> Option<u64> {
-        self.settings.ghost.map(|ghost| ghost.min(batch_size))
-    }
-
-    fn begin_step(&mut self, batch_size: u64) {
-        self.gradients.iter_mut().for_each(|g| g.fill(0.0));
-        self.window.0.iter_mut().for_each(|sum| sum.fill(0.0));
-        self.window.1 = 0.0;
-        self.group = self.ghost_size(batch_size).unwrap_or(1) as usize;
-    }
-
-    fn accumulate(&mut self, batch: &Batch, scale: f32) -> Result<LossSum, NetworkError> {
+    /// Forward and backward: the loss sum, and the gradient of every example's loss with respect to
+    /// the hidden layer before its normalisation.
+    fn backward(&mut self, batch: &Batch, scale: f32) -> Result<(LossSum, Vec<f32>), NetworkError> {
         let Inputs::Values(x) = &batch.inputs else {
             return Err(NetworkError::Device(
                 "expected values, found tokens".to_owned(),
@@ -350,10 +298,85 @@ impl Network for TinyNetwork {
             unreachable!("the layout has two hidden tensors")
         };
         affine_backward(x, &g, d, h, scale, w1, b1);
-        Ok(LossSum {
+        let sum = LossSum {
             loss,
             weight: batch.weight(),
-        })
+        };
+        Ok((sum, g))
+    }
+}
+
+/// `x·w + b` for `n` rows.
+fn affine(x: &[f32], w: &[f32], b: &[f32], n: usize, d: usize, h: usize) -> Vec<f32> {
+    let mut out = Vec::with_capacity(n * h);
+    for row in x.chunks(d).take(n) {
+        let start = out.len();
+        out.extend_from_slice(b);
+        for (k, &v) in row.iter().enumerate() {
+            for (o, &weight) in out[start..].iter_mut().zip(&w[k * h..][..h]) {
+                *o += v * weight;
+            }
+        }
+    }
+    out
+}
+
+/// Adds `scale · xᵀ·g` and `scale · Σ g` to the gradients of an affine map.
+fn affine_backward(
+    x: &[f32],
+    g: &[f32],
+    d: usize,
+    h: usize,
+    scale: f32,
+    w: &mut [f32],
+    b: &mut [f32],
+) {
+    for (row, g) in x.chunks(d).zip(g.chunks(h)) {
+        for (k, &v) in row.iter().enumerate() {
+            for (w, &g) in w[k * h..][..h].iter_mut().zip(g) {
+                *w += scale * v * g;
+            }
+        }
+        for (b, &g) in b.iter_mut().zip(g) {
+            *b += scale * g;
+        }
+    }
+}
+
+impl Network for TinyNetwork {
+    fn layout(&self) -> &ParameterLayout {
+        &self.layout
+    }
+
+    fn ghost_size(&self, batch_size: u64) -> Option<u64> {
+        self.settings.ghost.map(|ghost| ghost.min(batch_size))
+    }
+
+    fn begin_step(&mut self, batch_size: u64) {
+        self.gradients.iter_mut().for_each(|g| g.fill(0.0));
+        self.window.0.iter_mut().for_each(|sum| sum.fill(0.0));
+        self.window.1 = 0.0;
+        self.group = self.ghost_size(batch_size).unwrap_or(1) as usize;
+    }
+
+    fn accumulate(&mut self, batch: &Batch, scale: f32) -> Result<LossSum, NetworkError> {
+        Ok(self.backward(batch, scale)?.0)
+    }
+
+    fn input_gradient(
+        &mut self,
+        batch: &Batch,
+        gradient: &mut Vec<f32>,
+    ) -> Result<LossSum, NetworkError> {
+        // On a copy: neither window nor statistics may take anything in.
+        let (sum, g) = self.clone().backward(batch, 1.0)?;
+        let h = self.settings.hidden;
+        gradient.clear();
+        for g in g.chunks(h) {
+            let slope = |row: &[f32]| row.iter().zip(g).map(|(w, g)| w * g).sum::<f32>();
+            gradient.extend(self.parameters[W1].chunks(h).map(slope));
+        }
+        Ok(sum)
     }
 
     fn visit(
