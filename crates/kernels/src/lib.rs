@@ -6,8 +6,8 @@
 //!
 //! * takes a [`Workspace`] (scratch memory that is reused, and the instruction set) first and
 //!   writes into slices the caller gives, overwriting them;
-//! * works on `f32` with AVX-512, AVX2 or portable vectors chosen at run time ([`Isa`]), and on
-//!   `f64` with portable ones, for reference computations and gradient checks;
+//! * works on `f32`, and on `f64` for curvature and reference computations, with AVX-512, AVX2 or
+//!   portable vectors chosen at run time ([`Isa`]);
 //! * checks every length and index and returns a [`KernelError`] before it writes anything;
 //! * cuts its work by the shapes alone, never by the number of threads, and sums in a fixed order:
 //!   with the same instruction set the result has the same bits on any number of rayon threads.
@@ -19,7 +19,7 @@
 //! | convolution, bias, rectifier | [`conv_forward`] | [`conv_backward`] |
 //! | convolution, bias, rectifier, maximum pool | [`conv_bias_relu_maxpool_forward`] | [`conv_bias_relu_maxpool_backward`] |
 //! | convolution, batch norm, residual, rectifier | [`conv_batch_norm_forward`] | [`conv_batch_norm_backward`] |
-//! | batch norm, residual, rectifier | [`batch_norm_forward`], [`batch_norm_inference`] | [`batch_norm_backward`] |
+//! | batch norm, residual, rectifier | [`batch_norm_forward`], [`batch_norm_inference`] | [`batch_norm_backward`], [`batch_norm_inference_backward`] |
 //! | linear, bias, rectifier | [`linear_forward`] | [`linear_backward`] |
 //! | maximum pool | [`max_pool_forward`] | [`max_pool_backward`] |
 //! | bilinear upsampling | [`upsample_forward`] | [`upsample_backward`] |
@@ -84,7 +84,7 @@ pub use lstm::{
 };
 pub use norm::{
     NormGradients, NormParameters, NormShape, NormStatistics, batch_norm_backward,
-    batch_norm_forward, batch_norm_inference,
+    batch_norm_forward, batch_norm_inference, batch_norm_inference_backward,
 };
 pub use optimiser::{Adam, Sgd, adam_step, sgd_step};
 pub use pool::{PoolShape, max_pool_backward, max_pool_forward};

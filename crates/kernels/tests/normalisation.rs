@@ -5,8 +5,8 @@ mod common;
 use batchwise_kernels::{
     ConvGradients, ConvNormGradients, ConvShape, NormGradients, NormParameters, NormShape,
     NormStatistics, Real, Rectified, Rectifier, Window, Workspace, batch_norm_backward,
-    batch_norm_forward, batch_norm_inference, conv_backward, conv_batch_norm_backward,
-    conv_batch_norm_forward, conv_forward,
+    batch_norm_forward, batch_norm_inference, batch_norm_inference_backward, conv_backward,
+    conv_batch_norm_backward, conv_batch_norm_forward, conv_forward,
 };
 use common::*;
 use proptest::prelude::*;
@@ -218,6 +218,79 @@ fn evaluation_uses_the_running_statistics() {
         )
         .unwrap();
         assert_close32("y", &y, &expected, 1e-5);
+    }
+}
+
+/// With constant statistics no number of the batch has a part in the gradient of another.
+#[test]
+fn the_gradient_in_evaluation_is_that_of_constant_statistics() {
+    let shape = NormShape::new(5, 3, 18, 2).unwrap();
+    let len = shape.tensor_len();
+    let [x, residual, dy] = [1, 2, 3].map(|seed| numbers(seed, len));
+    let [gamma, beta, mean] = [4, 5, 6].map(|seed| numbers(seed, 18));
+    let variance: Vec<f64> = numbers(7, 18).iter().map(|v| v + 1.5).collect();
+    let workspace = Workspace::new();
+    let output = |x: &[f64], gamma: &[f64], beta: &[f64], residual: &[f64]| {
+        let epsilon = EPSILON;
+        let parameters = NormParameters {
+            gamma,
+            beta,
+            epsilon,
+        };
+        let mut y = vec![f64::NAN; len];
+        batch_norm_inference(
+            &workspace,
+            &shape,
+            x,
+            parameters,
+            &mean,
+            &variance,
+            Some(residual),
+            true,
+            &mut y,
+        )
+        .unwrap();
+        y
+    };
+    let loss =
+        |x: &[f64], gamma: &[f64], beta: &[f64], r: &[f64]| dot(&dy, &output(x, gamma, beta, r));
+    let y = output(&x, &gamma, &beta, &residual);
+    let mut found = [len, 18, 18, len].map(|len| vec![f64::NAN; len]);
+    let [dx, dgamma, dbeta, dresidual] = &mut found;
+    let gradients = NormGradients {
+        dx,
+        dgamma,
+        dbeta,
+        dresidual: Some(dresidual),
+    };
+    let parameters = NormParameters {
+        gamma: &gamma,
+        beta: &beta,
+        epsilon: EPSILON,
+    };
+    batch_norm_inference_backward(
+        &workspace,
+        &shape,
+        &x,
+        parameters,
+        &mean,
+        &variance,
+        &dy,
+        Some(&y[..]),
+        gradients,
+    )
+    .unwrap();
+    let expected = [
+        central_differences(&x, |x| loss(x, &gamma, &beta, &residual)),
+        central_differences(&gamma, |gamma| loss(&x, gamma, &beta, &residual)),
+        central_differences(&beta, |beta| loss(&x, &gamma, beta, &residual)),
+        central_differences(&residual, |residual| loss(&x, &gamma, &beta, residual)),
+    ];
+    for (name, (found, expected)) in ["dx", "dgamma", "dbeta", "dresidual"]
+        .iter()
+        .zip(found.iter().zip(&expected))
+    {
+        assert_close(name, found, expected, 1e-8);
     }
 }
 

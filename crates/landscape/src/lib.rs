@@ -7,6 +7,7 @@
 //! * [`sharpness`]: Keskar's, adaptive worst-case, average-case;
 //! * [`spectrum`]: extreme eigenpairs, trace, spectral density;
 //! * [`slices`]: paths between solutions, filter-normalised lines and surfaces;
+//! * [`survey`]: all of these at one point, with what they cost, as records to be stored;
 //! * [`problems`]: objectives with known answers, to try all this on;
 //! * [`HessianOperator`], [`GaussNewtonOperator`], [`Restricted`]: curvature by its products.
 
@@ -22,10 +23,13 @@ mod random;
 pub mod sharpness;
 pub mod slices;
 pub mod spectrum;
+pub mod survey;
 mod vector;
+mod watched;
 
 pub use blocks::{Block, Blocks, Filters};
 pub use error::{LandscapeError, ObjectiveError};
 pub use hessian::{HessianOperator, Products};
 pub use objective::Objective;
 pub use operator::{GaussNewtonOperator, LinearOperator, Restricted, operator};
+pub use watched::{Stopped, Watched};

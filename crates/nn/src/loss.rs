@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 use crate::{
     cpu,
     segment::{labelled, segmentation},
-    storage::{Storage, to_host},
+    storage::{Storage, to_numbers},
 };
 
 /// What the rows should have been.
@@ -87,10 +87,10 @@ pub(crate) fn evaluation(
             let predicted = outputs.clone().argmax(1).try_into_vec_as::<i64>();
             let predicted =
                 predicted.map_err(|error| NetworkError::Device(format!("{error:?}")))?;
-            let losses = to_host(cross_entropy(outputs, labels, 0.0))?;
+            let losses = to_numbers(cross_entropy(outputs, labels, 0.0))?;
             let (mut total, mut errors) = (0.0, 0.0);
             for ((&loss, &class), &label) in losses.iter().zip(&predicted).zip(labels) {
-                total += f64::from(loss);
+                total += loss;
                 errors += f64::from(u8::from(loss.is_nan() || class != i64::from(label)));
             }
             Ok(sums(total, errors))
@@ -117,7 +117,8 @@ pub(crate) fn cross_entropy(scores: Tensor<2>, labels: &[u32], smoothing: f64) -
 /// Squared error `Σ_k (y_k − t_k)²` over a row's outputs, `[rows, outputs]`; gives `[rows, 1]`.
 pub(crate) fn squared_error(outputs: Tensor<2>, targets: &[f32]) -> Tensor<2> {
     let targets = Storage::from_host(targets.to_vec(), &outputs.dims(), &device(&outputs));
-    (outputs - targets.tensor()).square().sum_dim(1)
+    let targets = targets.tensor::<2>().cast(outputs.dtype());
+    (outputs - targets).square().sum_dim(1)
 }
 
 fn device(tensor: &Tensor<2>) -> Device {
@@ -126,5 +127,5 @@ fn device(tensor: &Tensor<2>) -> Device {
 
 /// The sum in double precision, in the order of the rows.
 fn sum(losses: Tensor<2>) -> Result<f64, NetworkError> {
-    Ok(to_host(losses)?.iter().map(|&loss| f64::from(loss)).sum())
+    Ok(to_numbers(losses)?.iter().sum())
 }

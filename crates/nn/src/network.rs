@@ -22,35 +22,35 @@ use crate::{
 pub(crate) struct ModelNetwork {
     name: String,
     shape: DataShape,
-    model: Model,
+    pub(crate) model: Model,
     /// Numbers computed per example in a forward pass.
-    activations: usize,
-    label_smoothing: f64,
+    pub(crate) activations: usize,
+    pub(crate) label_smoothing: f64,
     /// Ghost size of the model; `None` without batch norm.
     ghost: Option<u64>,
-    device: Device,
+    pub(crate) device: Device,
     /// Compute with the CPU kernels rather than burn's operations.
     pub(crate) kernels: bool,
-    parameters: Parameters,
-    norms: Vec<NormState>,
+    pub(crate) parameters: Parameters,
+    pub(crate) norms: Vec<NormState>,
     /// Hidden states of training.
     streams: Streams,
     /// Hidden states of the evaluation under way.
-    evaluation: Streams,
+    pub(crate) evaluation: Streams,
     /// Examples per step, from `begin_step`.
     batch_size: u64,
     /// Memory of the last input, reused.
-    input: Option<Storage>,
+    pub(crate) input: Option<Storage>,
 }
 
 /// Numbers of a forward pass an evaluation computes at a time: 64 MiB, which stay near the cores.
 const EVALUATION_FLOATS: usize = 1 << 24;
 
 /// A run of examples of a batch.
-struct Rows<'a> {
-    batch: &'a Batch,
-    start: usize,
-    len: usize,
+pub(crate) struct Rows<'a> {
+    pub(crate) batch: &'a Batch,
+    pub(crate) start: usize,
+    pub(crate) len: usize,
 }
 
 impl Rows<'_> {
@@ -95,7 +95,7 @@ impl ModelNetwork {
     }
 
     /// Checks everything about a batch that could make the arithmetic below fail.
-    fn check(&self, batch: &Batch) -> Result<(), NetworkError> {
+    pub(crate) fn check(&self, batch: &Batch) -> Result<(), NetworkError> {
         let unfit = |why: String| {
             Err(NetworkError::Unfit {
                 model: self.name.clone(),
@@ -218,7 +218,7 @@ fn by_time(windows: &[u32], n: usize) -> Vec<u32> {
 
 /// Outputs of the model for these rows, `[examples, outputs]`, `[pixels, classes]` or, in the order
 /// of time, `[tokens, vocabulary]`; given to `then` with what they should have been.
-fn forward<T>(
+pub(crate) fn forward<T>(
     model: &Model,
     rows: &Rows,
     memory: &mut Option<Storage>,
@@ -231,7 +231,7 @@ fn forward<T>(
         }
         (Model::Values(model), Inputs::Values(values)) => {
             let x = input(rows.of(values), rows.len, memory, pass.device());
-            model.forward(x, pass)
+            model.forward(x.cast(pass.dtype()), pass)
         }
         _ => unreachable!("checked: inputs are of the model's kind"),
     };

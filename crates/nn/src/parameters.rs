@@ -4,7 +4,7 @@ use burn::{
     tensor::{Device, Gradients, Tensor},
 };
 
-use crate::storage::Storage;
+use crate::{precision::Precision, storage::Storage};
 
 /// Handle of a parameter in its network's table.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +86,49 @@ impl Parameters {
     /// A copy of the values of each tensor, in the order of the table.
     pub(crate) fn to_host(&self) -> Result<Vec<Vec<f32>>, NetworkError> {
         self.values.iter().map(Storage::to_host).collect()
+    }
+
+    /// What the numbers are.
+    pub(crate) fn precision(&self) -> Precision {
+        self.values
+            .first()
+            .map_or(Precision::F32, Storage::precision)
+    }
+
+    /// Takes all values over from a flat vector, in a precision.
+    pub(crate) fn set_flat(&mut self, x: &[f64], precision: Precision) {
+        let mut rest = x;
+        for (value, tensor) in self.values.iter_mut().zip(&self.layout.tensors) {
+            let (own, after) = rest.split_at(tensor.len());
+            rest = after;
+            if value.precision() == precision {
+                value.set_numbers(own, &tensor.shape, &self.device);
+            } else {
+                *value = Storage::from_numbers(own, &tensor.shape, precision, &self.device);
+            }
+        }
+    }
+
+    /// Adds `factor` times the gradients of the tracked leaves to a flat vector.
+    pub(crate) fn add_flat(
+        &self,
+        leaves: &Leaves,
+        mut gradients: Gradients,
+        factor: f64,
+        sum: &mut [f64],
+    ) -> Result<(), NetworkError> {
+        let mut rest = sum;
+        for (tensor, leaf) in self.layout.tensors.iter().zip(&leaves.0) {
+            let (own, after) = rest.split_at_mut(tensor.len());
+            rest = after;
+            let gradient = leaf.as_ref().and_then(|leaf| {
+                Tensor::<1>::from_dispatch(leaf.clone()).grad_remove(&mut gradients)
+            });
+            if let Some(gradient) = gradient {
+                Storage::from_dispatch(gradient.into_dispatch()).add_to(factor, own)?;
+            }
+        }
+        Ok(())
     }
 
     /// Replaces the values of tensor `index`.

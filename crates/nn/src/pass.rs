@@ -19,8 +19,8 @@ pub(crate) struct Pass<'a> {
     kernels: bool,
     /// Leaves of the autodiff graph; `None` in evaluation.
     leaves: Option<Leaves>,
-    /// Examples per group of batch norm in training.
-    ghost: usize,
+    /// Examples per group of batch norm; `None` normalises by the running statistics.
+    ghost: Option<usize>,
     /// Key of the dropout masks and position of the first example in the run.
     noise: Option<(StreamKey, u64)>,
     /// One stream per example, made when first used: layers draw from them in the model's order.
@@ -59,11 +59,21 @@ impl<'a> Pass<'a> {
         ghost: usize,
         noise: Option<(StreamKey, u64)>,
     ) -> Self {
-        let leaves = Some(Leaves::new(context.parameters));
         Self {
-            leaves,
-            ghost,
             noise,
+            ..Self::of_objective(context, true, Some(ghost))
+        }
+    }
+
+    /// A pass without noise, of tracked parameters or not, in either mode of batch norm.
+    pub(crate) fn of_objective(
+        context: PassContext<'a>,
+        tracked: bool,
+        ghost: Option<usize>,
+    ) -> Self {
+        Self {
+            leaves: tracked.then(|| Leaves::new(context.parameters)),
+            ghost,
             ..Self::evaluate(context)
         }
     }
@@ -86,7 +96,7 @@ impl<'a> Pass<'a> {
             device,
             kernels,
             leaves: None,
-            ghost: 1,
+            ghost: None,
             noise: None,
             noise_streams: Vec::new(),
             hidden: Vec::new(),
@@ -108,6 +118,11 @@ impl<'a> Pass<'a> {
         self.device
     }
 
+    /// The type of the numbers it computes with.
+    pub(crate) fn dtype(&self) -> burn_std::DType {
+        self.parameters.precision().dtype()
+    }
+
     /// True where layers compute with the CPU kernels rather than burn's operations.
     pub(crate) fn kernels(&self) -> bool {
         self.kernels
@@ -115,7 +130,7 @@ impl<'a> Pass<'a> {
 
     /// Examples per group of batch norm, in training; `None` in evaluation.
     pub(crate) fn ghost(&self) -> Option<usize> {
-        self.leaves.is_some().then_some(self.ghost)
+        self.ghost
     }
 
     /// The running statistics of a batch-norm layer.
@@ -137,7 +152,9 @@ impl<'a> Pass<'a> {
     /// A hidden state where the examples' text streams left off, `[examples, width]`.
     pub(crate) fn state(&self, id: StateId) -> Tensor<2> {
         let values = self.streams.read(id, self.first, self.len).to_vec();
-        Storage::from_host(values, &[self.len, self.streams.width(id)], self.device).tensor()
+        let shape = [self.len, self.streams.width(id)];
+        let state: Tensor<2> = Storage::from_host(values, &shape, self.device).tensor();
+        state.cast(self.dtype())
     }
 
     /// Leaves a hidden state for the streams' next window, cut off from the graph.

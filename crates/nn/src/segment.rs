@@ -3,13 +3,13 @@
 use batchwise_core::{Confusion, MetricSums, NetworkError, UNLABELLED};
 use burn::tensor::{Int, Tensor, TensorData};
 
-use crate::storage::to_host;
+use crate::storage::to_numbers;
 
 /// Metric sums over the labelled pixels of scores `[pixels, classes]`. The prediction is the class
 /// with the first largest score; a pixel whose scores are not all numbers counts as wrong.
 pub(crate) fn segmentation(scores: Tensor<2>, labels: &[u8]) -> Result<MetricSums, NetworkError> {
     let classes = scores.dims()[1];
-    let scores = to_host(scores)?;
+    let scores = to_numbers(scores)?;
     let mut confusion = Confusion::new(classes);
     let mut sums = MetricSums::default();
     for (row, &label) in scores.chunks_exact(classes).zip(labels) {
@@ -23,17 +23,17 @@ pub(crate) fn segmentation(scores: Tensor<2>, labels: &[u8]) -> Result<MetricSum
                 best = class;
             }
         }
-        let most = f64::from(row[best]);
+        let most = row[best];
         let mut sound = true;
         for &score in row {
-            sum += (f64::from(score) - most).exp();
+            sum += (score - most).exp();
             sound &= !score.is_nan();
         }
         if !sound {
             // Any class but its own; with a single class there is none.
             best = usize::from(label == 0).min(classes - 1);
         }
-        sums.loss += sum.ln() + most - f64::from(row[label]);
+        sums.loss += sum.ln() + most - row[label];
         sums.errors += f64::from(u8::from(best != label || !sound));
         sums.weight += 1.0;
         confusion.add(label, best);

@@ -5,6 +5,9 @@ use burn::{
 use burn_flex::FlexTensor;
 
 use batchwise_core::NetworkError;
+use batchwise_kernels::Real;
+
+use crate::precision::{Number, Precision, in_precision};
 
 /// A tensor at rest on its device, of a rank known only at run time.
 ///
@@ -61,6 +64,71 @@ impl Storage {
         }
     }
 
+    /// A tensor with these values, rounded to a precision.
+    pub(crate) fn from_numbers(
+        values: &[f64],
+        shape: &[usize],
+        precision: Precision,
+        device: &Device,
+    ) -> Self {
+        if precision == Precision::F32 {
+            let values = values.iter().map(|&x| x as f32).collect();
+            return Self::from_host(values, shape, device);
+        }
+        let data = TensorData::new(values.to_vec(), shape.to_vec());
+        if *device == Device::flex() {
+            Storage::Flex(FlexTensor::from_data(data))
+        } else {
+            let options = (device, precision.dtype());
+            Storage::Device(AnyRank::from_data(data, options).into_dispatch())
+        }
+    }
+
+    /// Replaces the values, rounded to the tensor's own precision; the shape stays.
+    pub(crate) fn set_numbers(&mut self, values: &[f64], shape: &[usize], device: &Device) {
+        let precision = self.precision();
+        let Storage::Flex(tensor) = self else {
+            *self = Self::from_numbers(values, shape, precision, device);
+            return;
+        };
+        in_precision!(tensor.dtype(), T => {
+            for (to, &from) in <T as Number>::memory(tensor).iter_mut().zip(values) {
+                *to = T::from_f64(from);
+            }
+        });
+    }
+
+    /// Adds `factor` times the values to `sum`.
+    pub(crate) fn add_to(&self, factor: f64, sum: &mut [f64]) -> Result<(), NetworkError> {
+        match self {
+            Storage::Flex(tensor) => in_precision!(tensor.dtype(), T => {
+                for (sum, &value) in sum.iter_mut().zip(tensor.storage::<T>()) {
+                    *sum += factor * value.to_f64();
+                }
+            }),
+            Storage::Device(tensor) => {
+                let values = to_numbers(AnyRank::from_dispatch(tensor.clone()))?;
+                for (sum, value) in sum.iter_mut().zip(values) {
+                    *sum += factor * value;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What its numbers are.
+    pub(crate) fn precision(&self) -> Precision {
+        let dtype = match self {
+            Storage::Flex(tensor) => tensor.dtype(),
+            Storage::Device(tensor) => AnyRank::from_dispatch(tensor.clone()).dtype(),
+        };
+        if dtype == Precision::F64.dtype() {
+            Precision::F64
+        } else {
+            Precision::F32
+        }
+    }
+
     /// A copy of the values.
     pub(crate) fn to_host(&self) -> Result<Vec<f32>, NetworkError> {
         match self {
@@ -100,9 +168,9 @@ impl Storage {
 /// The same tensor, contiguous and covering its whole buffer; copied only if it is not so already.
 fn whole(tensor: FlexTensor) -> FlexTensor {
     let elements = tensor.layout().num_elements();
-    let covers = tensor
-        .as_slice::<f32>()
-        .is_some_and(|_| tensor.storage::<f32>().len() == elements);
+    let covers = in_precision!(tensor.dtype(), T => tensor
+        .as_slice::<T>()
+        .is_some_and(|_| tensor.storage::<T>().len() == elements));
     if covers {
         tensor
     } else {
@@ -114,5 +182,12 @@ fn whole(tensor: FlexTensor) -> FlexTensor {
 pub(crate) fn to_host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, NetworkError> {
     tensor
         .try_into_vec_as::<f32>()
+        .map_err(|error| NetworkError::Device(format!("{error:?}")))
+}
+
+/// Copies a tensor's values to the host, in double precision.
+pub(crate) fn to_numbers<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>, NetworkError> {
+    tensor
+        .try_into_vec_as::<f64>()
         .map_err(|error| NetworkError::Device(format!("{error:?}")))
 }

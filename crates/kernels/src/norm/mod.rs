@@ -2,14 +2,16 @@
 //! Soudry 2017), fused with a residual and a rectifier.
 
 pub(crate) mod image;
+mod shares;
 pub(crate) mod statistics;
 
 use crate::chunks;
 use crate::error::{KernelError, check_length, volume};
 use crate::rectifier::{Rectified, Rectifier};
-use crate::simd::{Kernel, Real, Simd};
+use crate::simd::Real;
 use crate::workspace::Workspace;
 use image::GradientCoefficients;
+use shares::{Apply, ApplyGradient, GradientSums, Moments};
 
 /// The checked shape of a batch normalisation: `n` images of `pixels` by `channels`, normalised in
 /// ghost batches of `ghost` images each, the last of which may be smaller.
@@ -129,138 +131,6 @@ pub struct NormGradients<'a, T> {
     pub dresidual: Option<&'a mut [T]>,
 }
 
-/// Moments of a share of the images.
-pub(crate) struct Moments<'a, T> {
-    pub shape: NormShape,
-    pub x: &'a [T],
-    pub out: &'a mut [f64],
-}
-
-impl<T: Real> Kernel<T> for Moments<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd<Scalar = T>>(self, s: S) {
-        let outs = self.out.chunks_exact_mut(2 * self.shape.channels);
-        for (x, out) in self.x.chunks_exact(self.shape.image()).zip(outs) {
-            image::moments(s, x, self.shape.channels, out);
-        }
-    }
-}
-
-/// Normalises a share of the images.
-pub(crate) struct Apply<'a, T> {
-    pub shape: NormShape,
-    /// Number of the share's first image.
-    pub first: usize,
-    pub x: &'a [T],
-    pub mean: &'a [T],
-    pub scale: &'a [T],
-    pub shift: &'a [T],
-    pub residual: Option<&'a [T]>,
-    pub rectifier: Rectifier,
-    pub y: &'a mut [T],
-}
-
-impl<T: Real> Kernel<T> for Apply<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd<Scalar = T>>(self, s: S) {
-        let (shape, len) = (self.shape, self.shape.image());
-        for (i, (x, y)) in self
-            .x
-            .chunks_exact(len)
-            .zip(self.y.chunks_exact_mut(len))
-            .enumerate()
-        {
-            let mean = shape.ghost_of(self.first + i, self.mean);
-            let scale = shape.ghost_of(self.first + i, self.scale);
-            let residual = self
-                .residual
-                .map(|residual| &residual[i * len..(i + 1) * len]);
-            image::apply(s, x, mean, scale, self.shift, residual, self.rectifier, y);
-        }
-    }
-}
-
-/// Gradient sums of a share of the images.
-pub(crate) struct GradientSums<'a, T> {
-    pub shape: NormShape,
-    pub first: usize,
-    pub x: &'a [T],
-    pub dy: &'a [T],
-    pub rectified: Rectified<'a, T>,
-    pub mean: &'a [T],
-    pub out: &'a mut [f64],
-}
-
-impl<T: Real> Kernel<T> for GradientSums<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd<Scalar = T>>(self, s: S) {
-        let (shape, len) = (self.shape, self.shape.image());
-        let outs = self.out.chunks_exact_mut(2 * shape.channels);
-        let images = self.x.chunks_exact(len).zip(self.dy.chunks_exact(len));
-        for (i, ((x, dy), out)) in images.zip(outs).enumerate() {
-            let rectified = self.rectified.part(i * len..(i + 1) * len);
-            image::gradient_sums(
-                s,
-                x,
-                dy,
-                rectified,
-                shape.ghost_of(self.first + i, self.mean),
-                out,
-            );
-        }
-    }
-}
-
-/// The input's gradient of a share of the images.
-struct ApplyGradient<'a, T: Real> {
-    shape: NormShape,
-    first: usize,
-    x: &'a [T],
-    dy: &'a [T],
-    rectified: Rectified<'a, T>,
-    coefficients: GradientCoefficients<'a, T>,
-    dx: &'a mut [T],
-    dresidual: Option<&'a mut [T]>,
-}
-
-impl<T: Real> Kernel<T> for ApplyGradient<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd<Scalar = T>>(mut self, s: S) {
-        let (shape, len) = (self.shape, self.shape.image());
-        let images = self.x.chunks_exact(len).zip(self.dy.chunks_exact(len));
-        for (i, ((x, dy), dx)) in images.zip(self.dx.chunks_exact_mut(len)).enumerate() {
-            let rectified = self.rectified.part(i * len..(i + 1) * len);
-            let coefficients = self.coefficients.of(&shape, self.first + i);
-            let dresidual = self
-                .dresidual
-                .as_deref_mut()
-                .map(|d| &mut d[i * len..(i + 1) * len]);
-            image::apply_gradient(s, x, dy, rectified, coefficients, dx, dresidual);
-        }
-    }
-}
-
-impl<'a, T> GradientCoefficients<'a, T> {
-    /// Those of an image's ghost batch.
-    #[inline(always)]
-    pub fn of(&self, shape: &NormShape, image: usize) -> Self {
-        Self {
-            mean: shape.ghost_of(image, self.mean),
-            scale: shape.ghost_of(image, self.scale),
-            slope: shape.ghost_of(image, self.slope),
-            offset: shape.ghost_of(image, self.offset),
-        }
-    }
-}
-
 /// `y = γ·(x − mean)/√(variance + ε) + β + residual`, rectified, with the statistics of
 /// each ghost batch, which are written for [`batch_norm_backward`] and for running estimates.
 ///
@@ -369,6 +239,66 @@ pub fn batch_norm_backward<'r, T: Real>(
     gradients: NormGradients<'_, T>,
 ) -> Result<(), KernelError> {
     let rectified = rectified_output.into();
+    backward(
+        workspace, shape, x, parameters, mean, variance, dy, rectified, gradients, false,
+    )
+}
+
+/// The gradients of [`batch_norm_inference`] from `dy`, the gradient of its output, the running
+/// statistics being constants: `dx = γ·g/√(running variance + ε)`, where `g` is `dy` through the
+/// rectifier.
+///
+/// The other arguments are as in [`batch_norm_backward`], the running statistics `[channels]` with
+/// any number of ghost batches.
+///
+/// # Errors
+/// When a slice does not have its shape's length or ε is negative.
+#[allow(clippy::too_many_arguments)] // the tensors of one operation
+pub fn batch_norm_inference_backward<'r, T: Real>(
+    workspace: &Workspace,
+    shape: &NormShape,
+    x: &[T],
+    parameters: NormParameters<'_, T>,
+    running_mean: &[T],
+    running_variance: &[T],
+    dy: &[T],
+    rectified_output: impl Into<Rectified<'r, T>>,
+    gradients: NormGradients<'_, T>,
+) -> Result<(), KernelError> {
+    let whole = NormShape {
+        ghost: shape.n,
+        ..*shape
+    };
+    let rectified = rectified_output.into();
+    backward(
+        workspace,
+        &whole,
+        x,
+        parameters,
+        running_mean,
+        running_variance,
+        dy,
+        rectified,
+        gradients,
+        true,
+    )
+}
+
+/// The gradients of a normalisation by the statistics of its ghost batches or, if they are
+/// `constant`, by ones that do not depend on `x`.
+#[allow(clippy::too_many_arguments)] // the tensors of one operation
+fn backward<T: Real>(
+    workspace: &Workspace,
+    shape: &NormShape,
+    x: &[T],
+    parameters: NormParameters<'_, T>,
+    mean: &[T],
+    variance: &[T],
+    dy: &[T],
+    rectified: Rectified<'_, T>,
+    gradients: NormGradients<'_, T>,
+    constant: bool,
+) -> Result<(), KernelError> {
     parameters.check(shape.channels)?;
     check_length("x", x, shape.tensor_len())?;
     check_length("mean", mean, shape.statistics_len())?;
@@ -391,7 +321,7 @@ pub fn batch_norm_backward<'r, T: Real>(
     let piece = shape.piece();
     let len = piece * shape.image();
     let sums = gradient_sums(workspace, &shape, piece, x, dy, rectified, mean);
-    let joined = statistics::join_gradients(
+    let mut joined = statistics::join_gradients(
         workspace,
         &shape,
         &parameters,
@@ -400,6 +330,10 @@ pub fn batch_norm_backward<'r, T: Real>(
         dgamma,
         dbeta,
     );
+    if constant {
+        joined.slope.fill(T::ZERO);
+        joined.offset.fill(T::ZERO);
+    }
     let coefficients = GradientCoefficients {
         mean,
         scale: &joined.scale,

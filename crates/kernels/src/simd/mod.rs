@@ -9,6 +9,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod double;
 mod math;
 mod portable;
 
@@ -103,7 +105,7 @@ pub trait Kernel<T: Dispatch> {
 
 /// Chooses the vectors for a scalar type. Sealed: `f32` and `f64`.
 pub trait Dispatch: Copy + Send + Sync + 'static {
-    /// Runs `kernel` with the vectors `isa` gives for this type (`f64` is always portable).
+    /// Runs `kernel` with the vectors `isa` gives for this type.
     fn dispatch<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
     /// Lanes of those vectors.
     fn lanes(isa: Isa) -> usize;
@@ -136,17 +138,30 @@ impl Dispatch for f32 {
 
 impl Dispatch for f64 {
     #[inline]
-    fn dispatch<K: Kernel<f64>>(_: Isa, kernel: K) -> K::Output {
-        portable::Portable::<f64>::new().call(kernel)
+    fn dispatch<K: Kernel<f64>>(isa: Isa, kernel: K) -> K::Output {
+        match isa.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: an `Isa` of this kind exists only after the features were detected.
+            Set::Avx512 => unsafe { double::Avx512Double::new() }.call(kernel),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Set::Avx2 => unsafe { double::Avx2Double::new() }.call(kernel),
+            Set::Portable => portable::Portable::<f64>::new().call(kernel),
+        }
     }
 
-    fn lanes(_: Isa) -> usize {
-        portable::Portable::<f64>::LANES
+    fn lanes(isa: Isa) -> usize {
+        match isa.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => double::Avx512Double::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => double::Avx2Double::LANES,
+            Set::Portable => portable::Portable::<f64>::LANES,
+        }
     }
 }
 
-/// The element types of the kernels: `f32`, and `f64` (portable path only) for reference
-/// computations and gradient checks.
+/// The element types of the kernels: `f32`, and `f64` for curvature and reference computations.
 pub trait Real:
     Dispatch
     + Element

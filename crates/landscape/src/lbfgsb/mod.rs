@@ -31,6 +31,8 @@ mod subspace;
 
 use std::ops::ControlFlow;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::check_length;
 use crate::vector::{axpy, dot, norm};
 use crate::{LandscapeError, Objective};
@@ -73,7 +75,8 @@ impl Default for Settings {
 }
 
 /// Why a minimisation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Status {
     /// The projected gradient is small enough.
     ProjectedGradient,

@@ -26,6 +26,7 @@ mod subspace;
 mod worst;
 
 use batchwise_core::Estimate;
+use serde::{Deserialize, Serialize};
 
 pub use average::{AverageCase, Perturbation, average_case};
 pub use keskar::{Keskar, Space, keskar};
@@ -37,7 +38,7 @@ use crate::lbfgsb::Status;
 use crate::{LandscapeError, interval};
 
 /// One maximisation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Rise of the loss found, `max f − f(x)`; never negative, for the centre is in the region.
     pub rise: f64,
@@ -52,7 +53,7 @@ pub struct Run {
 }
 
 /// A sharpness with its maximisations.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sharpness {
     /// `100·(max f − f(x))/(1 + f(x))`, in percent: mean over the starts. At least that where the
     /// loss overflowed inside the region.

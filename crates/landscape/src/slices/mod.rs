@@ -14,12 +14,14 @@
 
 mod directions;
 mod evaluate;
+mod reading;
 
 use crate::LandscapeError;
 use crate::error::check_length;
 
 pub use directions::filter_normalised;
 pub use evaluate::{Measure, evaluate};
+pub use reading::Reading;
 
 /// Points of the paper's slices.
 pub const KESKAR_POINTS: usize = 25;

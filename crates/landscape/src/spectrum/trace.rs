@@ -10,6 +10,7 @@
 //! narrow as asked.
 
 use batchwise_core::Estimate;
+use serde::{Deserialize, Serialize};
 
 use crate::interval::{mean_and_error, t_quantile};
 use crate::random::{Use, draws};
@@ -50,7 +51,7 @@ impl Default for TraceSettings {
 }
 
 /// A trace with its errors.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TraceEstimate {
     /// `tr A`, with Student's interval over the probes.
     pub trace: Estimate,

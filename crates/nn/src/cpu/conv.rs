@@ -1,15 +1,17 @@
 use batchwise_kernels::{
-    ConvGradients, ConvNormGradients, ConvShape, KernelError, NormParameters, NormStatistics,
-    PoolShape, Rectified, Rectifier, Scratch, Window, conv_backward, conv_batch_norm_backward,
-    conv_batch_norm_forward, conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward,
-    conv_forward,
+    ConvGradients, ConvNormGradients, ConvShape, KernelError, NormParameters, PoolShape, Rectified,
+    Rectifier, Scratch, Window, conv_backward, conv_batch_norm_backward, conv_batch_norm_forward,
+    conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward, conv_forward,
 };
-use burn::{backend::Flex, tensor::Tensor};
+use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
-use super::norm::{Statistics, norm_inference};
+use super::norm::{Statistics, norm_fixed};
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
-use crate::layers::{self, EPSILON, GroupStatistics, NormArguments, NormBy};
+use crate::{
+    layers::{self, EPSILON, GroupStatistics, NormArguments, NormBy},
+    precision::{Number, in_precision},
+};
 
 /// `x ∗ w + b`, rectified if `relu`.
 pub(crate) fn conv(
@@ -20,28 +22,30 @@ pub(crate) fn conv(
     filter: layers::Filter,
 ) -> Tensor<4> {
     let shape = shape(&x, &weight, filter);
-    let inputs = Arguments::new([
+    let inputs = [
         x.into_dispatch(),
         weight.into_dispatch(),
         bias.into_dispatch(),
-    ]);
+    ];
+    run(Arguments::new(inputs), shape, relu)
+}
+
+/// Image, kernel and, where `N` is 3, bias.
+fn run<const N: usize>(inputs: Arguments<N>, shape: ConvShape, relu: bool) -> Tensor<4> {
     let [rows, columns, channels] = shape.output();
-    let mut y = buffer(shape.output_len());
-    let [x, weight, bias] = inputs.values.each_ref().map(values);
-    checked(conv_forward(
-        &WORKSPACE,
-        &shape,
-        x,
-        weight,
-        Some(bias),
-        relu,
-        &mut y,
-    ));
-    let y = flex(y, &[shape.images(), rows, columns, channels]);
-    inputs.output(y, |[x, weight, _], y| Conv {
+    let y = in_precision!(inputs.dtype(), T => {
+        let mut y = buffer::<T>(shape.output_len());
+        let tensors = inputs.values.each_ref().map(values);
+        let bias = tensors.get(2).copied();
+        checked(conv_forward(
+            &WORKSPACE, &shape, tensors[0], tensors[1], bias, relu, &mut y,
+        ));
+        flex(y, &[shape.images(), rows, columns, channels])
+    });
+    inputs.output(y, |inputs, y| Conv {
         shape,
-        x,
-        weight,
+        x: inputs[0].clone(),
+        weight: inputs[1].clone(),
         rectified: relu.then(|| y.clone()),
     })
 }
@@ -54,37 +58,40 @@ struct Conv {
     rectified: Option<FlexTensor>,
 }
 
-impl Operation<3> for Conv {
-    fn gradients(self, dy: &[f32], wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
+impl<const N: usize> Operation<N> for Conv {
+    fn gradients<T: Number>(self, dy: &[T], wanted: [bool; N]) -> [Option<FlexTensor>; N] {
         let (x, weight) = (values(&self.x), values(&self.weight));
         let rectified = self.rectified.as_ref().map(values);
-        gradients_of(&self.shape, wanted[0], |gradients| {
+        gradients_of(&self.shape, wanted, |gradients| {
             let shape = &self.shape;
             conv_backward(&WORKSPACE, shape, x, weight, dy, rectified, gradients)
         })
     }
 }
 
-/// The gradients of image, kernel and bias that a kernel writes.
-fn gradients_of(
+/// The gradients of image, kernel and, where `N` is 3, bias that a kernel writes.
+fn gradients_of<T: Number, const N: usize>(
     shape: &ConvShape,
-    want_x: bool,
-    backward: impl FnOnce(ConvGradients<f32>) -> Result<(), KernelError>,
-) -> [Option<FlexTensor>; 3] {
+    wanted: [bool; N],
+    backward: impl FnOnce(ConvGradients<T>) -> Result<(), KernelError>,
+) -> [Option<FlexTensor>; N] {
     let channels = shape.output()[2];
-    let mut dx = want_x.then(|| buffer(shape.input_len()));
-    let (mut dw, mut db) = (buffer(shape.weight_len()), buffer(channels));
+    let mut dx = wanted[0].then(|| buffer(shape.input_len()));
+    let mut dw = buffer(shape.weight_len());
+    let mut db = (N == 3).then(|| buffer(channels));
     checked(backward(ConvGradients {
         dx: dx.as_deref_mut(),
         dw: &mut dw,
-        db: Some(&mut db),
+        db: db.as_deref_mut(),
     }));
     let [height, width, in_channels] = shape.input();
-    [
+    let mut gradients = [
         dx.map(|dx| flex(dx, &[shape.images(), height, width, in_channels])),
         Some(flex(dw, &shape.weight_shape())),
-        Some(flex(db, &[channels])),
+        db.map(|db| flex(db, &[channels])),
     ]
+    .into_iter();
+    std::array::from_fn(|_| gradients.next().flatten())
 }
 
 /// `max_pool(relu(x ∗ w + b))` with windows `pool`.
@@ -105,20 +112,24 @@ pub(crate) fn conv_relu_pool(
     let [rows, columns, channels] = shape.output();
     let [rows, columns] = checked(pool.output(rows, columns));
     let dims = [shape.images(), rows, columns, channels];
-    let mut y = buffer(dims.iter().product());
-    let mut places = WORKSPACE.take(y.len());
-    let [x, weight, bias] = inputs.values.each_ref().map(values);
-    checked(conv_bias_relu_maxpool_forward(
-        &WORKSPACE,
-        &shape,
-        &pool,
-        x,
-        weight,
-        bias,
-        &mut y,
-        &mut places,
-    ));
-    inputs.output(flex(y, &dims), |[x, weight, _], _| ConvReluPool {
+    let len = dims.iter().product();
+    let mut places = WORKSPACE.take(len);
+    let y = in_precision!(inputs.dtype(), T => {
+        let mut y = buffer::<T>(len);
+        let [x, weight, bias] = inputs.values.each_ref().map(values);
+        checked(conv_bias_relu_maxpool_forward(
+            &WORKSPACE,
+            &shape,
+            &pool,
+            x,
+            weight,
+            bias,
+            &mut y,
+            &mut places,
+        ));
+        flex(y, &dims)
+    });
+    inputs.output(y, |[x, weight, _], _| ConvReluPool {
         shape,
         pool,
         x,
@@ -137,10 +148,10 @@ struct ConvReluPool {
 }
 
 impl Operation<3> for ConvReluPool {
-    fn gradients(self, dy: &[f32], wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
+    fn gradients<T: Number>(self, dy: &[T], wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
         let (x, weight) = (values(&self.x), values(&self.weight));
         let (shape, pool, places) = (&self.shape, &self.pool, &self.places);
-        gradients_of(shape, wanted[0], |gradients| {
+        gradients_of(shape, wanted, |gradients| {
             conv_bias_relu_maxpool_backward(
                 &WORKSPACE, shape, pool, x, weight, dy, places, gradients,
             )
@@ -159,101 +170,76 @@ pub(crate) fn conv_norm(
     norm: NormArguments,
 ) -> (Tensor<4>, Option<GroupStatistics>) {
     let shape = shape(&x, &weight, filter);
-    let [rows, columns, channels] = shape.output();
-    let dims = [shape.images(), rows, columns, channels];
     let NormArguments { scale, shift, by } = norm;
     let ghost = match by {
         NormBy::Ghost(ghost) => ghost,
         NormBy::Running { mean, variance } => {
-            let [x, weight] = Arguments::new([x.into_dispatch(), weight.into_dispatch()]).values;
-            let mut convolved = buffer(shape.output_len());
-            checked(conv_forward(
-                &WORKSPACE,
-                &shape,
-                values(&x),
-                values(&weight),
-                None,
-                false,
-                &mut convolved,
-            ));
-            let convolved = Tensor::from_primitive::<Flex>(flex(convolved, &dims));
-            return (
-                norm_inference(
-                    convolved,
-                    residual,
-                    rectifier,
-                    [scale, shift, mean, variance],
-                ),
-                None,
-            );
+            let inputs = Arguments::new([x.into_dispatch(), weight.into_dispatch()]);
+            let convolved = run(inputs, shape, false);
+            let vectors = [scale, shift, mean, variance];
+            return (norm_fixed(convolved, residual, rectifier, vectors), None);
         }
     };
     let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
     let inputs = [x.into_dispatch(), weight.into_dispatch(), scale, shift];
-    let mut y = buffer(shape.output_len());
-    let mut convolved = buffer(shape.output_len());
-    let mut statistics = Statistics::new(shape.images(), ghost, channels, rows * columns);
-    let mut forward = |x: &FlexTensor,
-                       weight: &FlexTensor,
-                       scale: &FlexTensor,
-                       shift: &FlexTensor,
-                       residual: Option<&FlexTensor>| {
-        let parameters = NormParameters {
-            gamma: values(scale),
-            beta: values(shift),
-            epsilon: EPSILON,
-        };
-        let moments = NormStatistics {
-            mean: &mut statistics.mean,
-            variance: &mut statistics.variance,
-        };
-        let (x, weight, residual) = (values(x), values(weight), residual.map(values));
-        checked(conv_batch_norm_forward(
-            &WORKSPACE,
-            &shape,
-            ghost,
-            x,
-            weight,
-            parameters,
-            residual,
-            rectifier,
-            &mut convolved,
-            &mut y,
-            moments,
-        ));
-    };
-    let y = match residual {
-        None => {
-            let inputs = Arguments::new(inputs);
-            let [x, weight, scale, shift] = &inputs.values;
-            forward(x, weight, scale, shift, None);
-            inputs.output(flex(y, &dims), |[x, weight, scale, shift], y| ConvNorm {
-                shape,
-                ghost,
-                inputs: [x, weight, scale, shift],
-                convolved: flex(convolved, &dims),
-                statistics: statistics.clone(),
-                rectifier,
-                rectified: (rectifier != Rectifier::None).then(|| y.clone()),
-            })
-        }
+    let (y, statistics) = match residual {
+        None => run_norm(Arguments::new(inputs), shape, rectifier, ghost),
         Some(residual) => {
             let [x, weight, scale, shift] = inputs;
-            let inputs = Arguments::new([x, weight, scale, shift, residual.into_dispatch()]);
-            let [x, weight, scale, shift, residual] = &inputs.values;
-            forward(x, weight, scale, shift, Some(residual));
-            inputs.output(flex(y, &dims), |[x, weight, scale, shift, _], y| ConvNorm {
-                shape,
-                ghost,
-                inputs: [x, weight, scale, shift],
-                convolved: flex(convolved, &dims),
-                statistics: statistics.clone(),
-                rectifier,
-                rectified: (rectifier != Rectifier::None).then(|| y.clone()),
-            })
+            let inputs = [x, weight, scale, shift, residual.into_dispatch()];
+            run_norm(Arguments::new(inputs), shape, rectifier, ghost)
         }
     };
     (y, Some(statistics.groups()))
+}
+
+/// Image, kernel, scale, shift and, where `N` is 5, residual.
+fn run_norm<const N: usize>(
+    inputs: Arguments<N>,
+    shape: ConvShape,
+    rectifier: Rectifier,
+    ghost: usize,
+) -> (Tensor<4>, Statistics)
+where
+    ConvNorm: Operation<N>,
+{
+    let [rows, columns, channels] = shape.output();
+    let dims = [shape.images(), rows, columns, channels];
+    let (y, convolved, statistics) = in_precision!(inputs.dtype(), T => {
+        let tensors = inputs.values.each_ref().map(values::<T>);
+        let parameters = NormParameters {
+            gamma: tensors[2],
+            beta: tensors[3],
+            epsilon: EPSILON,
+        };
+        let [mut y, mut convolved] = [(); 2].map(|()| buffer(shape.output_len()));
+        let statistics = Statistics::taken(shape.images(), ghost, channels, rows * columns, |moments| {
+            checked(conv_batch_norm_forward(
+                &WORKSPACE,
+                &shape,
+                ghost,
+                tensors[0],
+                tensors[1],
+                parameters,
+                tensors.get(4).copied(),
+                rectifier,
+                &mut convolved,
+                &mut y,
+                moments,
+            ));
+        });
+        (flex(y, &dims), flex(convolved, &dims), statistics)
+    });
+    let y = inputs.output(y, |inputs, y| ConvNorm {
+        shape,
+        ghost,
+        inputs: std::array::from_fn(|i| inputs[i].clone()),
+        convolved,
+        statistics: statistics.clone(),
+        rectifier,
+        rectified: (rectifier != Rectifier::None).then(|| y.clone()),
+    });
+    (y, statistics)
 }
 
 #[derive(Debug, Clone)]
@@ -270,9 +256,9 @@ struct ConvNorm {
 
 impl ConvNorm {
     /// Gradients of image, kernel, scale and shift, and of the residual.
-    fn backward(
+    fn backward<T: Number>(
         self,
-        dy: &[f32],
+        dy: &[T],
         want_x: bool,
         want_residual: bool,
     ) -> ([Option<FlexTensor>; 4], Option<FlexTensor>) {
@@ -304,7 +290,7 @@ impl ConvNorm {
             beta: shift,
             epsilon: EPSILON,
         };
-        let (mean, variance) = (&statistics.mean, &statistics.variance);
+        let (mean, variance) = (values(&statistics.mean), values(&statistics.variance));
         let (convolved, output) = (values(&convolved), rectified.as_ref().map(values));
         let rectified = output.map_or(None.into(), |y| Rectified::new(rectifier, y));
         checked(conv_batch_norm_backward(
@@ -326,13 +312,17 @@ impl ConvNorm {
 }
 
 impl Operation<4> for ConvNorm {
-    fn gradients(self, dy: &[f32], [x, ..]: [bool; 4]) -> [Option<FlexTensor>; 4] {
+    fn gradients<T: Number>(self, dy: &[T], [x, ..]: [bool; 4]) -> [Option<FlexTensor>; 4] {
         self.backward(dy, x, false).0
     }
 }
 
 impl Operation<5> for ConvNorm {
-    fn gradients(self, dy: &[f32], [x, .., residual]: [bool; 5]) -> [Option<FlexTensor>; 5] {
+    fn gradients<T: Number>(
+        self,
+        dy: &[T],
+        [x, .., residual]: [bool; 5],
+    ) -> [Option<FlexTensor>; 5] {
         let ([dx, dw, dscale, dshift], dresidual) = self.backward(dy, x, residual);
         [dx, dw, dscale, dshift, dresidual]
     }

@@ -3,6 +3,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
+use crate::precision::{Number, in_precision};
 
 /// `x·W + b` of `[rows, inputs]`, rectified if `relu`, with `W` `[inputs, outputs]`.
 pub(crate) fn linear(
@@ -40,14 +41,17 @@ pub(crate) fn linear_turned(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) ->
 
 /// Input, weights and, where `N` is 3, bias.
 fn run<const N: usize>(arguments: Arguments<N>, shape: LinearShape, relu: bool) -> Tensor<2> {
-    let inputs = arguments.values.each_ref().map(values);
     let size = [shape.rows(), shape.outputs()];
-    let mut y = buffer(size[0] * size[1]);
-    let bias = inputs.get(2).copied();
-    checked(linear_forward(
-        &WORKSPACE, shape, inputs[0], inputs[1], bias, relu, &mut y,
-    ));
-    arguments.output(flex(y, &size), |inputs, y| Linear {
+    let y = in_precision!(arguments.dtype(), T => {
+        let inputs = arguments.values.each_ref().map(values::<T>);
+        let mut y = buffer(size[0] * size[1]);
+        let bias = inputs.get(2).copied();
+        checked(linear_forward(
+            &WORKSPACE, shape, inputs[0], inputs[1], bias, relu, &mut y,
+        ));
+        flex(y, &size)
+    });
+    arguments.output(y, |inputs, y| Linear {
         shape,
         x: inputs[0].clone(),
         weight: inputs[1].clone(),
@@ -65,7 +69,7 @@ struct Linear {
 }
 
 impl<const N: usize> Operation<N> for Linear {
-    fn gradients(self, dy: &[f32], wanted: [bool; N]) -> [Option<FlexTensor>; N] {
+    fn gradients<T: Number>(self, dy: &[T], wanted: [bool; N]) -> [Option<FlexTensor>; N] {
         let Self {
             shape,
             x,

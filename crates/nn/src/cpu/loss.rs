@@ -1,8 +1,9 @@
-use batchwise_kernels::{LossSums, softmax_cross_entropy};
+use batchwise_kernels::{LossSums, Real, softmax_cross_entropy};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, copied, flex, values};
+use crate::precision::{Number, in_precision};
 
 /// Cross-entropy with label smoothing of scores `[rows, classes]`: `scale` times the sum over the
 /// rows, to be differentiated, and the sum itself. The gradient is computed in the same pass.
@@ -14,26 +15,24 @@ pub(crate) fn cross_entropy(
 ) -> (Tensor<1>, f64) {
     let shape = scores.dims();
     let inputs = Arguments::new([scores.into_dispatch()]);
-    let scores = values(&inputs.values[0]);
-    let mut gradient = buffer(scores.len());
     let scale = f64::from(scale);
-    let sums = softmax_cross_entropy(
-        &WORKSPACE,
-        shape[1],
-        scores,
-        labels,
-        smoothing,
-        scale,
-        Some(&mut gradient),
-    );
-    let sum = checked(sums).loss;
-    let loss = flex(copied(&[(scale * sum) as f32]), &[1]);
-    (
-        inputs.output(loss, |_, _| CrossEntropy {
-            gradient: flex(gradient, &shape),
-        }),
-        sum,
-    )
+    let (loss, gradient, sum) = in_precision!(inputs.dtype(), T => {
+        let scores = values::<T>(&inputs.values[0]);
+        let mut gradient = buffer(scores.len());
+        let sums = softmax_cross_entropy(
+            &WORKSPACE,
+            shape[1],
+            scores,
+            labels,
+            smoothing,
+            scale,
+            Some(&mut gradient),
+        );
+        let sum = checked(sums).loss;
+        let loss = copied(&[T::from_f64(scale * sum)]);
+        (flex(loss, &[1]), flex(gradient, &shape), sum)
+    });
+    (inputs.output(loss, |_, _| CrossEntropy { gradient }), sum)
 }
 
 #[derive(Debug, Clone)]
@@ -42,10 +41,10 @@ struct CrossEntropy {
 }
 
 impl Operation<1> for CrossEntropy {
-    fn gradients(mut self, dy: &[f32], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
-        if dy[0] != 1.0 {
-            let gradient = self.gradient.storage_mut::<f32>();
-            gradient.iter_mut().for_each(|g| *g *= dy[0]);
+    fn gradients<T: Number>(mut self, dy: &[T], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        if dy[0] != T::ONE {
+            let gradient = T::memory(&mut self.gradient);
+            gradient.iter_mut().for_each(|g| *g = *g * dy[0]);
         }
         [Some(self.gradient)]
     }
@@ -55,13 +54,13 @@ impl Operation<1> for CrossEntropy {
 pub(crate) fn cross_entropy_metrics(scores: Tensor<2>, labels: &[u32]) -> LossSums {
     let classes = scores.dims()[1];
     let inputs = Arguments::new([scores.into_dispatch()]);
-    checked(softmax_cross_entropy(
+    in_precision!(inputs.dtype(), T => checked(softmax_cross_entropy(
         &WORKSPACE,
         classes,
-        values(&inputs.values[0]),
+        values::<T>(&inputs.values[0]),
         labels,
         0.0,
         1.0,
         None,
-    ))
+    )))
 }

@@ -3,6 +3,7 @@ use burn::{backend::Flex, tensor::Tensor};
 use burn_flex::FlexTensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, copied, flex, values};
+use crate::precision::{Number, in_precision};
 
 /// All steps of an LSTM: see [`crate::layers`]' composed form, which this equals.
 pub(crate) fn lstm(
@@ -16,34 +17,36 @@ pub(crate) fn lstm(
     let shape = checked(LstmShape::new(rows / streams, streams, width));
     let inputs = Arguments::new([gates.into_dispatch(), recurrent.into_dispatch()]);
     let first = Arguments::new([hidden.into_dispatch(), cell.into_dispatch()]).values;
-    let mut gates = copied(values(&inputs.values[0]));
-    let mut cells = buffer(rows * width);
-    let mut outputs = buffer(rows * width);
-    let [first_hidden, first_cell] = first.each_ref().map(values);
-    checked(lstm_forward(
-        &WORKSPACE,
-        shape,
-        &mut gates,
-        values(&inputs.values[1]),
-        first_hidden,
-        first_cell,
-        &mut cells,
-        &mut outputs,
-    ));
-    let last = [&outputs, &cells].map(|states| {
-        let state = copied(&states[(rows - streams) * width..]);
-        Tensor::from_primitive::<Flex>(flex(state, &[streams, width]))
-    });
-    let outputs = inputs.output(flex(outputs, &[rows, width]), |[_, recurrent], hidden| {
-        Lstm {
+    let ([outputs, cells, gates], last) = in_precision!(inputs.dtype(), T => {
+        let mut gates = copied(values::<T>(&inputs.values[0]));
+        let mut cells = buffer(rows * width);
+        let mut outputs = buffer(rows * width);
+        let [first_hidden, first_cell] = first.each_ref().map(values);
+        checked(lstm_forward(
+            &WORKSPACE,
             shape,
-            width,
-            first,
-            gates: flex(gates, &[rows, 4 * width]),
-            cells: flex(cells, &[rows, width]),
-            hidden: hidden.clone(),
-            recurrent,
-        }
+            &mut gates,
+            values(&inputs.values[1]),
+            first_hidden,
+            first_cell,
+            &mut cells,
+            &mut outputs,
+        ));
+        let last = [&outputs, &cells].map(|states| {
+            let state = copied(&states[(rows - streams) * width..]);
+            Tensor::from_primitive::<Flex>(flex(state, &[streams, width]))
+        });
+        let [outputs, cells] = [outputs, cells].map(|states| flex(states, &[rows, width]));
+        ([outputs, cells, flex(gates, &[rows, 4 * width])], last)
+    });
+    let outputs = inputs.output(outputs, |[_, recurrent], hidden| Lstm {
+        shape,
+        width,
+        first,
+        gates,
+        cells,
+        hidden: hidden.clone(),
+        recurrent,
     });
     let [hidden, cell] = last;
     (outputs, hidden, cell)
@@ -63,8 +66,8 @@ struct Lstm {
 }
 
 impl Operation<2> for Lstm {
-    fn gradients(self, dy: &[f32], _: [bool; 2]) -> [Option<FlexTensor>; 2] {
-        let gates = values(&self.gates);
+    fn gradients<T: Number>(self, dy: &[T], _: [bool; 2]) -> [Option<FlexTensor>; 2] {
+        let gates = values::<T>(&self.gates);
         let mut dgates = buffer(gates.len());
         let mut drecurrent = buffer(4 * self.width * self.width);
         let [first_hidden, first_cell] = self.first.each_ref().map(values);

@@ -6,56 +6,55 @@ use std::{
 
 use batchwise_kernels::Scratch;
 use burn_flex::{FlexTensor, Layout};
-use burn_std::{
-    AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes, DType, Shape,
-};
+use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes, Shape};
 
 use super::WORKSPACE;
+use crate::precision::Number;
 
 /// Memory of a tensor, on loan from the kernels' workspace: when the tensor's last copy is gone it
 /// is there for the next step, so that training allocates no large memory after its first step.
 #[derive(Clone)]
-pub(super) struct Buffer(Scratch<'static, f32>);
+pub(super) struct Buffer<T: Number>(Scratch<'static, T>);
 
 /// Memory for a kernel to overwrite: it holds whatever it held last.
-pub(super) fn buffer(len: usize) -> Buffer {
+pub(super) fn buffer<T: Number>(len: usize) -> Buffer<T> {
     Buffer(WORKSPACE.take(len))
 }
 
 /// Memory for a kernel to add to.
-pub(super) fn zeros(len: usize) -> Buffer {
+pub(super) fn zeros<T: Number>(len: usize) -> Buffer<T> {
     Buffer(WORKSPACE.take_zeroed(len))
 }
 
 /// Memory with these values.
-pub(super) fn copied(values: &[f32]) -> Buffer {
+pub(super) fn copied<T: Number>(values: &[T]) -> Buffer<T> {
     let mut buffer = buffer(values.len());
     buffer.copy_from_slice(values);
     buffer
 }
 
-impl Deref for Buffer {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
+impl<T: Number> Deref for Buffer<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
         &self.0
     }
 }
 
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<T: Number> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         &mut self.0
     }
 }
 
-impl fmt::Debug for Buffer {
+impl<T: Number> fmt::Debug for Buffer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Buffer({})", self.len())
     }
 }
 
-impl AllocationController for Buffer {
+impl<T: Number> AllocationController for Buffer<T> {
     fn alloc_align(&self) -> usize {
-        align_of::<f32>()
+        align_of::<T>()
     }
 
     fn property(&self) -> AllocationProperty {
@@ -66,23 +65,23 @@ impl AllocationController for Buffer {
         &mut self,
         _: AccessPolicy,
     ) -> Result<&mut [MaybeUninit<u8>], AccessError> {
-        let floats: &mut [f32] = &mut self.0;
+        let numbers: &mut [T] = &mut self.0;
         // SAFETY: the same memory, byte by byte; the caller writes initialised bytes only, and any
-        // four of them are an `f32`.
+        // bytes are a `T` (the kernels' `Element`).
         Ok(unsafe {
-            std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), size_of_val(floats))
+            std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), size_of_val(numbers))
         })
     }
 
     fn memory(&self, _: AccessPolicy) -> Result<&[MaybeUninit<u8>], AccessError> {
-        let floats: &[f32] = &self.0;
+        let numbers: &[T] = &self.0;
         // SAFETY: the same memory, byte by byte, all of it initialised.
-        Ok(unsafe { std::slice::from_raw_parts(floats.as_ptr().cast(), size_of_val(floats)) })
+        Ok(unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), size_of_val(numbers)) })
     }
 }
 
 /// A tensor of these values, in their memory.
-pub(super) fn flex(values: Buffer, shape: &[usize]) -> FlexTensor {
+pub(super) fn flex<T: Number>(values: Buffer<T>, shape: &[usize]) -> FlexTensor {
     let bytes = size_of_val(&*values);
     assert_eq!(
         values.len(),
@@ -94,7 +93,7 @@ pub(super) fn flex(values: Buffer, shape: &[usize]) -> FlexTensor {
     FlexTensor::new(
         bytes,
         Layout::contiguous(Shape::from(shape.to_vec())),
-        DType::F32,
+        T::DTYPE,
     )
 }
 
@@ -104,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_tensor_returns_its_memory_and_a_copy_has_its_own() {
-        let mut tensor = flex(copied(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), &[2, 3]);
+        let mut tensor = flex(copied(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]), &[2, 3]);
         let mut other = tensor.clone();
         other.storage_mut::<f32>()[0] = 7.0;
         assert_eq!(tensor.storage::<f32>()[0], 1.0);

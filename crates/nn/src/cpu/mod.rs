@@ -4,7 +4,7 @@
 //! tensor is taken apart into the primitive (whose memory is a slice) and the guard of its node,
 //! the output is registered with what its gradient needs. That is all here; an operation itself
 //! says what it keeps and how it turns the gradient of its output into those of its inputs
-//! ([`Operation`]).
+//! ([`Operation`]). It computes in the precision of its inputs.
 //!
 //! Every operation here has a composed counterpart in `layers/` for the other devices, and tests
 //! hold the two together.
@@ -47,7 +47,9 @@ use burn::{
     tensor::Tensor,
 };
 use burn_flex::FlexTensor;
-use memory::{Buffer, buffer, copied, flex, zeros};
+use memory::{buffer, copied, flex, zeros};
+
+use crate::precision::{Number, in_precision};
 
 /// Memory of all kernels of the process and of the tensors they make.
 static WORKSPACE: Workspace = Workspace::new();
@@ -60,7 +62,7 @@ pub(crate) fn release_memory() {
 /// What an operation keeps for its gradient with respect to `N` inputs.
 trait Operation<const N: usize>: Clone + Debug + Send + 'static {
     /// The gradients of the inputs that are `wanted`, from the gradient of the output.
-    fn gradients(self, dy: &[f32], wanted: [bool; N]) -> [Option<FlexTensor>; N];
+    fn gradients<T: Number>(self, dy: &[T], wanted: [bool; N]) -> [Option<FlexTensor>; N];
 }
 
 /// The inputs of an operation: contiguous values, and their nodes if any of them is tracked.
@@ -98,6 +100,11 @@ impl<const N: usize> Arguments<N> {
                 nodes: None,
             }
         }
+    }
+
+    /// The type of the values, the same for all.
+    fn dtype(&self) -> burn_std::DType {
+        self.values[0].dtype()
     }
 
     /// The output as a tensor, tracked if an input is; the operation then keeps what it needs of
@@ -140,7 +147,8 @@ impl<O: Operation<N>, const N: usize> Backward<Flex, N> for Step<O> {
     fn backward(self, ops: Ops<O, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let dy = contiguous(gradients.consume::<Flex>(&ops.node));
         let wanted = ops.parents.each_ref().map(Option::is_some);
-        let of_inputs = ops.state.gradients(values(&dy), wanted);
+        let of_inputs =
+            in_precision!(dy.dtype(), T => ops.state.gradients::<T>(values(&dy), wanted));
         for (parent, gradient) in ops.parents.into_iter().zip(of_inputs) {
             if let (Some(parent), Some(gradient)) = (parent, gradient) {
                 gradients.register::<Flex>(parent.id, gradient);
@@ -150,10 +158,8 @@ impl<O: Operation<N>, const N: usize> Backward<Flex, N> for Step<O> {
 }
 
 /// The values of a contiguous tensor.
-fn values(tensor: &FlexTensor) -> &[f32] {
-    tensor
-        .as_slice()
-        .expect("contiguous f32, made so when the operation began")
+fn values<T: Number>(tensor: &FlexTensor) -> &[T] {
+    T::slice(tensor).expect("contiguous, and of the operation's type")
 }
 
 fn contiguous(tensor: FlexTensor) -> FlexTensor {

@@ -6,7 +6,10 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, conv::pool_shape, flex, values};
-use crate::layers;
+use crate::{
+    layers,
+    precision::{Number, in_precision},
+};
 
 /// Maximum over each window of channels-last images.
 pub(crate) fn max_pool(x: Tensor<4>, window: layers::Window) -> Tensor<4> {
@@ -15,19 +18,24 @@ pub(crate) fn max_pool(x: Tensor<4>, window: layers::Window) -> Tensor<4> {
     let pool = checked(pool_shape(window));
     let [rows, columns] = checked(pool.output(height, width));
     let inputs = Arguments::new([x.into_dispatch()]);
-    let mut y = buffer(n * rows * columns * channels);
-    let mut places = WORKSPACE.take(y.len());
+    let dims = [n, rows, columns, channels];
+    let len = dims.iter().product();
+    let mut places = WORKSPACE.take(len);
     let image = [height, width, channels];
-    checked(max_pool_forward(
-        &WORKSPACE,
-        &pool,
-        n,
-        image,
-        values(&inputs.values[0]),
-        &mut y,
-        &mut places,
-    ));
-    inputs.output(flex(y, &[n, rows, columns, channels]), |_, _| MaxPool {
+    let y = in_precision!(inputs.dtype(), T => {
+        let mut y = buffer::<T>(len);
+        checked(max_pool_forward(
+            &WORKSPACE,
+            &pool,
+            n,
+            image,
+            values(&inputs.values[0]),
+            &mut y,
+            &mut places,
+        ));
+        flex(y, &dims)
+    });
+    inputs.output(y, |_, _| MaxPool {
         pool,
         input,
         places,
@@ -42,7 +50,7 @@ struct MaxPool {
 }
 
 impl Operation<1> for MaxPool {
-    fn gradients(self, dy: &[f32], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
+    fn gradients<T: Number>(self, dy: &[T], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
         let [n, height, width, channels] = self.input;
         let mut dx = buffer(self.input.iter().product());
         let image = [height, width, channels];
@@ -64,16 +72,19 @@ pub(crate) fn global_average_pool(x: Tensor<4>) -> Tensor<2> {
     let input = x.dims();
     let [n, height, width, channels] = input;
     let inputs = Arguments::new([x.into_dispatch()]);
-    let mut y = buffer(n * channels);
-    checked(global_average_pool_forward(
-        &WORKSPACE,
-        n,
-        height * width,
-        channels,
-        values(&inputs.values[0]),
-        &mut y,
-    ));
-    inputs.output(flex(y, &[n, channels]), |_, _| AveragePool { input })
+    let y = in_precision!(inputs.dtype(), T => {
+        let mut y = buffer::<T>(n * channels);
+        checked(global_average_pool_forward(
+            &WORKSPACE,
+            n,
+            height * width,
+            channels,
+            values(&inputs.values[0]),
+            &mut y,
+        ));
+        flex(y, &[n, channels])
+    });
+    inputs.output(y, |_, _| AveragePool { input })
 }
 
 #[derive(Debug, Clone)]
@@ -82,7 +93,7 @@ struct AveragePool {
 }
 
 impl Operation<1> for AveragePool {
-    fn gradients(self, dy: &[f32], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
+    fn gradients<T: Number>(self, dy: &[T], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
         let [n, height, width, channels] = self.input;
         let mut dx = buffer(self.input.iter().product());
         checked(global_average_pool_backward(

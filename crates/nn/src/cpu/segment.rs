@@ -1,9 +1,12 @@
 use batchwise_core::UNLABELLED;
-use batchwise_kernels::softmax_cross_entropy;
+use batchwise_kernels::{Real, softmax_cross_entropy};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
-use super::{Arguments, Operation, WORKSPACE, buffer, checked, copied, flex, values, zeros};
+use super::{
+    Arguments, Operation, WORKSPACE, buffer, checked, copied, flex, memory::Buffer, values, zeros,
+};
+use crate::precision::{Number, in_precision};
 
 /// Cross-entropy with label smoothing of the scores of pixels `[pixels, classes]`, those without a
 /// label left out: `scale` times the sum, to be differentiated, and the sum itself. The gradient is
@@ -15,15 +18,33 @@ pub(crate) fn pixel_cross_entropy(
     scale: f32,
 ) -> (Tensor<1>, f64) {
     let shape = scores.dims();
-    let classes = shape[1];
     let inputs = Arguments::new([scores.into_dispatch()]);
-    let scores = values(&inputs.values[0]);
+    let scale = f64::from(scale);
+    let (loss, gradient, sum) = in_precision!(inputs.dtype(), T => {
+        let scores = values::<T>(&inputs.values[0]);
+        let (sum, gradient) = differentiated(scores, shape[1], labels, smoothing, scale);
+        let loss = copied(&[T::from_f64(scale * sum)]);
+        (flex(loss, &[1]), flex(gradient, &shape), sum)
+    });
+    (
+        inputs.output(loss, |_, _| PixelCrossEntropy { gradient }),
+        sum,
+    )
+}
+
+/// The sum over the labelled pixels, and `scale` times its gradient.
+fn differentiated<T: Number>(
+    scores: &[T],
+    classes: usize,
+    labels: &[u8],
+    smoothing: f64,
+    scale: f64,
+) -> (f64, Buffer<T>) {
     let labelled: Vec<usize> = (0..labels.len())
         .filter(|&pixel| labels[pixel] != UNLABELLED)
         .collect();
     let targets: Vec<u32> = labelled.iter().map(|&p| u32::from(labels[p])).collect();
-    let scale = f64::from(scale);
-    let loss = |scores: &[f32], gradient: &mut [f32]| {
+    let loss = |scores: &[T], gradient: &mut [T]| {
         let gradient = Some(gradient);
         checked(softmax_cross_entropy(
             &WORKSPACE, classes, scores, &targets, smoothing, scale, gradient,
@@ -46,13 +67,7 @@ pub(crate) fn pixel_cross_entropy(
         }
         sum
     };
-    let loss = flex(copied(&[(scale * sum) as f32]), &[1]);
-    (
-        inputs.output(loss, |_, _| PixelCrossEntropy {
-            gradient: flex(gradient, &shape),
-        }),
-        sum,
-    )
+    (sum, gradient)
 }
 
 #[derive(Debug, Clone)]
@@ -61,10 +76,10 @@ struct PixelCrossEntropy {
 }
 
 impl Operation<1> for PixelCrossEntropy {
-    fn gradients(mut self, dy: &[f32], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
-        if dy[0] != 1.0 {
-            let gradient = self.gradient.storage_mut::<f32>();
-            gradient.iter_mut().for_each(|g| *g *= dy[0]);
+    fn gradients<T: Number>(mut self, dy: &[T], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        if dy[0] != T::ONE {
+            let gradient = T::memory(&mut self.gradient);
+            gradient.iter_mut().for_each(|g| *g = *g * dy[0]);
         }
         [Some(self.gradient)]
     }

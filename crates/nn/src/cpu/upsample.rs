@@ -3,6 +3,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
+use crate::precision::{Number, in_precision};
 
 /// Bilinear interpolation of channels-last images by `factor`, cut to `out` rows and columns.
 pub(crate) fn upsample(x: Tensor<4>, factor: usize, out: [usize; 2]) -> Tensor<4> {
@@ -11,13 +12,13 @@ pub(crate) fn upsample(x: Tensor<4>, factor: usize, out: [usize; 2]) -> Tensor<4
     let image = [height, width, channels];
     let shape = checked(UpsampleShape::new(n, image, factor, out));
     let inputs = Arguments::new([x.into_dispatch()]);
-    let mut y = buffer(shape.output_len());
-    let x = values(&inputs.values[0]);
-    checked(upsample_forward(&WORKSPACE, &shape, x, &mut y));
-    inputs.output(flex(y, &[n, out[0], out[1], channels]), |_, _| Upsample {
-        shape,
-        input,
-    })
+    let y = in_precision!(inputs.dtype(), T => {
+        let mut y = buffer::<T>(shape.output_len());
+        let x = values(&inputs.values[0]);
+        checked(upsample_forward(&WORKSPACE, &shape, x, &mut y));
+        flex(y, &[n, out[0], out[1], channels])
+    });
+    inputs.output(y, |_, _| Upsample { shape, input })
 }
 
 #[derive(Debug, Clone)]
@@ -27,7 +28,7 @@ struct Upsample {
 }
 
 impl Operation<1> for Upsample {
-    fn gradients(self, dy: &[f32], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
+    fn gradients<T: Number>(self, dy: &[T], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
         let mut dx = buffer(self.shape.input_len());
         checked(upsample_backward(&WORKSPACE, &self.shape, dy, &mut dx));
         [Some(flex(dx, &self.input))]

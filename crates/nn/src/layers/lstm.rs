@@ -86,7 +86,7 @@ impl Lstm {
         let recurrent = pass.parameter::<2>(self.recurrent);
         let [hidden, cell] = match self.streams {
             Some(streams) => streams.map(|state| pass.state(state)),
-            None => [(); 2].map(|()| Tensor::zeros([n, self.width], pass.device())),
+            None => [(); 2].map(|()| Tensor::zeros([n, self.width], (pass.device(), pass.dtype()))),
         };
         let (outputs, hidden, cell) = if pass.kernels() {
             cpu::lstm(gates, recurrent, hidden, cell)

@@ -247,6 +247,7 @@ impl NormState {
         let total = |x: Tensor<2>, weights: Vec<f32>| {
             let shape = [weights.len(), 1];
             let weights: Tensor<2> = Storage::from_host(weights, &shape, &device).tensor();
+            let weights = weights.cast(x.dtype());
             (x * weights).sum_dim(0).reshape([self.channels])
         };
         let (mean, variance) = (total(mean, weights), total(variance, unbiased));
@@ -269,6 +270,15 @@ impl NormState {
     /// Forgets the step's statistics.
     pub(crate) fn begin_step(&mut self) {
         self.step = None;
+    }
+
+    /// Replaces the running statistics by the mean of the step's, if there are any.
+    pub(crate) fn settle(&mut self) {
+        if let Some((mean, variance, examples)) = self.step.take() {
+            let mean_of =
+                |sum: Tensor<1>| Storage::from_dispatch((sum / examples as f64).into_dispatch());
+            (self.mean, self.variance) = (mean_of(mean), mean_of(variance));
+        }
     }
 
     /// Folds the step's statistics into the running ones.

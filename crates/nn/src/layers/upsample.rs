@@ -66,6 +66,7 @@ pub(crate) fn upsample_composed(
         x.device().without_autodiff(),
     );
     let weight: Tensor<4> = Storage::from_host(kernel.repeat(channels), &shape, &device).tensor();
+    let weight = weight.cast(x.dtype());
     let options = ConvTransposeOptions::new([factor; 2], [factor / 2; 2], [0; 2], [1; 2], channels);
     let y = channels_last(conv_transpose2d(channels_first(x), weight, None, options));
     y.narrow(1, 0, height).narrow(2, 0, width)

@@ -516,19 +516,23 @@ fn the_gradient_of_a_loss_follows_its_factor() {
 fn inputs_stay_as_they_are() {
     #[derive(Debug, Clone)]
     struct Twice;
-    fn twice(x: &[f32]) -> burn_flex::FlexTensor {
-        let doubled: Vec<f32> = x.iter().map(|x| 2.0 * x).collect();
+    fn twice<T: crate::precision::Number>(x: &[T]) -> burn_flex::FlexTensor {
+        let doubled: Vec<T> = x.iter().map(|&x| x + x).collect();
         super::flex(super::copied(&doubled), &[x.len()])
     }
     impl Operation<1> for Twice {
-        fn gradients(self, dy: &[f32], _: [bool; 1]) -> [Option<burn_flex::FlexTensor>; 1] {
+        fn gradients<T: crate::precision::Number>(
+            self,
+            dy: &[T],
+            _: [bool; 1],
+        ) -> [Option<burn_flex::FlexTensor>; 1] {
             [Some(twice(dy))]
         }
     }
     let x = leaf(1, [4]);
     let before = to_host(x.clone().inner()).unwrap();
     let arguments = super::Arguments::new([x.clone().into_dispatch()]);
-    let doubled = twice(super::values(&arguments.values[0]));
+    let doubled = twice::<f32>(super::values(&arguments.values[0]));
     let y: Tensor<1> = arguments.output(doubled, |_, _| Twice);
     let mut gradients = y.sum().backward();
     assert_eq!(

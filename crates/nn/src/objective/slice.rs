@@ -1,0 +1,145 @@
+//! The points of a slice, measured on training and test examples.
+
+use batchwise_core::{MetricSums, NetworkError, Task};
+use batchwise_landscape::{
+    ObjectiveError,
+    slices::{Measure, Reading, Slice},
+};
+
+use super::NetworkObjective;
+
+/// Where the running statistics of batch norm come from at a point between two solutions, whose own
+/// fit neither the points between them nor those around them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Statistics {
+    /// Those of the state that the objective was made with, everywhere.
+    Kept,
+    /// A point of this slice of statistics with the same index: interpolated as the parameters are.
+    /// A variance that falls below zero beyond the solutions is taken as zero.
+    Interpolated(Slice),
+    /// Estimated anew from the training examples at every point.
+    Estimated,
+}
+
+/// Measures training and, where there are any, test examples at each point of a slice: a
+/// [`Measure`], one for each worker.
+pub struct SliceMeasure {
+    train: NetworkObjective,
+    test: Option<NetworkObjective>,
+    statistics: Statistics,
+}
+
+impl SliceMeasure {
+    /// On these examples, with statistics from there.
+    ///
+    /// # Errors
+    /// When the two objectives are of different models, or the slice of statistics does not fit
+    /// them.
+    pub fn new(
+        train: NetworkObjective,
+        test: Option<NetworkObjective>,
+        statistics: Statistics,
+    ) -> Result<Self, NetworkError> {
+        if let Some(test) = &test
+            && test.layout() != train.layout()
+        {
+            return Err(NetworkError::State(
+                "training and test examples are measured by different models".to_owned(),
+            ));
+        }
+        if let Statistics::Interpolated(slice) = &statistics {
+            let expected = train.statistics()?.len();
+            if slice.dimension() != expected {
+                return Err(NetworkError::State(format!(
+                    "a slice of {} running statistics was given, the network has {expected}",
+                    slice.dimension()
+                )));
+            }
+        }
+        Ok(Self {
+            train,
+            test,
+            statistics,
+        })
+    }
+
+    /// Another one that gives the same numbers, for another thread.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn worker(&self) -> Result<Self, NetworkError> {
+        Ok(Self {
+            train: self.train.worker()?,
+            test: self
+                .test
+                .as_ref()
+                .map(NetworkObjective::worker)
+                .transpose()?,
+            statistics: self.statistics.clone(),
+        })
+    }
+
+    fn readings(
+        &mut self,
+        index: usize,
+        x: &[f64],
+    ) -> Result<(Reading, Option<Reading>), NetworkError> {
+        match &self.statistics {
+            Statistics::Kept => {}
+            Statistics::Interpolated(slice) => {
+                if index >= slice.len() {
+                    return Err(NetworkError::State(format!(
+                        "the slice of running statistics has {} points, none for point {index}",
+                        slice.len()
+                    )));
+                }
+                let mut statistics = vec![0.0; slice.dimension()];
+                slice.point(index, &mut statistics);
+                self.train.set_statistics(&statistics)?;
+            }
+            Statistics::Estimated => self.train.estimate_statistics(x)?,
+        }
+        let train = self.train.reading(x)?;
+        let Some(test) = &mut self.test else {
+            return Ok((train, None));
+        };
+        if self.statistics != Statistics::Kept {
+            test.set_statistics(&self.train.statistics()?)?;
+        }
+        Ok((train, Some(test.reading(x)?)))
+    }
+}
+
+impl NetworkObjective {
+    /// Loss and error at `x`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn reading(&mut self, x: &[f64]) -> Result<Reading, NetworkError> {
+        let MetricSums {
+            loss,
+            errors,
+            weight,
+            ..
+        } = self.metrics(x)?;
+        let regression = matches!(self.examples.shape.task, Task::Regress { .. });
+        Ok(Reading {
+            loss: loss / weight,
+            error: (!regression).then_some(errors / weight),
+        })
+    }
+}
+
+impl Measure for SliceMeasure {
+    /// On the training examples, and on the test examples where there are any.
+    type Output = (Reading, Option<Reading>);
+
+    fn measure(
+        &mut self,
+        index: usize,
+        _: &[f64],
+        x: &[f64],
+    ) -> Result<Self::Output, ObjectiveError> {
+        self.readings(index, x).map_err(ObjectiveError::new)
+    }
+}

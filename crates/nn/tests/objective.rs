@@ -1,0 +1,281 @@
+//! The loss of a network as a function of its parameters: gradient, precision, statistics, slices.
+
+mod common;
+
+use batchwise_core::{DataShape, NetworkError, StateTensor, Task};
+use batchwise_landscape::{
+    Objective,
+    slices::{Measure, Path, Reading, Slice, evaluate},
+};
+use batchwise_nn::{
+    NetworkObjective, NormMode, ObjectiveSettings, Precision, SliceMeasure, Statistics,
+};
+use common::*;
+use rand_core::Rng;
+
+const EXAMPLES: usize = 24;
+
+/// Every kind of layer there is.
+fn models() -> Vec<(&'static str, DataShape)> {
+    vec![
+        ("softmax", vectors(6, Task::Classify { classes: 4 })),
+        ("mlp(9,norm,ghost=8)", images(4, 2)),
+        ("mlp(9,7)", vectors(5, Task::Regress { outputs: 3 })),
+        ("lenet", images(16, 1)),
+        ("c1(ghost=8,dropout=0)", images(8, 3)),
+        ("resnet20(ghost=8)", images(8, 3)),
+        ("mobilenetv2(width=0.1,ghost=8)", images(8, 3)),
+        ("row-lstm(width=7)", images(5, 2)),
+        ("lstm(layers=2,width=7)", text(6, 11)),
+        ("lstm(layers=1,width=7,tied)", text(6, 11)),
+        ("drn-d-22(ghost=8)", masks(17, 4)),
+    ]
+}
+
+fn state(model: &str, shape: DataShape, steps: u64) -> Vec<StateTensor> {
+    let mut network = network(model, &shape);
+    for step in 0..steps {
+        descend(network.as_mut(), shape, step, EXAMPLES, 0.02);
+    }
+    let state = network.export().unwrap();
+    // Hidden states of training are no part of what is measured.
+    let layout: Vec<String> = network
+        .layout()
+        .tensors
+        .iter()
+        .map(|t| t.name.clone())
+        .collect();
+    let kept = |t: &StateTensor| layout.contains(&t.name) || t.name.contains("running_");
+    state.into_iter().filter(kept).collect()
+}
+
+fn objective(
+    model: &str,
+    shape: DataShape,
+    state: &[StateTensor],
+    norm: NormMode,
+    precision: Precision,
+) -> NetworkObjective {
+    // Batches of uneven sizes are one set of examples.
+    let examples = vec![batch(shape, 0, 10), batch(shape, 10, EXAMPLES - 10)];
+    let settings = ObjectiveSettings {
+        norm,
+        precision,
+        smoothing: false,
+    };
+    factory(model)
+        .objective(&shape, state, examples, settings)
+        .unwrap()
+}
+
+fn direction(n: usize, seed: u64) -> Vec<f64> {
+    let mut stream = KEY.stream(5000 + seed);
+    (0..n)
+        .map(|_| f64::from(stream.next_u32()) / 2f64.powi(31) - 1.0)
+        .collect()
+}
+
+fn along(x: &[f64], step: f64, d: &[f64]) -> Vec<f64> {
+    x.iter().zip(d).map(|(x, d)| x + step * d).collect()
+}
+
+fn relative(a: &[f64], b: &[f64]) -> f64 {
+    let off = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+    (off / b.iter().map(|b| b * b).sum::<f64>()).sqrt()
+}
+
+/// In training mode the objective is the step's: the same loss and gradient as `accumulate` gives.
+#[test]
+fn the_gradient_is_the_network_s_own() {
+    for (model, shape) in models() {
+        let state = state(model, shape, 2);
+        let mut network = network(model, &shape);
+        network.import(&state).unwrap();
+        let fresh = |batch: &mut batchwise_core::Batch| batch.fresh_streams = true;
+        let weight = batch(shape, 0, EXAMPLES).weight() / EXAMPLES as f64;
+        let (loss, window) = gradient(network.as_mut(), shape, EXAMPLES, EXAMPLES, fresh);
+        let window: Vec<f64> = window.into_iter().flatten().map(f64::from).collect();
+        for (precision, close) in [(Precision::F32, 2e-5), (Precision::F64, 2e-3)] {
+            let mut f = objective(model, shape, &state, NormMode::Training, precision);
+            let (x, mut g) = (f.parameters().to_vec(), vec![0.0; f.dimension()]);
+            let value = f.value_and_gradient(&x, &mut g).unwrap();
+            assert!(
+                (value * weight / loss - 1.0).abs() < 1e-4,
+                "{model}: {value} {loss}"
+            );
+            g.iter_mut().for_each(|g| *g *= weight);
+            let off = relative(&g, &window);
+            assert!(off < close, "{model} {precision:?}: {off:e}");
+            assert_eq!(f.value(&x).unwrap(), value, "{model}");
+        }
+    }
+}
+
+/// In double precision the gradient is the loss's to nearly all digits, in both modes of batch norm.
+#[test]
+fn slopes_agree_in_double_precision() {
+    for (model, shape) in models() {
+        let state = state(model, shape, 2);
+        for norm in [NormMode::Evaluation, NormMode::Training] {
+            let mut f = objective(model, shape, &state, norm, Precision::F64);
+            let (x, mut g) = (f.parameters().to_vec(), vec![0.0; f.dimension()]);
+            f.value_and_gradient(&x, &mut g).unwrap();
+            let d = direction(x.len(), 1);
+            let slope = |f: &mut NetworkObjective, h: f64| {
+                let above = f.value(&along(&x, h, &d)).unwrap();
+                let below = f.value(&along(&x, -h, &d)).unwrap();
+                (above - below) / (2.0 * h)
+            };
+            // Richardson's extrapolation; steps short enough to cross hardly any kink
+            let (fine, coarse) = (slope(&mut f, 1e-6), slope(&mut f, 2e-6));
+            let found = (4.0 * fine - coarse) / 3.0;
+            let expected: f64 = g.iter().zip(&d).map(|(g, d)| g * d).sum();
+            let size = g
+                .iter()
+                .zip(&d)
+                .map(|(g, d)| (g * d).powi(2))
+                .sum::<f64>()
+                .sqrt();
+            assert!(
+                (found - expected).abs() < 1e-5 * size.max(expected.abs()),
+                "{model} {norm:?}: {found} {expected} {size}"
+            );
+        }
+    }
+}
+
+#[test]
+fn threads_and_workers_do_not_change_a_bit() {
+    for (model, shape) in models() {
+        let state = state(model, shape, 1);
+        for precision in [Precision::F32, Precision::F64] {
+            let run = |threads: usize, workers: usize| {
+                let pool = rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .build()
+                    .unwrap();
+                pool.install(|| {
+                    let mut f = objective(model, shape, &state, NormMode::Evaluation, precision);
+                    let x = along(f.parameters(), 1e-3, &direction(f.dimension(), 2));
+                    for _ in 0..workers {
+                        f = f.worker().unwrap();
+                    }
+                    let mut g = vec![0.0; x.len()];
+                    let value = f.value_and_gradient(&x, &mut g).unwrap();
+                    f.estimate_statistics(&x).unwrap();
+                    (value, g, f.statistics().unwrap(), f.reading(&x).unwrap())
+                })
+            };
+            let alone = run(1, 0);
+            assert!(alone.0.is_finite());
+            assert_eq!(alone, run(2, 0), "{model} {precision:?}");
+            assert_eq!(alone, run(2, 1), "{model} {precision:?}");
+        }
+    }
+}
+
+/// Estimated statistics are the ghost batches' mean and mean unbiased variance, by hand for one
+/// layer; the objective in evaluation then uses them.
+#[test]
+fn statistics_are_estimated_from_the_examples() {
+    let (model, shape) = (
+        "mlp(5,norm,ghost=8)",
+        vectors(4, Task::Classify { classes: 3 }),
+    );
+    let state = state(model, shape, 1);
+    let mut f = objective(model, shape, &state, NormMode::Evaluation, Precision::F64);
+    let x = f.parameters().to_vec();
+    let batchwise_core::Inputs::Values(inputs) = batch(shape, 0, EXAMPLES).inputs else {
+        unreachable!()
+    };
+    let before = f.value(&x).unwrap();
+    f.estimate_statistics(&x).unwrap();
+    let found = f.statistics().unwrap();
+    for unit in 0..5 {
+        // the first matrix is [4 inputs, 5 units]
+        let outputs: Vec<f64> = inputs
+            .chunks(4)
+            .map(|row| (0..4).map(|i| f64::from(row[i]) * x[5 * i + unit]).sum())
+            .collect();
+        let groups = outputs.chunks(8).map(|group| {
+            let mean = group.iter().sum::<f64>() / 8.0;
+            (
+                mean,
+                group.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 7.0,
+            )
+        });
+        let (means, variances): (Vec<f64>, Vec<f64>) = groups.unzip();
+        assert!((found[unit] - means.iter().sum::<f64>() / 3.0).abs() < 1e-12);
+        assert!((found[5 + unit] - variances.iter().sum::<f64>() / 3.0).abs() < 1e-6);
+    }
+    assert_ne!(f.value(&x).unwrap(), before);
+    assert!(f.set_statistics(&found[1..]).is_err());
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_its_name() {
+    let shape = images(16, 1);
+    let refused = |state: &[StateTensor], examples| {
+        let settings = ObjectiveSettings::default();
+        let objective = factory("lenet").objective(&shape, state, examples, settings);
+        objective.err().expect("it does not fit")
+    };
+    let other = state("mlp(9)", shape, 0);
+    let error = refused(&other, vec![batch(shape, 0, 4)]);
+    assert!(matches!(error, NetworkError::State(_)), "{error}");
+    assert!(error.to_string().contains("conv1"), "{error}");
+    let own = state("lenet", shape, 0);
+    assert!(refused(&own, vec![]).to_string().contains("empty"));
+    let foreign = refused(&own, vec![batch(images(15, 1), 0, 4)]);
+    assert!(matches!(foreign, NetworkError::Unfit { .. }), "{foreign}");
+}
+
+/// Between two solutions: at the ends the interpolated statistics are the solutions' own, and any
+/// number of workers gives the same numbers.
+#[test]
+fn a_slice_meets_the_solutions_it_runs_between() {
+    let (model, shape) = ("mlp(9,norm,ghost=8)", images(4, 2));
+    let states = [state(model, shape, 1), state(model, shape, 6)];
+    let of = |state: &[StateTensor]| {
+        objective(model, shape, state, NormMode::Evaluation, Precision::F32)
+    };
+    let [mut small, mut large] = states.each_ref().map(|state| of(state));
+    let ends: Vec<Reading> = [&mut small, &mut large]
+        .into_iter()
+        .map(|f| {
+            let x = f.parameters().to_vec();
+            f.reading(&x).unwrap()
+        })
+        .collect();
+    assert_ne!(ends[0], ends[1]);
+    let between = |a: &[f64], b: &[f64]| Slice::between(Path::Straight, a, b).unwrap();
+    let slice = between(small.parameters(), large.parameters());
+    let statistics = between(&small.statistics().unwrap(), &large.statistics().unwrap());
+    for kind in [
+        Statistics::Interpolated(statistics),
+        Statistics::Estimated,
+        Statistics::Kept,
+    ] {
+        let first = SliceMeasure::new(of(&states[0]), Some(of(&states[0])), kind.clone()).unwrap();
+        let mut workers = vec![first.worker().unwrap(), first];
+        let unknown = vec![None; slice.len()];
+        let all = evaluate(&slice, &mut workers, unknown.clone(), &mut |_, _| {}).unwrap();
+        let alone = evaluate(&slice, &mut workers[..1], unknown, &mut |_, _| {}).unwrap();
+        assert_eq!(all, alone);
+        assert!(all.iter().all(|(train, test)| Some(*train) == *test));
+        if matches!(kind, Statistics::Interpolated(_)) {
+            assert_eq!([all[8].0, all[16].0][..], ends[..]);
+        }
+        let json = serde_json::to_string(&all[3]).unwrap();
+        assert_eq!(
+            serde_json::from_str::<(Reading, Option<Reading>)>(&json).unwrap(),
+            all[3]
+        );
+    }
+    let wrong = Statistics::Interpolated(slice.clone());
+    assert!(SliceMeasure::new(small, None, wrong).is_err());
+    let short = between(&large.statistics().unwrap(), &large.statistics().unwrap());
+    let x = large.parameters().to_vec();
+    let mut measure = SliceMeasure::new(large, None, Statistics::Interpolated(short)).unwrap();
+    assert!(measure.measure(25, &[2.0], &x).is_err());
+}
