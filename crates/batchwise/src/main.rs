@@ -58,6 +58,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Report(args) => commands::report::run(&args, quiet),
         Command::Trials(args) => commands::trials::run(&args),
         Command::Export(args) => commands::export::run(&args),
+        Command::Reproduce(args) => commands::reproduce::run(&args, quiet),
         Command::Data(args) => commands::data::run(args.command, quiet),
         Command::Completions { shell } => commands::manual::completions(shell),
         Command::Man { out } => commands::manual::man(out.as_deref()),

@@ -71,6 +71,10 @@ pub struct Workload {
     #[arg(long, value_name = "LIST", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augment: Option<String>,
+    /// Train on adversarial examples too (fast gradient sign): the step of every input value, or that and the weight of the clean loss [0.1:0.5]
+    #[arg(long, value_name = "EPSILON", help_heading = "Data", num_args = 0..=1, default_missing_value = "0.1")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adversarial: Option<String>,
 
     /// Model with its settings: softmax, mlp(512,512), f1, lenet(dropout=0.2), c1, c2, c3, c4, alexnet, vgg16, mobilenetv2(width=0.5), resnet20(ghost=32), resnet34, drn-d-22 (classes or masks), lstm(width=200,tied), row-lstm(width=128); all take smoothing=S [default: mlp(128)]
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
@@ -113,6 +117,10 @@ pub struct Workload {
     #[arg(long, value_name = "NORM", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
+    /// Conservative steps, each a proximal problem on its batch: the weight of the squared distance, or that and the updates of a step [0.001:3]
+    #[arg(long, value_name = "LAMBDA", help_heading = "Optimiser", num_args = 0..=1, default_missing_value = "0.001")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conservative: Option<String>,
     /// Warm-up length: steps (`200`) or epochs (`2ep`) (default: 10 steps in a study, none in train)
     #[arg(long, value_name = "LENGTH", help_heading = "Optimiser")]
     #[serde(skip_serializing_if = "Option::is_none")]

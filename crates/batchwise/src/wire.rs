@@ -8,7 +8,7 @@ use batchwise_core::{
 use batchwise_data::{Dataset, LoadOptions, TableTask, TextLevel};
 use batchwise_nn::{DeviceSpec, Factory, ModelSpec};
 use batchwise_study::{Plan, PlanError, TargetChoice};
-use batchwise_train::{BuiltIn, BuiltInConfig};
+use batchwise_train::{Adversarial, BuiltIn, BuiltInConfig, Conservative};
 
 use crate::{
     error::CliError,
@@ -300,6 +300,16 @@ pub fn trainer(
     );
     if let Some(list) = &w.augment {
         config.augment = list.parse().map_err(|e| CliError::flag("augment", e))?;
+    }
+    if let Some(text) = &w.adversarial {
+        let settings: Adversarial = text.parse().map_err(|e| CliError::flag("adversarial", e))?;
+        config.adversarial = Some(settings);
+    }
+    if let Some(text) = &w.conservative {
+        let settings = text
+            .parse()
+            .map_err(|e| CliError::flag("conservative", e))?;
+        config.conservative = Some(settings);
     }
     config.threads_per_trial = threads;
     config.checkpoint_dir = checkpoints;

@@ -138,6 +138,9 @@ pub enum NetworkError {
         /// Size of the groups batch norm normalises over.
         ghost: u64,
     },
+    /// There is no gradient with respect to the inputs.
+    #[error("the network gives no gradient with respect to its inputs: {0}")]
+    NoInputGradient(String),
     /// The device failed.
     #[error("the device failed: {0}")]
     Device(String),
@@ -194,6 +197,24 @@ pub trait Network: Send {
     /// without making their gradients.
     fn measures_examples(&self) -> bool {
         false
+    }
+
+    /// Puts `∇_x Σ loss(example)` over the micro-batch, with respect to its input values, into
+    /// `gradient`, in the order of the values, and returns the loss sum. The loss is that of
+    /// [`Network::accumulate`]: batch norm by the statistics of its ghost batches, the same dropout
+    /// masks. Neither the gradient window nor the step's statistics take anything in.
+    ///
+    /// # Errors
+    /// As [`Network::accumulate`]; [`NetworkError::NoInputGradient`] where the inputs are tokens, or
+    /// the network does not offer it, which is the default.
+    fn input_gradient(
+        &mut self,
+        _batch: &Batch,
+        _gradient: &mut Vec<f32>,
+    ) -> Result<LossSum, NetworkError> {
+        Err(NetworkError::NoInputGradient(
+            "choose another network".to_owned(),
+        ))
     }
 
     /// Calls `visitor(tensor index, parameters, gradient)` for every tensor of the layout in

@@ -15,7 +15,7 @@ use crate::{
     pass::{Pass, PassContext},
     spec::ModelSpec,
     state,
-    storage::Storage,
+    storage::{Storage, to_host},
     streams::Streams,
 };
 
@@ -363,6 +363,55 @@ impl Network for ModelNetwork {
 
     fn measures_examples(&self) -> bool {
         self.kernels && self.measures_examples
+    }
+
+    fn input_gradient(
+        &mut self,
+        batch: &Batch,
+        gradient: &mut Vec<f32>,
+    ) -> Result<LossSum, NetworkError> {
+        self.check(batch)?;
+        let ghost = self.group(batch)?;
+        let (Model::Values(model), Inputs::Values(values)) = (&self.model, &batch.inputs) else {
+            return Err(NetworkError::NoInputGradient(
+                "tokens cannot be moved by a little".to_owned(),
+            ));
+        };
+        let targets = match &batch.labels {
+            Labels::Classes(labels) | Labels::Tokens(labels) => Targets::Classes(labels),
+            Labels::Values(values) => Targets::Values(values),
+            Labels::Pixels(labels) => Targets::Pixels(labels),
+        };
+        let kept: Vec<_> = self.norms.iter_mut().map(NormState::set_aside).collect();
+        let context = PassContext {
+            parameters: &self.parameters,
+            norms: &mut self.norms,
+            streams: &mut self.streams,
+            device: &self.device,
+            kernels: self.kernels,
+            first: batch.first_position as usize,
+            len: batch.len,
+        };
+        let noise = batch.noise.map(|key| (key, batch.first_draw));
+        let mut pass = Pass::train(context, ghost, noise);
+        let shape = [batch.len, values.len() / batch.len];
+        let x: Tensor<2> = Storage::from_host(values.clone(), &shape, &self.device).tensor();
+        let x = x.autodiff().require_grad();
+        let outputs = model.forward(x.clone(), &mut pass);
+        let loss = training_loss(outputs, &targets, self.label_smoothing, 1.0, self.kernels);
+        for (norm, kept) in self.norms.iter_mut().zip(kept) {
+            norm.put_back(kept);
+        }
+        let loss = loss?;
+        let mut gradients = loss.scaled.backward();
+        let slope = x.grad_remove(&mut gradients).ok_or_else(|| {
+            NetworkError::Device("no gradient has come back to the inputs".to_owned())
+        })?;
+        *gradient = to_host(slope)?;
+        Ok(LossSum {
+            loss: loss.sum,
+            weight: batch.weight(),
+        })
     }
 
     fn visit(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use batchwise_core::TrialRecord;
 use batchwise_scaling::Findings;
 
-use crate::{HowRun, ReportError, figures, html, plot, to_json, trials_csv};
+use crate::{Document, Figure, HowRun, ReportError, figures, html, plot, to_json, trials_csv};
 
 /// Writes `findings.json`, `trials.csv`, `report.html` and `figures/*.svg`, `figures/*.png` into
 /// `dir`, which is created, and returns their paths in that order.
@@ -42,11 +42,48 @@ pub fn write(
         html::page(findings, records, how, &figures).as_bytes(),
     )?;
     for figure in &figures {
-        for view in &figure.views {
-            let svg = figure.svg(view);
-            let stem = folder.join(figure.file_stem(view));
-            put(stem.with_extension("svg"), svg.as_bytes())?;
-            put(stem.with_extension("png"), &plot::raster::png(&svg)?)?;
+        written.extend(draw(&folder, figure)?);
+    }
+    Ok(written)
+}
+
+/// Writes `report.html` and `figures/*.svg`, `figures/*.png` of a page into `dir`, which is created,
+/// and returns their paths.
+///
+/// # Errors
+/// When a file or folder cannot be written.
+pub fn write_document(
+    dir: &Path,
+    document: &Document,
+    how: &HowRun,
+) -> Result<Vec<PathBuf>, ReportError> {
+    let folder = dir.join("figures");
+    fs::create_dir_all(&folder).map_err(|source| ReportError::File {
+        what: "create the folder",
+        path: folder.clone(),
+        source,
+    })?;
+    let page = dir.join("report.html");
+    atomically(&page, document.html(how).as_bytes())?;
+    let mut written = vec![page];
+    for figure in document.figures() {
+        written.extend(draw(&folder, figure)?);
+    }
+    Ok(written)
+}
+
+/// Writes every view of a figure, as SVG and PNG.
+fn draw(folder: &Path, figure: &Figure) -> Result<Vec<PathBuf>, ReportError> {
+    let mut written = Vec::new();
+    for view in &figure.views {
+        let svg = figure.svg(view);
+        let stem = folder.join(figure.file_stem(view));
+        for (path, content) in [
+            (stem.with_extension("svg"), svg.clone().into_bytes()),
+            (stem.with_extension("png"), plot::raster::png(&svg)?),
+        ] {
+            atomically(&path, &content)?;
+            written.push(path);
         }
     }
     Ok(written)

@@ -2,7 +2,8 @@
 //!
 //! The report takes findings, trials and how they were run, and never touches a store: [`write()`]
 //! fills a folder, [`html`] is the page, [`figures`] its charts, [`terminal_summary`] the same in
-//! twenty lines, [`export`] the table of trials for other tools.
+//! twenty lines, [`export`] the table of trials for other tools. What is no study is reported by a
+//! [`Document`] of prose, tables and [`Chart`]s, which [`write_document`] writes.
 //!
 //! Numbers become text in [`format`](mod@format) only. Text in raster images is set in DejaVu Sans
 //! Condensed, which is part of the crate, so images do not depend on the machine's fonts.
@@ -24,10 +25,10 @@ pub use error::ReportError;
 pub use export::{
     Format, export, export_measurements, measurements_table, to_json, trials_csv, trials_records,
 };
-pub use figures::figures;
-pub use files::write;
+pub use figures::{Axis, AxisScale, Chart, ChartPanel, Point, Series, figures};
+pub use files::{write, write_document};
 pub use how::{HowRun, Machine};
-pub use html::html;
+pub use html::{Document, PageTable, Section, html};
 pub use plot::figure::{Figure, View};
 pub use table::{Column, Table, Values};
 pub use terminal::{terminal_summary, trials_table};

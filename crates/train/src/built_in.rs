@@ -15,8 +15,9 @@ use batchwise_optim::DecayPolicy;
 use batchwise_rules::LearningRate;
 
 use crate::{
-    Cadence, Checkpointer, EVALUATION_CHUNK, EvaluationSet, Evaluator, Identity,
-    MICRO_BATCH_CEILING, Portions, Progress, Run, Supervised, Synchronous, TrainError,
+    Adversarial, AdversarialSource, Cadence, Checkpointer, Conservative, EVALUATION_CHUNK,
+    EvaluationSet, Evaluator, GradientSource, Identity, MICRO_BATCH_CEILING, Portions, Progress,
+    Run, Supervised, Synchronous, TrainError,
     augment::{AugmentSpec, Augmenter},
     evaluate::quantities,
     micro_batch,
@@ -39,6 +40,10 @@ pub struct BuiltInConfig {
     pub data: String,
     /// What is done to training images.
     pub augment: AugmentSpec,
+    /// Train on adversarial examples too.
+    pub adversarial: Option<Adversarial>,
+    /// Solve a proximal problem in every step.
+    pub conservative: Option<Conservative>,
     /// Which parameters decay.
     pub decay: DecayPolicy,
     /// Threads of the pool each trial runs in; `None` runs in the caller's.
@@ -70,6 +75,8 @@ impl BuiltInConfig {
             test,
             data: data.into(),
             augment: AugmentSpec::default(),
+            adversarial: None,
+            conservative: None,
             decay: DecayPolicy::default(),
             threads_per_trial: None,
             checkpoint_dir: None,
@@ -77,6 +84,16 @@ impl BuiltInConfig {
             max_memory: None,
             micro_batch_ceiling: MICRO_BATCH_CEILING,
         }
+    }
+}
+
+impl BuiltInConfig {
+    /// How steps are made, where not plainly.
+    fn method(&self) -> String {
+        let adversarial = self.adversarial.map(|a| format!("adversarial {a}"));
+        let conservative = self.conservative.map(|c| format!("conservative {c}"));
+        let parts: Vec<String> = adversarial.into_iter().chain(conservative).collect();
+        parts.join(", ")
     }
 }
 
@@ -120,6 +137,12 @@ impl BuiltIn {
         };
         Augmenter::new(&config.augment, &shape, key)
             .map_err(|e| TrainError::Refused(e.to_string()))?;
+        if let Some(adversarial) = &config.adversarial {
+            adversarial.check(&shape)?;
+        }
+        if let Some(conservative) = config.conservative {
+            conservative.check()?;
+        }
         let splits = [
             Some(Split::Train),
             config.validation.is_some().then_some(Split::Val),
@@ -129,8 +152,13 @@ impl BuiltIn {
                 .iter()
                 .map(move |quantity| Metric::new(split, quantity.clone()))
         });
+        let method = config.method();
+        let trainer = concat!("batchwise ", env!("CARGO_PKG_VERSION"));
         let info = TrainerInfo {
-            trainer: concat!("batchwise ", env!("CARGO_PKG_VERSION")).to_owned(),
+            trainer: match method.is_empty() {
+                true => trainer.to_owned(),
+                false => format!("{trainer}, {method}"),
+            },
             model: config.factory.name(),
             data: match config.augment.is_empty() {
                 true => config.data.clone(),
@@ -310,10 +338,17 @@ impl BuiltIn {
             .map_err(|e| TrainError::Refused(e.to_string()))?;
         let optimiser = batchwise_optim::build(&spec.optimiser, network.layout(), config.decay)?;
         let portions = Portions::whole(spec.batch_size, micro_batch);
+        let source: Box<dyn GradientSource + 'a> = match config.adversarial {
+            Some(settings) => Box::new(AdversarialSource::new(
+                sampler, shape, portions, augmenter, key, settings,
+            )),
+            None => Box::new(Supervised::new(sampler, shape, portions, augmenter, key)),
+        };
         let run = Run {
             spec,
-            source: Box::new(Supervised::new(sampler, shape, portions, augmenter, key)),
+            source,
             rule: Box::new(Synchronous::new(optimiser, spec.clip)),
+            conservative: config.conservative,
             network,
             rates,
             evaluator: self.evaluator(spec, within)?,
@@ -357,13 +392,7 @@ impl BuiltIn {
         saving: &Saving<'_>,
         micro_batch: u64,
     ) -> Result<(), TrainError> {
-        let identity = Identity {
-            spec: run.spec.clone(),
-            model: self.info.model.clone(),
-            data: self.info.data.clone(),
-            micro_batch,
-            cadence: run.cadence,
-        };
+        let identity = self.identity(run, micro_batch);
         let path = match saving {
             Saving::Trial(path) => {
                 if let Some(path) = path.as_deref().filter(|path| path.exists())
@@ -383,6 +412,34 @@ impl BuiltIn {
         let every = self.config.checkpoint_every;
         run.checkpointer = path.map(|path| Checkpointer::new(path.clone(), every, identity));
         Ok(())
+    }
+
+    fn identity(&self, run: &Run<'_>, micro_batch: u64) -> Identity {
+        Identity {
+            spec: run.spec.clone(),
+            model: self.info.model.clone(),
+            data: self.info.data.clone(),
+            method: self.config.method(),
+            micro_batch,
+            cadence: run.cadence,
+        }
+    }
+
+    /// A run of a spec at its beginning, and what a checkpoint of it belongs to: for whoever leads
+    /// a run himself, stopping and looking at its network between calls of
+    /// [`train_loop`](crate::train_loop()). It runs in the caller's threads.
+    ///
+    /// # Errors
+    /// When the run cannot be set up.
+    pub fn begin<'a>(
+        &'a self,
+        spec: &'a TrialSpec,
+        cadence: Cadence,
+    ) -> Result<(Run<'a>, Identity), TrainError> {
+        self.check_target(spec)?;
+        let (run, micro_batch) = self.set_up(spec, cadence)?;
+        let identity = self.identity(&run, micro_batch);
+        Ok((run, identity))
     }
 
     fn checkpoint_path(&self, spec: &TrialSpec) -> Option<PathBuf> {

@@ -81,23 +81,21 @@ impl Portions {
     }
 }
 
-/// The gradient of the training loss on labelled examples.
-pub struct Supervised<'a> {
+/// The labelled examples of every step, augmented: what the gradient sources of this crate share.
+pub(crate) struct Feed<'a> {
     sampler: Box<dyn Sampler + 'a>,
-    portions: Portions,
+    pub(crate) portions: Portions,
     augmenter: Option<Augmenter>,
     noise: StreamKey,
     /// `1 / W`.
-    scale: f32,
+    pub(crate) scale: f32,
     batch: Batch,
-    /// Measure the noise of every step rather than of those training can afford.
-    measure_all: bool,
 }
 
-impl<'a> Supervised<'a> {
-    /// Draws its examples from `sampler`, made for `portions.batch_size`; `key` is any key of the
+impl<'a> Feed<'a> {
+    /// Draws examples from `sampler`, made for `portions.batch_size`; `key` is any key of the
     /// trial's. Images are augmented when there is an augmenter.
-    pub fn new(
+    pub(crate) fn new(
         sampler: Box<dyn Sampler + 'a>,
         shape: DataShape,
         portions: Portions,
@@ -116,6 +114,39 @@ impl<'a> Supervised<'a> {
             augmenter,
             noise: key.with_purpose(Purpose::Network),
             batch: Batch::empty(shape),
+        }
+    }
+
+    /// The examples at these positions of a step.
+    pub(crate) fn fill(&mut self, step: u64, positions: Range<u64>) -> &mut Batch {
+        self.sampler.fill(step, positions, &mut self.batch);
+        self.batch.noise = Some(self.noise);
+        if let Some(augmenter) = &self.augmenter {
+            augmenter.apply(&mut self.batch);
+        }
+        &mut self.batch
+    }
+}
+
+/// The gradient of the training loss on labelled examples.
+pub struct Supervised<'a> {
+    feed: Feed<'a>,
+    /// Measure the noise of every step rather than of those training can afford.
+    measure_all: bool,
+}
+
+impl<'a> Supervised<'a> {
+    /// Draws its examples from `sampler`, made for `portions.batch_size`; `key` is any key of the
+    /// trial's. Images are augmented when there is an augmenter.
+    pub fn new(
+        sampler: Box<dyn Sampler + 'a>,
+        shape: DataShape,
+        portions: Portions,
+        augmenter: Option<Augmenter>,
+        key: StreamKey,
+    ) -> Self {
+        Self {
+            feed: Feed::new(sampler, shape, portions, augmenter, key),
             measure_all: false,
         }
     }
@@ -138,21 +169,17 @@ impl Supervised<'_> {
         micro_batches: impl Iterator<Item = Range<u64>>,
         mut norms: Option<(NormsOf, &mut PartNorms)>,
     ) -> Result<LossSum, TrainError> {
-        network.begin_step(self.portions.batch_size);
+        let scale = self.feed.scale;
+        network.begin_step(self.feed.portions.batch_size);
         let mut sum = LossSum::default();
         for positions in micro_batches {
-            self.sampler.fill(step, positions, &mut self.batch);
-            self.batch.noise = Some(self.noise);
-            if let Some(augmenter) = &self.augmenter {
-                augmenter.apply(&mut self.batch);
-            }
+            let batch = self.feed.fill(step, positions);
             let part = match &mut norms {
-                None => network.accumulate(&self.batch, self.scale)?,
+                None => network.accumulate(batch, scale)?,
                 Some((of, norms)) => {
                     let mut found = vec![0.0; network.layout().tensors.len()];
-                    let part =
-                        network.accumulate_measured(&self.batch, self.scale, *of, &mut found)?;
-                    norms.add(*of, self.batch.len as u64, &found);
+                    let part = network.accumulate_measured(batch, scale, *of, &mut found)?;
+                    norms.add(*of, batch.len as u64, &found);
                     part
                 }
             };
@@ -165,7 +192,7 @@ impl Supervised<'_> {
 
 impl GradientSource for Supervised<'_> {
     fn gradient(&mut self, network: &mut dyn Network, step: u64) -> Result<LossSum, TrainError> {
-        let micro_batches = self.portions.micro_batches();
+        let micro_batches = self.feed.portions.micro_batches();
         self.fill(network, step, micro_batches, None)
     }
 
@@ -178,7 +205,7 @@ impl GradientSource for Supervised<'_> {
             batch_size,
             ref share,
             micro_batch,
-        } = self.portions;
+        } = self.feed.portions;
         let way = match *share == (0..batch_size) {
             true => NoiseWay::of(network, batch_size, micro_batch),
             false => NoiseWay::Nothing("it is not measured on several replicas".to_owned()),
@@ -196,7 +223,7 @@ impl GradientSource for Supervised<'_> {
         }
         let portions = match way {
             NoiseWay::Split { first } => Portions::whole(batch_size, first),
-            _ => self.portions.clone(),
+            _ => self.feed.portions.clone(),
         };
         let mut norms = PartNorms::new(batch_size, network.layout().tensors.len());
         let measured = Some((of, &mut norms));

@@ -1,7 +1,8 @@
 //! The training loop: accumulation, augmentation, checkpoints, and the built-in trainer.
 //!
-//! [`train_loop`] is the loop itself. Each step it asks a [`GradientSource`] for the mean gradient
-//! and hands it to an [`UpdateRule`]; between steps it evaluates ([`Evaluator`]), watches for the
+//! [`train_loop`] is the loop itself. Each step it asks a [`GradientSource`] ([`Supervised`] or
+//! [`AdversarialSource`]) for the mean gradient and hands it to an [`UpdateRule`], once or, where
+//! steps are [`Conservative`], several times; between steps it evaluates ([`Evaluator`]), watches for the
 //! target and for divergence, and saves the run. [`BuiltIn`] sets up a [`Run`] from a
 //! [`batchwise_core::TrialSpec`] and is the [`batchwise_core::Trainer`] of this workspace's own
 //! networks and data.
@@ -9,9 +10,11 @@
 //! A run is a function of its spec: everything random is keyed by the step and the example's
 //! position in it, so runs are resumed, replayed and split into micro-batches without a change.
 
+mod adversarial;
 pub mod augment;
 mod built_in;
 mod checkpoint;
+mod conservative;
 mod divergence;
 mod error;
 mod evaluate;
@@ -30,8 +33,10 @@ mod timing;
 mod train_loop;
 mod update;
 
+pub use adversarial::{Adversarial, AdversarialSource};
 pub use built_in::{BuiltIn, BuiltInConfig, SingleRun};
-pub use checkpoint::{Checkpointer, Identity, load_network};
+pub use checkpoint::{Checkpointer, Identity, load_network, read_state, write_state};
+pub use conservative::Conservative;
 pub use divergence::{Divergence, MEMORY as DIVERGENCE_MEMORY, PATIENCE as DIVERGENCE_PATIENCE};
 pub use error::TrainError;
 pub use evaluate::{EVALUATION_CHUNK, EvaluationSet, Evaluator, insert_metrics, quantities};

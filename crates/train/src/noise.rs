@@ -163,6 +163,13 @@ pub fn window_norms(network: &mut dyn Network) -> Result<Vec<f64>, TrainError> {
     Ok(norms)
 }
 
+/// Records that a stretch cannot be measured, and why, unless something has been measured in it.
+pub(crate) fn undefined(record: &mut Option<NoiseRecord>, why: &str) {
+    record.get_or_insert_with(|| NoiseRecord::Undefined {
+        why: why.to_owned(),
+    });
+}
+
 /// Takes a step into the record of its stretch; `layers` says whether to keep them apart.
 pub(crate) fn observe(
     record: &mut Option<NoiseRecord>,
@@ -174,7 +181,7 @@ pub(crate) fn observe(
         StepNoise::Passed => return Ok(()),
         StepNoise::Parts(parts) => parts,
         StepNoise::Undefined(why) => {
-            record.get_or_insert(NoiseRecord::Undefined { why });
+            undefined(record, &why);
             return Ok(());
         }
     };
@@ -182,8 +189,7 @@ pub(crate) fn observe(
         Ok(pieces) => pieces,
         Err(error) => {
             // A gradient that overflowed: the watch for divergence will see it.
-            let why = error.to_string();
-            record.get_or_insert(NoiseRecord::Undefined { why });
+            undefined(record, &error.to_string());
             return Ok(());
         }
     };

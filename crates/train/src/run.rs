@@ -6,7 +6,7 @@ use batchwise_core::{
 use batchwise_rules::LearningRate;
 
 use crate::{
-    Cadence, Evaluator, GradientSource, Progress, Snapshot, TrainError, UpdateRule,
+    Cadence, Conservative, Evaluator, GradientSource, Progress, Snapshot, TrainError, UpdateRule,
     checkpoint::Checkpointer, divergence::Divergence, noise, probe,
 };
 
@@ -23,6 +23,8 @@ pub struct Run<'a> {
     pub source: Box<dyn GradientSource + 'a>,
     /// How they change the parameters.
     pub rule: Box<dyn UpdateRule>,
+    /// Solves a proximal problem in every step, where steps are conservative.
+    pub conservative: Option<Conservative>,
     /// The learning rate of every step.
     pub rates: LearningRate,
     /// What evaluations measure on.
@@ -63,15 +65,31 @@ impl Run<'_> {
     ) -> Result<(f64, f64), TrainError> {
         let rate = self.rates.at(step);
         let network = self.network.as_mut();
-        let sum = if self.spec.probes.contains(&Probe::Noise) {
-            let (sum, found) = self.source.measured_gradient(network, step)?;
-            let layers = self.spec.purpose == TrialPurpose::Single;
-            noise::observe(&mut self.progress.noise, network, found, layers)?;
-            sum
-        } else {
-            self.source.gradient(network, step)?
+        let (source, rule) = (self.source.as_mut(), self.rule.as_mut());
+        let noise = self.spec.probes.contains(&Probe::Noise);
+        let sum = match self.conservative {
+            Some(conservative) => {
+                if noise {
+                    noise::undefined(
+                        &mut self.progress.noise,
+                        "a conservative step takes several gradients, at several points",
+                    );
+                }
+                conservative.take(network, (source, rule), group, rate, step)?
+            }
+            None => {
+                let sum = if noise {
+                    let (sum, found) = source.measured_gradient(network, step)?;
+                    let layers = self.spec.purpose == TrialPurpose::Single;
+                    noise::observe(&mut self.progress.noise, network, found, layers)?;
+                    sum
+                } else {
+                    source.gradient(network, step)?
+                };
+                rule.update(network, group, rate, step)?;
+                sum
+            }
         };
-        self.rule.update(network, group, rate, step)?;
         network.end_step();
         if group.size() == 1 {
             return Ok((sum.mean(), rate));

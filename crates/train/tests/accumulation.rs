@@ -45,6 +45,7 @@ fn train(
         spec,
         source: Box::new(Supervised::new(sampler, shape, portions, augmenter, key)),
         rule: Box::new(Synchronous::new(optimiser, spec.clip)),
+        conservative: None,
         rates: LearningRate::new(&spec.schedule, spec.learning_rate, spec.batch_size, 300).unwrap(),
         evaluator: Evaluator {
             train: EvaluationSet::drawn(&examples, 100, 32, spec.study_seed).unwrap(),
@@ -493,6 +494,7 @@ fn states_after(examples: &Blobs, spec: &TrialSpec) -> (Vec<StateTensor>, BTreeM
             key,
         )),
         rule: Box::new(Synchronous::new(optimiser, None)),
+        conservative: None,
         rates: LearningRate::new(&spec.schedule, spec.learning_rate, spec.batch_size, 40).unwrap(),
         evaluator: Evaluator {
             train: EvaluationSet::stored(examples, 40, 250),

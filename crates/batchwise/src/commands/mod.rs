@@ -7,6 +7,7 @@ pub mod export;
 pub mod manual;
 pub mod noise;
 pub mod report;
+pub mod reproduce;
 pub mod study;
 pub mod train;
 pub mod trials;

@@ -261,7 +261,7 @@ fn time(
 }
 
 /// The command line as typed, without the program's folder.
-fn command() -> String {
+pub fn command() -> String {
     let mut words = vec!["batchwise".to_owned()];
     words.extend(std::env::args().skip(1));
     let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();

@@ -210,6 +210,9 @@ pub(crate) struct NormState {
     step: Option<(Tensor<1>, Tensor<1>, usize)>,
 }
 
+/// The statistics of a step under way.
+pub(crate) struct StepStatistics(Option<(Tensor<1>, Tensor<1>, usize)>);
+
 impl NormState {
     /// Mean 0 and variance 1.
     pub(crate) fn new(name: String, channels: usize, device: &Device) -> Self {
@@ -252,6 +255,16 @@ impl NormState {
             None => (mean, variance, examples),
             Some((m, v, e)) => (m + mean, v + variance, e + examples),
         });
+    }
+
+    /// Takes the step's statistics out, to be put back after a pass that is no part of the step.
+    pub(crate) fn set_aside(&mut self) -> StepStatistics {
+        StepStatistics(self.step.take())
+    }
+
+    /// Puts back what was set aside in place of what has come since.
+    pub(crate) fn put_back(&mut self, statistics: StepStatistics) {
+        self.step = statistics.0;
     }
 
     /// Forgets the step's statistics.

@@ -1,6 +1,7 @@
 //! The figures of a report: one file each, one question each.
 
 mod by_batch;
+mod chart;
 mod contours;
 mod cost;
 mod critical;
@@ -12,6 +13,7 @@ mod pareto;
 mod rates;
 mod speed_up;
 
+pub use chart::{Axis, AxisScale, Chart, ChartPanel, Point, Series};
 pub(crate) use curves::thin;
 
 use batchwise_core::{Estimate, EstimateState, Metric, Outcome, TrialPurpose, TrialRecord};

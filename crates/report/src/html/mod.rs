@@ -1,8 +1,11 @@
 //! The page: one file, no requests, complete without its script.
 
+mod document;
 mod tables;
 mod trials;
 mod verdict;
+
+pub use document::{Document, PageTable, Section};
 
 use batchwise_core::TrialRecord;
 use batchwise_scaling::Findings;
@@ -34,7 +37,11 @@ pub(crate) fn page(
 ) -> String {
     let data = Data::new(findings, records);
     let mut out = String::with_capacity(1 << 20);
-    head(&mut out, findings);
+    let study = &findings.study;
+    head(
+        &mut out,
+        &format!("Critical batch size of {} on {}", study.model, study.data),
+    );
     out.push_str("<main>\n");
     verdict::section(&mut out, &data);
     out.push_str("<section aria-labelledby=\"figures\"><h2 id=\"figures\">What was seen</h2>\n");
@@ -47,17 +54,20 @@ pub(crate) fn page(
     out.push_str("</section>\n");
     tables::section(&mut out, &data);
     doubting_reader(&mut out, &data, how);
-    out.push_str(
-        "</main>\n<div id=\"tip\" role=\"status\" aria-live=\"polite\" hidden></div>\n<script>",
-    );
-    out.push_str(SCRIPT);
-    out.push_str("</script>\n</body>\n</html>\n");
+    out.push_str("</main>\n");
+    foot(&mut out);
     out
 }
 
-fn head(out: &mut String, findings: &Findings) {
-    let study = &findings.study;
-    let title = format!("Critical batch size of {} on {}", study.model, study.data);
+/// What ends a page after its main part.
+fn foot(out: &mut String) {
+    out.push_str("<div id=\"tip\" role=\"status\" aria-live=\"polite\" hidden></div>\n<script>");
+    out.push_str(SCRIPT);
+    out.push_str("</script>\n</body>\n</html>\n");
+}
+
+/// What begins a page, up to its body.
+fn head(out: &mut String, title: &str) {
     out.push_str("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     out.push_str(&format!(
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
@@ -66,7 +76,7 @@ fn head(out: &mut String, findings: &Findings) {
     out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n");
     out.push_str(&format!(
         "<title>{}</title>\n<style>\n:root{{{}}}\n",
-        escape(&title),
+        escape(title),
         variables(false)
     ));
     out.push_str(&format!(

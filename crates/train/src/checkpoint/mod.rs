@@ -12,6 +12,7 @@
 
 mod file;
 mod network;
+mod state;
 
 use std::{
     path::{Path, PathBuf},
@@ -22,6 +23,7 @@ use batchwise_core::{Event, StateTensor, TrialSpec};
 use serde::{Deserialize, Serialize};
 
 pub use network::load_network;
+pub use state::{read_state, write_state};
 
 use crate::{Cadence, Events, Progress, Run, Snapshot, TrainError};
 
@@ -40,6 +42,9 @@ pub struct Identity {
     pub model: String,
     /// The data, augmentation included.
     pub data: String,
+    /// How steps are made, where not plainly: adversarial examples, conservative steps.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub method: String,
     /// Examples per forward pass.
     pub micro_batch: u64,
     /// When evaluations are made.

@@ -3,8 +3,10 @@
 
 mod examples;
 mod group;
+mod linear;
 mod network;
 
 pub use examples::Blobs;
 pub use group::ThreadGroup;
+pub use linear::{LinearFactory, LinearNetwork};
 pub use network::{TinyFactory, TinyNetwork};

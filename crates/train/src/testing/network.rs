@@ -239,6 +239,74 @@ impl TinyNetwork {
         }
         Ok((loss, gradient, errors))
     }
+
+    /// Forward and backward: the loss sum, and the gradient of every example's loss with respect to
+    /// the hidden layer before its normalisation.
+    fn backward(&mut self, batch: &Batch, scale: f32) -> Result<(LossSum, Vec<f32>), NetworkError> {
+        let Inputs::Values(x) = &batch.inputs else {
+            return Err(NetworkError::Device(
+                "expected values, found tokens".to_owned(),
+            ));
+        };
+        let (d, h, c) = (self.inputs, self.settings.hidden, self.outputs);
+        let forward = self.forward(batch, true)?;
+        let (loss, out_gradient, _) = self.loss(batch, &forward.out)?;
+
+        let (first, second) = self.gradients.split_at_mut(W2);
+        let (second, norm) = second.split_at_mut(2);
+        let [w2, b2] = second else {
+            unreachable!("the layout has two output tensors")
+        };
+        affine_backward(&forward.dropped, &out_gradient, h, c, scale, w2, b2);
+        let mut g = vec![0.0f32; forward.hidden.len()];
+        for ((g, hidden), (dropped, o)) in g
+            .chunks_mut(h)
+            .zip(forward.hidden.chunks(h))
+            .zip(forward.dropped.chunks(h).zip(out_gradient.chunks(c)))
+        {
+            for unit in 0..h {
+                let back: f32 = o
+                    .iter()
+                    .zip(&self.parameters[W2][unit * c..][..c])
+                    .map(|(o, w)| o * w)
+                    .sum();
+                let through = if hidden[unit] == 0.0 {
+                    1.0
+                } else {
+                    dropped[unit] / hidden[unit]
+                };
+                g[unit] = back * through * (1.0 - hidden[unit] * hidden[unit]);
+            }
+        }
+        if let [scale_gradient, shift_gradient] = norm {
+            let groups = g
+                .chunks_mut(self.group * h)
+                .zip(forward.normalised.chunks(self.group * h));
+            for ((g, normalised), deviations) in groups.zip(forward.deviations.chunks(h)) {
+                let m = (g.len() / h) as f32;
+                for unit in 0..h {
+                    let places = || (unit..g.len()).step_by(h);
+                    let sum: f32 = places().map(|p| g[p]).sum();
+                    let product: f32 = places().map(|p| g[p] * normalised[p]).sum();
+                    scale_gradient[unit] += scale * product;
+                    shift_gradient[unit] += scale * sum;
+                    let factor = self.parameters[SCALE][unit] / (deviations[unit] * m);
+                    for p in (unit..g.len()).step_by(h) {
+                        g[p] = factor * (m * g[p] - sum - normalised[p] * product);
+                    }
+                }
+            }
+        }
+        let [w1, b1] = first else {
+            unreachable!("the layout has two hidden tensors")
+        };
+        affine_backward(x, &g, d, h, scale, w1, b1);
+        let sum = LossSum {
+            loss,
+            weight: batch.weight(),
+        };
+        Ok((sum, g))
+    }
 }
 
 /// `x·w + b` for `n` rows.
@@ -318,68 +386,23 @@ impl Network for TinyNetwork {
     }
 
     fn accumulate(&mut self, batch: &Batch, scale: f32) -> Result<LossSum, NetworkError> {
-        let Inputs::Values(x) = &batch.inputs else {
-            return Err(NetworkError::Device(
-                "expected values, found tokens".to_owned(),
-            ));
-        };
-        let (d, h, c) = (self.inputs, self.settings.hidden, self.outputs);
-        let forward = self.forward(batch, true)?;
-        let (loss, out_gradient, _) = self.loss(batch, &forward.out)?;
+        Ok(self.backward(batch, scale)?.0)
+    }
 
-        let (first, second) = self.gradients.split_at_mut(W2);
-        let (second, norm) = second.split_at_mut(2);
-        let [w2, b2] = second else {
-            unreachable!("the layout has two output tensors")
-        };
-        affine_backward(&forward.dropped, &out_gradient, h, c, scale, w2, b2);
-        let mut g = vec![0.0f32; forward.hidden.len()];
-        for ((g, hidden), (dropped, o)) in g
-            .chunks_mut(h)
-            .zip(forward.hidden.chunks(h))
-            .zip(forward.dropped.chunks(h).zip(out_gradient.chunks(c)))
-        {
-            for unit in 0..h {
-                let back: f32 = o
-                    .iter()
-                    .zip(&self.parameters[W2][unit * c..][..c])
-                    .map(|(o, w)| o * w)
-                    .sum();
-                let through = if hidden[unit] == 0.0 {
-                    1.0
-                } else {
-                    dropped[unit] / hidden[unit]
-                };
-                g[unit] = back * through * (1.0 - hidden[unit] * hidden[unit]);
-            }
+    fn input_gradient(
+        &mut self,
+        batch: &Batch,
+        gradient: &mut Vec<f32>,
+    ) -> Result<LossSum, NetworkError> {
+        // On a copy: neither window nor statistics may take anything in.
+        let (sum, g) = self.clone().backward(batch, 1.0)?;
+        let h = self.settings.hidden;
+        gradient.clear();
+        for g in g.chunks(h) {
+            let slope = |row: &[f32]| row.iter().zip(g).map(|(w, g)| w * g).sum::<f32>();
+            gradient.extend(self.parameters[W1].chunks(h).map(slope));
         }
-        if let [scale_gradient, shift_gradient] = norm {
-            let groups = g
-                .chunks_mut(self.group * h)
-                .zip(forward.normalised.chunks(self.group * h));
-            for ((g, normalised), deviations) in groups.zip(forward.deviations.chunks(h)) {
-                let m = (g.len() / h) as f32;
-                for unit in 0..h {
-                    let places = || (unit..g.len()).step_by(h);
-                    let sum: f32 = places().map(|p| g[p]).sum();
-                    let product: f32 = places().map(|p| g[p] * normalised[p]).sum();
-                    scale_gradient[unit] += scale * product;
-                    shift_gradient[unit] += scale * sum;
-                    let factor = self.parameters[SCALE][unit] / (deviations[unit] * m);
-                    for p in (unit..g.len()).step_by(h) {
-                        g[p] = factor * (m * g[p] - sum - normalised[p] * product);
-                    }
-                }
-            }
-        }
-        let [w1, b1] = first else {
-            unreachable!("the layout has two hidden tensors")
-        };
-        affine_backward(x, &g, d, h, scale, w1, b1);
-        Ok(LossSum {
-            loss,
-            weight: batch.weight(),
-        })
+        Ok(sum)
     }
 
     fn accumulate_measured(

@@ -1,0 +1,166 @@
+//! What an hour on two cores allows, network by network, and what was asked for laid over it.
+
+use std::collections::BTreeSet;
+
+use batchwise_data::Dataset;
+use batchwise_reproduce::keskar::{Part, Plan, Plateau, Scope, Setting, Sharpening};
+use batchwise_train::{Adversarial, Conservative};
+
+use crate::{args::ReproduceArgs, error::CliError};
+
+/// A ghost size above every batch: batch norm over the whole batch.
+pub const WHOLE_BATCH: u64 = 1 << 24;
+
+/// The network where none is named.
+const DEFAULT_NETWORK: &str = "f1";
+
+/// What was cut so that a network's experiment ends within an hour on two cores.
+pub struct Preset {
+    /// The paper's name of the network.
+    pub network: &'static str,
+    /// Training examples.
+    pub examples: u64,
+    /// Cap of epochs.
+    pub epochs: u32,
+    /// Examples of a sharpness.
+    pub sharpness_examples: u64,
+    /// Starts of each search for a sharpness.
+    pub sharpness_starts: u32,
+    /// Starts of each remedy and of each batch size between.
+    pub other_starts: u32,
+}
+
+const PRESETS: [Preset; 5] = [
+    Preset {
+        network: "f1",
+        examples: 10_000,
+        epochs: 100,
+        sharpness_examples: 2000,
+        sharpness_starts: 2,
+        other_starts: 2,
+    },
+    Preset {
+        network: "c1",
+        examples: 2500,
+        epochs: 40,
+        sharpness_examples: 500,
+        sharpness_starts: 1,
+        other_starts: 1,
+    },
+    Preset {
+        network: "c2",
+        examples: 1000,
+        epochs: 30,
+        sharpness_examples: 200,
+        sharpness_starts: 1,
+        other_starts: 1,
+    },
+    Preset {
+        network: "c3",
+        examples: 2500,
+        epochs: 40,
+        sharpness_examples: 500,
+        sharpness_starts: 1,
+        other_starts: 1,
+    },
+    Preset {
+        network: "c4",
+        examples: 1000,
+        epochs: 30,
+        sharpness_examples: 200,
+        sharpness_starts: 1,
+        other_starts: 1,
+    },
+];
+
+/// The network that was asked for.
+pub fn network(args: &ReproduceArgs) -> Result<&'static str, CliError> {
+    let name = args.network.as_deref().unwrap_or(DEFAULT_NETWORK);
+    let known = PRESETS.iter().find(|p| p.network == name);
+    known.map(|p| p.network).ok_or_else(|| {
+        let why = match name {
+            "f2" => "f2 is trained on TIMIT, for which there is no reader".to_owned(),
+            _ => {
+                let names = PRESETS.map(|p| p.network);
+                format!(
+                    "'{name}' is none of the networks: choose {}",
+                    names.join(", ")
+                )
+            }
+        };
+        CliError::flag("network", why)
+    })
+}
+
+/// What was cut for a network of [`network`]'s.
+pub fn of(network: &str) -> &'static Preset {
+    let preset = PRESETS.iter().find(|p| p.network == network);
+    preset.unwrap_or(&PRESETS[0])
+}
+
+/// The experiment that was asked for.
+pub fn plan(
+    args: &ReproduceArgs,
+    network: &str,
+    model: String,
+    data: &Dataset,
+) -> Result<Plan, CliError> {
+    let preset = of(network);
+    let examples = data.train.len();
+    let (small, large) = Plan::batches(examples);
+    let parts: BTreeSet<Part> = match &args.part {
+        None => Part::ALL.into(),
+        Some(list) => list
+            .split(',')
+            .map(|name| name.trim().parse::<Part>().map_err(super::failed))
+            .collect::<Result<_, _>>()?,
+    };
+    let sharpness_examples = args
+        .sharpness_examples
+        .unwrap_or(preset.sharpness_examples.min(examples));
+    let starts = args.starts.unwrap_or(5);
+    let other_starts = preset.other_starts.min(starts);
+    Ok(Plan {
+        setting: Setting {
+            network: network.to_owned(),
+            model,
+            data: data.description.clone(),
+            examples,
+            small,
+            large,
+            learning_rate: args.learning_rate.unwrap_or(1e-3),
+            epochs: args.epochs.unwrap_or(preset.epochs),
+            plateau: Plateau::default(),
+            evaluation: args.eval_examples.unwrap_or(2000).max(1),
+            sharpness: Sharpening {
+                examples: sharpness_examples,
+                starts: args.sharpness_starts.unwrap_or(preset.sharpness_starts),
+                iterations: 10,
+                epsilons: vec![1e-3, 5e-4],
+                dimension: 100,
+                adaptive: 0.05,
+            },
+            augment: augmentation(network).to_owned(),
+            conservative: Conservative::default(),
+            adversarial: Adversarial::default(),
+            seed: args.seed.unwrap_or(0),
+        },
+        scope: Scope {
+            starts,
+            parts,
+            between: Plan::between(small, large),
+            between_starts: other_starts,
+            warm_epochs: vec![1, 2, 3, 4, 6, 8, 12, 16],
+            snapshots: vec![1, 2, 4, 8, 16, 32],
+            remedy_starts: other_starts,
+        },
+    })
+}
+
+/// The paper's augmentation; digits are not mirrored, which would make other characters of them.
+fn augmentation(network: &str) -> &'static str {
+    match network {
+        "f1" => "rotate:10,translate:0.2",
+        _ => "flip,rotate:10,translate:0.2",
+    }
+}

@@ -1,0 +1,73 @@
+//! What the experiment works with.
+
+use std::sync::Arc;
+
+use batchwise_core::{
+    Examples, MetricSums, Network, NetworkError, NetworkFactory, Purpose, StateTensor, StreamKey,
+};
+use batchwise_landscape::{Objective, ObjectiveError};
+use batchwise_train::EvaluationSet;
+
+use super::record::Snapshot;
+
+/// Makes the training loss around a state of the network, over the first so many training examples
+/// of the stored order: a function of the parameters in the order of the network's layout.
+pub type MakeObjective<'a> =
+    dyn Fn(&[StateTensor], u64) -> Result<Box<dyn Objective>, ObjectiveError> + Sync + 'a;
+
+/// The network, the data, and how a loss is made of them.
+pub struct Lab<'a> {
+    /// Makes the networks.
+    pub factory: Arc<dyn NetworkFactory>,
+    /// The training examples.
+    pub train: Arc<dyn Examples>,
+    /// The test examples.
+    pub test: Arc<dyn Examples>,
+    /// Makes the losses whose sharpness is measured.
+    pub objective: &'a MakeObjective<'a>,
+}
+
+/// Examples per forward pass of an evaluation.
+const CHUNK: u64 = 250;
+
+impl Lab<'_> {
+    /// A network of the experiment; its weights are those of a start.
+    pub(crate) fn network(&self, seed: u64, start: u32) -> Result<Box<dyn Network>, NetworkError> {
+        let key = StreamKey {
+            study_seed: seed,
+            trial: u64::from(start),
+            purpose: Purpose::Initialisation,
+        };
+        self.factory.build(&self.train.shape(), key)
+    }
+
+    /// Losses and accuracies of a network on the first `most` training and test examples.
+    pub(crate) fn evaluate(
+        &self,
+        network: &mut dyn Network,
+        most: u64,
+        epoch: u32,
+    ) -> Result<Snapshot, batchwise_train::TrainError> {
+        let mut sums =
+            |examples: &dyn Examples| EvaluationSet::stored(examples, most, CHUNK).measure(network);
+        let (train, test) = (sums(self.train.as_ref())?, sums(self.test.as_ref())?);
+        let loss = |sums: &MetricSums| sums.loss / sums.weight;
+        let accuracy = |sums: &MetricSums| 1.0 - sums.errors / sums.weight;
+        Ok(Snapshot {
+            epoch,
+            train_loss: loss(&train),
+            train_accuracy: accuracy(&train),
+            test_loss: loss(&test),
+            test_accuracy: accuracy(&test),
+        })
+    }
+}
+
+/// The parameters of a state in the order of the network's layout, one after the other.
+pub(crate) fn parameters(network: &dyn Network, state: &[StateTensor]) -> Vec<f64> {
+    let tensors = network.layout().tensors.iter();
+    tensors
+        .filter_map(|tensor| state.iter().find(|s| s.name == tensor.name))
+        .flat_map(|tensor| tensor.values.iter().map(|&v| f64::from(v)))
+        .collect()
+}

@@ -1,0 +1,449 @@
+//! What is done: the setting, which every number depends on, and the scope, which may grow.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::task::{Method, Quantity, RunId, Shape, Space, StateId, Task};
+use crate::ReproduceError;
+
+/// When training stops.
+///
+/// The loss on a fixed subset of the training set, in evaluation, is looked at after every epoch.
+/// Training stops as soon as none of the last `patience` epochs has brought it below the lowest of
+/// all epochs before them by the larger of `relative` times that lowest and `absolute`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Plateau {
+    /// Epochs that may pass without an improvement.
+    pub patience: u32,
+    /// Smallest improvement that counts, as a fraction of the lowest loss.
+    pub relative: f64,
+    /// Smallest improvement that counts.
+    pub absolute: f64,
+}
+
+impl Default for Plateau {
+    fn default() -> Self {
+        Self {
+            patience: 5,
+            relative: 0.01,
+            absolute: 1e-4,
+        }
+    }
+}
+
+impl Plateau {
+    /// Whether training stops after epochs with these losses.
+    ///
+    /// ```
+    /// use batchwise_reproduce::keskar::Plateau;
+    /// let rule = Plateau { patience: 2, relative: 0.1, absolute: 0.0 };
+    /// assert!(!rule.reached(&[1.0, 0.5, 0.48]));
+    /// assert!(rule.reached(&[1.0, 0.5, 0.48, 0.47]));
+    /// assert!(!rule.reached(&[1.0, 0.5, 0.48, 0.44]));
+    /// ```
+    pub fn reached(&self, losses: &[f64]) -> bool {
+        let Some(before) = losses.len().checked_sub(self.patience as usize) else {
+            return false;
+        };
+        let (before, lately) = losses.split_at(before);
+        let lowest = |losses: &[f64]| losses.iter().copied().fold(f64::INFINITY, f64::min);
+        let best = lowest(before);
+        !before.is_empty() && lowest(lately) > best - (self.relative * best).max(self.absolute)
+    }
+}
+
+/// How sharpness is measured; see [`batchwise_landscape::sharpness`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sharpening {
+    /// Training examples whose loss it is, the first of the stored (random) order.
+    pub examples: u64,
+    /// Random starts of each maximisation.
+    pub starts: u32,
+    /// Iterations of L-BFGS-B.
+    pub iterations: u64,
+    /// Half-widths of the box, ε.
+    pub epsilons: Vec<f64>,
+    /// Dimension of the random subspace.
+    pub dimension: usize,
+    /// Relative half-width of the scale-aware companion's box.
+    pub adaptive: f64,
+}
+
+/// Everything that the numbers depend on. A folder holds results of one setting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Setting {
+    /// The paper's name of the network, `f1` to `c4`.
+    pub network: String,
+    /// The model with its settings.
+    pub model: String,
+    /// The data, with their settings.
+    pub data: String,
+    /// Training examples, `N`.
+    pub examples: u64,
+    /// The small batch: 256 in the paper.
+    pub small: u64,
+    /// The large batch: a tenth of the examples in the paper.
+    pub large: u64,
+    /// ADAM's rate.
+    pub learning_rate: f64,
+    /// Epochs after which a run ends whether it improves or not.
+    pub epochs: u32,
+    /// When it ends before.
+    pub plateau: Plateau,
+    /// Examples of the training and of the test set on which losses and accuracies are taken.
+    pub evaluation: u64,
+    /// Sharpness.
+    pub sharpness: Sharpening,
+    /// Augmentation of the training images for the first remedy.
+    pub augment: String,
+    /// Proximal weight and iterations of conservative training.
+    pub conservative: batchwise_train::Conservative,
+    /// Adversarial training.
+    pub adversarial: batchwise_train::Adversarial,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+/// A part of the experiment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// Accuracy, loss, sharpness and distance from the start, small against large (tables 2 to 4).
+    Table,
+    /// Straight and curved slices between the minima (figures 3 and 7).
+    Slices,
+    /// Accuracy and sharpness against the batch size (figure 4).
+    BatchSizes,
+    /// Sharpness against the loss along training (figure 6).
+    Trajectory,
+    /// Large batches from where small ones have got to (figure 5).
+    WarmStarts,
+    /// Augmentation, conservative and adversarial training (section 4).
+    Remedies,
+}
+
+impl Part {
+    /// All parts, in the order in which they are done.
+    pub const ALL: [Self; 6] = [
+        Part::Table,
+        Part::Slices,
+        Part::Remedies,
+        Part::BatchSizes,
+        Part::Trajectory,
+        Part::WarmStarts,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Table => "table",
+            Part::Slices => "slices",
+            Part::BatchSizes => "batch-sizes",
+            Part::Trajectory => "trajectory",
+            Part::WarmStarts => "warm-starts",
+            Part::Remedies => "remedies",
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Part {
+    type Err = ReproduceError;
+
+    fn from_str(text: &str) -> Result<Self, ReproduceError> {
+        let known = Part::ALL.into_iter().find(|part| part.name() == text);
+        known.ok_or_else(|| {
+            let names = Part::ALL.map(Part::name);
+            ReproduceError::Setting {
+                name: "part",
+                why: format!("'{text}' is no part: choose of {}", names.join(", ")),
+            }
+        })
+    }
+}
+
+/// How much of the experiment is done: may grow from one call to the next.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scope {
+    /// Random starts of training; five in the paper.
+    pub starts: u32,
+    /// The parts.
+    pub parts: BTreeSet<Part>,
+    /// Batch sizes between the small and the large one.
+    pub between: Vec<u64>,
+    /// Starts of each of them.
+    pub between_starts: u32,
+    /// Epochs of small batches after which large ones take over.
+    pub warm_epochs: Vec<u32>,
+    /// Epochs whose sharpness is taken along training.
+    pub snapshots: Vec<u32>,
+    /// Starts of each remedy.
+    pub remedy_starts: u32,
+}
+
+/// An experiment to be made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What every number depends on.
+    pub setting: Setting,
+    /// How much is done.
+    pub scope: Scope,
+}
+
+impl Plan {
+    /// The small and the large batch for so many examples: 256 and a tenth; with fewer than 25,600
+    /// examples the small one is a tenth of the large one.
+    ///
+    /// ```
+    /// use batchwise_reproduce::keskar::Plan;
+    /// assert_eq!(Plan::batches(60_000), (256, 6000));
+    /// assert_eq!(Plan::batches(10_000), (100, 1000));
+    /// ```
+    pub fn batches(examples: u64) -> (u64, u64) {
+        let large = (examples / 10).max(1);
+        ((large / 10).clamp(1, 256), large)
+    }
+
+    /// Two batch sizes between the small and the large one, evenly spaced by their logarithm.
+    ///
+    /// ```
+    /// use batchwise_reproduce::keskar::Plan;
+    /// assert_eq!(Plan::between(100, 1000), [215, 464]);
+    /// ```
+    pub fn between(small: u64, large: u64) -> Vec<u64> {
+        let ratio = large as f64 / small.max(1) as f64;
+        let mut between: Vec<u64> = [1.0, 2.0]
+            .map(|i: f64| (small as f64 * ratio.powf(i / 3.0)).round() as u64)
+            .into();
+        between.retain(|b| *b > small && *b < large);
+        between.dedup();
+        between
+    }
+
+    /// Checks that it can be run and means something.
+    ///
+    /// # Errors
+    /// [`ReproduceError::Setting`], naming the setting.
+    pub fn check(&self) -> Result<(), ReproduceError> {
+        let (setting, scope) = (&self.setting, &self.scope);
+        let wrong = |name, why: &str| {
+            Err(ReproduceError::Setting {
+                name,
+                why: why.to_owned(),
+            })
+        };
+        if setting.small < 2 || setting.large < 10 * setting.small {
+            return wrong(
+                "examples",
+                "too few: the small batch needs 2, the large one ten times as many, and the set ten times that: use 200 or more",
+            );
+        }
+        if setting.large > setting.examples {
+            return wrong("examples", "fewer than the large batch");
+        }
+        if !(setting.learning_rate > 0.0 && setting.learning_rate.is_finite()) {
+            return wrong("learning-rate", "choose a number above 0");
+        }
+        if !(1..=100_000).contains(&setting.epochs) {
+            return wrong("epochs", "choose 1 to 100000");
+        }
+        if !(1..=1000).contains(&scope.starts) {
+            return wrong("starts", "choose 1 to 1000");
+        }
+        if scope.between_starts > scope.starts || scope.remedy_starts > scope.starts {
+            return wrong("starts", "the other parts have more starts than the table");
+        }
+        if scope.parts.is_empty() {
+            return wrong("part", "choose one or more");
+        }
+        let sharpness = &setting.sharpness;
+        if sharpness.examples == 0 || sharpness.examples > setting.examples {
+            return wrong(
+                "sharpness-examples",
+                "choose 1 or more, and no more than the training examples",
+            );
+        }
+        if !(1..=1000).contains(&sharpness.starts) {
+            return wrong("sharpness-starts", "choose 1 to 1000");
+        }
+        let epsilons = &sharpness.epsilons;
+        if epsilons.is_empty() || epsilons.iter().any(|e| !(*e > 0.0 && e.is_finite())) {
+            return wrong("epsilon", "choose numbers above 0");
+        }
+        Ok(())
+    }
+
+    /// The run of a batch size from a start, plainly.
+    fn plain(batch_size: u64, start: u32) -> RunId {
+        RunId {
+            batch_size,
+            start,
+            method: Method::Plain,
+            warm: None,
+        }
+    }
+
+    /// Epochs whose states a run keeps.
+    pub(crate) fn kept(&self, run: &RunId) -> BTreeSet<u32> {
+        let mut kept = BTreeSet::new();
+        if run.method == Method::Plain && run.start == 0 && run.warm.is_none() {
+            let ends = [self.setting.small, self.setting.large];
+            if self.has(Part::Trajectory) && ends.contains(&run.batch_size) {
+                kept.extend(&self.scope.snapshots);
+            }
+            if self.has(Part::WarmStarts) && run.batch_size == self.setting.small {
+                kept.extend(&self.scope.warm_epochs);
+            }
+        }
+        kept
+    }
+
+    fn has(&self, part: Part) -> bool {
+        self.scope.parts.contains(&part)
+    }
+
+    /// Every task, what it needs before it.
+    pub(crate) fn tasks(&self) -> Vec<Task> {
+        let (setting, scope) = (&self.setting, &self.scope);
+        let (small, large) = (setting.small, setting.large);
+        let first = setting.sharpness.epsilons[0];
+        let mut tasks = Vec::new();
+        let measure = |tasks: &mut Vec<Task>, state: &StateId, all: bool| {
+            let epsilons = match all {
+                true => &setting.sharpness.epsilons[..],
+                false => &setting.sharpness.epsilons[..1],
+            };
+            let mut quantities: Vec<Quantity> = epsilons
+                .iter()
+                .map(|&epsilon| Quantity::Phi {
+                    space: Space::Full,
+                    epsilon,
+                })
+                .collect();
+            if all {
+                quantities.push(Quantity::Adaptive {
+                    radius: setting.sharpness.adaptive,
+                });
+                quantities.extend(epsilons.iter().map(|&epsilon| Quantity::Phi {
+                    space: Space::Random,
+                    epsilon,
+                }));
+            }
+            for quantity in quantities {
+                tasks.push(Task::Sharpness {
+                    state: state.clone(),
+                    quantity,
+                });
+            }
+        };
+        // The runs of the first parts are those that the others compare with.
+        for start in 0..scope.starts {
+            for batch_size in [small, large] {
+                tasks.push(Task::Train(Self::plain(batch_size, start)));
+            }
+        }
+        if self.has(Part::Table) {
+            for start in 0..scope.starts {
+                for batch_size in [small, large] {
+                    let state = StateId::last(Self::plain(batch_size, start));
+                    measure(&mut tasks, &state, true);
+                }
+            }
+        }
+        if self.has(Part::Slices) {
+            for shape in [Shape::Straight, Shape::Curved] {
+                tasks.push(Task::Slice { start: 0, shape });
+            }
+        }
+        if self.has(Part::Remedies) {
+            for start in 0..scope.remedy_starts {
+                for method in Method::REMEDIES {
+                    let run = RunId {
+                        method,
+                        ..Self::plain(large, start)
+                    };
+                    tasks.push(Task::Train(run.clone()));
+                    measure(&mut tasks, &StateId::last(run), false);
+                }
+                for batch_size in [small, large] {
+                    let state = StateId::last(Self::plain(batch_size, start));
+                    measure(&mut tasks, &state, false);
+                }
+            }
+        }
+        if self.has(Part::BatchSizes) {
+            for start in 0..scope.between_starts {
+                for &batch_size in scope.between.iter().chain([&small, &large]) {
+                    let run = Self::plain(batch_size, start);
+                    tasks.push(Task::Train(run.clone()));
+                    measure(&mut tasks, &StateId::last(run), false);
+                }
+            }
+        }
+        if self.has(Part::Trajectory) {
+            for &epoch in &scope.snapshots {
+                for batch_size in [small, large] {
+                    tasks.push(Task::Sharpness {
+                        state: StateId {
+                            run: Self::plain(batch_size, 0),
+                            epoch: Some(epoch),
+                        },
+                        quantity: Quantity::Phi {
+                            space: Space::Full,
+                            epsilon: first,
+                        },
+                    });
+                }
+            }
+        }
+        if self.has(Part::WarmStarts) {
+            for &epoch in &scope.warm_epochs {
+                let run = RunId {
+                    warm: Some(epoch),
+                    ..Self::plain(large, 0)
+                };
+                tasks.push(Task::Train(run.clone()));
+                measure(&mut tasks, &StateId::last(run), false);
+            }
+        }
+        let mut unique: Vec<Task> = Vec::with_capacity(tasks.len());
+        let mut names = BTreeSet::new();
+        for task in tasks {
+            if names.insert(task.name()) {
+                unique.push(task);
+            }
+        }
+        unique
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plateau_is_no_improvement_for_so_many_epochs() {
+        let rule = Plateau::default();
+        let falling: Vec<f64> = (0..40).map(|e| 2.0 * 0.9f64.powi(e)).collect();
+        let stopped = (0..falling.len()).find(|&n| rule.reached(&falling[..n]));
+        // It falls by a tenth each epoch: only the absolute bound ends it, once the loss is so low.
+        assert_eq!(stopped, None);
+        assert!(rule.reached(&[1e-5, 2e-5, 1e-5, 9e-6, 1e-5, 3e-5]));
+        assert!(!rule.reached(&[1.0, 1.0, 1.0, 1.0, 1.0]));
+        assert!(rule.reached(&[1.0, 1.0, 1.0, 1.0, 1.0, 0.995]));
+    }
+
+    #[test]
+    fn parts_are_read_as_they_are_written() {
+        for part in Part::ALL {
+            assert_eq!(part.to_string().parse::<Part>().unwrap(), part);
+        }
+        assert!("tables".parse::<Part>().is_err());
+    }
+}

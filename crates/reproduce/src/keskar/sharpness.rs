@@ -1,0 +1,188 @@
+//! The sharpness of a state.
+
+use std::time::Instant;
+
+use batchwise_core::{Control, Estimate, Flow};
+use batchwise_landscape::{
+    Blocks, LandscapeError, Objective, ObjectiveError, lbfgsb,
+    sharpness::{self, Keskar, WorstCase, keskar, worst_case},
+};
+use batchwise_train::read_state;
+
+use super::lab::{Lab, parameters};
+use super::plan::Setting;
+use super::record::SharpnessRecord;
+use super::task::{Quantity, Space, StateId, sharpness_file, state_file};
+use crate::{Folder, ReproduceError, interval::LEVEL};
+
+/// An objective that stops when everybody is to, and tells how often it was asked.
+struct Led<'a> {
+    objective: Box<dyn Objective>,
+    control: &'a dyn Control,
+    tell: &'a (dyn Fn(u64) + Sync),
+    evaluations: u64,
+}
+
+/// Why a measurement stopped that was told to.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped")]
+struct Stopped;
+
+impl Led<'_> {
+    fn ask(&mut self) -> Result<(), ObjectiveError> {
+        self.evaluations += 1;
+        (self.tell)(self.evaluations);
+        match self.control.flow() {
+            Flow::Interrupt => Err(ObjectiveError::new(Stopped)),
+            Flow::Continue => Ok(()),
+        }
+    }
+}
+
+impl Objective for Led<'_> {
+    fn dimension(&self) -> usize {
+        self.objective.dimension()
+    }
+
+    fn value_and_gradient(
+        &mut self,
+        x: &[f64],
+        gradient: &mut [f64],
+    ) -> Result<f64, ObjectiveError> {
+        self.ask()?;
+        self.objective.value_and_gradient(x, gradient)
+    }
+
+    fn value(&mut self, x: &[f64]) -> Result<f64, ObjectiveError> {
+        self.ask()?;
+        self.objective.value(x)
+    }
+
+    fn relative_precision(&self) -> f64 {
+        self.objective.relative_precision()
+    }
+
+    fn blocks(&self) -> Blocks {
+        self.objective.blocks()
+    }
+}
+
+/// Whether an error is a wish to stop.
+pub(crate) fn is_stop(error: &LandscapeError) -> bool {
+    matches!(error, LandscapeError::Objective(ObjectiveError(source)) if source.is::<Stopped>())
+}
+
+/// The error of a measurement that was told to stop.
+pub(crate) fn stopped() -> ObjectiveError {
+    ObjectiveError::new(Stopped)
+}
+
+/// Evaluations that a maximisation of so many iterations takes, about.
+pub(crate) fn evaluations(iterations: u64) -> f64 {
+    1.3 * iterations as f64 + 2.0
+}
+
+/// Measures and stores a sharpness.
+pub(crate) fn measure(
+    setting: &Setting,
+    lab: &Lab<'_>,
+    folder: &Folder,
+    state: &StateId,
+    quantity: &Quantity,
+    control: &dyn Control,
+    tell: &(dyn Fn(f64) + Sync),
+) -> Result<SharpnessRecord, ReproduceError> {
+    let clock = Instant::now();
+    let task = || format!("{quantity} of {state}");
+    let failed = |source: LandscapeError| match is_stop(&source) {
+        true => ReproduceError::Interrupted,
+        false => ReproduceError::Measuring {
+            task: task(),
+            source,
+        },
+    };
+    let mut record = SharpnessRecord {
+        state: state.clone(),
+        quantity: *quantity,
+        phi: Estimate::undefined(LEVEL, 0, "there is no such state"),
+        loss: None,
+        evaluations: 0,
+        seconds: 0.0,
+    };
+    let path = folder.file(&state_file(state));
+    if path.exists() {
+        let network = lab.network(setting.seed, state.run.start)?;
+        let (tensors, _) =
+            read_state(&path, &network.export()?).map_err(|source| ReproduceError::Training {
+                task: task(),
+                source,
+            })?;
+        let x = parameters(network.as_ref(), &tensors);
+        drop(network);
+        let wanted = &setting.sharpness;
+        let objective = (lab.objective)(&tensors, wanted.examples)
+            .map_err(|error| failed(LandscapeError::from(error)))?;
+        let all = f64::from(wanted.starts) * evaluations(wanted.iterations);
+        let part = |done: u64| tell(done as f64 / all);
+        let mut led = Led {
+            objective,
+            control,
+            tell: &part,
+            evaluations: 0,
+        };
+        let found = search(setting, &mut led, &x, state, quantity).map_err(failed)?;
+        record.phi = found.phi;
+        record.loss = Some(found.value);
+        record.evaluations = led.evaluations;
+    }
+    record.seconds = clock.elapsed().as_secs_f64();
+    folder.write(&sharpness_file(state, quantity), &record)?;
+    Ok(record)
+}
+
+fn search(
+    setting: &Setting,
+    objective: &mut dyn Objective,
+    x: &[f64],
+    state: &StateId,
+    quantity: &Quantity,
+) -> Result<sharpness::Sharpness, LandscapeError> {
+    let wanted = &setting.sharpness;
+    // The small and the large batch of a start are perturbed alike.
+    let seed = setting.seed ^ (u64::from(state.run.start) << 32);
+    match *quantity {
+        Quantity::Phi { space, epsilon } => {
+            let settings = Keskar {
+                epsilon,
+                space: match space {
+                    Space::Full => sharpness::Space::Full,
+                    Space::Random => sharpness::Space::Random {
+                        dimension: wanted.dimension.min(x.len()),
+                        memory_limit: SUBSPACE_BYTES,
+                    },
+                },
+                starts: wanted.starts,
+                search: lbfgsb::Settings {
+                    max_iterations: wanted.iterations,
+                    ..lbfgsb::Settings::default()
+                },
+                seed,
+                level: LEVEL,
+            };
+            keskar(objective, x, &settings)
+        }
+        Quantity::Adaptive { radius } => {
+            let settings = WorstCase {
+                starts: wanted.starts,
+                iterations: wanted.iterations,
+                seed,
+                level: LEVEL,
+                ..WorstCase::adaptive_box(radius)
+            };
+            worst_case(objective, x, &settings)
+        }
+    }
+}
+
+/// Bytes that the matrix of a random subspace may take; above that it is made anew at every use.
+const SUBSPACE_BYTES: u64 = 1 << 30;

@@ -1,0 +1,324 @@
+//! A training run, led from plateau to plateau.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use batchwise_core::{
+    Control, EvaluationPlan, Event, Flow, Metric, Network, OptimiserSpec, Outcome, Quantity,
+    Schedule, Solo, Split, StateTensor, TrialPurpose, TrialSpec,
+};
+use batchwise_train::{
+    BuiltIn, BuiltInConfig, Cadence, Checkpointer, Run, TrainError, read_state, train_loop,
+    write_state,
+};
+
+use super::lab::{Lab, parameters};
+use super::plan::{Plan, Setting};
+use super::record::{Ended, EpochLoss, RunRecord, Snapshot};
+use super::task::{Method, RunId, StateId, checkpoint_file, run_file, state_file};
+use crate::{Folder, ReproduceError};
+
+/// Time between two checkpoints of a run.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+
+/// The steps that make an epoch at a batch size: as near to all examples as whole steps come.
+pub(crate) fn steps_per_epoch(setting: &Setting, batch_size: u64) -> u64 {
+    ((setting.examples + batch_size / 2) / batch_size).max(1)
+}
+
+/// The trainer of a method.
+pub(crate) fn trainer(
+    lab: &Lab<'_>,
+    setting: &Setting,
+    method: Method,
+) -> Result<BuiltIn, TrainError> {
+    let mut config = BuiltInConfig::new(
+        lab.factory.clone(),
+        setting.data.clone(),
+        lab.train.clone(),
+        None,
+        None,
+    );
+    match method {
+        Method::Plain => {}
+        Method::Augmented => {
+            config.augment = setting
+                .augment
+                .parse()
+                .map_err(|e| TrainError::Refused(format!("augment: {e}")))?;
+        }
+        Method::Conservative => config.conservative = Some(setting.conservative),
+        Method::Adversarial => config.adversarial = Some(setting.adversarial),
+    }
+    BuiltIn::new(config)
+}
+
+/// What the trainer is asked for.
+pub(crate) fn spec(setting: &Setting, run: &RunId) -> TrialSpec {
+    let per_epoch = steps_per_epoch(setting, run.batch_size);
+    TrialSpec {
+        id: 0,
+        purpose: TrialPurpose::Single,
+        // Part of a checkpoint's identity, so that no run takes up another's.
+        curves: vec![run.to_string()],
+        batch_size: run.batch_size,
+        micro_batch: None,
+        learning_rate: setting.learning_rate,
+        schedule: Schedule::constant(),
+        optimiser: OptimiserSpec::Adam {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+        },
+        clip: None,
+        study_seed: setting.seed,
+        seed: u64::from(run.start),
+        cap: u64::from(setting.epochs) * per_epoch,
+        target: None,
+        evaluation: EvaluationPlan {
+            examples: setting.evaluation,
+            ..EvaluationPlan::default()
+        },
+        probes: Vec::new(),
+    }
+}
+
+/// Asks the loop to stop where this run wants to, or everybody is to.
+struct Reins<'a> {
+    outer: &'a dyn Control,
+    halt: AtomicBool,
+}
+
+impl Control for Reins<'_> {
+    fn flow(&self) -> Flow {
+        match self.halt.load(Ordering::Relaxed) {
+            true => Flow::Interrupt,
+            false => self.outer.flow(),
+        }
+    }
+}
+
+/// Trains a run to its end, or on from where it was stopped, and stores its states and its record.
+pub(crate) fn train(
+    plan: &Plan,
+    lab: &Lab<'_>,
+    folder: &Folder,
+    id: &RunId,
+    control: &dyn Control,
+    tell: &(dyn Fn(f64) + Sync),
+) -> Result<RunRecord, ReproduceError> {
+    let setting = &plan.setting;
+    let failed = |source: TrainError| ReproduceError::Training {
+        task: id.to_string(),
+        source,
+    };
+    let trainer = trainer(lab, setting, id.method).map_err(failed)?;
+    let spec = spec(setting, id);
+    let per_epoch = steps_per_epoch(setting, id.batch_size);
+    let (mut run, identity) = trainer
+        .begin(&spec, Cadence::Every(per_epoch))
+        .map_err(failed)?;
+    if let Some(epoch) = id.warm {
+        let from = StateId {
+            run: RunId {
+                batch_size: setting.small,
+                warm: None,
+                ..id.clone()
+            },
+            epoch: Some(epoch),
+        };
+        let path = folder.file(&state_file(&from));
+        if !path.exists() {
+            let why = format!("the small batches had stopped before epoch {epoch}");
+            return skip(folder, id, why);
+        }
+        let like = run.network.export()?;
+        let (state, _) = read_state(&path, &like).map_err(failed)?;
+        run.network.import(&state)?;
+    }
+    let start = parameters(run.network.as_ref(), &run.network.export()?);
+
+    let path = folder.file(&checkpoint_file(id));
+    if path.exists()
+        && let Err(error) = run.resume(&path, &identity, false)
+    {
+        run.progress.note(format!("started again: {error}"));
+    }
+    run.checkpointer = Some(Checkpointer::new(path.clone(), CHECKPOINT_EVERY, identity));
+
+    let kept = plan.kept(id);
+    let ended = loop {
+        let epoch = (run.progress.step / per_epoch) as u32;
+        if run.progress.step == u64::from(epoch) * per_epoch && kept.contains(&epoch) {
+            keep(lab, setting, folder, id, epoch, run.network.as_mut()).map_err(failed)?;
+        }
+        let mut losses = losses(&run);
+        if setting.plateau.reached(&losses) {
+            break Ended::Plateau;
+        }
+        let next = kept.range(epoch + 1..).next();
+        let next = next.map(|&epoch| u64::from(epoch) * per_epoch);
+        let reins = Reins {
+            outer: control,
+            halt: AtomicBool::new(false),
+        };
+        let outcome = train_loop(&mut run, &Solo, &reins, &mut |event| match event {
+            Event::Step { step, .. } => {
+                if Some(step) == next {
+                    reins.halt.store(true, Ordering::Relaxed);
+                }
+                if step % per_epoch == 0 || step % 16 == 0 {
+                    tell(step as f64 / spec.cap as f64);
+                }
+            }
+            Event::Measured(measurement) => {
+                losses.extend(measurement.metrics.get(&train_loss()));
+                if setting.plateau.reached(&losses) {
+                    reins.halt.store(true, Ordering::Relaxed);
+                }
+            }
+            Event::Started { .. } | Event::Checkpointed { .. } => {}
+        })
+        .map_err(failed)?;
+        match outcome {
+            Outcome::Interrupted if !reins.halt.load(Ordering::Relaxed) => {
+                return Err(ReproduceError::Interrupted);
+            }
+            Outcome::Interrupted => {}
+            Outcome::Diverged { .. } => break Ended::Diverged,
+            _ => {
+                let epoch = (run.progress.step / per_epoch) as u32;
+                if kept.contains(&epoch) {
+                    keep(lab, setting, folder, id, epoch, run.network.as_mut()).map_err(failed)?;
+                }
+                let at_rest = setting.plateau.reached(&losses);
+                break if at_rest { Ended::Plateau } else { Ended::Cap };
+            }
+        }
+    };
+    let record = finish(lab, setting, folder, id, &mut run, ended, &start).map_err(failed)?;
+    folder.write(&run_file(id), &record)?;
+    // The record stands: what could be resumed is resumed no more.
+    let _ = std::fs::remove_file(path);
+    Ok(record)
+}
+
+fn train_loss() -> Metric {
+    Metric::new(Split::Train, Quantity::Loss)
+}
+
+/// The training losses of a run so far, an epoch each.
+fn losses(run: &Run<'_>) -> Vec<f64> {
+    let measurements = run.progress.measurements.iter();
+    measurements
+        .filter_map(|m| m.metrics.get(&train_loss()).copied())
+        .collect()
+}
+
+/// The record of a run that could not be begun.
+fn skip(folder: &Folder, id: &RunId, why: String) -> Result<RunRecord, ReproduceError> {
+    let record = RunRecord {
+        run: id.clone(),
+        ended: Ended::Skipped { why },
+        last: None,
+        distance: 0.0,
+        epochs: Vec::new(),
+        kept: Vec::new(),
+        steps: 0,
+        seconds: 0.0,
+        notes: Vec::new(),
+    };
+    folder.write(&run_file(id), &record)?;
+    Ok(record)
+}
+
+/// Stores the state after an epoch, and what it is worth.
+fn keep(
+    lab: &Lab<'_>,
+    setting: &Setting,
+    folder: &Folder,
+    id: &RunId,
+    epoch: u32,
+    network: &mut dyn Network,
+) -> Result<(), TrainError> {
+    let state = StateId {
+        run: id.clone(),
+        epoch: Some(epoch),
+    };
+    let path = folder.file(&state_file(&state));
+    if !path.exists() {
+        let worth = lab.evaluate(network, setting.evaluation, epoch)?;
+        let about = serde_json::to_string(&worth)
+            .map_err(|e| TrainError::Bug(format!("a state's note cannot be written: {e}")))?;
+        write_state(&path, &network.export()?, &about)?;
+    }
+    Ok(())
+}
+
+fn finish(
+    lab: &Lab<'_>,
+    setting: &Setting,
+    folder: &Folder,
+    id: &RunId,
+    run: &mut Run<'_>,
+    ended: Ended,
+    start: &[f64],
+) -> Result<RunRecord, TrainError> {
+    let per_epoch = steps_per_epoch(setting, id.batch_size);
+    let epoch = (run.progress.step / per_epoch) as u32;
+    let state = run.network.export()?;
+    let x = parameters(run.network.as_ref(), &state);
+    let squares: f64 = x.iter().zip(start).map(|(x, s)| (x - s).powi(2)).sum();
+    let mut last = None;
+    if ended != Ended::Diverged {
+        last = Some(lab.evaluate(run.network.as_mut(), setting.evaluation, epoch)?);
+        let path = folder.file(&state_file(&StateId::last(id.clone())));
+        write_state(&path, &state, &id.to_string())?;
+    }
+    let epochs = (1..).zip(losses(run));
+    let epochs = epochs.map(|(epoch, train_loss)| EpochLoss { epoch, train_loss });
+    Ok(RunRecord {
+        run: id.clone(),
+        ended,
+        last,
+        distance: if squares.is_finite() {
+            squares.sqrt()
+        } else {
+            f64::MAX
+        },
+        epochs: epochs.collect(),
+        kept: kept_snapshots(folder, id, epoch, &state)?,
+        steps: run.progress.step,
+        seconds: run.progress.seconds,
+        notes: run.progress.notes.clone(),
+    })
+}
+
+/// What the states kept on the way are worth, from the notes in their files.
+fn kept_snapshots(
+    folder: &Folder,
+    id: &RunId,
+    epochs: u32,
+    like: &[StateTensor],
+) -> Result<Vec<Snapshot>, TrainError> {
+    let mut kept = Vec::new();
+    for epoch in 0..=epochs {
+        let state = StateId {
+            run: id.clone(),
+            epoch: Some(epoch),
+        };
+        let path = folder.file(&state_file(&state));
+        if path.exists() {
+            let (_, about) = read_state(&path, like)?;
+            let snapshot = serde_json::from_str(&about).map_err(|e| TrainError::Checkpoint {
+                path,
+                why: format!("its note cannot be read: {e}"),
+            })?;
+            kept.push(snapshot);
+        }
+    }
+    Ok(kept)
+}

@@ -1,0 +1,41 @@
+//! Published experiments as plans of runs and measurements.
+//!
+//! [`keskar`] is N. S. Keskar et al., "On Large-Batch Training for Deep Learning: Generalization Gap
+//! and Sharp Minima" (arXiv 1609.04836): small against large batches, the sharpness of what they
+//! find, and what was tried against it.
+//!
+//! An experiment is a list of tasks, each of which leaves one file in the experiment's folder under
+//! a temporary name first: what is finished is never done again, whatever stops the rest. Tasks run
+//! side by side; their numbers are functions of the plan and its seed alone.
+
+mod error;
+mod folder;
+mod interval;
+pub mod keskar;
+mod runner;
+mod training_loss;
+
+pub use error::ReproduceError;
+pub use folder::Folder;
+pub use runner::{Happening, Side};
+pub use training_loss::TrainingLoss;
+
+/// An experiment that can be reproduced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Experiment {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Authors, title and where it was published.
+    pub source: &'static str,
+    /// What is done, in a sentence.
+    pub about: &'static str,
+}
+
+/// Every experiment there is.
+pub const EXPERIMENTS: [Experiment; 1] = [Experiment {
+    name: "keskar-2016",
+    source: "Keskar et al., On Large-Batch Training for Deep Learning: Generalization Gap and Sharp \
+             Minima (arXiv 1609.04836)",
+    about: "small against large batches: accuracy, sharpness, slices between the minima, warm starts, \
+            and three remedies",
+}];

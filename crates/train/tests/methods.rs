@@ -1,0 +1,319 @@
+//! Adversarial and conservative steps against closed forms, cut into micro-batches, shared out and
+//! resumed.
+
+mod common;
+
+use std::{ops::Range, sync::Arc};
+
+use batchwise_core::{
+    Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, NetworkFactory,
+    NeverStop, OptimiserSpec, Outcome, Purpose, Sampler, Schedule, StreamKey, Task, Trainer,
+    TrainerError, TrialSpec,
+};
+use batchwise_train::{
+    Adversarial, AdversarialSource, BuiltIn, BuiltInConfig, Cadence, Conservative, GradientSource,
+    Portions, SingleRun, read_state,
+    testing::{LinearFactory, TinyFactory},
+    train_loop, write_state,
+};
+use common::*;
+
+/// The examples themselves, every step the same.
+struct Fixed {
+    inputs: Vec<f32>,
+    targets: Vec<f32>,
+}
+
+impl Fixed {
+    fn features(&self) -> usize {
+        self.inputs.len() / self.targets.len()
+    }
+
+    fn fill(&self, range: Range<u64>, batch: &mut Batch) {
+        let (d, range) = (self.features(), range.start as usize..range.end as usize);
+        batch.len = range.len();
+        batch.inputs = Inputs::Values(self.inputs[range.start * d..range.end * d].to_vec());
+        batch.labels = Labels::Values(self.targets[range].to_vec());
+    }
+}
+
+impl Examples for Fixed {
+    fn shape(&self) -> DataShape {
+        DataShape {
+            input: InputShape::Vector {
+                features: self.features(),
+            },
+            task: Task::Regress { outputs: 1 },
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.targets.len() as u64
+    }
+
+    fn sampler(&self, _: StreamKey, _: u64) -> Result<Box<dyn Sampler + '_>, ExamplesError> {
+        Ok(Box::new(InOrder(self)))
+    }
+
+    fn fill_in_order(&self, range: Range<u64>, batch: &mut Batch) {
+        self.fill(range.start..range.end.min(self.len()), batch);
+    }
+}
+
+struct InOrder<'a>(&'a Fixed);
+
+impl Sampler for InOrder<'_> {
+    fn fill(&mut self, _: u64, positions: Range<u64>, batch: &mut Batch) {
+        batch.first_position = positions.start;
+        self.0.fill(positions, batch);
+    }
+}
+
+const KEY: StreamKey = StreamKey {
+    study_seed: 1,
+    trial: 2,
+    purpose: Purpose::Initialisation,
+};
+
+/// For a linear model, `w·x̃ − y = r + ε·sign(r)·‖w‖₁`: the loss is `(|r| + ε·‖w‖₁)²`, and moving
+/// against the sign of the residual's slope is known to the last digit.
+#[test]
+fn adversarial_gradients_of_a_linear_model_are_those_of_its_closed_form() {
+    let data = Fixed {
+        inputs: vec![1.0, 2.0, -1.0, 0.5, 0.0, 3.0],
+        targets: vec![0.5, -2.0, 4.0],
+    };
+    let w = [0.5f32, -0.25];
+    let (epsilon, share) = (0.2, 0.3);
+    let mut network = LinearFactory {
+        weights: w.to_vec(),
+    }
+    .build(&data.shape(), KEY)
+    .unwrap();
+    let mut source = AdversarialSource::new(
+        data.sampler(KEY, 3).unwrap(),
+        data.shape(),
+        Portions::whole(3, 2),
+        None,
+        KEY,
+        Adversarial { epsilon, share },
+    );
+    let sum = source.gradient(network.as_mut(), 0).unwrap();
+    let mut found = Vec::new();
+    network
+        .visit(&mut |_, _, g| found.extend_from_slice(g))
+        .unwrap();
+
+    let l1: f64 = w.iter().map(|w| f64::from(w.abs())).sum();
+    let (mut loss, mut expected) = (0.0, [0.0f64; 2]);
+    for (x, y) in data.inputs.chunks(2).zip(&data.targets) {
+        let output: f64 = x.iter().zip(w).map(|(&x, w)| f64::from(x * w)).sum();
+        let r = output - f64::from(*y);
+        loss += share * r * r + (1.0 - share) * (r.abs() + epsilon * l1).powi(2);
+        for i in 0..2 {
+            let moved = f64::from(x[i]) + epsilon * (r * f64::from(w[i])).signum();
+            let far = r + epsilon * r.signum() * l1;
+            expected[i] += 2.0 / 3.0 * (share * r * f64::from(x[i]) + (1.0 - share) * far * moved);
+        }
+    }
+    assert!((sum.loss - loss).abs() < 1e-5, "{} {loss}", sum.loss);
+    assert_eq!(sum.weight, 3.0);
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(
+            (f64::from(*found) - expected).abs() < 1e-5,
+            "{found} {expected}"
+        );
+    }
+}
+
+/// With enough iterations, a step ends where the proximal problem has its minimum:
+/// `(2/B·Σx² + λ)·w = 2/B·Σxy + λ·w_k`.
+#[test]
+fn a_conservative_step_solves_its_proximal_problem() {
+    let data = Arc::new(Fixed {
+        inputs: vec![1.0, -2.0, 0.5],
+        targets: vec![3.0, 1.0, -1.0],
+    });
+    let mut config = BuiltInConfig::new(
+        Arc::new(LinearFactory { weights: vec![2.0] }),
+        "three points",
+        data.clone(),
+        None,
+        None,
+    );
+    let lambda = 0.7;
+    config.conservative = Some(Conservative {
+        lambda,
+        iterations: 2000,
+    });
+    let trainer = BuiltIn::new(config).unwrap();
+    let spec = TrialSpec {
+        batch_size: 3,
+        learning_rate: 0.02,
+        schedule: Schedule::constant(),
+        optimiser: OptimiserSpec::Sgd {
+            momentum: 0.0,
+            nesterov: false,
+            weight_decay: 0.0,
+        },
+        cap: 3,
+        ..spec()
+    };
+    let (mut run, _) = trainer.begin(&spec, Cadence::Planned).unwrap();
+    train_loop(&mut run, &batchwise_core::Solo, &NeverStop, &mut |_| {}).unwrap();
+    let found = run.network.export().unwrap()[0].values[0];
+    let mut w = 2.0;
+    let (mut xx, mut xy) = (0.0, 0.0);
+    for (&x, &y) in data.inputs.iter().zip(&data.targets) {
+        xx += 2.0 / 3.0 * f64::from(x * x);
+        xy += 2.0 / 3.0 * f64::from(x * y);
+    }
+    for _ in 0..spec.cap {
+        w = (xy + lambda * w) / (xx + lambda);
+    }
+    assert!((f64::from(found) - w).abs() < 1e-5, "{found} {w}");
+}
+
+/// Without a pull and with one iteration a conservative step is a plain one.
+#[test]
+fn one_iteration_from_where_it_stands_is_a_plain_step() {
+    let mut settings = config(TinyFactory::default(), classes());
+    let plain = run(&BuiltIn::new(settings.clone()).unwrap(), &spec());
+    settings.conservative = Some(Conservative {
+        lambda: 5.0,
+        iterations: 1,
+    });
+    let single = run(&BuiltIn::new(settings.clone()).unwrap(), &spec());
+    assert_eq!(essence(&single), essence(&plain));
+    settings.conservative = Some(Conservative::default());
+    let three = run(&BuiltIn::new(settings).unwrap(), &spec());
+    assert_ne!(essence(&three).measurements, essence(&plain).measurements);
+}
+
+fn methods() -> [BuiltInConfig; 2] {
+    let ghost = TinyFactory {
+        ghost: Some(4),
+        dropout: 0.2,
+        ..TinyFactory::default()
+    };
+    let mut adversarial = config(ghost, classes());
+    adversarial.adversarial = Some(Adversarial {
+        epsilon: 0.05,
+        share: 0.5,
+    });
+    let mut conservative = config(ghost, classes());
+    conservative.conservative = Some(Conservative::default());
+    [adversarial, conservative]
+}
+
+#[test]
+fn micro_batches_do_not_change_what_is_learnt() {
+    for config in methods() {
+        let trainer = BuiltIn::new(config).unwrap();
+        let losses = |micro_batch: u64| {
+            let spec = TrialSpec {
+                micro_batch: Some(micro_batch),
+                cap: 20,
+                ..spec()
+            };
+            let record = run(&trainer, &spec);
+            assert_eq!(record.outcome, Outcome::Completed { step: 20 });
+            let last = record.measurements.last().unwrap().metrics.clone();
+            last.into_values().collect::<Vec<f64>>()
+        };
+        let whole = losses(16);
+        for micro_batch in [4, 8, 12] {
+            for (cut, whole) in losses(micro_batch).iter().zip(&whole) {
+                assert!((cut - whole).abs() < 1e-3, "{micro_batch}: {cut} {whole}");
+            }
+        }
+    }
+}
+
+#[test]
+fn interrupted_and_resumed_they_give_the_same_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    for mut config in methods() {
+        config.checkpoint_dir = Some(folder.path().to_owned());
+        let trainer = BuiltIn::new(config).unwrap();
+        let spec = TrialSpec { cap: 60, ..spec() };
+        let whole = run(&trainer, &spec);
+        let pieces = (0..1000).find_map(|_| {
+            let control = InterruptAfter::steps(7);
+            let record = trainer.run(&spec, &control, &mut |_| {}).unwrap();
+            (record.outcome != Outcome::Interrupted).then_some(record)
+        });
+        assert_eq!(essence(&pieces.unwrap()), essence(&whole));
+        trainer.forget(&spec);
+    }
+}
+
+#[test]
+fn a_checkpoint_belongs_to_its_method() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    let [adversarial, conservative] = methods();
+    let spec = TrialSpec { cap: 10, ..spec() };
+    let to = |resume: bool| SingleRun {
+        checkpoint: Some(path.clone()),
+        resume: resume.then(|| path.clone()),
+        ..SingleRun::default()
+    };
+    let train = |config: BuiltInConfig, resume: bool| {
+        let trainer = BuiltIn::new(config).unwrap();
+        trainer.train_once(&spec, &to(resume), &NeverStop, &mut |_| {})
+    };
+    train(adversarial.clone(), false).unwrap();
+    assert!(train(adversarial, true).is_ok());
+    let error = train(conservative, true).unwrap_err();
+    assert!(matches!(error, TrainerError::Refused(_)), "{error}");
+    assert!(
+        error.to_string().contains("adversarial 0.05:0.5"),
+        "{error}"
+    );
+}
+
+#[test]
+fn senseless_methods_are_refused_by_name() {
+    let refused = |change: &dyn Fn(&mut BuiltInConfig)| {
+        let mut config = config(TinyFactory::default(), classes());
+        change(&mut config);
+        BuiltIn::new(config).err().unwrap().to_string()
+    };
+    let conservative = |lambda, iterations| {
+        refused(&move |c| c.conservative = Some(Conservative { lambda, iterations }))
+    };
+    assert!(conservative(-1.0, 3).contains("conservative training -1:3"));
+    assert!(conservative(f64::NAN, 3).contains("conservative"));
+    assert!(conservative(0.1, 0).contains("iterations"));
+    let adversarial =
+        |epsilon, share| refused(&move |c| c.adversarial = Some(Adversarial { epsilon, share }));
+    assert!(adversarial(0.0, 0.5).contains("adversarial training 0:0.5"));
+    assert!(adversarial(0.1, 1.1).contains("weight"));
+}
+
+#[test]
+fn states_come_back_as_they_were_and_damage_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    let shape = classes();
+    let network = |hidden| {
+        let factory = TinyFactory {
+            hidden,
+            ..TinyFactory::default()
+        };
+        factory.build(&shape, KEY).unwrap().export().unwrap()
+    };
+    let state = network(12);
+    write_state(&path, &state, "after 3 epochs").unwrap();
+    let (back, about) = read_state(&path, &state).unwrap();
+    assert_eq!((back, about.as_str()), (state.clone(), "after 3 epochs"));
+    assert!(read_state(&path, &network(13)).is_err());
+    assert!(read_state(&path, &state[1..]).is_err());
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let error = read_state(&path, &state).unwrap_err().to_string();
+    assert!(error.contains("damaged"), "{error}");
+}
