@@ -133,6 +133,9 @@ pub struct NoiseArgs {
     /// Stop after this many examples at the latest (default: one pass over the training set)
     #[arg(long, value_name = "N", help_heading = "Measuring")]
     pub max_examples: Option<u64>,
+    /// Measure too how far the gradient of 1, 2, 4, ... examples is from that of all, and how long it takes
+    #[arg(long, help_heading = "Measuring")]
+    pub law: bool,
     /// Print what was found as JSON on standard output
     #[arg(long, help_heading = "Output")]
     pub json: bool,

@@ -294,7 +294,7 @@ fn the_noise_scale_is_measured_and_settles() {
             .unwrap()
     };
     // 1/B_N = 1/B + 1/N
-    let inverse = 1.0 / scale(&found, "population") + 1.0 / 720.0;
+    let inverse = 1.0 / scale(&found, "population") + 1.0 / 800.0;
     assert!((scale(&found, "training_set") * inverse - 1.0).abs() < 1e-9);
     assert_eq!(found["noise"]["layers"].as_array().unwrap().len(), 2);
     // A convolution has micro-batches instead, and a coarse answer is soon had.
@@ -338,14 +338,14 @@ fn a_trained_network_s_noise_is_measured_from_its_checkpoint() {
         let out = run(&[&["noise", "--json"], &QUICK[..], arguments].concat());
         assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
         let found: Value = serde_json::from_slice(&out.stdout).unwrap();
-        found["noise"]["whole"]["population"]["noise_scale"]["value"]
+        found["noise"]["whole"]["population"]["trace"]["value"]
             .as_f64()
             .unwrap()
     };
     let (fresh, trained) = (trace(&[]), trace(&["--checkpoint", folder]));
     assert!(
-        trained > fresh,
-        "noise grows beside the signal: {fresh}, {trained}"
+        trained > 1.2 * fresh,
+        "gradients grow apart: {fresh}, {trained}"
     );
     let file = dir.path().join("run/run.safetensors");
     assert_eq!(trained, trace(&["--checkpoint", file.to_str().unwrap()]));

@@ -22,6 +22,7 @@ mod gradient;
 mod locate;
 mod micro_batch;
 pub mod noise;
+mod noise_law;
 mod noise_scale;
 mod pools;
 mod probe;
@@ -43,6 +44,7 @@ pub use evaluate::{EVALUATION_CHUNK, EvaluationSet, Evaluator, insert_metrics, q
 pub use gradient::{GradientSource, Portions, Supervised};
 pub use micro_batch::{MICRO_BATCH_CEILING, choose as choose_micro_batch};
 pub use noise::{NoiseWay, PartNorms, StepNoise};
+pub use noise_law::{LawPoint, NoiseLaw};
 pub use noise_scale::{NoiseMeasurement, NoiseRequest};
 pub use progress::{Cadence, Progress, Snapshot};
 pub use run::{Events, Run};

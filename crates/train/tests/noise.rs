@@ -402,3 +402,44 @@ fn moments_give_the_same_scale_as_their_steps() {
         }
     }
 }
+
+/// The root mean square error is `√(tr Σ·(1/B − 1/N))` at every size, and the truth is known.
+#[test]
+fn the_error_of_a_gradient_follows_its_law() {
+    let config = config(TinyFactory::default(), classes());
+    let key = StreamKey {
+        study_seed: 4,
+        trial: 0,
+        purpose: Purpose::Initialisation,
+    };
+    let mut network = config.factory.build(&classes(), key).unwrap();
+    let (squared_norm, trace) = truth(&gradients(network.as_mut(), config.train.as_ref()));
+    let trainer = BuiltIn::new(config).unwrap();
+    let mut heard = Vec::new();
+    let law = trainer
+        .measure_law(&request(40), &batchwise_core::NeverStop, &mut |done, of| {
+            heard.push((done, of));
+        })
+        .unwrap()
+        .unwrap();
+    assert_eq!(heard.len(), 8);
+    assert_eq!(law.examples, 500);
+    assert!((law.gradient_norm / squared_norm.sqrt() - 1.0).abs() < 1e-3);
+    // From micro-batches of 7: some 70 degrees of freedom in several dimensions.
+    assert!((0.7..1.4).contains(&(law.trace / trace)), "{}", law.trace);
+    let sizes: Vec<u64> = law.points.iter().map(|p| p.batch_size).collect();
+    assert_eq!(sizes, [1, 2, 4, 8, 16, 32, 64, 128]);
+    for point in &law.points {
+        let b = point.batch_size as f64;
+        let expected = (trace * (1.0 / b - 1.0 / 500.0)).sqrt();
+        let ratio = point.error.value.unwrap() / expected;
+        // Mean squares over 32 draws, 4 at the end.
+        let bound = if point.error.n < 10 { 2.0 } else { 1.4 };
+        assert!(
+            ratio < bound && ratio > 1.0 / bound,
+            "{point:?}: {expected}"
+        );
+        let again = (law.trace * (1.0 / b - 1.0 / 500.0)).sqrt();
+        assert!((point.predicted / again - 1.0).abs() < 1e-9);
+    }
+}

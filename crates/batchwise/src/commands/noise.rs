@@ -5,10 +5,17 @@ use std::path::{Path, PathBuf};
 use batchwise_core::Estimate;
 use batchwise_report::{TextColumn, format::number, text_table};
 use batchwise_scaling::noise::NoiseEstimates;
-use batchwise_train::{NoiseMeasurement, NoiseRequest};
+use batchwise_train::{LawPoint, NoiseLaw, NoiseMeasurement, NoiseRequest};
+use serde::Serialize;
 
 use super::{folded, print, print_json, width};
-use crate::{args::NoiseArgs, error::CliError, progress::Display, signals::Signals, wire};
+use crate::{
+    args::NoiseArgs,
+    error::CliError,
+    progress::{Display, duration},
+    signals::Signals,
+    wire,
+};
 
 /// Ratio of the interval's ends at which measuring stops, when nothing is said.
 pub const WIDTH: f64 = 1.25;
@@ -39,18 +46,65 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
             display.show(examples as f64 / request.max_examples as f64, &message);
         })
         .map_err(CliError::failed);
-    display.finish();
-    let Some(found) = found? else {
-        return Err(CliError::Interrupted {
-            signal: signals.raised().unwrap_or(signal_hook::consts::SIGINT),
-            left: "nothing is kept of a measurement",
-            resume: "the same command: it starts anew".to_owned(),
-        });
+    let stopped = || CliError::Interrupted {
+        signal: signals.raised().unwrap_or(signal_hook::consts::SIGINT),
+        left: "nothing is kept of a measurement",
+        resume: "the same command: it starts anew".to_owned(),
     };
-    if args.json {
-        return print_json(&found);
+    let found = found?.ok_or_else(stopped)?;
+    let mut law = None;
+    if args.law {
+        let measured = trainer.measure_law(&request, &signals, &mut |done, of| {
+            let message = format!("the law: {done} of {of} batch sizes");
+            display.show(done as f64 / of as f64, &message);
+        });
+        law = Some(measured.map_err(CliError::failed)?.ok_or_else(stopped)?);
     }
-    print(&text(&found, request.width, width()))
+    display.finish();
+    if args.json {
+        return print_json(&Found { noise: found, law });
+    }
+    let mut said = text(&found, request.width, width());
+    if let Some(law) = &law {
+        said += &law_text(law, width());
+    }
+    print(&said)
+}
+
+/// What `--json` prints: the noise, and the law where it was asked for.
+#[derive(Serialize)]
+struct Found {
+    #[serde(flatten)]
+    noise: NoiseMeasurement,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    law: Option<NoiseLaw>,
+}
+
+/// The law as a table of at most `width` columns.
+fn law_text(law: &NoiseLaw, width: usize) -> String {
+    let head = format!(
+        "\nerror |g_B − G_N| of the gradient of B examples against that of all {}, whose norm is {} (it took {})\n",
+        law.examples,
+        number(law.gradient_norm),
+        duration(law.seconds)
+    );
+    let column = |title, rank, cell: &dyn Fn(&LawPoint) -> String| TextColumn {
+        title,
+        right: true,
+        rank,
+        cells: law.points.iter().map(cell).collect(),
+    };
+    let value = |e: Option<f64>| e.map_or_else(|| "-".to_owned(), number);
+    let columns = [
+        column("B", 0, &|p| p.batch_size.to_string()),
+        column("error", 0, &|p| value(p.error.value)),
+        column("95 %", 2, &|p| {
+            format!("{}–{}", value(p.error.low), value(p.error.high))
+        }),
+        column("√(tr Σ·(1/B − 1/N))", 1, &|p| number(p.predicted)),
+        column("time", 0, &|p| duration(p.seconds)),
+    ];
+    folded(&head, width, 2) + &text_table(&columns, width)
 }
 
 /// What was asked for, checked.
@@ -95,14 +149,14 @@ fn checkpoint(path: &Path) -> PathBuf {
 fn text(found: &NoiseMeasurement, asked: f64, width: usize) -> String {
     let whole = &found.noise.whole;
     let mut text = format!(
-        "noise scale B_simple = tr Σ/|G|², in examples\n  of the population    {}\n",
+        "noise scale B_simple = tr Σ/|G|², in examples\npopulation    {}\n",
         said(&whole.population.noise_scale)
     );
     if let Some(inner) = &whole.training_set {
-        text += &format!("  of the training set  {}\n", said(&inner.noise_scale));
+        text += &format!("training set  {}\n", said(&inner.noise_scale));
     }
     text += &format!(
-        "tr Σ  {}\n|G|²  {} (population)\n",
+        "tr Σ          {}\n|G|²          {}, of the population\n",
         said(&whole.population.trace),
         said(&whole.population.squared_norm)
     );

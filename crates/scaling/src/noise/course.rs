@@ -78,42 +78,41 @@ pub fn noise_of(moments: &NoiseMoments, sampling: Sampling, level: f64) -> Noise
     one.estimates(moments.steps, moments.batch_size, sampling, level)
 }
 
-/// A stretch between two evaluations: the step it ends at, its length in steps, its moments.
+/// A stretch of a run: its length in steps, and its moments.
 struct Stretch {
-    end: u64,
     steps: u64,
     moments: NoiseMoments,
 }
 
-/// The stretches of a run, each with [`COURSE_STEPS`] measured steps if the run has so many.
-fn stretches(measurements: &[Measurement]) -> Vec<Stretch> {
-    let mut all: Vec<Stretch> = Vec::new();
-    let mut before = 0;
-    for m in measurements.iter().filter(|m| !m.replayed) {
+/// The stretches of a run, each with [`COURSE_STEPS`] measured steps if the run has so many; what is
+/// left over at the end joins the last.
+fn stretches(run: &[Measurement]) -> Vec<Stretch> {
+    let measured = |m: &Measurement| match &m.noise {
+        Some(NoiseRecord::Measured(moments)) => Some(moments.clone()),
+        _ => None,
+    };
+    let mut left: u64 = run.iter().filter_map(measured).map(|m| m.steps).sum();
+    let (mut all, mut before): (Vec<Stretch>, u64) = (Vec::new(), 0);
+    for m in run.iter().filter(|m| !m.replayed) {
         let steps = m.step.saturating_sub(before);
-        before = m.step;
-        let measured = match &m.noise {
-            Some(NoiseRecord::Measured(moments)) => Some(moments),
-            _ => None,
-        };
-        match (all.last_mut(), measured) {
-            (Some(last), measured)
-                if last.moments.steps < COURSE_STEPS
-                    || measured.is_none_or(|m| m.steps < COURSE_STEPS) =>
-            {
-                last.end = m.step;
+        let found = measured(m);
+        let taken = found.as_ref().map_or(0, |m| m.steps);
+        let open = all
+            .last()
+            .is_some_and(|last| last.moments.steps < COURSE_STEPS || left < COURSE_STEPS);
+        match found {
+            Some(moments) if !open => all.push(Stretch { steps, moments }),
+            found => {
+                // What comes before the first measured step joins it.
+                let Some(last) = all.last_mut() else { continue };
                 last.steps += steps;
-                if let Some(measured) = measured {
-                    last.moments.merge(measured);
+                if let Some(found) = found {
+                    last.moments.merge(&found);
                 }
             }
-            (_, Some(moments)) => all.push(Stretch {
-                end: m.step,
-                steps,
-                moments: moments.clone(),
-            }),
-            (_, None) => {}
         }
+        before = m.step;
+        left -= taken;
     }
     all
 }
@@ -143,7 +142,7 @@ impl NoiseCourse {
             batch_size,
             population: average(&signals, 0.0, level, why),
             training_set: average(&signals, inverse, level, why),
-            course: course(&by_run, batch_size, examples, level),
+            course: course(runs, batch_size, examples, level),
         })
     }
 }
@@ -195,14 +194,28 @@ fn average(signals: &[f64], shift: f64, level: f64, why: Option<&str>) -> Estima
     }
 }
 
-/// Pools the stretches of all runs that end at the same step.
-fn course(runs: &[Vec<Stretch>], batch_size: u64, examples: u64, level: f64) -> Vec<NoiseAt> {
+/// Pools the runs between evaluations, which they share, and takes consecutive ones together until
+/// each stretch has [`COURSE_STEPS`] measured steps; what is left over at the end joins the last.
+fn course(runs: &[&[Measurement]], batch_size: u64, examples: u64, level: f64) -> Vec<NoiseAt> {
     let mut pooled: BTreeMap<u64, NoiseMoments> = BTreeMap::new();
-    for stretch in runs.iter().flatten() {
-        pooled
-            .entry(stretch.end)
-            .or_insert_with(|| NoiseMoments::new(batch_size))
-            .merge(&stretch.moments);
+    for m in runs.iter().flat_map(|run| run.iter()) {
+        if let Some(NoiseRecord::Measured(moments)) = &m.noise {
+            let at = pooled.entry(m.step);
+            at.or_insert_with(|| NoiseMoments::new(batch_size))
+                .merge(moments);
+        }
+    }
+    let mut stretches: Vec<(u64, NoiseMoments)> = Vec::new();
+    let mut left: u64 = pooled.values().map(|m| m.steps).sum();
+    for (step, moments) in pooled {
+        match stretches.last_mut() {
+            Some((end, last)) if last.steps < COURSE_STEPS || left < COURSE_STEPS => {
+                *end = step;
+                last.merge(&moments);
+            }
+            _ => stretches.push((step, moments.clone())),
+        }
+        left -= moments.steps;
     }
     let of = |(step, moments): (u64, NoiseMoments)| {
         let noise = noise_of(&moments, Sampling::TrainingSet { examples }, level);
@@ -216,7 +229,7 @@ fn course(runs: &[Vec<Stretch>], batch_size: u64, examples: u64, level: f64) -> 
             population,
         }
     };
-    pooled.into_iter().map(of).collect()
+    stretches.into_iter().map(of).collect()
 }
 
 #[cfg(test)]
@@ -278,12 +291,17 @@ mod tests {
             measurement(40, measured(20, 50.0, 1.0)),
             measurement(43, measured(2, 50.0, 1.0)),
         ];
-        let found = stretches(&run);
-        let ends: Vec<_> = found
-            .iter()
-            .map(|s| (s.end, s.steps, s.moments.steps))
+        let course = NoiseCourse::new(32, &[&run], 1000, 0.95).unwrap().course;
+        let ends: Vec<u64> = course.iter().map(|at| at.step).collect();
+        assert_eq!(ends, [12, 43]);
+        // Many short stretches do not run into one.
+        let often: Vec<Measurement> = (1..=40)
+            .map(|step| measurement(step, measured(1, 50.0, 1.0)))
             .collect();
-        assert_eq!(ends, [(12, 12, 10), (43, 31, 22)]);
+        assert_eq!(stretches(&often).len(), 5);
+        let found = stretches(&run);
+        let lengths: Vec<_> = found.iter().map(|s| (s.steps, s.moments.steps)).collect();
+        assert_eq!(lengths, [(12, 10), (31, 22)]);
     }
 
     #[test]

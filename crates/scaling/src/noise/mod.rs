@@ -41,6 +41,6 @@ pub use adaptive::{
 pub use course::{COURSE_STEPS, NoiseAt, NoiseCourse, noise_of};
 pub use groups::Groups;
 pub use layers::{LayerEstimates, LayerReplicates};
-pub use pieces::{NoiseError, Pieces};
+pub use pieces::{NoiseError, Pieces, mean_square_error};
 pub use replicates::{NoiseEstimates, NoiseScale, Replicates, Sampling};
 pub use smooth::Smoothed;

@@ -3,6 +3,8 @@
 use batchwise_core::Estimate;
 use serde::{Deserialize, Serialize};
 
+use crate::distribution::t_quantile;
+
 /// Why squared norms make no pieces.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NoiseError {
@@ -190,6 +192,35 @@ impl Pieces {
     pub fn gradient_error(&self, batch_size: f64, examples: Option<u64>) -> f64 {
         let rest = examples.map_or(0.0, |n| 1.0 / n as f64);
         (self.trace * (1.0 / batch_size - rest)).max(0.0).sqrt()
+    }
+}
+
+/// The root of the mean of squared errors, with Student's interval of that mean (the ends' roots);
+/// the ends stay open for a single one.
+///
+/// ```
+/// use batchwise_scaling::noise::mean_square_error;
+/// let error = mean_square_error(&[4.0, 4.0, 4.0], 0.95);
+/// assert_eq!((error.low, error.value, error.high), (Some(2.0), Some(2.0), Some(2.0)));
+/// ```
+pub fn mean_square_error(squared_errors: &[f64], level: f64) -> Estimate {
+    let n = squared_errors.len();
+    if n == 0 {
+        return Estimate::undefined(level, 0, "nothing was drawn");
+    }
+    let count = n as f64;
+    let mean = squared_errors.iter().sum::<f64>() / count;
+    if !mean.is_finite() {
+        return Estimate::undefined(level, n as u64, "a gradient has overflowed");
+    }
+    let half = (n > 1).then(|| {
+        let scatter: f64 = squared_errors.iter().map(|e| (e - mean).powi(2)).sum();
+        t_quantile(level, count - 1.0) * (scatter / (count - 1.0) / count).sqrt()
+    });
+    Estimate {
+        low: half.map(|half| (mean - half).max(0.0).sqrt()),
+        high: half.map(|half| (mean + half).sqrt()),
+        ..Estimate::estimated(mean.sqrt(), 0.0, 0.0, level, n as u64)
     }
 }
 
