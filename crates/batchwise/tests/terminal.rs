@@ -41,6 +41,7 @@ fn every_command_fits_a_narrow_terminal() {
             &["report", dir],
             &["trials", dir],
             &["data", "list"],
+            &["noise", "--examples", "500", "--model", "mlp(8)", "--law"],
             &train,
         ] {
             let out = batchwise()

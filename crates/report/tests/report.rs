@@ -427,3 +427,28 @@ fn the_drawing_keeps_its_shape() {
     let start = svg.find("</style>").unwrap() + "</style>".len();
     insta::assert_snapshot!(svg[start..].replace("><", ">\n<"));
 }
+
+/// The noise of every watched batch size is in the data, three of them are drawn, and the sentence
+/// compares what is quoted with the critical batch size measured.
+#[test]
+fn gradient_noise_stands_beside_the_critical_batch_size() {
+    let noise = |study: &Study| {
+        let drawn = figures(&study.findings, &study.records);
+        drawn.into_iter().find(|figure| figure.id == "noise")
+    };
+    assert!(noise(&fixtures::tuned()).is_none());
+    let study = fixtures::watched();
+    let figure = noise(&study).expect("it was watched");
+    assert!(
+        figure.title.contains("averages 210"),
+        "{}: quoted from one place",
+        figure.title
+    );
+    let sizes = study.findings.study.batch_sizes.len();
+    assert_eq!(figure.data.lines().count(), 1 + 7 * sizes);
+    assert_eq!(figure.data.matches("undefined").count(), 2 * sizes);
+    let svg = figure.svg(&figure.views[0]);
+    assert_eq!(svg.matches(">batch ").count(), 3, "as many labels as lines");
+    let summary = terminal_summary(&study.findings, 80, false);
+    assert!(summary.contains("gradient noise scale"), "{summary}");
+}

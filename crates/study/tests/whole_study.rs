@@ -356,7 +356,8 @@ fn base_tuning_gives_one_curve_per_rule_and_shares_what_coincides() {
             );
         }
         let lsr = record.spec.curves.iter().any(|c| c == "lsr");
-        let probed = record.spec.probes == [Probe::Linearity];
+        let probed = record.spec.probes.contains(&Probe::Linearity);
+        assert!(record.spec.probes.contains(&Probe::Noise));
         assert_eq!(
             probed,
             lsr && record.spec.purpose == TrialPurpose::Fresh { index: 0 }

@@ -14,9 +14,10 @@
 //! With batch norm an example's gradient depends on its neighbours: the smallest unit is then a
 //! ghost batch, halves are multiples of it, and `Σ` is that of ghost batches times their size.
 //!
-//! Not every step is measured: one in [`NoiseWay::every`], so that it costs under 3 % of training
-//! (`cargo bench -p batchwise noise`). Which ones follows from counts alone, never from a
-//! clock, so that the same study gives the same numbers.
+//! Not every step is measured: one in [`NoiseWay::every`], chosen to keep the cost under 3 % of
+//! training by counting passes over parameters; `cargo bench -p batchwise -- noise` measures it.
+//! Which steps follows from counts alone, never from a clock, so that the same study gives the same
+//! numbers.
 //!
 //! The gradient is taken as it is before clipping and without weight decay, which is no noise.
 

@@ -182,7 +182,7 @@ fn draw(c: &mut Canvas, data: &Data, courses: &[&NoiseCourse]) {
         );
         c.text(
             "note",
-            (area.left + 6.0, panel.y.clamped(value) - 5.0),
+            (area.left + 6.0, panel.y.clamped(high) - 5.0),
             Anchor::Start,
             "critical batch size measured",
         );

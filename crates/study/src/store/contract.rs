@@ -73,7 +73,7 @@ fn record(spec: &TrialSpec) -> TrialRecord {
             4 => {
                 let mut moments = NoiseMoments::new(spec.batch_size);
                 moments.push(0.1 + 0.2, -1.0 / 3.0);
-                moments.push(1e300, f64::MIN_POSITIVE);
+                moments.push(1e30, f64::MIN_POSITIVE);
                 Some(NoiseRecord::Measured(moments))
             }
             _ => None,
