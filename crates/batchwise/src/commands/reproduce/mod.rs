@@ -17,7 +17,7 @@ use batchwise_nn::{DeviceSpec, Factory, ModelSpec, ObjectiveSettings, Precision}
 use batchwise_report::HowRun;
 use batchwise_reproduce::{
     EXPERIMENTS, Folder, Happening, ReproduceError, Side,
-    keskar::{self, Lab, Pace, Plan, Results},
+    keskar::{self, Lab, Pace, Results},
 };
 
 use self::preset::plan;
