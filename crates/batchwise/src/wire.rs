@@ -306,7 +306,7 @@ pub fn trainer(
         config.adversarial = Some(settings);
     }
     if let Some(text) = &w.conservative {
-        let settings = text
+        let settings: Conservative = text
             .parse()
             .map_err(|e| CliError::flag("conservative", e))?;
         config.conservative = Some(settings);

@@ -13,12 +13,10 @@ mod folder;
 mod interval;
 pub mod keskar;
 mod runner;
-mod training_loss;
 
 pub use error::ReproduceError;
 pub use folder::Folder;
 pub use runner::{Happening, Side};
-pub use training_loss::TrainingLoss;
 
 /// An experiment that can be reproduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -49,9 +49,12 @@ struct State {
     error: Option<ReproduceError>,
 }
 
+/// Does a piece of work: is given a way to tell the part done, and says what it found.
+pub(crate) type Work<'a, T> =
+    dyn Fn(&T, &(dyn Fn(f64) + Sync)) -> Result<String, ReproduceError> + Sync + 'a;
+
 /// Does the tasks that `known` does not hold, `side.jobs` at a time, each in a pool of its own of
-/// `side.threads` threads; a lower-numbered one first where there is a choice. `work` is given a
-/// way to tell the part done, and says what it found.
+/// `side.threads` threads; a lower-numbered one first where there is a choice.
 ///
 /// # Errors
 /// The first error of a task; [`ReproduceError::Interrupted`] when `control` asked to stop.
@@ -61,7 +64,7 @@ pub(crate) fn run<T: Sync>(
     side: Side,
     control: &dyn Control,
     observe: &(dyn Fn(Happening<'_>) + Sync),
-    work: &(dyn Fn(&T, &(dyn Fn(f64) + Sync)) -> Result<String, ReproduceError> + Sync),
+    work: &Work<'_, T>,
 ) -> Result<(), ReproduceError> {
     let state = Mutex::new(State {
         parts: known.iter().map(|k| k.then_some(1.0)).collect(),

@@ -1,5 +1,7 @@
 //! The whole experiment on a perceptron written by hand: straight through, in pieces, and grown.
 
+mod support;
+
 use std::{
     collections::BTreeSet,
     path::Path,
@@ -15,7 +17,7 @@ use batchwise_core::{
 };
 use batchwise_landscape::{Objective, ObjectiveError};
 use batchwise_reproduce::{
-    Folder, ReproduceError, Side, TrainingLoss,
+    Folder, ReproduceError, Side,
     keskar::{
         self, Ended, Lab, Method, Pace, Part, Plan, Plateau, Results, RunId, Scope, Setting,
         Sharpening,
@@ -25,6 +27,7 @@ use batchwise_train::{
     read_state,
     testing::{Blobs, TinyFactory},
 };
+use support::TrainingLoss;
 
 const SHAPE: DataShape = DataShape {
     input: InputShape::Image {

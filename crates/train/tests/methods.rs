@@ -7,8 +7,8 @@ use std::{ops::Range, sync::Arc};
 
 use batchwise_core::{
     Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, NetworkFactory,
-    NeverStop, OptimiserSpec, Outcome, Purpose, Sampler, Schedule, StreamKey, Task, Trainer,
-    TrainerError, TrialSpec,
+    NeverStop, OptimiserSpec, Outcome, Purpose, Quantity, Sampler, Schedule, StreamKey, Task,
+    Trainer, TrainerError, TrialSpec,
 };
 use batchwise_train::{
     Adversarial, AdversarialSource, BuiltIn, BuiltInConfig, Cadence, Conservative, GradientSource,
@@ -218,13 +218,15 @@ fn micro_batches_do_not_change_what_is_learnt() {
             };
             let record = run(&trainer, &spec);
             assert_eq!(record.outcome, Outcome::Completed { step: 20 });
-            let last = record.measurements.last().unwrap().metrics.clone();
-            last.into_values().collect::<Vec<f64>>()
+            let last = record.measurements.last().unwrap().metrics.iter();
+            last.filter(|(metric, _)| metric.quantity == Quantity::Loss)
+                .map(|(_, loss)| *loss)
+                .collect::<Vec<f64>>()
         };
         let whole = losses(16);
         for micro_batch in [4, 8, 12] {
             for (cut, whole) in losses(micro_batch).iter().zip(&whole) {
-                assert!((cut - whole).abs() < 1e-3, "{micro_batch}: {cut} {whole}");
+                assert!((cut - whole).abs() < 2e-3, "{micro_batch}: {cut} {whole}");
             }
         }
     }

@@ -46,6 +46,18 @@ pub struct Snapshot {
     pub test_accuracy: f64,
 }
 
+impl Snapshot {
+    /// The same with the largest number for a loss that is not finite, which JSON could not hold.
+    pub(crate) fn storable(self) -> Self {
+        let finite = |loss: f64| if loss.is_finite() { loss } else { f64::MAX };
+        Self {
+            train_loss: finite(self.train_loss),
+            test_loss: finite(self.test_loss),
+            ..self
+        }
+    }
+}
+
 /// A finished run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {

@@ -1,10 +1,10 @@
 //! The sharpness of a state.
 
-use std::time::Instant;
+use std::{ops::ControlFlow, time::Instant};
 
 use batchwise_core::{Control, Estimate, Flow};
 use batchwise_landscape::{
-    Blocks, LandscapeError, Objective, ObjectiveError, lbfgsb,
+    LandscapeError, Objective, ObjectiveError, Stopped, Watched, lbfgsb,
     sharpness::{self, Keskar, WorstCase, keskar, worst_case},
 };
 use batchwise_train::read_state;
@@ -14,58 +14,6 @@ use super::plan::Setting;
 use super::record::SharpnessRecord;
 use super::task::{Quantity, Space, StateId, sharpness_file, state_file};
 use crate::{Folder, ReproduceError, interval::LEVEL};
-
-/// An objective that stops when everybody is to, and tells how often it was asked.
-struct Led<'a> {
-    objective: Box<dyn Objective>,
-    control: &'a dyn Control,
-    tell: &'a (dyn Fn(u64) + Sync),
-    evaluations: u64,
-}
-
-/// Why a measurement stopped that was told to.
-#[derive(Debug, thiserror::Error)]
-#[error("stopped")]
-struct Stopped;
-
-impl Led<'_> {
-    fn ask(&mut self) -> Result<(), ObjectiveError> {
-        self.evaluations += 1;
-        (self.tell)(self.evaluations);
-        match self.control.flow() {
-            Flow::Interrupt => Err(ObjectiveError::new(Stopped)),
-            Flow::Continue => Ok(()),
-        }
-    }
-}
-
-impl Objective for Led<'_> {
-    fn dimension(&self) -> usize {
-        self.objective.dimension()
-    }
-
-    fn value_and_gradient(
-        &mut self,
-        x: &[f64],
-        gradient: &mut [f64],
-    ) -> Result<f64, ObjectiveError> {
-        self.ask()?;
-        self.objective.value_and_gradient(x, gradient)
-    }
-
-    fn value(&mut self, x: &[f64]) -> Result<f64, ObjectiveError> {
-        self.ask()?;
-        self.objective.value(x)
-    }
-
-    fn relative_precision(&self) -> f64 {
-        self.objective.relative_precision()
-    }
-
-    fn blocks(&self) -> Blocks {
-        self.objective.blocks()
-    }
-}
 
 /// Whether an error is a wish to stop.
 pub(crate) fn is_stop(error: &LandscapeError) -> bool {
@@ -120,20 +68,22 @@ pub(crate) fn measure(
         let x = parameters(network.as_ref(), &tensors);
         drop(network);
         let wanted = &setting.sharpness;
-        let objective = (lab.objective)(&tensors, wanted.examples)
+        let mut objective = (lab.objective)(&tensors, wanted.examples)
             .map_err(|error| failed(LandscapeError::from(error)))?;
         let all = f64::from(wanted.starts) * evaluations(wanted.iterations);
-        let part = |done: u64| tell(done as f64 / all);
-        let mut led = Led {
-            objective,
-            control,
-            tell: &part,
-            evaluations: 0,
-        };
-        let found = search(setting, &mut led, &x, state, quantity).map_err(failed)?;
+        let mut evaluations = 0;
+        let mut watched = Watched::new(objective.as_mut(), |done| {
+            evaluations = done;
+            tell(done as f64 / all);
+            match control.flow() {
+                Flow::Interrupt => ControlFlow::Break(()),
+                Flow::Continue => ControlFlow::Continue(()),
+            }
+        });
+        let found = search(setting, &mut watched, &x, state, quantity).map_err(failed)?;
         record.phi = found.phi;
         record.loss = Some(found.value);
-        record.evaluations = led.evaluations;
+        record.evaluations = evaluations;
     }
     record.seconds = clock.elapsed().as_secs_f64();
     folder.write(&sharpness_file(state, quantity), &record)?;

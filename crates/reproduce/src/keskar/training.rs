@@ -250,7 +250,7 @@ fn keep(
     };
     let path = folder.file(&state_file(&state));
     if !path.exists() {
-        let worth = lab.evaluate(network, setting.evaluation, epoch)?;
+        let worth = lab.evaluate(network, setting.evaluation, epoch)?.storable();
         let about = serde_json::to_string(&worth)
             .map_err(|e| TrainError::Bug(format!("a state's note cannot be written: {e}")))?;
         write_state(&path, &network.export()?, &about)?;
@@ -274,7 +274,8 @@ fn finish(
     let squares: f64 = x.iter().zip(start).map(|(x, s)| (x - s).powi(2)).sum();
     let mut last = None;
     if ended != Ended::Diverged {
-        last = Some(lab.evaluate(run.network.as_mut(), setting.evaluation, epoch)?);
+        let worth = lab.evaluate(run.network.as_mut(), setting.evaluation, epoch)?;
+        last = Some(worth.storable());
         let path = folder.file(&state_file(&StateId::last(id.clone())));
         write_state(&path, &state, &id.to_string())?;
     }

@@ -10,16 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchwise_core::{
-    Batch, Control, Flow, Network, NetworkFactory, Purpose, StateTensor, StreamKey,
-};
+use batchwise_core::{Batch, Control, Flow, NetworkFactory, StateTensor};
 use batchwise_data::{DataError, Dataset, Validation};
 use batchwise_landscape::{Objective, ObjectiveError};
-use batchwise_nn::{DeviceSpec, Factory, ModelSpec};
+use batchwise_nn::{DeviceSpec, Factory, ModelSpec, ObjectiveSettings, Precision};
 use batchwise_report::HowRun;
 use batchwise_reproduce::{
-    EXPERIMENTS, Folder, Happening, ReproduceError, Side, TrainingLoss,
-    keskar::{self, Lab, Pace, Plan, Results},
+    EXPERIMENTS, Folder, Happening, ReproduceError, Side,
+    keskar::{self, Lab, Pace, Results},
 };
 
 use self::preset::plan;
@@ -46,6 +44,7 @@ pub fn run(args: &ReproduceArgs, quiet: bool) -> Result<(), CliError> {
         )));
     }
     let network = preset::network(args)?;
+    let (side, length) = (side(args)?, length(args)?);
     let data = dataset(args, network)?;
     let (model, factory) = model(args, network)?;
     let plan = plan(args, network, model, &data)?;
@@ -70,7 +69,6 @@ pub fn run(args: &ReproduceArgs, quiet: bool) -> Result<(), CliError> {
         test,
         objective: &objective,
     };
-    let side = side(args)?;
     let path = folder_path(args, network);
     let folder = Folder::create(&path).map_err(failed)?;
     display.show(0.0, "timing steps");
@@ -96,7 +94,7 @@ pub fn run(args: &ReproduceArgs, quiet: bool) -> Result<(), CliError> {
     let clock = Instant::now();
     let reins = Reins {
         signals: &signals,
-        until: deadline(args, clock)?,
+        until: length.and_then(|length| clock.checked_add(length)),
     };
     let watch = Watch::new(&display);
     let ended = keskar::run(&plan, &lab, &folder, &pace, side, &reins, &|happening| {
@@ -183,16 +181,18 @@ fn side(args: &ReproduceArgs) -> Result<Side, CliError> {
     }
 }
 
-fn deadline(args: &ReproduceArgs, start: Instant) -> Result<Option<Instant>, CliError> {
+/// How long it may take, if that is limited.
+fn length(args: &ReproduceArgs) -> Result<Option<Duration>, CliError> {
     let Some(minutes) = args.minutes else {
         return Ok(None);
     };
-    let wrong = || CliError::flag("minutes", format!("{minutes} is not a number above 0"));
-    if minutes <= 0.0 {
-        return Err(wrong());
+    match Duration::try_from_secs_f64(60.0 * minutes) {
+        Ok(length) if !length.is_zero() => Ok(Some(length)),
+        _ => Err(CliError::flag(
+            "minutes",
+            format!("{minutes} is not a number above 0"),
+        )),
     }
-    let length = Duration::try_from_secs_f64(60.0 * minutes).map_err(|_| wrong())?;
-    start.checked_add(length).map(Some).ok_or_else(wrong)
 }
 
 /// The data, cut to the number of examples asked for, or to the network's own where there are more.
@@ -236,25 +236,22 @@ fn model(args: &ReproduceArgs, network: &str) -> Result<(String, Arc<Factory>), 
     Ok((factory.name(), Arc::new(factory)))
 }
 
-/// The training loss about a state, on the first examples.
+/// The training loss about a state on the first examples, as evaluations compute it: batch norm by
+/// the running statistics, no dropout.
 fn loss(
-    factory: &Arc<Factory>,
+    factory: &Factory,
     data: &Dataset,
     state: &[StateTensor],
     examples: u64,
 ) -> Result<Box<dyn Objective>, ObjectiveError> {
     let mut batch = Batch::empty(data.shape);
     data.train.fill_in_order(0..examples, &mut batch);
-    let key = StreamKey {
-        study_seed: 0,
-        trial: 0,
-        purpose: Purpose::Initialisation,
+    let settings = ObjectiveSettings {
+        precision: Precision::F32,
+        ..ObjectiveSettings::default()
     };
-    let mut network: Box<dyn Network> = factory
-        .build(&data.shape, key)
-        .map_err(ObjectiveError::new)?;
-    network.import(state).map_err(ObjectiveError::new)?;
-    Ok(Box::new(TrainingLoss::new(network, batch)))
+    let objective = factory.objective(&data.shape, state, vec![batch], settings);
+    Ok(Box::new(objective.map_err(ObjectiveError::new)?))
 }
 
 fn how(seconds: f64) -> HowRun {

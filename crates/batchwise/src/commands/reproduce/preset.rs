@@ -164,3 +164,67 @@ fn augmentation(network: &str) -> &'static str {
         _ => "flip,rotate:10,translate:0.2",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use batchwise_data::{GlyphOptions, LoadOptions};
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn planned(flags: &[&str]) -> Plan {
+        let line = ["batchwise", "reproduce", "keskar-2016"];
+        let command = Cli::try_parse_from(line.iter().chain(flags))
+            .unwrap()
+            .command;
+        let Command::Reproduce(args) = command else {
+            unreachable!("the line says so")
+        };
+        let options = LoadOptions {
+            glyphs: GlyphOptions {
+                train: 600,
+                test: 20,
+                seed: 0,
+            },
+            ..LoadOptions::default()
+        };
+        let data = batchwise_data::open("glyphs", &options).unwrap();
+        let network = network(&args).unwrap();
+        plan(&args, network, "model".to_owned(), &data).unwrap()
+    }
+
+    #[test]
+    fn stated_defaults_are_taken() {
+        let cli = Cli::command();
+        let command = cli.find_subcommand("reproduce").unwrap();
+        let mut seen = 0;
+        for argument in command.get_arguments() {
+            let help = argument.get_help().map(ToString::to_string);
+            let stated = help.as_deref().and_then(|h| h.split_once("[default: "));
+            let (Some((_, rest)), Some(flag)) = (stated, argument.get_long()) else {
+                continue;
+            };
+            let default = rest.trim_end_matches(']');
+            if flag != "data" {
+                let given = planned(&[&format!("--{flag}"), default]);
+                assert_eq!(given, planned(&[]), "--{flag} {default}");
+                seen += 1;
+            }
+        }
+        assert!(seen >= 5, "{seen}");
+    }
+
+    #[test]
+    fn every_network_s_default_is_a_sound_experiment() {
+        for preset in &PRESETS {
+            let flags = ["--network", preset.network];
+            let mut plan = planned(&flags);
+            plan.check().unwrap();
+            plan.setting.examples = preset.examples;
+            (plan.setting.small, plan.setting.large) = Plan::batches(preset.examples);
+            plan.check().unwrap();
+            assert!(preset.sharpness_examples <= preset.examples);
+        }
+    }
+}

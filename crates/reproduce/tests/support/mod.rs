@@ -1,4 +1,4 @@
-//! The loss of training as a function of the parameters, by what every network can do.
+//! The loss of a network as a function of its parameters, by what every network can do.
 
 use batchwise_core::{Batch, Network};
 use batchwise_landscape::{Blocks, Objective, ObjectiveError};
