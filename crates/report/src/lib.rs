@@ -16,6 +16,7 @@ pub mod format;
 mod how;
 mod html;
 mod plot;
+mod survey;
 mod table;
 mod terminal;
 
@@ -29,6 +30,7 @@ pub use files::write;
 pub use how::{HowRun, Machine};
 pub use html::html;
 pub use plot::figure::{Figure, View};
+pub use survey::{survey_figures, survey_html, survey_summary, write_survey};
 pub use table::{Column, Table, Values};
 pub use terminal::{terminal_summary, trials_table};
 

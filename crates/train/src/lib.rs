@@ -29,7 +29,7 @@ mod train_loop;
 mod update;
 
 pub use built_in::{BuiltIn, BuiltInConfig, SingleRun};
-pub use checkpoint::{Checkpointer, Identity};
+pub use checkpoint::{Checkpointer, Identity, Stored};
 pub use divergence::{Divergence, MEMORY as DIVERGENCE_MEMORY, PATIENCE as DIVERGENCE_PATIENCE};
 pub use error::TrainError;
 pub use evaluate::{EVALUATION_CHUNK, EvaluationSet, Evaluator, insert_metrics, quantities};

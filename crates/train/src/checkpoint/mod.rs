@@ -11,6 +11,7 @@
 //! Data order, augmentation and noise need no state: they are functions of the step.
 
 mod file;
+mod stored;
 
 use std::{
     path::{Path, PathBuf},
@@ -21,6 +22,8 @@ use batchwise_core::{Event, StateTensor, TrialSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::{Cadence, Events, Progress, Run, Snapshot, TrainError};
+
+pub use stored::Stored;
 
 /// Version of the files written; others are refused.
 const FORMAT: u32 = 1;
