@@ -460,6 +460,10 @@ impl Objective for NetworkObjective {
         self.settings.precision.epsilon()
     }
 
+    fn is_smooth(&self) -> bool {
+        self.factory.model().architecture().is_smooth()
+    }
+
     fn blocks(&self) -> Blocks {
         self.blocks.clone()
     }

@@ -39,7 +39,7 @@ pub(super) fn figure(survey: &Survey) -> Option<Figure> {
         edge: 2.0 / survey.subject.learning_rate,
     };
     extent(positive(curve))?;
-    let title = match spectrum.top.first() {
+    let title = match spectrum.top.first().filter(|largest| largest.converged) {
         Some(largest) => format!(
             "The largest eigenvalue of the Hessian is {}; plain gradient descent at the rate in use is stable up to {}",
             estimate_value(&largest.value),
