@@ -54,6 +54,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Study(args) => commands::study::run(*args, quiet),
         Command::Train(args) => commands::train::run(*args, quiet),
         Command::Noise(args) => commands::noise::run(&args, quiet),
+        Command::Landscape(args) => commands::landscape::run(&args, quiet),
         Command::Advise(args) => commands::advise::run(&args, quiet),
         Command::Report(args) => commands::report::run(&args, quiet),
         Command::Trials(args) => commands::trials::run(&args),

@@ -88,6 +88,12 @@ pub trait Objective {
         f64::EPSILON
     }
 
+    /// False where the gradient jumps, as a network's of rectifiers does: differences then take far
+    /// shorter steps, which cross hardly any kink.
+    fn is_smooth(&self) -> bool {
+        true
+    }
+
     /// The table of layers; one nameless block unless overridden.
     fn blocks(&self) -> Blocks {
         Blocks::whole(self.dimension())
@@ -131,6 +137,10 @@ impl<O: Objective + ?Sized> Objective for &mut O {
 
     fn relative_precision(&self) -> f64 {
         (**self).relative_precision()
+    }
+
+    fn is_smooth(&self) -> bool {
+        (**self).is_smooth()
     }
 
     fn blocks(&self) -> Blocks {

@@ -13,7 +13,8 @@ use crate::spectrum::{
     spectral_density, stable_learning_rate, trace,
 };
 use crate::{
-    Blocks, HessianOperator, LandscapeError, LinearOperator, Objective, Products, Restricted,
+    Blocks, GaussNewtonOperator, HessianOperator, LandscapeError, LinearOperator, Objective,
+    Products, Restricted,
 };
 
 /// One measurement at a point.
@@ -44,6 +45,11 @@ pub enum Part {
     },
     /// The largest eigenvalues of the Hessian.
     Top {
+        /// How many.
+        count: usize,
+    },
+    /// The largest eigenvalues of the Gauss–Newton matrix.
+    GaussNewton {
         /// How many.
         count: usize,
     },
@@ -179,6 +185,12 @@ impl Part {
             Part::Average { radius } => format!("average-case sharpness, ρ = {radius}"),
             Part::Top { count: 1 } => "largest eigenvalue of the Hessian".to_owned(),
             Part::Top { count } => format!("{count} largest eigenvalues of the Hessian"),
+            Part::GaussNewton { count: 1 } => {
+                "largest eigenvalue of the Gauss–Newton matrix".to_owned()
+            }
+            Part::GaussNewton { count } => {
+                format!("{count} largest eigenvalues of the Gauss–Newton matrix")
+            }
             Part::Trace => "trace of the Hessian".to_owned(),
             Part::Density => "spectral density of the Hessian".to_owned(),
             Part::Layers => "largest eigenvalue of every layer".to_owned(),
@@ -195,7 +207,7 @@ impl Part {
             Part::Keskar { .. } | Part::AdaptiveBox { .. } => starts * search,
             Part::Asam { .. } => starts * 2 * search,
             Part::Average { radius } => u64::from(2 * AverageCase::adaptive(*radius).pairs / 3),
-            Part::Top { count } => {
+            Part::Top { count } | Part::GaussNewton { count } => {
                 let others = (*count as u64).saturating_sub(1);
                 products * (PRODUCTS_OF_THE_FIRST + PRODUCTS_OF_ANOTHER * others)
             }
@@ -284,21 +296,11 @@ impl Part {
             }
             Part::Top { count } => {
                 let mut hessian = HessianOperator::new(objective, x, Products::Fast)?;
-                let settings = EigenSettings {
-                    tolerance: settings.tolerance,
-                    seed,
-                    ..EigenSettings::largest(count)
-                };
-                let found = extreme_eigenpairs(&mut hessian, &settings)?;
-                let values: Vec<Eigenvalue> = found.pairs.into_iter().map(Eigenvalue::of).collect();
-                let undefined = || Estimate::undefined(1.0, 0, "no eigenvalue was found");
-                let largest = values.first().map_or_else(undefined, |v| v.value.clone());
-                Ok(Found::Eigenvalues {
-                    stable_learning_rate: stable_learning_rate(&largest),
-                    values,
-                    products: found.products,
-                    relative_error: hessian.relative_error(),
-                })
+                eigenvalues(&mut hessian, count, settings)
+            }
+            Part::GaussNewton { count } => {
+                let mut matrix = GaussNewtonOperator::new(objective, x)?;
+                eigenvalues(&mut matrix, count, settings)
             }
             Part::Trace => {
                 let mut hessian = HessianOperator::new(objective, x, Products::Fast)?;
@@ -350,6 +352,29 @@ impl Part {
             }
         }
     }
+}
+
+/// The largest eigenvalues of an operator.
+fn eigenvalues(
+    operator: &mut dyn LinearOperator,
+    count: usize,
+    settings: &SurveySettings,
+) -> Result<Found, LandscapeError> {
+    let settings = EigenSettings {
+        tolerance: settings.tolerance,
+        seed: settings.seed,
+        ..EigenSettings::largest(count)
+    };
+    let found = extreme_eigenpairs(operator, &settings)?;
+    let values: Vec<Eigenvalue> = found.pairs.into_iter().map(Eigenvalue::of).collect();
+    let undefined = || Estimate::undefined(1.0, 0, "no eigenvalue was found");
+    let largest = values.first().map_or_else(undefined, |v| v.value.clone());
+    Ok(Found::Eigenvalues {
+        stable_learning_rate: stable_learning_rate(&largest),
+        values,
+        products: found.products,
+        relative_error: operator.relative_error(),
+    })
 }
 
 impl Eigenvalue {

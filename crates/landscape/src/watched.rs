@@ -91,6 +91,10 @@ impl<O: Objective, F: FnMut(u64) -> ControlFlow<()>> Objective for Watched<O, F>
         self.objective.relative_precision()
     }
 
+    fn is_smooth(&self) -> bool {
+        self.objective.is_smooth()
+    }
+
     fn blocks(&self) -> Blocks {
         self.objective.blocks()
     }

@@ -147,6 +147,14 @@ impl Architecture {
         }
     }
 
+    /// Computes without rectifiers and maxima, so that the gradient of its loss is continuous.
+    pub(crate) fn is_smooth(&self) -> bool {
+        matches!(
+            self,
+            Architecture::Softmax | Architecture::Lstm { .. } | Architecture::RowLstm { .. }
+        )
+    }
+
     /// Has somewhere to drop numbers.
     pub(crate) fn has_dropout(&self) -> bool {
         !matches!(

@@ -90,7 +90,7 @@ fn draw(folder: &Path, figure: &Figure) -> Result<Vec<PathBuf>, ReportError> {
 }
 
 /// Writes beside the destination, flushes to the disk, then takes its name.
-fn atomically(path: &Path, content: &[u8]) -> Result<(), ReportError> {
+pub(crate) fn atomically(path: &Path, content: &[u8]) -> Result<(), ReportError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);

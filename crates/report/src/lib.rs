@@ -17,6 +17,7 @@ pub mod format;
 mod how;
 mod html;
 mod plot;
+mod survey;
 mod table;
 mod terminal;
 
@@ -30,6 +31,7 @@ pub use files::{write, write_document};
 pub use how::{HowRun, Machine};
 pub use html::{Document, PageTable, Section, html};
 pub use plot::figure::{Figure, View};
+pub use survey::{survey_figures, survey_html, survey_summary, write_survey};
 pub use table::{Column, Table, Values};
 pub use terminal::{terminal_summary, trials_table};
 

@@ -1,5 +1,6 @@
 //! The loss of a network on a fixed set of examples, as a function of its parameters.
 
+mod gauss_newton;
 mod slice;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use batchwise_core::{
     StateTensor, StreamKey,
 };
 use batchwise_landscape::{Blocks, Objective, ObjectiveError};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 pub use slice::{SliceMeasure, Statistics};
@@ -16,8 +18,9 @@ pub use slice::{SliceMeasure, Statistics};
 use crate::{
     factory::Factory,
     layers::NormState,
-    loss::{evaluation, training_loss},
+    loss::{Targets, evaluation, training_loss},
     network::{ModelNetwork, Rows, forward},
+    parameters::Leaves,
     pass::{Pass, PassContext},
     precision::Precision,
     storage::Storage,
@@ -315,37 +318,24 @@ impl NetworkObjective {
         chunk: usize,
         ghost: Option<usize>,
     ) -> Result<(), NetworkError> {
-        let network = &mut self.network;
-        let (kernels, smoothing) = match self.settings.smoothing {
-            true => (network.kernels, network.label_smoothing),
-            false => (network.kernels, 0.0),
+        let kernels = self.network.kernels;
+        let smoothing = match self.settings.smoothing {
+            true => self.network.label_smoothing,
+            false => 0.0,
         };
-        network.parameters.set_flat(x, self.settings.precision);
-        network.norms.iter_mut().for_each(NormState::begin_step);
+        let factor = 1.0 / self.weight;
+        self.network.parameters.set_flat(x, self.settings.precision);
+        let norms = &mut self.network.norms;
+        norms.iter_mut().for_each(NormState::begin_step);
         for start in (0..self.examples.len).step_by(chunk) {
-            let rows = Rows {
-                batch: &self.examples,
+            let chunk = Chunk {
                 start,
-                len: chunk.min(self.examples.len - start),
+                len: chunk,
+                ghost,
+                tracked: matches!(wanted, Wanted::Gradient(..)),
             };
-            if !network.evaluation.is_empty() {
-                network.evaluation.resize(rows.len);
-                network.evaluation.clear(0, rows.len);
-            }
-            let context = PassContext {
-                parameters: &network.parameters,
-                norms: &mut network.norms,
-                streams: &mut network.evaluation,
-                device: &network.device,
-                kernels,
-                first: 0,
-                len: rows.len,
-            };
-            let tracked = matches!(wanted, Wanted::Gradient(..));
-            let mut pass = Pass::of_objective(context, tracked, ghost);
-            let (model, input) = (&network.model, &mut network.input);
-            let loss = forward(model, &rows, input, &mut pass, |outputs, targets| {
-                let loss = match &mut wanted {
+            let (loss, leaves) = self.forward(&chunk, |outputs, targets| {
+                Ok(match &mut wanted {
                     Wanted::Statistics => None,
                     Wanted::Metrics(sums) => {
                         **sums += evaluation(outputs, targets, kernels)?;
@@ -356,22 +346,65 @@ impl NetworkObjective {
                         **sum += loss.sum;
                         Some(loss.scaled)
                     }
-                };
-                Ok::<_, NetworkError>(loss)
+                })
             })?;
-            let leaves = pass.finish()?;
             if let (Some(leaves), Some(loss), Wanted::Gradient(_, sum)) =
                 (leaves, loss, &mut wanted)
             {
-                let gradients = loss.backward();
-                let factor = 1.0 / self.weight;
-                network
-                    .parameters
-                    .add_flat(&leaves, gradients, factor, sum)?;
+                let parameters = &self.network.parameters;
+                parameters.add_flat(&leaves, loss.backward(), factor, sum)?;
             }
         }
         Ok(())
     }
+
+    /// A forward pass over a chunk with the parameters as they are; what `then` makes of the
+    /// outputs, and the leaves of a tracked pass.
+    fn forward<T>(
+        &mut self,
+        chunk: &Chunk,
+        then: impl FnOnce(Tensor<2>, &Targets) -> Result<T, NetworkError>,
+    ) -> Result<(T, Option<Leaves>), NetworkError> {
+        let network = &mut self.network;
+        let rows = Rows {
+            batch: &self.examples,
+            start: chunk.start,
+            len: chunk.len.min(self.examples.len - chunk.start),
+        };
+        if !network.evaluation.is_empty() {
+            network.evaluation.resize(rows.len);
+            network.evaluation.clear(0, rows.len);
+        }
+        let context = PassContext {
+            parameters: &network.parameters,
+            norms: &mut network.norms,
+            streams: &mut network.evaluation,
+            device: &network.device,
+            kernels: network.kernels,
+            first: 0,
+            len: rows.len,
+        };
+        let mut pass = Pass::of_objective(context, chunk.tracked, chunk.ghost);
+        let (model, input) = (&network.model, &mut network.input);
+        let made = forward(model, &rows, input, &mut pass, then)?;
+        Ok((made, pass.finish()?))
+    }
+}
+
+/// Examples that are computed at a time, and how.
+struct Chunk {
+    start: usize,
+    /// At most so many.
+    len: usize,
+    /// Size of the ghost batches; `None` normalises by the running statistics.
+    ghost: Option<usize>,
+    /// Keep the graph for a gradient.
+    tracked: bool,
+}
+
+/// `x + step·v`.
+fn along(x: &[f64], step: f64, v: &[f64]) -> Vec<f64> {
+    x.iter().zip(v).map(|(x, v)| x + step * v).collect()
 }
 
 /// What a pass over the examples is made for.
@@ -411,8 +444,24 @@ impl Objective for NetworkObjective {
         Ok(sum / self.weight)
     }
 
+    fn gauss_newton_vector(
+        &mut self,
+        x: &[f64],
+        v: &[f64],
+        product: &mut [f64],
+    ) -> Option<Result<(), ObjectiveError>> {
+        Some(
+            self.gauss_newton(x, v, product)
+                .map_err(ObjectiveError::new),
+        )
+    }
+
     fn relative_precision(&self) -> f64 {
         self.settings.precision.epsilon()
+    }
+
+    fn is_smooth(&self) -> bool {
+        self.factory.model().architecture().is_smooth()
     }
 
     fn blocks(&self) -> Blocks {

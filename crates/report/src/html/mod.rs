@@ -66,12 +66,18 @@ fn foot(out: &mut String) {
     out.push_str("</script>\n</body>\n</html>\n");
 }
 
-/// What begins a page, up to its body.
+/// What begins a page with this page's script, up to its body.
 fn head(out: &mut String, title: &str) {
+    opening(out, title, SCRIPT_HASH, "");
+}
+
+/// Everything up to the body of a page with this title, whose policy lets one script run; `style` is
+/// added to what all pages share.
+pub(crate) fn opening(out: &mut String, title: &str, script_hash: &str, style: &str) {
     out.push_str("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     out.push_str(&format!(
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
-         script-src '{SCRIPT_HASH}'; img-src data:; base-uri 'none'; form-action 'none'\">\n"
+         script-src '{script_hash}'; img-src data:; base-uri 'none'; form-action 'none'\">\n"
     ));
     out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n");
     out.push_str(&format!(
@@ -87,10 +93,11 @@ fn head(out: &mut String, title: &str) {
     out.push_str(&format!("@media print{{:root{{{}}}}}\n", variables(false)));
     out.push_str(&page_style());
     out.push_str(STYLE);
+    out.push_str(style);
     out.push_str("</style>\n</head>\n<body>\n");
 }
 
-fn figure(out: &mut String, figure: &Figure) {
+pub(crate) fn figure(out: &mut String, figure: &Figure) {
     out.push_str(&format!(
         "<figure id=\"fig-{0}\" aria-labelledby=\"head-{0}\"><h3 id=\"head-{0}\">{1}</h3>\n",
         figure.id,
@@ -151,7 +158,7 @@ fn symbols(text: &str) -> String {
 }
 
 /// Escapes, and keeps `95 %` and `480–810` on one line.
-pub(super) fn html_text(text: &str) -> String {
+pub(crate) fn html_text(text: &str) -> String {
     let text = escape(text).replace(" %", "\u{a0}%");
     let mut out = String::with_capacity(text.len());
     let mut before = ' ';

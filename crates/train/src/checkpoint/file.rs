@@ -21,6 +21,7 @@ pub(super) struct Contents {
     pub state: String,
     /// The tensors by [`PREFIXES`], prefix taken off, in the order of their names.
     pub parts: [Vec<StateTensor>; 4],
+    pub checksum: String,
 }
 
 /// Writes all parts, so that at every moment either the old or the new file stands whole.
@@ -92,7 +93,7 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Contents, String> {
         .map_err(|e| e.to_string())?;
     if bytes.len() as u64 > most {
         return Err(format!(
-            "it is larger than any checkpoint of this run could be ({most} bytes)"
+            "it is larger than any such checkpoint could be ({most} bytes)"
         ));
     }
     parse(&bytes)
@@ -154,7 +155,11 @@ fn parse(bytes: &[u8]) -> Result<Contents, String> {
             values: scalars.collect(),
         });
     }
-    Ok(Contents { state, parts })
+    Ok(Contents {
+        state,
+        parts,
+        checksum: found,
+    })
 }
 
 /// CRC-32 over the state and every tensor in the order of names, as hexadecimal digits.

@@ -13,6 +13,7 @@
 mod file;
 mod network;
 mod state;
+mod stored;
 
 use std::{
     path::{Path, PathBuf},
@@ -26,6 +27,8 @@ pub use network::load_network;
 pub use state::{read_state, write_state};
 
 use crate::{Cadence, Events, Progress, Run, Snapshot, TrainError};
+
+pub use stored::Stored;
 
 /// Version of the files written; others are refused.
 const FORMAT: u32 = 1;
