@@ -64,7 +64,6 @@ fn input_gradients_are_slopes_of_the_training_loss() {
         ),
         ("mlp(24)", vectors(6, Task::Regress { outputs: 2 })),
         ("lenet", images(20, 1)),
-        ("c1(ghost=3)", images(12, 3)),
     ] {
         let (mut network, n) = (network(model, &shape), 6);
         let clean = batch(shape, 0, n);

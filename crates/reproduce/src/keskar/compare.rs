@@ -1,6 +1,6 @@
 //! The paper's statements beside what was found: agreement and disagreement, said plainly.
 
-use batchwise_core::{Estimate, EstimateState};
+use batchwise_core::Estimate;
 use serde::{Deserialize, Serialize};
 
 use super::published::DISTANCE_RATIO;
@@ -142,18 +142,13 @@ fn steeper(slice: &SliceRecord) -> Option<Claim> {
             "the loss does not rise on both sides",
         )
     };
-    let verdict = match (found.state, found.value) {
-        (EstimateState::Estimated, Some(ratio)) if ratio > 1.0 => Verdict::Agrees,
-        (EstimateState::Estimated, Some(_)) => Verdict::Disagrees,
-        _ => Verdict::Undecided,
-    };
     Some(Claim {
         claim: "on the line between the minima the loss rises more steeply about the large one"
             .to_owned(),
         published: "strikingly (figure 3)".to_owned(),
+        verdict: Verdict::above(&found, 1.0),
         found,
         unit: "rise of the training loss an eighth of the way off, large over small".to_owned(),
-        verdict,
     })
 }
 
