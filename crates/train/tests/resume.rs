@@ -316,7 +316,7 @@ fn foreign_checkpoints_are_refused_by_name_and_remedy() {
     assert!(refusal(&trainer, &reaching(), &single).contains("no whole safetensors file"));
     let file = fs::File::create(&path).unwrap();
     file.set_len(1 << 40).unwrap();
-    assert!(refusal(&trainer, &reaching(), &single).contains("larger than any checkpoint"));
+    assert!(refusal(&trainer, &reaching(), &single).contains("larger than any such checkpoint"));
 }
 
 /// A tensor type for files without tensors.
