@@ -126,7 +126,7 @@ pub struct NoiseArgs {
     /// Data and model; what only training needs is ignored.
     #[command(flatten)]
     pub workload: Workload,
-    /// Measure the network saved there, a file or the folder of `train --checkpoint`, instead of fresh weights
+    /// Measure the network saved there, a file or the folder of `train --checkpoint`, instead of fresh weights; the model is its own unless --model says otherwise
     #[arg(long, value_name = "PATH", help_heading = "Measuring")]
     pub checkpoint: Option<PathBuf>,
     /// Examples per step (default: 256, or an eighth of a smaller training set)

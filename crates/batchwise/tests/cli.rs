@@ -349,6 +349,9 @@ fn a_trained_network_s_noise_is_measured_from_its_checkpoint() {
     );
     let file = dir.path().join("run/run.safetensors");
     assert_eq!(trained, trace(&["--checkpoint", file.to_str().unwrap()]));
+    // A checkpoint knows its model.
+    let without_model = ["noise", "--examples", "800", "--checkpoint", folder];
+    assert_eq!(run(&without_model).status.code(), Some(0));
     // Another model's checkpoint, and none.
     for (model, checkpoint, named) in [
         ("mlp(17)", folder, "run.safetensors"),

@@ -186,8 +186,11 @@ pub fn estimate(e: &Estimate) -> String {
 
 /// [`estimate`] with another way to write its numbers, such as [`duration`].
 pub fn estimate_as(e: &Estimate, write: impl Fn(f64) -> String) -> String {
-    state_words(e, &write, |low, high| {
-        format!(" ({:.0}\u{a0}% interval {low}–{high})", e.level * 100.0)
+    state_words(e, &write, |low, high| match e.level >= 1.0 {
+        // Bounds that hold for certain are no interval of chance.
+        true if low == high => String::new(),
+        true => format!(" (between {low} and {high})"),
+        false => format!(" ({:.0}\u{a0}% interval {low}–{high})", e.level * 100.0),
     })
 }
 

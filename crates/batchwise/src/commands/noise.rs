@@ -8,7 +8,7 @@ use batchwise_scaling::noise::NoiseEstimates;
 use batchwise_train::{LawPoint, NoiseLaw, NoiseMeasurement, NoiseRequest};
 use serde::Serialize;
 
-use super::{folded, print, print_json, width};
+use super::{folded, landscape::read as read_checkpoint, print, print_json, width};
 use crate::{
     args::NoiseArgs,
     error::CliError,
@@ -28,9 +28,13 @@ const RUN: &str = "run.safetensors";
 
 /// Runs the command.
 pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
-    let data = wire::dataset(&args.workload)?;
+    let mut workload = args.workload.clone();
+    if let (Some(path), None) = (&args.checkpoint, &workload.model) {
+        workload.model = Some(read_checkpoint(path)?.identity.model);
+    }
+    let data = wire::dataset(&workload)?;
     let request = request(args, data.train.len())?;
-    let trainer = wire::trainer(&args.workload, &data, None, None)?;
+    let trainer = wire::trainer(&workload, &data, None, None)?;
     let signals = Signals::listen()?;
     let display = Display::new(quiet);
     for note in &data.notes {

@@ -22,6 +22,8 @@ use crate::{
 use folder::SurveyFolder;
 use subject::Surveyed;
 
+pub use subject::read;
+
 /// Half-widths of Keskar's box, the paper's.
 const EPSILONS: [f64; 2] = [1e-3, 5e-4];
 /// Dimensions of Keskar's random subspace, the paper's.

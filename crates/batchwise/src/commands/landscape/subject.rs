@@ -201,7 +201,7 @@ fn unfit(error: batchwise_core::NetworkError) -> CliError {
 }
 
 /// The checkpoint at a path, or in a folder of that path.
-fn read(path: &Path) -> Result<Stored, CliError> {
+pub fn read(path: &Path) -> Result<Stored, CliError> {
     let file: PathBuf = match path.is_dir() {
         true => path.join(FILE),
         false => path.to_owned(),
