@@ -295,7 +295,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.peer:
         return peer(*arguments.peer)
-    rounds, examples = (1, 1000) if arguments.quick else (3, 5000)
+    rounds, examples = (1, 1000) if arguments.quick else (3, 2000)
     with tempfile.TemporaryDirectory() as folder:
         tasks = {}
         for task, model, peers in (
