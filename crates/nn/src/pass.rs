@@ -3,7 +3,7 @@ use burn::tensor::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    examples::ExampleNorms,
+    examples::{AffineNorms, ExampleNorms, TensorNorms},
     layers::{NormId, NormState},
     parameters::{Leaves, ParameterId, Parameters},
     storage::Storage,
@@ -137,9 +137,21 @@ impl<'a> Pass<'a> {
         self.kernels
     }
 
-    /// Where to leave the squared norms of the examples' gradients, if they are asked for.
-    pub(crate) fn example_norms(&self) -> Option<ExampleNorms> {
-        self.examples.clone()
+    /// Where to leave the squared norms of the examples' gradients of a tensor, if they are asked
+    /// for.
+    pub(crate) fn tensor_norms(&self, tensor: ParameterId) -> Option<TensorNorms> {
+        let sums = self.examples.clone()?;
+        Some(TensorNorms { sums, tensor })
+    }
+
+    /// The same of weights and a bias.
+    pub(crate) fn affine_norms(
+        &self,
+        weight: ParameterId,
+        bias: Option<ParameterId>,
+    ) -> Option<AffineNorms> {
+        let sums = self.examples.clone()?;
+        Some(AffineNorms { sums, weight, bias })
     }
 
     /// Examples per group of batch norm, in training; `None` in evaluation.

@@ -1,5 +1,5 @@
 use batchwise_kernels::{
-    Isa, LinearGradients, LinearShape, linear_backward, linear_example_norms, linear_forward,
+    LinearGradients, LinearShape, linear_backward, linear_example_norms, linear_forward,
 };
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
@@ -8,18 +8,10 @@ use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
 use crate::examples::AffineNorms;
 use crate::precision::{Number, in_precision};
 
-/// `x·W + b` of `[rows, inputs]`, rectified if `relu`, with `W` `[inputs, outputs]`.
+/// `x·W + b` of `[rows, inputs]`, rectified if `relu`, with `W` `[inputs, outputs]`. On the way back
+/// the squared norms of what each example adds to the gradients go to `norms`, where the rows of all
+/// examples at one place come before those at the next.
 pub(crate) fn linear(
-    x: Tensor<2>,
-    weight: Tensor<2>,
-    bias: Option<Tensor<1>>,
-    relu: bool,
-) -> Tensor<2> {
-    linear_measured(x, weight, bias, relu, None)
-}
-
-/// The same; on the way back the squared norms of what each row adds to the gradients go to `norms`.
-pub(crate) fn linear_measured(
     x: Tensor<2>,
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
@@ -91,20 +83,17 @@ struct Linear {
 }
 
 impl Linear {
-    /// Notes what each row adds to the gradients, if that is wanted.
+    /// Notes what each example adds to the gradients, if that is wanted.
     fn measure<T: Number>(&self, dy: &[T]) {
         let Some(norms) = &self.norms else { return };
-        let found = checked(linear_example_norms(
-            Isa::best(),
+        norms.add(checked(linear_example_norms(
+            &WORKSPACE,
             self.shape,
+            norms.sums.examples(),
             values(&self.x),
             self.rectified.as_ref().map(values),
             dy,
-        ));
-        norms.sums.add(norms.weight, found.weights);
-        if let Some(bias) = norms.bias {
-            norms.sums.add(bias, found.bias);
-        }
+        )));
     }
 }
 

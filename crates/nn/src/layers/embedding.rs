@@ -1,11 +1,14 @@
 use burn::tensor::{Int, Tensor, TensorData, module::embedding};
 
-use crate::{cpu, pass::Pass};
+use crate::{cpu, parameters::ParameterId, pass::Pass};
 
-/// Rows `tokens` of a table `[vocabulary, width]`: `[tokens, width]`.
-pub(crate) fn embed(table: Tensor<2>, tokens: &[u32], pass: &Pass) -> Tensor<2> {
+/// Rows `tokens` of a table `[vocabulary, width]`: `[tokens, width]`; token `t · examples + i` is
+/// place `t` of example `i`.
+pub(crate) fn embed(table: ParameterId, tokens: &[u32], pass: &mut Pass) -> Tensor<2> {
+    let norms = pass.tensor_norms(table);
+    let table = pass.parameter(table);
     if pass.kernels() {
-        cpu::embed(table, tokens)
+        cpu::embed(table, tokens, norms)
     } else {
         embed_composed(table, tokens)
     }

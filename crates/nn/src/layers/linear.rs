@@ -1,9 +1,7 @@
 use batchwise_core::ParameterKind;
 use burn::tensor::{Tensor, activation::relu, module::linear};
 
-use crate::{
-    builder::Builder, cpu, examples::AffineNorms, init::Init, parameters::ParameterId, pass::Pass,
-};
+use crate::{builder::Builder, cpu, init::Init, parameters::ParameterId, pass::Pass};
 
 /// `y = x·W + b` with `W` of shape `[inputs, outputs]`.
 pub(crate) struct Linear {
@@ -43,6 +41,7 @@ impl Linear {
             Init::fan_in(inputs),
         );
         builder.tells_examples_apart(1);
+        builder.products(1, inputs, outputs);
         Self { weight, bias: None }
     }
 
@@ -60,29 +59,28 @@ impl Linear {
         let weight = pass.parameter(self.weight);
         let bias = self.bias.map(|bias| pass.parameter(bias));
         if pass.kernels() {
-            let norms = pass.example_norms().map(|sums| AffineNorms {
-                sums,
-                weight: self.weight,
-                bias: self.bias,
-            });
-            return cpu::linear_measured(x, weight, bias, rectify, norms);
+            let norms = pass.affine_norms(self.weight, self.bias);
+            return cpu::linear(x, weight, bias, rectify, norms);
         }
         let y = linear(x, weight, bias);
         if rectify { relu(y) } else { y }
     }
 }
 
-/// `x·W + b`.
+/// `x·W + b`, at any number of places of the examples: row `t · examples + i` is place `t` of
+/// example `i`.
 pub(crate) fn affine(
     x: Tensor<2>,
-    weight: Tensor<2>,
-    bias: Option<Tensor<1>>,
-    pass: &Pass,
+    weight: ParameterId,
+    bias: ParameterId,
+    pass: &mut Pass,
 ) -> Tensor<2> {
+    let norms = pass.affine_norms(weight, Some(bias));
+    let (weight, bias) = (pass.parameter(weight), pass.parameter(bias));
     if pass.kernels() {
-        cpu::linear(x, weight, bias, false)
+        cpu::linear(x, weight, Some(bias), false, norms)
     } else {
-        linear(x, weight, bias)
+        linear(x, weight, Some(bias))
     }
 }
 

@@ -16,7 +16,8 @@ use crate::{
 /// (Zaremba et al. 2014).
 ///
 /// Embedding and output matrix start from `U(−0.1, 0.1)`, the output bias from 0, as in PyTorch's
-/// word-language-model example. Tied (Press and Wolf 2017), the output matrix is the embedding.
+/// word-language-model example. Tied (Press and Wolf 2017), the output matrix is the embedding, and
+/// the gradients of single examples are not told apart: both uses would have to meet before the norm.
 pub(crate) struct LstmModel {
     embedding: ParameterId,
     layers: Vec<Lstm>,
@@ -58,6 +59,10 @@ impl LstmModel {
             init,
         );
         builder.activations(sequence * width);
+        if !tied {
+            builder.tells_examples_apart(3);
+            builder.products(sequence, width, vocabulary);
+        }
         let layers: Vec<Lstm> = (1..=layers)
             .map(|i| Lstm::new(builder, &format!("lstm{i}"), sequence, width, width))
             .collect();
@@ -89,17 +94,17 @@ impl LstmModel {
 
 impl TokenModel for LstmModel {
     fn forward(&self, tokens: &[u32], pass: &mut Pass) -> Tensor<2> {
-        let table = pass.parameter::<2>(self.embedding);
-        let mut x = self
-            .dropout
-            .forward(embed(table.clone(), tokens, pass), pass);
+        let x = embed(self.embedding, tokens, pass);
+        let mut x = self.dropout.forward(x, pass);
         for layer in &self.layers {
             x = self.dropout.forward(layer.forward(x, pass), pass);
         }
-        let bias = pass.parameter(self.bias);
         match self.output {
-            Some(output) => affine(x, pass.parameter(output), Some(bias), pass),
-            None => affine_turned(x, table, bias, pass),
+            Some(output) => affine(x, output, self.bias, pass),
+            None => {
+                let (table, bias) = (pass.parameter(self.embedding), pass.parameter(self.bias));
+                affine_turned(x, table, bias, pass)
+            }
         }
     }
 }

@@ -27,6 +27,7 @@
 
 mod adaptive;
 mod course;
+mod curvature;
 mod groups;
 mod layers;
 mod pieces;
@@ -39,6 +40,7 @@ pub use adaptive::{
     cabs_batch_size,
 };
 pub use course::{COURSE_STEPS, NoiseAt, NoiseCourse, noise_of};
+pub use curvature::CurvedNoise;
 pub use groups::Groups;
 pub use layers::{LayerEstimates, LayerReplicates};
 pub use pieces::{NoiseError, Pieces, mean_square_error};
