@@ -144,13 +144,24 @@ fn range(data: &Data, courses: &[&NoiseCourse]) -> (f64, f64) {
     let firm: Vec<&NoiseAt> = points().filter(|at| bounded(at)).collect();
     let centre = extent(firm.iter().filter_map(|at| values(at)));
     let critical = critical(data).into_iter();
-    let critical = critical.flat_map(|(e, v)| [Some(v), e.low, e.high]).flatten();
+    let critical = critical
+        .flat_map(|(e, v)| [Some(v), e.low, e.high])
+        .flatten();
     let Some((low, high)) = centre else {
-        return extent(points().filter_map(values).chain(critical).filter(|v| *v > 0.0))
-            .unwrap_or((1.0, 10.0));
+        return extent(
+            points()
+                .filter_map(values)
+                .chain(critical)
+                .filter(|v| *v > 0.0),
+        )
+        .unwrap_or((1.0, 10.0));
     };
-    let ends = firm.iter().flat_map(|at| [at.population.low, at.population.high]);
-    let ends = ends.flatten().filter(|v| (low / 10.0..=high * 10.0).contains(v));
+    let ends = firm
+        .iter()
+        .flat_map(|at| [at.population.low, at.population.high]);
+    let ends = ends
+        .flatten()
+        .filter(|v| (low / 10.0..=high * 10.0).contains(v));
     extent(ends.chain([low, high]).chain(critical).filter(|v| *v > 0.0)).unwrap_or((low, high))
 }
 
@@ -210,7 +221,12 @@ fn draw(c: &mut Canvas, data: &Data, courses: &[&NoiseCourse]) {
         panel.line(
             c,
             &format!("thin l{k}"),
-            line.map(|at| (at.examples as f64, drawn(&at.population).unwrap_or(f64::NAN))),
+            line.map(|at| {
+                (
+                    at.examples as f64,
+                    drawn(&at.population).unwrap_or(f64::NAN),
+                )
+            }),
         );
         let mut end = f64::NAN;
         for at in &course.course {

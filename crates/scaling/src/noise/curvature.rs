@@ -15,7 +15,7 @@
 //!
 //! Unlike `|G|²` and `tr Σ` the pieces can truly be negative, where the loss curves downwards. They
 //! are reported with their sign; the ratio means something only where both are positive, and is
-//! undefined elsewhere.
+//! undefined elsewhere, with the bound that the interval still gives in case they are.
 
 use batchwise_core::Estimate;
 use serde::{Deserialize, Serialize};
@@ -74,15 +74,30 @@ impl Groups {
             let half = t * variance.sqrt();
             Estimate::estimated(value, value - half, value + half, level, n)
         };
-        let mut noise_scale = ratio_of(s, g, level, n);
-        if noise_scale.is_estimated() {
-            let found = ratio::estimate(s, g, v, t, level, n);
-            (noise_scale.low, noise_scale.high) = (found.low, found.high);
-            if noise_scale.high.is_none() {
-                noise_scale = noise_scale
-                    .because("GᵀHG is not distinguishable from 0, so the upper end is open");
+        let plain = ratio_of(s, g, level, n);
+        let found = ratio::estimate(s, g, v, t, level, n);
+        let open = found.high.is_none();
+        let noise_scale = match (plain.is_estimated(), found.low) {
+            (true, low) => Estimate {
+                low,
+                high: found.high,
+                reason: open.then(|| {
+                    "GᵀHG is not distinguishable from 0, so the upper end is open".to_owned()
+                }),
+                ..plain
+            },
+            // A weak GᵀHG may be positive all the same.
+            (false, Some(low)) if open && s > 0.0 => {
+                let why = plain.reason.clone().unwrap_or_default();
+                let why =
+                    format!("{why}; if GᵀHG is positive, the noise scale is at least {low:.3e}");
+                Estimate {
+                    low: Some(low),
+                    ..plain.because(why)
+                }
             }
-        }
+            (false, _) => plain,
+        };
         CurvedNoise {
             noise_scale,
             curvature: signed(g, v.gg),
@@ -137,7 +152,8 @@ mod tests {
             (plain.low, curved.low),
             (plain.high, curved.high),
         ] {
-            assert!((plain.unwrap() / curved.unwrap() - 1.0).abs() < 1e-9);
+            let (plain, curved) = (plain.unwrap(), curved.unwrap());
+            assert!((plain - curved).abs() <= 1e-9 * plain);
         }
     }
 
