@@ -10,8 +10,12 @@
 //!
 //! unbiased for a fixed symmetric `H`, whatever its signs, and with no need for `Σ` itself. So `H`
 //! must come from other examples than the groups: the estimate is then that of the `H` of those
-//! examples. The interval is Fieller's on the jackknife's covariance, as for
-//! [`Groups::estimate`](super::Groups::estimate).
+//! examples. The interval is Fieller's on the jackknife's covariance, here without the correction of
+//! [`Groups::estimate`](super::Groups::estimate): curvature is mostly that of a few directions, and
+//! where noise dominates the estimate of `GᵀHG` is then far from normal. By simulation the corrected
+//! intervals held the truth in 89 % of 1,000 problems there, these in 94–96 %
+//! (`tests/noise_coverage.rs`); where signal dominates the two agree, at 92–95 % (a little
+//! under 93 % where four directions or so make all of `tr(HΣ)`).
 //!
 //! Unlike `|G|²` and `tr Σ` the pieces can truly be negative, where the loss curves downwards. They
 //! are reported with their sign; the ratio means something only where both are positive, and is

@@ -109,7 +109,7 @@ impl Groups {
     /// are groups; with fewer than six groups the ends stay open. All examples must be distinct.
     pub fn estimate(&self, level: f64) -> NoiseScale {
         let whole = self.pieces();
-        let covariance = self.jackknife();
+        let covariance = self.jackknife().map(|plain| self.corrected(plain));
         let moments = Moments {
             trace: whole.trace,
             squared_norm: whole.squared_norm,
@@ -124,8 +124,8 @@ impl Groups {
         moments.scale(t, 1.0, level, j)
     }
 
-    /// Covariance of the whole sample's pieces; `None` with fewer than six groups, which say nothing
-    /// of it.
+    /// Covariance of the whole sample's pieces by the jackknife; `None` with fewer than six groups,
+    /// which say nothing of it.
     pub(super) fn jackknife(&self) -> Option<Covariance> {
         let j = self.groups as f64;
         if self.groups < 6 {
@@ -144,7 +144,14 @@ impl Groups {
             sg += share * s * g;
             gg += share * g * g;
         }
-        // ζ₂ from the scatter of the kernel over pairs, then the covariance it implies
+        Some(Covariance { ss, sg, gg })
+    }
+
+    /// The jackknife's covariance without its excess where noise dominates: `ζ₂` from the scatter of
+    /// the kernel over pairs, then the variance it implies.
+    fn corrected(&self, plain: Covariance) -> Covariance {
+        let Covariance { ss, sg, gg } = plain;
+        let j = self.groups as f64;
         let mean = self.pieces().squared_norm;
         let scatter: f64 = (0..self.groups)
             .flat_map(|a| (0..a).map(move |b| (a, b)))
@@ -158,11 +165,11 @@ impl Groups {
         } else {
             1.0
         };
-        Some(Covariance {
+        Covariance {
             ss,
             sg: sg * factor.sqrt(),
             gg: gg * factor,
-        })
+        }
     }
 }
 
