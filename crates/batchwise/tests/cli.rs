@@ -23,9 +23,9 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
         (&["noise", "--width", "0.5"], "width"),
         (
             &["noise", "--momentum", "0.9"],
-            "--momentum: this makes a step",
+            "--momentum: shapes the steps",
         ),
-        (&["noise", "--adversarial"], "--adversarial: this trains on"),
+        (&["noise", "--adversarial"], "--adversarial: trains on"),
         (&["noise", "--schedule", "cosine:2ep"], "--schedule"),
         (&["noise", "--noise", "on"], "--noise"),
         (&["noise", "--products", "8"], "--curvature"),

@@ -30,7 +30,7 @@
 //! | embedding | [`embedding_gather`] | [`embedding_scatter_add`] |
 //! | optimiser update in place | [`sgd_step`], [`adam_step`] | |
 //! | squared norm of a tensor | [`squared_norm`] | |
-//! | squared norms of every example's gradient | | [`linear_example_norms`], [`lstm_example_norms`], [`embedding_example_norms`], [`conv_example_norms`], [`conv_bias_relu_maxpool_example_norms`] |
+//! | squared norms of every example's gradient | | [`linear_example_norms`], [`lstm_example_norms`], [`embedding_example_norms`], [`tied_example_products`], [`conv_example_norms`], [`conv_bias_relu_maxpool_example_norms`] |
 //!
 //! ```
 //! use batchwise_kernels::{ConvGradients, ConvShape, PoolShape, Window, Workspace};
@@ -94,7 +94,7 @@ pub use norm::{
 };
 pub use norms::{
     ExampleNorms, embedding_example_norms, linear_example_norms, lstm_example_norms,
-    outer_norm_work, squared_norm,
+    outer_norm_work, pick_tied_scores, squared_norm, tied_example_products, tied_pairs,
 };
 pub use optimiser::{Adam, Sgd, adam_step, sgd_step};
 pub use pool::{PoolShape, max_pool_backward, max_pool_forward};

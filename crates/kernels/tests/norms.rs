@@ -7,7 +7,7 @@ use batchwise_kernels::{
     Workspace, conv_backward, conv_bias_relu_maxpool_backward,
     conv_bias_relu_maxpool_example_norms, conv_bias_relu_maxpool_forward, conv_example_norms,
     embedding_example_norms, linear_example_norms, lstm_backward, lstm_example_norms, lstm_forward,
-    squared_norm,
+    pick_tied_scores, squared_norm, tied_example_products, tied_pairs,
 };
 use common::*;
 use proptest::prelude::*;
@@ -176,6 +176,43 @@ proptest! {
             &[expected], |norm: f64| vec![norm],
             |w| embedding_example_norms(w, vocabulary, width, examples, &tokens, &single(&dout)).unwrap(),
             |w| embedding_example_norms(w, vocabulary, width, examples, &tokens, &dout).unwrap(),
+        );
+    }
+
+    /// A table that is looked up and scores: against the sum of both gradients, example by example.
+    #[test]
+    fn tied_tables_norms_are_those_of_the_sum_of_both_gradients(
+        examples in prop_oneof![1usize..=6, Just(40)], steps in 1usize..=9, width in 1usize..=35, vocabulary in 1usize..=20,
+    ) {
+        let rows = examples * steps;
+        let tokens: Vec<u32> = numbers(1, rows).iter()
+            .map(|x| ((x + 1.0) / 2.0 * vocabulary as f64) as u32).collect();
+        let (dout, x, dy) = (tensor(2, rows * width), tensor(3, rows * width), tensor(4, rows * vocabulary));
+        let mut expected = 0.0;
+        for i in 0..examples {
+            let mut table = vec![0.0; vocabulary * width];
+            for row in (i..rows).step_by(examples) {
+                let (x, dy) = (&x[row * width..][..width], &dy[row * vocabulary..][..vocabulary]);
+                let looked_up = &mut table[tokens[row] as usize * width..][..width];
+                looked_up.iter_mut().zip(&dout[row * width..]).for_each(|(sum, d)| *sum += d);
+                for (scored, dy) in table.chunks_mut(width).zip(dy) {
+                    scored.iter_mut().zip(x).for_each(|(sum, x)| *sum += x * dy);
+                }
+            }
+            expected += squares(&table);
+        }
+        let shape = LinearShape::new(rows, width, vocabulary).unwrap().with_turned_weights();
+        fn of<T: Real>(w: &Workspace, shape: LinearShape, examples: usize, tokens: &[u32], [x, dy, dout]: [&[T]; 3]) -> f64 {
+            let mut picked = vec![T::ZERO; tied_pairs(shape, examples, tokens).unwrap()];
+            pick_tied_scores(shape, examples, tokens, dy, &mut picked).unwrap();
+            embedding_example_norms(w, shape.outputs(), shape.inputs(), examples, tokens, dout).unwrap()
+                + linear_example_norms(w, shape, examples, x, None, dy).unwrap().weights
+                + tied_example_products(w, shape, examples, x, &picked, dout).unwrap()
+        }
+        check(
+            &[expected], |norm: f64| vec![norm],
+            |w| of(w, shape, examples, &tokens, [&single(&x), &single(&dy), &single(&dout)]),
+            |w| of(w, shape, examples, &tokens, [&x, &dy, &dout]),
         );
     }
 
@@ -357,6 +394,19 @@ fn what_is_no_number_shows_and_wrong_lengths_are_refused() {
     // Example 0 has token 1 twice: (2, 2); example 1 has 1 and 2.
     assert_eq!(embedding(&[1, 1, 1, 2], &[1.0; 8]).unwrap(), 8.0 + 4.0);
     assert_eq!(embedding(&[], &[]).unwrap(), 0.0);
+    let shape = LinearShape::new(4, 1, 3).unwrap();
+    for (examples, tokens) in [(3, &[0; 4][..]), (2, &[0; 3]), (2, &[3; 4]), (0, &[0; 4])] {
+        assert!(
+            tied_pairs(shape, examples, tokens).is_err(),
+            "{examples} {tokens:?}"
+        );
+    }
+    assert_eq!(tied_pairs(shape, 2, &[0; 4]).unwrap(), 8);
+    let mut picked = [0.0f32; 8];
+    assert!(pick_tied_scores(shape, 2, &[0; 4], &[1.0; 11], &mut picked).is_err());
+    assert!(
+        tied_example_products(&workspace, shape, 2, &[1.0f32; 4], &[1.0; 7], &[1.0; 4]).is_err()
+    );
     let shape = LstmShape::new(2, 1, 1).unwrap();
     assert!(lstm_example_norms(&workspace, shape, &[1.0f32], &[1.0; 2], &[1.0; 7]).is_err());
     let conv = Conv {

@@ -135,6 +135,16 @@ impl Builder {
         *norms = norms.saturating_add(outer_norm_work(places, inputs, outputs));
     }
 
+    /// The same of a matrix that meets the steps of a sequence, whose norms take scratch memory.
+    pub(crate) fn sequence_products(&mut self, steps: usize, inputs: usize, outputs: usize) {
+        self.products(steps, inputs, outputs);
+        let rows = steps.saturating_mul(inputs.saturating_add(outputs));
+        let pairs = steps.saturating_mul(steps).saturating_mul(2);
+        let sums = inputs.saturating_mul(outputs).min(pairs);
+        let each = rows.saturating_add(sums);
+        self.scratch(each.saturating_mul(rayon::current_num_threads()));
+    }
+
     /// What the norms of the examples' gradients cost beside a pass forward and back without them,
     /// in multiply-adds of the products, of which there are three as large: of the forward pass, of
     /// the gradient of the inputs and of that of the weights.

@@ -6,6 +6,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use burn_flex::FlexTensor;
+
 use crate::parameters::ParameterId;
 
 /// Sums over a micro-batch's examples of the squared norms of their gradients, for each tensor of
@@ -30,6 +32,46 @@ pub(crate) struct AffineNorms {
     pub sums: ExampleNorms,
     pub weight: ParameterId,
     pub bias: Option<ParameterId>,
+}
+
+/// Of a table that is looked up and scores too: its two operations meet here on the way back, the
+/// scores' first.
+#[derive(Debug, Clone)]
+pub(crate) struct TiedNorms {
+    /// What every example looks up, in the order of the rows.
+    pub tokens: Arc<[u32]>,
+    scores: Arc<Mutex<Option<TiedScores>>>,
+}
+
+/// What the scores' operation leaves for the look-up's.
+#[derive(Debug, Clone)]
+pub(crate) struct TiedScores {
+    /// Its input.
+    pub x: FlexTensor,
+    /// Its output's gradient where tokens of the same example pick it.
+    pub picked: FlexTensor,
+}
+
+impl TiedNorms {
+    /// For the look-up of these tokens.
+    pub(crate) fn new(tokens: &[u32]) -> Self {
+        Self {
+            tokens: tokens.into(),
+            scores: Arc::default(),
+        }
+    }
+
+    /// Leaves the scores' part.
+    pub(crate) fn leave(&self, scores: TiedScores) {
+        let mut place = self.scores.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(scores);
+    }
+
+    /// Takes it.
+    pub(crate) fn take(&self) -> Option<TiedScores> {
+        let mut scores = self.scores.lock().unwrap_or_else(PoisonError::into_inner);
+        scores.take()
+    }
 }
 
 impl ExampleNorms {

@@ -3,7 +3,7 @@ use burn::tensor::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    examples::{AffineNorms, ExampleNorms, TensorNorms},
+    examples::{AffineNorms, ExampleNorms, TensorNorms, TiedNorms},
     layers::{NormId, NormState},
     parameters::{Leaves, ParameterId, Parameters},
     storage::Storage,
@@ -142,6 +142,12 @@ impl<'a> Pass<'a> {
     pub(crate) fn tensor_norms(&self, tensor: ParameterId) -> Option<TensorNorms> {
         let sums = self.examples.clone()?;
         Some(TensorNorms { sums, tensor })
+    }
+
+    /// Where both uses of a table that also scores leave what they share, for the look-up of these
+    /// tokens.
+    pub(crate) fn tied_norms(&self, tokens: &[u32]) -> Option<TiedNorms> {
+        self.examples.as_ref().map(|_| TiedNorms::new(tokens))
     }
 
     /// The same of weights and a bias.

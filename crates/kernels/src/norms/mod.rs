@@ -8,10 +8,12 @@
 mod embedding;
 mod linear;
 mod outer;
+mod tied;
 
 pub use embedding::embedding_example_norms;
 pub use linear::{linear_example_norms, lstm_example_norms};
 pub use outer::outer_norm_work;
+pub use tied::{pick_tied_scores, tied_example_products, tied_pairs};
 
 pub(crate) use outer::{OuterSum, by_products};
 

@@ -1,7 +1,9 @@
 use batchwise_core::ParameterKind;
 use burn::tensor::{Tensor, activation::relu, module::linear};
 
-use crate::{builder::Builder, cpu, init::Init, parameters::ParameterId, pass::Pass};
+use crate::{
+    builder::Builder, cpu, examples::TiedNorms, init::Init, parameters::ParameterId, pass::Pass,
+};
 
 /// `y = x·W + b` with `W` of shape `[inputs, outputs]`.
 pub(crate) struct Linear {
@@ -84,15 +86,18 @@ pub(crate) fn affine(
     }
 }
 
-/// `x·Wᵀ + b`.
+/// `x·Wᵀ + b` with a table that is looked up too; rows as in [`affine`].
 pub(crate) fn affine_turned(
     x: Tensor<2>,
-    weight: Tensor<2>,
-    bias: Tensor<1>,
-    pass: &Pass,
+    weight: ParameterId,
+    bias: ParameterId,
+    tied: Option<TiedNorms>,
+    pass: &mut Pass,
 ) -> Tensor<2> {
+    let norms = pass.affine_norms(weight, Some(bias));
+    let (weight, bias) = (pass.parameter::<2>(weight), pass.parameter(bias));
     if pass.kernels() {
-        cpu::linear_turned(x, weight, bias)
+        cpu::linear_turned(x, weight, bias, norms, tied)
     } else {
         linear(x, weight.transpose(), Some(bias))
     }

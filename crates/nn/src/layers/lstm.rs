@@ -51,8 +51,8 @@ impl Lstm {
     ) -> Self {
         let init = Init::fan_in(width);
         builder.tells_examples_apart(3);
-        builder.products(sequence, inputs, 4 * width);
-        builder.products(sequence, width, 4 * width);
+        builder.sequence_products(sequence, inputs, 4 * width);
+        builder.sequence_products(sequence, width, 4 * width);
         builder.layer(name, [sequence, width]);
         // Gates before and after their functions, cell and hidden state of every step; products.
         builder.activations(sequence * width * 10);

@@ -16,8 +16,7 @@ use crate::{
 /// (Zaremba et al. 2014).
 ///
 /// Embedding and output matrix start from `U(−0.1, 0.1)`, the output bias from 0, as in PyTorch's
-/// word-language-model example. Tied (Press and Wolf 2017), the output matrix is the embedding, and
-/// the gradients of single examples are not told apart: both uses would have to meet before the norm.
+/// word-language-model example. Tied (Press and Wolf 2017), the output matrix is the embedding.
 pub(crate) struct LstmModel {
     embedding: ParameterId,
     layers: Vec<Lstm>,
@@ -59,10 +58,13 @@ impl LstmModel {
             init,
         );
         builder.activations(sequence * width);
-        if !tied {
-            builder.tells_examples_apart(3);
-            builder.products(sequence, width, vocabulary);
+        // Tied, both uses share a number for every pair of an example's tokens: no more than scores.
+        match tied {
+            true if sequence <= vocabulary => builder.tells_examples_apart(2),
+            true => {}
+            false => builder.tells_examples_apart(3),
         }
+        builder.sequence_products(sequence, width, vocabulary);
         let layers: Vec<Lstm> = (1..=layers)
             .map(|i| Lstm::new(builder, &format!("lstm{i}"), sequence, width, width))
             .collect();
@@ -94,17 +96,18 @@ impl LstmModel {
 
 impl TokenModel for LstmModel {
     fn forward(&self, tokens: &[u32], pass: &mut Pass) -> Tensor<2> {
-        let x = embed(self.embedding, tokens, pass);
+        let tied = match self.output {
+            Some(_) => None,
+            None => pass.tied_norms(tokens),
+        };
+        let x = embed(self.embedding, tokens, tied.clone(), pass);
         let mut x = self.dropout.forward(x, pass);
         for layer in &self.layers {
             x = self.dropout.forward(layer.forward(x, pass), pass);
         }
         match self.output {
             Some(output) => affine(x, output, self.bias, pass),
-            None => {
-                let (table, bias) = (pass.parameter(self.embedding), pass.parameter(self.bias));
-                affine_turned(x, table, bias, pass)
-            }
+            None => affine_turned(x, self.embedding, self.bias, tied, pass),
         }
     }
 }

@@ -94,8 +94,10 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
 
 /// Refuses what a network that is not being trained has no use for, rather than ignore it.
 fn refuse_training(w: &Workload) -> Result<(), CliError> {
-    const STEP: &str = "makes a step of a gradient, of which only the noise is measured here";
-    const LOSS: &str = "trains on another loss, and the noise is measured of the plain one";
+    const STEP: &str =
+        "shapes the steps of training, and here only the gradient's noise is measured";
+    const LOSS: &str =
+        "trains on another loss, and the noise measured here is that of the plain one";
     let given = [
         ("optimiser", w.optimiser.is_some(), STEP),
         ("momentum", w.momentum.is_some(), STEP),
@@ -113,19 +115,19 @@ fn refuse_training(w: &Workload) -> Result<(), CliError> {
         (
             "eval-examples",
             w.eval_examples.is_some(),
-            "evaluates, and nothing is evaluated here",
+            "nothing is evaluated here",
         ),
         (
             "noise",
             w.noise.is_some(),
-            "watches the noise of training; here it is all that is measured",
+            "is for training, which may go unwatched; here the noise is all that is measured",
         ),
     ];
     match given.into_iter().find(|(_, given, _)| *given) {
         None => Ok(()),
         Some((flag, _, why)) => Err(CliError::flag(
             flag,
-            format!("this {why}: leave it out (training is `batchwise train`)"),
+            format!("{why}: leave it out (`batchwise train` takes it)"),
         )),
     }
 }

@@ -332,7 +332,7 @@ fn embedding() {
         let table = leaf(1, [6, 5]);
         let tokens = [3, 0, 3, 5, 3];
         let y = if kernels {
-            cpu::embed(table.clone(), &tokens, None)
+            cpu::embed(table.clone(), &tokens, None, None)
         } else {
             composed::embed(table.clone(), &tokens)
         };
