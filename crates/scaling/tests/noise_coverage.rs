@@ -383,12 +383,18 @@ fn intervals_of_curved_smoothed_and_grouped_noise_hold_the_truth() {
 }
 
 /// `B_noise` from Hessian-vector products, of an `H` with a negative direction: its pieces are
-/// unbiased and its intervals hold the truth, where noise dominates and where signal does. There 32
-/// groups hold it in a little less than 93 %: three or four directions make nearly all of `tr(HΣ)`, so
-/// that its estimate is skewed.
+/// unbiased and its intervals hold the truth, where noise dominates and where signal does. The lower
+/// limit is 92 %: three or four directions make nearly all of this world's `tr(HΣ)`, whose estimate
+/// from 32 groups is skewed.
 #[test]
 fn curvature_s_pieces_are_unbiased_and_its_intervals_hold() {
-    for (noise_scale, group_size, seed) in [(200.0, 4, 21), (50.0, 32, 22), (50.0, 256, 23)] {
+    for (noise_scale, group_size, seed) in [
+        (200.0, 4, 21),
+        (200.0, 32, 22),
+        (50.0, 32, 23),
+        (50.0, 256, 24),
+        (20.0, 256, 25),
+    ] {
         let world = World::new(noise_scale);
         let (tally, [trace, curvature]) = sampled(noise_scale, group_size, 32, true, seed);
         let squared = world.mean * world.mean * world.curvatures.iter().sum::<f64>();
@@ -400,6 +406,10 @@ fn curvature_s_pieces_are_unbiased_and_its_intervals_hold() {
                 "{mean} ± {error}, truly {truth}"
             );
         }
+        println!(
+            "B_simple {noise_scale}, 32 groups of {group_size}: holds {:.1}, undefined {:.1}, open {:.1}",
+            tally.holds, tally.undefined, tally.open
+        );
         assert!(
             (92.0..=97.0).contains(&tally.holds),
             "groups of {group_size}: {tally:?}"

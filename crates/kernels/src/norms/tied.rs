@@ -23,7 +23,7 @@ use crate::workspace::Workspace;
 /// Places of an example, where `tokens` are those of all examples, place by place.
 fn places(shape: LinearShape, examples: usize, tokens: &[u32]) -> Result<usize, KernelError> {
     checked(shape.outputs(), shape.inputs(), tokens)?;
-    if examples == 0 || shape.rows() % examples != 0 || tokens.len() != shape.rows() {
+    if examples == 0 || !shape.rows().is_multiple_of(examples) || tokens.len() != shape.rows() {
         return Err(KernelError::Shape(format!(
             "{} tokens and {} rows do not belong to {examples} examples: give a token for each row",
             tokens.len(),
@@ -91,7 +91,7 @@ pub fn tied_example_products<T: Real>(
     dout: &[T],
 ) -> Result<f64, KernelError> {
     let (rows, width) = (shape.rows(), shape.inputs());
-    if examples == 0 || rows % examples != 0 {
+    if examples == 0 || !rows.is_multiple_of(examples) {
         return Err(KernelError::Shape(format!(
             "{rows} rows do not belong to {examples} examples: choose a divisor"
         )));
