@@ -13,8 +13,8 @@
 //! deviations of its estimates of |G|², which is what the noise scale's interval hangs on, and of
 //! tr Σ, relative to their means; and added seconds times the variance of |G|², relative to the best.
 //! Seconds times variance is what a measurement costs: twice the seconds or twice the steps for half
-//! the variance come to the same. `in training` is how often the way would be used there and what
-//! share of training that takes; a star marks the way that training chooses.
+//! the variance come to the same. `in training` is how often the way would be used where a step is one
+//! pass, and what share of training that takes; a star marks the way that training chooses.
 
 use std::time::Instant;
 
@@ -128,18 +128,27 @@ fn table(
             NoiseWay::Examples { cost } => format!("{cost:.3}"),
             _ => "-".to_owned(),
         };
-        let every = way.noise.every(batch_size, way.micro_batch);
         let share = row.added / row.plain;
+        // A step in micro-batches costs what it costs, measured or not: nothing to compare it with.
+        let training = match way.noise {
+            NoiseWay::MicroBatches => "-".to_owned(),
+            _ => {
+                let every = way.noise.every(batch_size, batch_size);
+                let chosen = if way.noise == chosen { " *" } else { "" };
+                format!(
+                    "1 in {every}: {:.1} %{chosen}",
+                    100.0 * share / every as f64
+                )
+            }
+        };
         println!(
-            "{model:<20} {batch_size:>5}  {:<14} {:>9.3} {:>9.3} {share:>6.3} {counts:>7} {:>8.2} {:>8.2} {:>16.1}  1 in {every}: {:.1} %{}",
+            "{model:<20} {batch_size:>5}  {:<14} {:>9.3} {:>9.3} {share:>6.3} {counts:>7} {:>8.2} {:>8.2} {:>16.1}  {training}",
             way.name,
             1e3 * row.plain,
             1e3 * row.added,
             row.deviations[0],
             row.deviations[1],
             cost(row) / best,
-            100.0 * share / every as f64,
-            if way.noise == chosen { " *" } else { "" },
         );
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The loss of a network on a fixed set of examples, as a function of its parameters.
 
 mod gauss_newton;
+mod micro_batch;
 mod slice;
 
 use std::sync::Arc;
@@ -302,30 +303,6 @@ impl NetworkObjective {
         let mut sums = MetricSums::default();
         self.run(x, Wanted::Metrics(&mut sums), self.chunk, self.groups())?;
         Ok(sums)
-    }
-
-    /// The mean gradient at `x` over other examples of the same shape, as this objective would have it
-    /// if they were its own: a micro-batch's. With batch norm in training mode their number must be a
-    /// multiple of the ghost size, or a smaller group's gradient is among them.
-    ///
-    /// # Errors
-    /// When the examples do not fit the network or have no labels, or the device fails.
-    pub fn gradient_on(&mut self, examples: Batch, x: &[f64]) -> Result<Vec<f64>, NetworkError> {
-        self.network.check(&examples)?;
-        let weight = examples.weight();
-        if weight == 0.0 {
-            return Err(NetworkError::Unfit {
-                model: self.factory.model().to_string(),
-                why: "none of the examples of a micro-batch has a label".to_owned(),
-            });
-        }
-        let own = std::mem::replace(&mut self.examples, Arc::new(examples));
-        let own_weight = std::mem::replace(&mut self.weight, weight);
-        let (mut loss, mut gradient) = (0.0, vec![0.0; self.parameters.len()]);
-        let wanted = Wanted::Gradient(&mut loss, &mut gradient);
-        let done = self.run(x, wanted, self.chunk, self.groups());
-        (self.examples, self.weight) = (own, own_weight);
-        done.map(|()| gradient)
     }
 
     /// Size of the ghost batches that this objective normalises by, if it does.
