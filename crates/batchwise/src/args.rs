@@ -123,7 +123,7 @@ pub struct TrainArgs {
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct NoiseArgs {
-    /// Data and model; what only training needs is ignored.
+    /// Data and model; what only training needs is refused.
     #[command(flatten)]
     pub workload: Workload,
     /// Measure the network saved there, a file or the folder of `train --checkpoint`, instead of fresh weights; the model is its own unless --model says otherwise
@@ -141,6 +141,25 @@ pub struct NoiseArgs {
     /// Measure too how far the gradient of 1, 2, 4, ... examples is from that of all, and how long it takes
     #[arg(long, help_heading = "Measuring")]
     pub law: bool,
+    /// Measure too the noise scale weighted by curvature, B_noise = tr(HΣ)/GᵀHG, by Hessian-vector products
+    #[arg(long, help_heading = "Measuring")]
+    pub curvature: bool,
+    /// With --curvature: micro-batches of --batch-size examples, as far as the data go, each with a product [default: 32]
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Measuring",
+        requires = "curvature"
+    )]
+    pub products: Option<u64>,
+    /// With --curvature: examples of the Hessian, which no micro-batch has (default: 1024, or a quarter of a smaller training set)
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Measuring",
+        requires = "curvature"
+    )]
+    pub hessian_examples: Option<u64>,
     /// Print what was found as JSON on standard output
     #[arg(long, help_heading = "Output")]
     pub json: bool,

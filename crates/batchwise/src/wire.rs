@@ -276,6 +276,17 @@ pub fn dataset(w: &Workload) -> Result<Dataset, CliError> {
         .map_err(CliError::data)
 }
 
+/// The workload's model on its device.
+pub fn factory(w: &Workload) -> Result<Factory, CliError> {
+    let model = w.model.as_deref().unwrap_or(DEFAULT_MODEL);
+    let model: ModelSpec = model.parse().map_err(|e| CliError::flag("model", e))?;
+    let device = match &w.device {
+        None => DeviceSpec::default(),
+        Some(device) => device.parse().map_err(|e| CliError::flag("device", e))?,
+    };
+    Factory::new(model, device).map_err(|e| CliError::flag("device", e))
+}
+
 /// The built-in trainer of a workload: `threads` for each trial (`None`: the process's pool), and
 /// where unfinished trials are saved.
 pub fn trainer(
@@ -284,15 +295,8 @@ pub fn trainer(
     threads: Option<usize>,
     checkpoints: Option<PathBuf>,
 ) -> Result<BuiltIn, CliError> {
-    let model = w.model.as_deref().unwrap_or(DEFAULT_MODEL);
-    let model: ModelSpec = model.parse().map_err(|e| CliError::flag("model", e))?;
-    let device = match &w.device {
-        None => DeviceSpec::default(),
-        Some(device) => device.parse().map_err(|e| CliError::flag("device", e))?,
-    };
-    let factory = Factory::new(model, device).map_err(|e| CliError::flag("device", e))?;
     let mut config = BuiltInConfig::new(
-        Arc::new(factory),
+        Arc::new(factory(w)?),
         data.description.clone(),
         data.train.clone(),
         Some(data.validation.clone()),

@@ -21,6 +21,29 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
         (&["study", "--seeds", "0"], "seeds"),
         (&["train", "--noise", "loud"], "noise"),
         (&["noise", "--width", "0.5"], "width"),
+        (
+            &["noise", "--momentum", "0.9"],
+            "--momentum: shapes the steps",
+        ),
+        (&["noise", "--adversarial"], "--adversarial: trains on"),
+        (&["noise", "--schedule", "cosine:2ep"], "--schedule"),
+        (&["noise", "--noise", "on"], "--noise"),
+        (&["noise", "--products", "8"], "--curvature"),
+        (
+            &["noise", "--curvature", "--augment", "flip"],
+            "--curvature",
+        ),
+        (
+            &[
+                "noise",
+                "--examples",
+                "100",
+                "--curvature",
+                "--products",
+                "2",
+            ],
+            "--products",
+        ),
         (&["train", "--batch-size", "0"], "batch-size"),
         (&["train", "--learning-rate", "-1"], "learning-rate"),
         (&["trials", "/nonexistent"], "/nonexistent"),
@@ -314,6 +337,41 @@ fn the_noise_scale_is_measured_and_settles() {
         "{said}"
     );
     assert!(said.contains("micro-batches of"), "{said}");
+}
+
+/// `B_noise` beside `B_simple`: its pieces, what they come from, and the same numbers again.
+#[test]
+fn the_noise_scale_is_weighted_by_curvature() {
+    let few = [
+        "--curvature",
+        "--products",
+        "12",
+        "--hessian-examples",
+        "100",
+    ];
+    let few = [&QUICK[..], &few, &["--batch-size", "50"]].concat();
+    let measure = || {
+        let out = run(&[&["noise", "--json"], &few[..]].concat());
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        serde_json::from_slice::<Value>(&out.stdout).unwrap()["curvature"].clone()
+    };
+    let found = measure();
+    let value = |of: &str| found[of]["value"].as_f64().unwrap();
+    let scale = value("noise_scale");
+    assert!((scale * value("curvature") / value("trace") - 1.0).abs() < 1e-9);
+    assert!(found["noise_scale"]["low"].as_f64().unwrap() <= scale);
+    assert_eq!(
+        (&found["products"], &found["micro_batch"]),
+        (&12.into(), &50.into())
+    );
+    assert!(found["relative_error"].as_f64().unwrap() < 1e-2, "{found}");
+    for of in ["noise_scale", "curvature", "trace"] {
+        assert_eq!(measure()[of], found[of], "it is reproducible");
+    }
+    let out = run(&[&["noise"], &few[..]].concat());
+    let said = text(&out.stdout);
+    assert!(said.contains("B_noise = tr(HΣ)/GᵀHG"), "{said}");
+    assert!(said.contains("12 micro-batches of 50 examples"), "{said}");
 }
 
 #[test]

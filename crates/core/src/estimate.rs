@@ -153,9 +153,12 @@ impl std::fmt::Display for Estimate {
                 (Some(low), Some(high)) if low == high => f.write_str(&value),
                 (low, high) => {
                     let end = |x: Option<f64>| x.map_or_else(|| "open".to_owned(), short);
+                    // A minus sign beside a dash is hard to read.
+                    let negative = [low, high].iter().flatten().any(|x| *x < 0.0);
+                    let to = if negative { " to " } else { "–" };
                     write!(
                         f,
-                        "{value} ({:.0} % interval {}–{})",
+                        "{value} ({:.0} % interval {}{to}{})",
                         self.level * 100.0,
                         end(low),
                         end(high)

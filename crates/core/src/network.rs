@@ -194,9 +194,17 @@ pub trait Network: Send {
     ) -> Result<LossSum, NetworkError>;
 
     /// True where [`Network::accumulate_measured`] can tell the examples apart, which it does
-    /// without making their gradients.
+    /// without keeping their gradients. An example of a text is a window, the state its stream
+    /// was in before it taken as given (truncated back-propagation).
     fn measures_examples(&self) -> bool {
         false
+    }
+
+    /// What that costs beside a plain pass forward and back, as its share of the pass by counting
+    /// multiply-adds: next to nothing where an example meets each weight once, up to about a third
+    /// where norms take one more gradient of the weights, as in most convolutions.
+    fn example_norms_cost(&self) -> f64 {
+        0.0
     }
 
     /// Puts `∇_x Σ loss(example)` over the micro-batch, with respect to its input values, into

@@ -57,7 +57,7 @@ pub fn embedding_scatter_add<T: Real>(
     Ok(())
 }
 
-fn checked(vocabulary: usize, width: usize, tokens: &[u32]) -> Result<(), KernelError> {
+pub(crate) fn checked(vocabulary: usize, width: usize, tokens: &[u32]) -> Result<(), KernelError> {
     if vocabulary == 0 || width == 0 {
         return Err(KernelError::Shape(format!(
             "an embedding of {vocabulary} tokens by {width}: choose at least 1"

@@ -29,7 +29,8 @@
 //! | LSTM over a sequence | [`lstm_forward`] | [`lstm_backward`] |
 //! | embedding | [`embedding_gather`] | [`embedding_scatter_add`] |
 //! | optimiser update in place | [`sgd_step`], [`adam_step`] | |
-//! | squared norm, of a tensor or of each example's gradient | [`squared_norm`], [`linear_example_norms`] | |
+//! | squared norm of a tensor | [`squared_norm`] | |
+//! | squared norms of every example's gradient | | [`linear_example_norms`], [`lstm_example_norms`], [`embedding_example_norms`], [`tied_example_products`], [`conv_example_norms`], [`conv_bias_relu_maxpool_example_norms`] |
 //!
 //! ```
 //! use batchwise_kernels::{ConvGradients, ConvShape, PoolShape, Window, Workspace};
@@ -76,7 +77,8 @@ pub use average::{global_average_pool_backward, global_average_pool_forward};
 pub use conv::{
     ConvGradients, ConvNormGradients, ConvShape, PackedWeights, Weights, Window, conv_backward,
     conv_batch_norm_backward, conv_batch_norm_forward, conv_bias_relu_maxpool_backward,
-    conv_bias_relu_maxpool_forward, conv_forward,
+    conv_bias_relu_maxpool_example_norms, conv_bias_relu_maxpool_forward, conv_example_norms,
+    conv_forward,
 };
 pub use embedding::{embedding_gather, embedding_scatter_add};
 pub use error::KernelError;
@@ -90,7 +92,10 @@ pub use norm::{
     NormGradients, NormParameters, NormShape, NormStatistics, batch_norm_backward,
     batch_norm_forward, batch_norm_inference, batch_norm_inference_backward,
 };
-pub use norms::{ExampleNorms, linear_example_norms, squared_norm};
+pub use norms::{
+    ExampleNorms, embedding_example_norms, linear_example_norms, lstm_example_norms,
+    outer_norm_work, pick_tied_scores, squared_norm, tied_example_products, tied_pairs,
+};
 pub use optimiser::{Adam, Sgd, adam_step, sgd_step};
 pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
 pub use rectifier::{Rectified, Rectifier};

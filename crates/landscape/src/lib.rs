@@ -9,10 +9,12 @@
 //! * [`slices`]: paths between solutions, filter-normalised lines and surfaces;
 //! * [`survey`]: all of these at one point, with what they cost, as records to be stored;
 //! * [`problems`]: objectives with known answers, to try all this on;
-//! * [`HessianOperator`], [`GaussNewtonOperator`], [`Restricted`]: curvature by its products.
+//! * [`HessianOperator`], [`GaussNewtonOperator`], [`Restricted`]: curvature by its products;
+//!   [`quadratic_forms`] of many vectors.
 
 mod blocks;
 mod error;
+mod forms;
 mod hessian;
 mod interval;
 pub mod lbfgsb;
@@ -29,6 +31,7 @@ mod watched;
 
 pub use blocks::{Block, Blocks, Filters};
 pub use error::{LandscapeError, ObjectiveError};
+pub use forms::quadratic_forms;
 pub use hessian::{HessianOperator, Products};
 pub use objective::Objective;
 pub use operator::{GaussNewtonOperator, LinearOperator, Restricted, operator};

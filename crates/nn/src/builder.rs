@@ -1,4 +1,5 @@
 use batchwise_core::{ParameterKind, ParameterLayout, ParameterTensor, Purpose, StreamKey};
+use batchwise_kernels::outer_norm_work;
 use burn::tensor::Device;
 
 use crate::{
@@ -23,6 +24,8 @@ pub(crate) struct Builder {
     activations: usize,
     /// Tensors whose layers tell the examples' gradients apart.
     told_apart: usize,
+    /// Multiply-adds of one example's forward pass, and of the norms of its gradient.
+    work: [u64; 2],
     scratch: usize,
     /// The CPU kernels will compute.
     kernels: bool,
@@ -86,6 +89,7 @@ impl Builder {
             layers: Vec::new(),
             activations: 0,
             told_apart: 0,
+            work: [0; 2],
             scratch: 0,
             kernels,
         }
@@ -112,8 +116,7 @@ impl Builder {
         ParameterId(index)
     }
 
-    /// Notes that a layer takes the squared norms of every example's gradient of its `tensors`, as
-    /// long as its rows are the examples.
+    /// Notes that a layer takes the squared norms of every example's gradient of its `tensors`.
     pub(crate) fn tells_examples_apart(&mut self, tensors: usize) {
         self.told_apart += tensors;
     }
@@ -121,6 +124,37 @@ impl Builder {
     /// True where all parameters so far belong to such layers, and no batch norm mixes examples.
     pub(crate) fn measures_examples(&self) -> bool {
         self.kernels && self.norms.is_empty() && self.told_apart == self.layout.tensors.len()
+    }
+
+    /// Notes that a matrix of `inputs` by `outputs` weights meets `places` of each example.
+    pub(crate) fn products(&mut self, places: usize, inputs: usize, outputs: usize) {
+        let [forward, norms] = &mut self.work;
+        let product = [places, inputs, outputs].map(|n| n as u64);
+        let product = product.into_iter().fold(1, u64::saturating_mul);
+        *forward = forward.saturating_add(product);
+        *norms = norms.saturating_add(outer_norm_work(places, inputs, outputs));
+    }
+
+    /// The same of a matrix that meets the steps of a sequence, whose norms take scratch memory.
+    pub(crate) fn sequence_products(&mut self, steps: usize, inputs: usize, outputs: usize) {
+        self.products(steps, inputs, outputs);
+        let rows = steps.saturating_mul(inputs.saturating_add(outputs));
+        let pairs = steps.saturating_mul(steps).saturating_mul(2);
+        let sums = inputs.saturating_mul(outputs).min(pairs);
+        let each = rows.saturating_add(sums);
+        self.scratch(each.saturating_mul(rayon::current_num_threads()));
+    }
+
+    /// What the norms of the examples' gradients cost beside a pass forward and back without them,
+    /// in multiply-adds of the products, of which there are three as large: of the forward pass, of
+    /// the gradient of the inputs and of that of the weights.
+    pub(crate) fn example_norms_cost(&self) -> f64 {
+        let [forward, norms] = self.work.map(|work| work as f64);
+        if forward == 0.0 {
+            0.0
+        } else {
+            norms / (3.0 * forward)
+        }
     }
 
     /// Adds the running statistics of a batch-norm layer.

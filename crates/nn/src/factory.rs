@@ -89,7 +89,7 @@ impl Factory {
     }
 
     /// True where double precision is there.
-    pub(crate) fn computes_in_double(&self) -> bool {
+    pub fn computes_in_double(&self) -> bool {
         self.device_spec != DeviceSpec::Wgpu
     }
 

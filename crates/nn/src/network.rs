@@ -29,6 +29,8 @@ pub(crate) struct ModelNetwork {
     pub(crate) label_smoothing: f64,
     /// Its layers tell the gradients of single examples apart.
     measures_examples: bool,
+    /// What that costs beside a plain pass.
+    example_norms_cost: f64,
     /// Ghost size of the model; `None` without batch norm.
     ghost: Option<u64>,
     pub(crate) device: Device,
@@ -75,6 +77,7 @@ impl ModelNetwork {
     ) -> Self {
         let activations = builder.activations_per_example();
         let measures_examples = builder.measures_examples();
+        let example_norms_cost = builder.example_norms_cost();
         let Built {
             parameters,
             norms,
@@ -87,6 +90,7 @@ impl ModelNetwork {
             activations,
             label_smoothing: spec.label_smoothing(),
             measures_examples,
+            example_norms_cost,
             ghost: spec.ghost(),
             kernels: device == Device::flex(),
             device,
@@ -229,7 +233,7 @@ impl ModelNetwork {
         let examples = measured
             .as_ref()
             .filter(|(of, _)| *of == NormsOf::Examples)
-            .map(|(_, squared_norms)| ExampleNorms::new(squared_norms.len()));
+            .map(|(_, squared_norms)| ExampleNorms::new(squared_norms.len(), batch.len));
         let mut pass = Pass::train(
             context,
             ghost,
@@ -363,6 +367,10 @@ impl Network for ModelNetwork {
 
     fn measures_examples(&self) -> bool {
         self.kernels && self.measures_examples
+    }
+
+    fn example_norms_cost(&self) -> f64 {
+        self.example_norms_cost
     }
 
     fn input_gradient(

@@ -3,7 +3,7 @@ use burn::tensor::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    examples::ExampleNorms,
+    examples::{AffineNorms, ExampleNorms, TensorNorms, TiedNorms},
     layers::{NormId, NormState},
     parameters::{Leaves, ParameterId, Parameters},
     storage::Storage,
@@ -137,9 +137,27 @@ impl<'a> Pass<'a> {
         self.kernels
     }
 
-    /// Where to leave the squared norms of the examples' gradients, if they are asked for.
-    pub(crate) fn example_norms(&self) -> Option<ExampleNorms> {
-        self.examples.clone()
+    /// Where to leave the squared norms of the examples' gradients of a tensor, if they are asked
+    /// for.
+    pub(crate) fn tensor_norms(&self, tensor: ParameterId) -> Option<TensorNorms> {
+        let sums = self.examples.clone()?;
+        Some(TensorNorms { sums, tensor })
+    }
+
+    /// Where both uses of a table that also scores leave what they share, for the look-up of these
+    /// tokens.
+    pub(crate) fn tied_norms(&self, tokens: &[u32]) -> Option<TiedNorms> {
+        self.examples.as_ref().map(|_| TiedNorms::new(tokens))
+    }
+
+    /// The same of weights and a bias.
+    pub(crate) fn affine_norms(
+        &self,
+        weight: ParameterId,
+        bias: Option<ParameterId>,
+    ) -> Option<AffineNorms> {
+        let sums = self.examples.clone()?;
+        Some(AffineNorms { sums, weight, bias })
     }
 
     /// Examples per group of batch norm, in training; `None` in evaluation.

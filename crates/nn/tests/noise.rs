@@ -76,57 +76,86 @@ fn micro_batches_norms_are_those_of_what_they_add() {
     }
 }
 
-/// Models of linear layers tell examples apart: against each example alone.
+/// Against each example alone: vectors, images through convolutions with and without a pool, and
+/// windows of text, whose streams are in the middle of one.
 #[test]
 fn examples_norms_are_those_of_each_alone() {
     let regression = vectors(5, Task::Regress { outputs: 3 });
-    let cases: [(&str, DataShape); 5] = [
-        ("softmax", DIGITS),
-        ("softmax", regression),
-        ("mlp(16,8)", DIGITS),
-        ("mlp(16,dropout=0.3)", regression),
+    let cases: [(&str, DataShape, f64); 14] = [
+        ("softmax", DIGITS, 0.1),
+        ("softmax", regression, 0.9),
+        ("mlp(16,8)", DIGITS, 0.1),
+        ("mlp(16,dropout=0.3)", regression, 0.3),
         (
             "mlp(7,smoothing=0.1)",
             vectors(9, Task::Classify { classes: 4 }),
+            0.4,
         ),
+        ("lenet", DIGITS, 0.34),
+        ("lenet(dropout=0.3)", images(17, 2), 0.34),
+        ("alexnet", PHOTOS, 0.2),
+        ("row-lstm(width=8)", DIGITS, 0.34),
+        ("row-lstm(width=64,dropout=0.3)", images(6, 1), 0.1),
+        ("lstm(layers=1,width=8)", text(5, 20), 0.34),
+        ("lstm(layers=2,width=24,dropout=0.2)", text(3, 90), 0.1),
+        ("lstm(layers=1,width=8,tied)", text(5, 20), 0.34),
+        ("lstm(layers=1,width=24,tied)", text(4, 11), 0.34),
     ];
-    for (model, shape) in cases {
-        let mut network = network(model, &shape);
-        assert!(network.measures_examples(), "{model}");
-        let tensors = network.layout().tensors.len();
-        let mut expected = vec![0.0; tensors];
-        for i in 0..9 {
-            network.begin_step(9);
-            let mut batch = batch(shape, i, 1);
+    for (model, shape, cost) in cases {
+        let examples = 5;
+        let made = || {
+            let mut network = network(model, &shape);
+            network.begin_step(examples);
+            let before = batch(shape, 0, examples as usize);
+            network.accumulate(&before, 1.0).unwrap();
+            network.begin_step(examples);
+            network
+        };
+        let (mut alone, mut plain, mut measured) = (made(), made(), made());
+        assert!(measured.measures_examples(), "{model}");
+        let found = measured.example_norms_cost();
+        assert!(found > 0.0 && found < cost, "{model}: {found}");
+
+        let tensors = measured.layout().tensors.len();
+        let part = |first: u64, len: usize| {
+            let mut batch = batch(shape, 20 + first, len);
+            batch.first_position = first;
             batch.noise = Some(NOISE);
-            network.accumulate(&batch, 0.5).unwrap();
-            for (sum, g) in expected.iter_mut().zip(window(network.as_mut())) {
+            batch
+        };
+        let mut expected = vec![0.0; tensors];
+        let mut sum = 0.0;
+        for i in 0..examples {
+            // The streams go on, so the window is emptied by hand.
+            alone.visit(&mut |_, _, g| g.fill(0.0)).unwrap();
+            sum += alone.accumulate(&part(i, 1), 0.5).unwrap().loss;
+            for (sum, g) in expected.iter_mut().zip(window(alone.as_mut())) {
                 *sum += squared(&g);
             }
         }
-        let mut batch = batch(shape, 0, 9);
-        batch.noise = Some(NOISE);
-        network.begin_step(9);
-        network.accumulate(&batch, 0.5).unwrap();
-        let plain = window(network.as_mut());
-        network.begin_step(9);
+        let whole = part(0, examples as usize);
+        let loss = plain.accumulate(&whole, 0.5).unwrap();
         let mut norms = vec![0.0; tensors];
-        network
-            .accumulate_measured(&batch, 0.5, NormsOf::Examples, &mut norms)
+        let same = measured
+            .accumulate_measured(&whole, 0.5, NormsOf::Examples, &mut norms)
             .unwrap();
+        assert_eq!(loss, same, "{model}");
+        assert!((loss.loss / sum - 1.0).abs() < 1e-5, "{model}");
         close(&norms, &expected, 1e-4, model);
-        assert!(plain == window(network.as_mut()), "{model}");
+        let (a, b) = (window(plain.as_mut()), window(measured.as_mut()));
+        assert!(a == b, "{model}: the window has noticed");
+        assert_eq!(plain.export(), measured.export(), "{model}");
     }
 }
 
 #[test]
-fn models_that_mix_or_share_do_not_claim_to_tell_examples_apart() {
+fn models_that_mix_or_cannot_afford_it_do_not_claim_to_tell_examples_apart() {
     for (model, shape) in [
         ("mlp(16,norm)", DIGITS),
         ("f1", DIGITS),
-        ("lenet", DIGITS),
-        ("row-lstm(width=8)", DIGITS),
-        ("lstm(layers=1,width=8)", text(5, 20)),
+        ("resnet20(ghost=2)", images(8, 3)),
+        // More pairs of tokens than scores.
+        ("lstm(layers=1,width=8,tied)", text(21, 20)),
     ] {
         assert!(!network(model, &shape).measures_examples(), "{model}");
     }

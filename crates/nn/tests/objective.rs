@@ -288,3 +288,30 @@ fn a_slice_meets_the_solutions_it_runs_between() {
     let mut measure = SliceMeasure::new(large, None, Statistics::Interpolated(short)).unwrap();
     assert!(measure.measure(25, &[2.0], &x).is_err());
 }
+
+/// Micro-batches' gradients at the same parameters: together they are the whole's, and the objective
+/// is left as it was.
+#[test]
+fn gradients_of_other_examples_leave_the_objective_alone() {
+    for (model, shape) in models() {
+        let state = state(model, shape, 1);
+        let mut f = objective(model, shape, &state, NormMode::Training, Precision::F64);
+        let (x, mut whole) = (f.parameters().to_vec(), vec![0.0; f.dimension()]);
+        let value = f.value_and_gradient(&x, &mut whole).unwrap();
+        let weight = batch(shape, 0, EXAMPLES).weight();
+        let mut sum = vec![0.0; x.len()];
+        for (first, len) in [(0, 8), (8, 16)] {
+            let part = batch(shape, first, len);
+            let share = part.weight() / weight;
+            let gradient = f.gradient_on(part, &x).unwrap();
+            sum.iter_mut()
+                .zip(&gradient)
+                .for_each(|(s, g)| *s += share * g);
+        }
+        let off = relative(&sum, &whole);
+        assert!(off < 1e-10, "{model}: {off:e}");
+        assert_eq!(f.value(&x).unwrap(), value, "{model}");
+        assert_eq!(f.examples(), EXAMPLES);
+        assert!(f.gradient_on(batch(images(3, 1), 0, 4), &x).is_err());
+    }
+}

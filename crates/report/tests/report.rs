@@ -454,4 +454,47 @@ fn gradient_noise_stands_beside_the_critical_batch_size() {
     assert_eq!(labels.count(), 3, "the smallest, the base and the largest");
     let summary = terminal_summary(&study.findings, 80, false);
     assert!(summary.contains("gradient noise scale"), "{summary}");
+
+    let page = html(&study.findings, &study.records, &study.how);
+    let [_, table] = page
+        .split("of each layer at batch size")
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("one table of the layers")
+    };
+    let table = &table[..table.find("</table>").unwrap()];
+    for cell in [
+        "hidden1",
+        "130",
+        "(90",
+        "undefined",
+        "all parameters",
+        "210",
+    ] {
+        assert!(table.contains(cell), "{cell}: {table}");
+    }
+
+    // Points with open intervals stay in the background, off the line and the axis: five of a
+    // line's seven stretches are bounded, one is open and one has no value.
+    let classes = |class: &str| svg.matches(&format!("class=\"{class}")).count();
+    let (background, faint) = (classes("whisker weak"), classes("faint"));
+    assert_eq!((background, faint), (3, 3));
+    let mut wild = study;
+    for course in wild.findings.noise.values_mut().flatten() {
+        course.course[5].population.value = Some(1e12);
+    }
+    let figure = noise(&wild).unwrap();
+    let svg_of_wild = figure.svg(&figure.views[0]);
+    let ticks = |svg: &str| -> Vec<String> {
+        let document = roxmltree::Document::parse(svg).unwrap();
+        let ticks = document
+            .descendants()
+            .filter(|n| n.attribute("class") == Some("tick"));
+        ticks.filter_map(|n| n.text().map(str::to_owned)).collect()
+    };
+    assert_eq!(
+        ticks(&svg_of_wild),
+        ticks(&svg),
+        "the axis is the bounded points'"
+    );
 }

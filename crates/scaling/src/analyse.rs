@@ -142,6 +142,7 @@ fn add_curve(
     let noise = noise(trials, findings.study.train_examples, level);
     if !noise.is_empty() {
         findings.noise.insert(name.clone(), noise);
+        only_quoted_layers(findings, &name);
     }
     findings.critical_batch_size.insert(name.clone(), critical);
     let points = Points {
@@ -158,6 +159,16 @@ fn add_curve(
         points,
         fit: curve.ok().map(|c| c.fit),
     });
+}
+
+/// Keeps the layers of the batch size that is quoted; a deep network has a hundred of them.
+fn only_quoted_layers(findings: &mut Findings, curve: &str) {
+    let quoted = findings.quoted_noise(curve).map(|course| course.batch_size);
+    for course in findings.noise.get_mut(curve).into_iter().flatten() {
+        if Some(course.batch_size) != quoted {
+            course.layers.clear();
+        }
+    }
 }
 
 /// The noise scale at every batch size of a curve that was watched, from the runs that trained to

@@ -207,6 +207,7 @@ impl GradientSource for Supervised<'_> {
             micro_batch,
         } = self.feed.portions;
         let way = match *share == (0..batch_size) {
+            true if self.measure_all => NoiseWay::of_every_step(network, batch_size, micro_batch),
             true => NoiseWay::of(network, batch_size, micro_batch),
             false => NoiseWay::Nothing("it is not measured on several replicas".to_owned()),
         };
@@ -215,7 +216,7 @@ impl GradientSource for Supervised<'_> {
                 let noise = StepNoise::Undefined(why.clone());
                 return Ok((self.gradient(network, step)?, noise));
             }
-            NoiseWay::Examples => NormsOf::Examples,
+            NoiseWay::Examples { .. } => NormsOf::Examples,
             NoiseWay::MicroBatches | NoiseWay::Split { .. } => NormsOf::MicroBatch,
         };
         if !self.measure_all && !step.is_multiple_of(way.every(batch_size, micro_batch)) {

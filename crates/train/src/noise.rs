@@ -2,20 +2,32 @@
 //!
 //! A step's mean gradient `g_B` is a sum of parts: its micro-batches, or its examples. The squared
 //! norms of the parts and of the whole give unbiased estimates of `tr Σ` and `|G|²`
-//! ([`batchwise_scaling::noise::Pieces`]), with no pass more than the step needs. How a step is
-//! measured, in the order of preference:
+//! ([`batchwise_scaling::noise::Pieces`]), with no pass more than the step needs. A step is measured
+//! in one of three ways:
 //!
-//! 1. where the network tells examples apart ([`batchwise_core::Network::measures_examples`]), from
-//!    the norms of every example's gradient: the training run stays what it was, to the bit;
-//! 2. where the step has several micro-batches, from theirs, to the bit too;
-//! 3. else the step is split into two halves. That moves its result by rounding, as accumulation
-//!    does, and costs a second, smaller pass' overhead.
+//! * from the norms of every example's gradient, where the network tells examples apart
+//!   ([`batchwise_core::Network::measures_examples`]): the training run stays what it was, to the bit.
+//!   In a network of plain linear layers it costs next to nothing, in one of convolutions up to a
+//!   third of the step ([`batchwise_core::Network::example_norms_cost`]);
+//! * from those of the micro-batches, where the step has several: to the bit too;
+//! * from two halves the step is split into. That moves its result by rounding, as accumulation
+//!   does, and costs a second, smaller pass' overhead.
+//!
+//! **Which one** is cheapest at equal variance, by counts ([`NoiseWay::of`]). Where noise dominates,
+//! the estimate of `|G|²`, on which the noise scale's interval hangs, is a mean of products of
+//! different parts' gradients, and with `k` equal parts its variance is `k/(k − 1)` times that of the
+//! finest cut there is: examples are worth at most twice two halves. A way is measured as rarely as its
+//! cost demands ([`NoiseWay::every`]), so that all cost about the same, and the one whose steps times
+//! variance are fewest is taken. So examples win at small batches, where a second pass' overhead
+//! weighs, and in networks where they are nearly free; halves or micro-batches win in convolutional
+//! networks at large batches.
 //!
 //! With batch norm an example's gradient depends on its neighbours: the smallest unit is then a
 //! ghost batch, halves are multiples of it, and `Σ` is that of ghost batches times their size.
 //!
 //! Not every step is measured: one in [`NoiseWay::every`], chosen to keep the cost under 3 % of
-//! training by counting passes over parameters; `cargo bench -p batchwise -- noise` measures it.
+//! training by counting passes over parameters and multiply-adds; `cargo bench -p batchwise -- noise`
+//! measures it, `cargo run --release -p batchwise --example noise_ways` the ways beside each other.
 //! Which steps follows from counts alone, never from a clock, so that the same study gives the same
 //! numbers.
 //!
@@ -26,11 +38,19 @@ use batchwise_scaling::noise::{NoiseError, Pieces};
 
 use crate::TrainError;
 
+/// Share of training's multiply-adds that the norms of examples may take: 2 % by counts leave room
+/// for the 3 % of time that is allowed, since the norms are computed less evenly than a pass.
+const BUDGET: f64 = 0.02;
+
 /// How the steps of a run are measured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum NoiseWay {
     /// From every example's gradient.
-    Examples,
+    Examples {
+        /// What the norms cost beside a step, as its share
+        /// ([`batchwise_core::Network::example_norms_cost`]).
+        cost: f64,
+    },
     /// From the micro-batches a step has.
     MicroBatches,
     /// From two parts, the first of so many examples.
@@ -44,16 +64,51 @@ pub enum NoiseWay {
 
 impl NoiseWay {
     /// The way for steps of `batch_size` examples in micro-batches of at most `micro_batch`, all of
-    /// them this network's.
+    /// them this network's: the one of least variance for what it costs in training, where a way
+    /// that costs more is used on fewer steps.
     pub fn of(network: &dyn Network, batch_size: u64, micro_batch: u64) -> Self {
+        let cost = |way: &Self| way.every(batch_size, micro_batch) as f64;
+        Self::cheapest(network, batch_size, micro_batch, cost)
+    }
+
+    /// The same where every step is made to be measured, as `batchwise noise` does: a way then costs
+    /// the step and what it adds.
+    pub fn of_every_step(network: &dyn Network, batch_size: u64, micro_batch: u64) -> Self {
+        let cost = |way: &Self| match way {
+            Self::Examples { cost } => 1.0 + cost,
+            _ => 1.0,
+        };
+        Self::cheapest(network, batch_size, micro_batch, cost)
+    }
+
+    fn cheapest(
+        network: &dyn Network,
+        batch_size: u64,
+        micro_batch: u64,
+        cost: impl Fn(&Self) -> f64,
+    ) -> Self {
+        let parts = Self::of_parts(network, batch_size, micro_batch);
+        if batch_size < 2 || !network.measures_examples() {
+            return parts;
+        }
+        let examples = Self::Examples {
+            cost: network.example_norms_cost(),
+        };
+        let at_equal_variance = |way: &Self| cost(way) * way.variance(batch_size, micro_batch);
+        match parts {
+            // To the bit, where it costs no more.
+            parts if at_equal_variance(&parts) < at_equal_variance(&examples) => parts,
+            _ => examples,
+        }
+    }
+
+    /// The way that parts of the step are.
+    fn of_parts(network: &dyn Network, batch_size: u64, micro_batch: u64) -> Self {
         if batch_size < 2 {
             return Self::Nothing(
                 "a step of one example cannot tell signal from noise: choose a batch size of at least 2"
                     .to_owned(),
             );
-        }
-        if network.measures_examples() {
-            return Self::Examples;
         }
         let unit = network.ghost_size(batch_size).unwrap_or(1).max(1);
         if !batch_size.is_multiple_of(unit) {
@@ -78,16 +133,31 @@ impl NoiseWay {
     /// The norms cost a few passes over the parameters, whatever the batch size, the step itself
     /// several passes for each example: so from 512 examples a pass on every step is measured, and
     /// with fewer proportionally fewer, one in 16 at least. A split also costs the overhead of a
-    /// second pass: four times as rarely.
+    /// second pass: four times as rarely. What the norms of examples cost besides is proportional to
+    /// the step; they are taken on so few steps that it stays within 2 % of training by counts (one
+    /// step in 17 where it is a third).
     pub fn every(&self, batch_size: u64, micro_batch: u64) -> u64 {
         let of_pass = 512u64
             .div_ceil(micro_batch.min(batch_size).max(1))
             .clamp(1, 16);
         match self {
-            Self::Examples | Self::MicroBatches => of_pass,
+            Self::Examples { cost } => of_pass.max((cost / BUDGET).ceil() as u64),
+            Self::MicroBatches => of_pass,
             Self::Split { .. } => 4 * of_pass,
             Self::Nothing(_) => 0,
         }
+    }
+
+    /// Variance of a step's estimate of `|G|²` where noise dominates, in units of that from as many
+    /// parts as one likes: `k/(k − 1)` with `k` equal parts. Infinite where nothing is measured.
+    fn variance(&self, batch_size: u64, micro_batch: u64) -> f64 {
+        let parts = match self {
+            Self::Examples { .. } => batch_size,
+            Self::MicroBatches => batch_size.div_ceil(micro_batch.max(1)),
+            Self::Split { .. } => 2,
+            Self::Nothing(_) => return f64::INFINITY,
+        };
+        parts as f64 / (parts as f64 - 1.0)
     }
 }
 

@@ -11,8 +11,9 @@ use crate::{
     augment::Augmenter, checkpoint::load_network, micro_batch, noise,
 };
 
-/// Parts a step is cut into where examples cannot be told apart: eight of them determine `|G|²`
-/// almost as well as examples would, with a variance 8/7 of theirs where noise dominates.
+/// Parts a step is cut into where examples cannot be told apart, or only at a cost: eight of them
+/// determine `|G|²` almost as well as examples would, with a variance 8/7 of theirs where noise
+/// dominates.
 const PARTS: u64 = 8;
 
 /// Steps before the interval is looked at, and between two looks.
@@ -102,25 +103,24 @@ impl BuiltIn {
         }
 
         let ghost = network.ghost_size(batch_size);
-        let asked = match request.micro_batch {
-            None if !network.measures_examples() => {
-                let unit = ghost.unwrap_or(1).max(1);
-                Some(batch_size.div_ceil(PARTS).div_ceil(unit) * unit)
-            }
-            asked => asked,
+        let unit = ghost.unwrap_or(1).max(1);
+        let part = batch_size.div_ceil(PARTS).div_ceil(unit) * unit;
+        let asked = match NoiseWay::of_every_step(network.as_ref(), batch_size, part) {
+            NoiseWay::Examples { .. } => request.micro_batch,
+            _ => request.micro_batch.or(Some(part)),
         };
         let within = config
             .max_memory
             .and_then(|bytes| batchwise_core::Trainer::micro_batch_within(self, bytes));
         let ceiling = config.micro_batch_ceiling;
         let micro_batch = micro_batch::choose(batch_size, asked, ghost, within, ceiling)?;
-        let way = match NoiseWay::of(network.as_ref(), batch_size, micro_batch) {
+        let way = match NoiseWay::of_every_step(network.as_ref(), batch_size, micro_batch) {
             NoiseWay::Nothing(why) => {
                 return Err(TrainError::Refused(format!(
                     "the noise scale is undefined: {why}"
                 )));
             }
-            NoiseWay::Examples => "examples",
+            NoiseWay::Examples { .. } => "examples",
             NoiseWay::MicroBatches | NoiseWay::Split { .. } => "micro-batches",
         };
 

@@ -80,7 +80,11 @@ impl Run<'_> {
             None => {
                 let sum = if noise {
                     let (sum, found) = source.measured_gradient(network, step)?;
-                    let layers = self.spec.purpose == TrialPurpose::Single;
+                    // Where trials are many, in tuning, they are not looked at layer by layer.
+                    let layers = matches!(
+                        self.spec.purpose,
+                        TrialPurpose::Single | TrialPurpose::Fresh { .. }
+                    );
                     noise::observe(&mut self.progress.noise, network, found, layers)?;
                     sum
                 } else {

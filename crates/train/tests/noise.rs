@@ -156,7 +156,7 @@ fn how_a_step_is_measured_follows_from_the_network_and_the_sizes() {
         ghost: Some(8),
         ..told
     };
-    assert_eq!(way(told, 16, 16), NoiseWay::Examples);
+    assert_eq!(way(told, 16, 16), FREE);
     assert_eq!(way(plain, 16, 4), NoiseWay::MicroBatches);
     assert_eq!(way(plain, 16, 16), NoiseWay::Split { first: 8 });
     assert_eq!(way(plain, 7, 7), NoiseWay::Split { first: 3 });
@@ -173,11 +173,42 @@ fn how_a_step_is_measured_follows_from_the_network_and_the_sizes() {
         assert!(found.contains(why), "{found}");
     }
     // Rarely where it costs, always where it does not.
-    assert_eq!(NoiseWay::Examples.every(32, 32), 16);
-    assert_eq!(NoiseWay::Examples.every(256, 256), 2);
+    assert_eq!(FREE.every(32, 32), 16);
+    assert_eq!(FREE.every(256, 256), 2);
     assert_eq!(NoiseWay::MicroBatches.every(4096, 1024), 1);
     assert_eq!(NoiseWay::Split { first: 16 }.every(32, 32), 64);
     assert_eq!(NoiseWay::Split { first: 512 }.every(1024, 1024), 4);
+}
+
+const FREE: NoiseWay = NoiseWay::Examples { cost: 0.0 };
+
+/// Where examples' norms are a third of a step they are taken on one step in 17, at the variance of
+/// which two halves, at most twice as uncertain, are soon the better bargain.
+#[test]
+fn examples_that_cost_are_measured_where_that_is_cheapest() {
+    let factory = TinyFactory {
+        tells_examples_apart: true,
+        example_norms_cost: 1.0 / 3.0,
+        ..TinyFactory::default()
+    };
+    let network = factory.build(&classes(), KEY).unwrap();
+    let examples = NoiseWay::Examples { cost: 1.0 / 3.0 };
+    for batch_size in [8, 32, 4096] {
+        assert_eq!(examples.every(batch_size, batch_size), 17);
+    }
+    let way = |batch_size, micro_batch| NoiseWay::of(network.as_ref(), batch_size, micro_batch);
+    assert_eq!(way(8, 8), examples);
+    assert_eq!(way(128, 128), examples);
+    assert_eq!(way(512, 512), NoiseWay::Split { first: 256 });
+    // Micro-batches are at hand: sixteen times as often for twice the variance at most.
+    assert_eq!(way(4096, 1024), NoiseWay::MicroBatches);
+    assert_eq!(way(32, 16), examples);
+    // Where every step is measured a third more of it is less than twice the steps, but more than
+    // the 8/7 of eight parts.
+    let way = |micro_batch| NoiseWay::of_every_step(network.as_ref(), 256, micro_batch);
+    assert_eq!(way(256), examples);
+    assert_eq!(way(128), examples);
+    assert_eq!(way(32), NoiseWay::MicroBatches);
 }
 
 fn watched(spec: TrialSpec) -> TrialSpec {

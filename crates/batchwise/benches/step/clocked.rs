@@ -116,6 +116,10 @@ impl Network for Clocked {
         self.network.measures_examples()
     }
 
+    fn example_norms_cost(&self) -> f64 {
+        self.network.example_norms_cost()
+    }
+
     fn visit(&mut self, visitor: &mut ParameterVisitor<'_>) -> Result<(), NetworkError> {
         timed(&self.clock.update, || self.network.visit(visitor))
     }

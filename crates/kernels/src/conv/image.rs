@@ -33,7 +33,7 @@ pub(crate) struct BackwardScratch<'a, T: Real> {
 }
 
 impl<'a, T: Real> ImageConv<'a, T> {
-    fn padded_width(&self) -> usize {
+    pub(super) fn padded_width(&self) -> usize {
         self.shape.width + 2 * self.shape.padding[1]
     }
 
@@ -90,7 +90,7 @@ impl<'a, T: Real> ImageConv<'a, T> {
 
     /// The image with its border of zeros: itself where there is none.
     #[inline(always)]
-    fn pad<'b>(&self, x: &'b [T], scratch: &'b mut [T]) -> &'b [T] {
+    pub(super) fn pad<'b>(&self, x: &'b [T], scratch: &'b mut [T]) -> &'b [T] {
         if !self.is_padded() {
             return x;
         }

@@ -13,6 +13,7 @@ mod depthwise;
 mod forward;
 mod image;
 mod normed;
+mod norms;
 mod pack;
 mod pooled;
 mod row;
@@ -21,6 +22,7 @@ mod weights;
 pub use backward::{ConvGradients, conv_backward};
 pub use forward::conv_forward;
 pub use normed::{ConvNormGradients, conv_batch_norm_backward, conv_batch_norm_forward};
+pub use norms::{conv_bias_relu_maxpool_example_norms, conv_example_norms};
 pub use pack::{PackedWeights, Weights};
 pub use pooled::{conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward};
 

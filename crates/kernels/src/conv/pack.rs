@@ -146,6 +146,11 @@ impl<T: Real> PackedWeights<T> {
         Ok(packed)
     }
 
+    /// For passes that read no weight, such as the weights' own gradient.
+    pub(super) fn without_weights(workspace: &Workspace, shape: &ConvShape) -> Self {
+        Self::pack(workspace, shape, &[], Directions::Neither)
+    }
+
     fn pack(
         workspace: &Workspace,
         shape: &ConvShape,

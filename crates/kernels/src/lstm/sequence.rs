@@ -43,6 +43,21 @@ impl LstmShape {
         })
     }
 
+    /// Time steps.
+    pub(crate) fn steps(self) -> usize {
+        self.steps
+    }
+
+    /// Sequences.
+    pub(crate) fn streams(self) -> usize {
+        self.streams
+    }
+
+    /// Cells.
+    pub(crate) fn width(self) -> usize {
+        self.width
+    }
+
     /// Numbers in a state.
     fn state(self) -> usize {
         self.streams * self.width

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 use batchwise_kernels::{ConvShape, Isa, Window, Workspace};
+use proptest::prelude::*;
 
 /// Numbers that look random, in −1..1, from a seed (SplitMix64).
 pub fn numbers(seed: u64, len: usize) -> Vec<f64> {
@@ -168,4 +169,70 @@ impl Conv {
             .for_each(|(o, dy)| db[o % self.out] += dy);
         (dx, dw, db)
     }
+}
+
+/// Sizes chosen so that channel tails, tiles of every width, strides beyond the kernel, kernels as
+/// large as the image and single pixels all occur.
+pub fn convolutions() -> impl Strategy<Value = Conv> {
+    let side = || (1usize..=5, 1usize..=4, 1usize..=2, 0usize..=4, 0usize..=20);
+    let channels = || {
+        prop_oneof![
+            1usize..=5,
+            Just(8),
+            Just(13),
+            Just(16),
+            Just(20),
+            Just(33),
+            Just(64)
+        ]
+    };
+    (
+        1usize..=5,
+        side(),
+        side(),
+        channels(),
+        channels(),
+        1usize..=3,
+    )
+        .prop_map(|(n, rows, columns, c, o, groups)| {
+            let fit = |(kernel, stride, dilation, padding, extra): (
+                usize,
+                usize,
+                usize,
+                usize,
+                usize,
+            )| {
+                let reach = (kernel - 1) * dilation;
+                let padding = padding.min(reach);
+                (
+                    (reach + 1).saturating_sub(2 * padding).max(1) + extra,
+                    kernel,
+                    stride,
+                    dilation,
+                    padding,
+                )
+            };
+            let (h, kh, sh, dh, ph) = fit(rows);
+            let (w, kw, sw, dw, pw) = fit(columns);
+            let c = if groups > 1 {
+                c.div_ceil(4) * groups
+            } else {
+                c
+            };
+            let o = if groups > 1 {
+                o.div_ceil(3) * groups
+            } else {
+                o
+            };
+            Conv {
+                n,
+                image: [h, w, c],
+                out: o,
+                kernel: [kh, kw],
+                stride: [sh, sw],
+                padding: [ph, pw],
+                dilation: [dh, dw],
+                groups,
+            }
+        })
 }

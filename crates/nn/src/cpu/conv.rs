@@ -1,7 +1,8 @@
 use batchwise_kernels::{
     ConvGradients, ConvNormGradients, ConvShape, KernelError, NormParameters, PoolShape, Rectified,
     Rectifier, Scratch, Window, conv_backward, conv_batch_norm_backward, conv_batch_norm_forward,
-    conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward, conv_forward,
+    conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_example_norms,
+    conv_bias_relu_maxpool_forward, conv_example_norms, conv_forward,
 };
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
@@ -9,17 +10,20 @@ use burn_flex::FlexTensor;
 use super::norm::{Statistics, norm_fixed};
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
 use crate::{
+    examples::AffineNorms,
     layers::{self, EPSILON, GroupStatistics, NormArguments, NormBy},
     precision::{Number, in_precision},
 };
 
-/// `x ∗ w + b`, rectified if `relu`.
+/// `x ∗ w + b`, rectified if `relu`; on the way back the squared norms of what each image adds to the
+/// gradients go to `norms`.
 pub(crate) fn conv(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Tensor<1>,
     relu: bool,
     filter: layers::Filter,
+    norms: Option<AffineNorms>,
 ) -> Tensor<4> {
     let shape = shape(&x, &weight, filter);
     let inputs = [
@@ -27,11 +31,16 @@ pub(crate) fn conv(
         weight.into_dispatch(),
         bias.into_dispatch(),
     ];
-    run(Arguments::new(inputs), shape, relu)
+    run(Arguments::new(inputs), shape, relu, norms)
 }
 
 /// Image, kernel and, where `N` is 3, bias.
-fn run<const N: usize>(inputs: Arguments<N>, shape: ConvShape, relu: bool) -> Tensor<4> {
+fn run<const N: usize>(
+    inputs: Arguments<N>,
+    shape: ConvShape,
+    relu: bool,
+    norms: Option<AffineNorms>,
+) -> Tensor<4> {
     let [rows, columns, channels] = shape.output();
     let y = in_precision!(inputs.dtype(), T => {
         let mut y = buffer::<T>(shape.output_len());
@@ -47,6 +56,7 @@ fn run<const N: usize>(inputs: Arguments<N>, shape: ConvShape, relu: bool) -> Te
         x: inputs[0].clone(),
         weight: inputs[1].clone(),
         rectified: relu.then(|| y.clone()),
+        norms,
     })
 }
 
@@ -56,12 +66,17 @@ struct Conv {
     x: FlexTensor,
     weight: FlexTensor,
     rectified: Option<FlexTensor>,
+    norms: Option<AffineNorms>,
 }
 
 impl<const N: usize> Operation<N> for Conv {
     fn gradients<T: Number>(self, dy: &[T], wanted: [bool; N]) -> [Option<FlexTensor>; N] {
         let (x, weight) = (values(&self.x), values(&self.weight));
         let rectified = self.rectified.as_ref().map(values);
+        if let Some(norms) = &self.norms {
+            let found = conv_example_norms(&WORKSPACE, &self.shape, x, dy, rectified);
+            norms.add(checked(found));
+        }
         gradients_of(&self.shape, wanted, |gradients| {
             let shape = &self.shape;
             conv_backward(&WORKSPACE, shape, x, weight, dy, rectified, gradients)
@@ -94,13 +109,14 @@ fn gradients_of<T: Number, const N: usize>(
     std::array::from_fn(|_| gradients.next().flatten())
 }
 
-/// `max_pool(relu(x ∗ w + b))` with windows `pool`.
+/// `max_pool(relu(x ∗ w + b))` with windows `pool`; `norms` as for [`conv`].
 pub(crate) fn conv_relu_pool(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Tensor<1>,
     filter: layers::Filter,
     pool: layers::Window,
+    norms: Option<AffineNorms>,
 ) -> Tensor<4> {
     let shape = shape(&x, &weight, filter);
     let pool = checked(pool_shape(pool));
@@ -135,6 +151,7 @@ pub(crate) fn conv_relu_pool(
         x,
         weight,
         places,
+        norms,
     })
 }
 
@@ -145,12 +162,18 @@ struct ConvReluPool {
     x: FlexTensor,
     weight: FlexTensor,
     places: Scratch<'static, u8>,
+    norms: Option<AffineNorms>,
 }
 
 impl Operation<3> for ConvReluPool {
     fn gradients<T: Number>(self, dy: &[T], wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
         let (x, weight) = (values(&self.x), values(&self.weight));
         let (shape, pool, places) = (&self.shape, &self.pool, &self.places);
+        if let Some(norms) = &self.norms {
+            norms.add(checked(conv_bias_relu_maxpool_example_norms(
+                &WORKSPACE, shape, pool, x, dy, places,
+            )));
+        }
         gradients_of(shape, wanted, |gradients| {
             conv_bias_relu_maxpool_backward(
                 &WORKSPACE, shape, pool, x, weight, dy, places, gradients,
@@ -175,7 +198,7 @@ pub(crate) fn conv_norm(
         NormBy::Ghost(ghost) => ghost,
         NormBy::Running { mean, variance } => {
             let inputs = Arguments::new([x.into_dispatch(), weight.into_dispatch()]);
-            let convolved = run(inputs, shape, false);
+            let convolved = run(inputs, shape, false, None);
             let vectors = [scale, shift, mean, variance];
             return (norm_fixed(convolved, residual, rectifier, vectors), None);
         }

@@ -1,25 +1,18 @@
 use batchwise_kernels::{
-    Isa, LinearGradients, LinearShape, linear_backward, linear_example_norms, linear_forward,
+    LinearGradients, LinearShape, linear_backward, linear_example_norms, linear_forward,
+    pick_tied_scores, tied_pairs,
 };
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
-use crate::examples::AffineNorms;
+use crate::examples::{AffineNorms, TiedNorms, TiedScores};
 use crate::precision::{Number, in_precision};
 
-/// `x·W + b` of `[rows, inputs]`, rectified if `relu`, with `W` `[inputs, outputs]`.
+/// `x·W + b` of `[rows, inputs]`, rectified if `relu`, with `W` `[inputs, outputs]`. On the way back
+/// the squared norms of what each example adds to the gradients go to `norms`, where the rows of all
+/// examples at one place come before those at the next.
 pub(crate) fn linear(
-    x: Tensor<2>,
-    weight: Tensor<2>,
-    bias: Option<Tensor<1>>,
-    relu: bool,
-) -> Tensor<2> {
-    linear_measured(x, weight, bias, relu, None)
-}
-
-/// The same; on the way back the squared norms of what each row adds to the gradients go to `norms`.
-pub(crate) fn linear_measured(
     x: Tensor<2>,
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
@@ -35,14 +28,26 @@ pub(crate) fn linear_measured(
             Arguments::new([x, weight, bias.into_dispatch()]),
             shape,
             relu,
-            norms,
+            Norms { norms, tied: None },
         ),
-        None => run(Arguments::new([x, weight]), shape, relu, norms),
+        None => run(
+            Arguments::new([x, weight]),
+            shape,
+            relu,
+            Norms { norms, tied: None },
+        ),
     }
 }
 
-/// `x·Wᵀ + b` of `[rows, inputs]`, with `W` `[outputs, inputs]`.
-pub(crate) fn linear_turned(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+/// `x·Wᵀ + b` of `[rows, inputs]`, with `W` `[outputs, inputs]`; `norms` as for [`linear`], and to
+/// `tied` what the other use of `W` needs.
+pub(crate) fn linear_turned(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+    norms: Option<AffineNorms>,
+    tied: Option<TiedNorms>,
+) -> Tensor<2> {
     let [rows, inputs] = x.dims();
     let [outputs, _] = weight.dims();
     let shape = checked(LinearShape::new(rows, inputs, outputs)).with_turned_weights();
@@ -51,7 +56,7 @@ pub(crate) fn linear_turned(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) ->
         weight.into_dispatch(),
         bias.into_dispatch(),
     ];
-    run(Arguments::new(tensors), shape, false, None)
+    run(Arguments::new(tensors), shape, false, Norms { norms, tied })
 }
 
 /// Input, weights and, where `N` is 3, bias.
@@ -59,7 +64,7 @@ fn run<const N: usize>(
     arguments: Arguments<N>,
     shape: LinearShape,
     relu: bool,
-    norms: Option<AffineNorms>,
+    norms: Norms,
 ) -> Tensor<2> {
     let size = [shape.rows(), shape.outputs()];
     let y = in_precision!(arguments.dtype(), T => {
@@ -80,6 +85,13 @@ fn run<const N: usize>(
     })
 }
 
+/// Where what each example adds to the gradients goes.
+#[derive(Debug, Clone)]
+struct Norms {
+    norms: Option<AffineNorms>,
+    tied: Option<TiedNorms>,
+}
+
 #[derive(Debug, Clone)]
 struct Linear {
     shape: LinearShape,
@@ -87,23 +99,38 @@ struct Linear {
     weight: FlexTensor,
     /// The output, where it is rectified.
     rectified: Option<FlexTensor>,
-    norms: Option<AffineNorms>,
+    norms: Norms,
 }
 
 impl Linear {
-    /// Notes what each row adds to the gradients, if that is wanted.
+    /// Notes what each example adds to the gradients, if that is wanted.
     fn measure<T: Number>(&self, dy: &[T]) {
-        let Some(norms) = &self.norms else { return };
-        let found = checked(linear_example_norms(
-            Isa::best(),
+        let Some(norms) = &self.norms.norms else {
+            return;
+        };
+        norms.add(checked(linear_example_norms(
+            &WORKSPACE,
             self.shape,
+            norms.sums.examples(),
             values(&self.x),
             self.rectified.as_ref().map(values),
             dy,
-        ));
-        norms.sums.add(norms.weight, found.weights);
-        if let Some(bias) = norms.bias {
-            norms.sums.add(bias, found.bias);
+        )));
+        if let Some(tied) = &self.norms.tied {
+            let (tokens, examples) = (&tied.tokens, norms.sums.examples());
+            let len = checked(tied_pairs(self.shape, examples, tokens));
+            let mut picked = buffer(len);
+            checked(pick_tied_scores(
+                self.shape,
+                examples,
+                tokens,
+                dy,
+                &mut picked,
+            ));
+            tied.leave(TiedScores {
+                x: self.x.clone(),
+                picked: flex(picked, &[len]),
+            });
         }
     }
 }

@@ -1,16 +1,21 @@
-use batchwise_kernels::{LstmGradients, LstmShape, lstm_backward, lstm_forward};
+use batchwise_kernels::{
+    LstmGradients, LstmShape, lstm_backward, lstm_example_norms, lstm_forward,
+};
 use burn::{backend::Flex, tensor::Tensor};
 use burn_flex::FlexTensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, copied, flex, values};
+use crate::examples::TensorNorms;
 use crate::precision::{Number, in_precision};
 
-/// All steps of an LSTM: see [`crate::layers`]' composed form, which this equals.
+/// All steps of an LSTM: see [`crate::layers`]' composed form, which this equals. On the way back the
+/// squared norms of what each stream adds to the recurrent weights' gradient go to `norms`.
 pub(crate) fn lstm(
     gates: Tensor<2>,
     recurrent: Tensor<2>,
     hidden: Tensor<2>,
     cell: Tensor<2>,
+    norms: Option<TensorNorms>,
 ) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
     let [rows, _] = gates.dims();
     let [streams, width] = hidden.dims();
@@ -47,6 +52,7 @@ pub(crate) fn lstm(
         cells,
         hidden: hidden.clone(),
         recurrent,
+        norms,
     });
     let [hidden, cell] = last;
     (outputs, hidden, cell)
@@ -63,6 +69,7 @@ struct Lstm {
     cells: FlexTensor,
     hidden: FlexTensor,
     recurrent: FlexTensor,
+    norms: Option<TensorNorms>,
 }
 
 impl Operation<2> for Lstm {
@@ -86,6 +93,16 @@ impl Operation<2> for Lstm {
                 drecurrent: &mut drecurrent,
             },
         ));
+        if let Some(norms) = &self.norms {
+            let hidden = values(&self.hidden);
+            norms.add(checked(lstm_example_norms(
+                &WORKSPACE,
+                self.shape,
+                first_hidden,
+                hidden,
+                &dgates,
+            )));
+        }
         let rows = gates.len() / (4 * self.width);
         [
             Some(flex(dgates, &[rows, 4 * self.width])),

@@ -24,7 +24,7 @@ mod upsample;
 
 pub(crate) use conv::{conv, conv_norm, conv_relu_pool};
 pub(crate) use embedding::embed;
-pub(crate) use linear::{linear, linear_measured, linear_turned};
+pub(crate) use linear::{linear, linear_turned};
 pub(crate) use loss::{cross_entropy, cross_entropy_metrics};
 pub(crate) use lstm::lstm;
 pub(crate) use norm::norm_relu;

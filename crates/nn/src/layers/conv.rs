@@ -180,6 +180,7 @@ impl Conv2d {
             ParameterKind::Bias,
             Init::fan_in(kernel.iter().product()),
         ));
+        builder.tells_examples_apart(2);
         conv
     }
 
@@ -196,6 +197,10 @@ impl Conv2d {
         let fan_in = shape[1..].iter().product::<usize>();
         let output = filter.output(input, channels);
         builder.layer(name, output);
+        let places = output.height * output.width;
+        for _ in 0..filter.groups {
+            builder.products(places, fan_in, channels / filter.groups);
+        }
         builder.composed(2 * output.len()); // in both layouts
         // Partial gradients of the kernel's weights (see its `backward_piece`), the weights packed
         // in both directions, and images of each thread; channels are filled to whole vectors.
@@ -230,7 +235,10 @@ impl Conv2d {
         let weight = pass.parameter(self.weight);
         let bias = self.bias.map(|bias| pass.parameter(bias));
         match bias {
-            Some(bias) if pass.kernels() => cpu::conv(x, weight, bias, rectify, self.filter),
+            Some(bias) if pass.kernels() => {
+                let norms = pass.affine_norms(self.weight, self.bias);
+                cpu::conv(x, weight, bias, rectify, self.filter, norms)
+            }
             bias => {
                 let y = convolve(x, weight, bias, self.filter);
                 if rectify { relu(y) } else { y }
@@ -243,7 +251,10 @@ impl Conv2d {
         let weight = pass.parameter(self.weight);
         let bias = self.bias.map(|bias| pass.parameter(bias));
         match bias {
-            Some(bias) if pass.kernels() => cpu::conv_relu_pool(x, weight, bias, self.filter, pool),
+            Some(bias) if pass.kernels() => {
+                let norms = pass.affine_norms(self.weight, self.bias);
+                cpu::conv_relu_pool(x, weight, bias, self.filter, pool, norms)
+            }
             bias => max_pool(relu(convolve(x, weight, bias, self.filter)), pool),
         }
     }

@@ -1,11 +1,19 @@
 use burn::tensor::{Int, Tensor, TensorData, module::embedding};
 
-use crate::{cpu, pass::Pass};
+use crate::{cpu, examples::TiedNorms, parameters::ParameterId, pass::Pass};
 
-/// Rows `tokens` of a table `[vocabulary, width]`: `[tokens, width]`.
-pub(crate) fn embed(table: Tensor<2>, tokens: &[u32], pass: &Pass) -> Tensor<2> {
+/// Rows `tokens` of a table `[vocabulary, width]`: `[tokens, width]`; token `t · examples + i` is
+/// place `t` of example `i`. `tied` where [`affine_turned`](super::affine_turned) scores with the table.
+pub(crate) fn embed(
+    table: ParameterId,
+    tokens: &[u32],
+    tied: Option<TiedNorms>,
+    pass: &mut Pass,
+) -> Tensor<2> {
+    let norms = pass.tensor_norms(table);
+    let table = pass.parameter(table);
     if pass.kernels() {
-        cpu::embed(table, tokens)
+        cpu::embed(table, tokens, norms, tied)
     } else {
         embed_composed(table, tokens)
     }

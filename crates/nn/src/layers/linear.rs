@@ -2,7 +2,7 @@ use batchwise_core::ParameterKind;
 use burn::tensor::{Tensor, activation::relu, module::linear};
 
 use crate::{
-    builder::Builder, cpu, examples::AffineNorms, init::Init, parameters::ParameterId, pass::Pass,
+    builder::Builder, cpu, examples::TiedNorms, init::Init, parameters::ParameterId, pass::Pass,
 };
 
 /// `y = x·W + b` with `W` of shape `[inputs, outputs]`.
@@ -43,6 +43,7 @@ impl Linear {
             Init::fan_in(inputs),
         );
         builder.tells_examples_apart(1);
+        builder.products(1, inputs, outputs);
         Self { weight, bias: None }
     }
 
@@ -60,41 +61,43 @@ impl Linear {
         let weight = pass.parameter(self.weight);
         let bias = self.bias.map(|bias| pass.parameter(bias));
         if pass.kernels() {
-            let norms = pass.example_norms().map(|sums| AffineNorms {
-                sums,
-                weight: self.weight,
-                bias: self.bias,
-            });
-            return cpu::linear_measured(x, weight, bias, rectify, norms);
+            let norms = pass.affine_norms(self.weight, self.bias);
+            return cpu::linear(x, weight, bias, rectify, norms);
         }
         let y = linear(x, weight, bias);
         if rectify { relu(y) } else { y }
     }
 }
 
-/// `x·W + b`.
+/// `x·W + b`, at any number of places of the examples: row `t · examples + i` is place `t` of
+/// example `i`.
 pub(crate) fn affine(
     x: Tensor<2>,
-    weight: Tensor<2>,
-    bias: Option<Tensor<1>>,
-    pass: &Pass,
+    weight: ParameterId,
+    bias: ParameterId,
+    pass: &mut Pass,
 ) -> Tensor<2> {
+    let norms = pass.affine_norms(weight, Some(bias));
+    let (weight, bias) = (pass.parameter(weight), pass.parameter(bias));
     if pass.kernels() {
-        cpu::linear(x, weight, bias, false)
+        cpu::linear(x, weight, Some(bias), false, norms)
     } else {
-        linear(x, weight, bias)
+        linear(x, weight, Some(bias))
     }
 }
 
-/// `x·Wᵀ + b`.
+/// `x·Wᵀ + b` with a table that is looked up too; rows as in [`affine`].
 pub(crate) fn affine_turned(
     x: Tensor<2>,
-    weight: Tensor<2>,
-    bias: Tensor<1>,
-    pass: &Pass,
+    weight: ParameterId,
+    bias: ParameterId,
+    tied: Option<TiedNorms>,
+    pass: &mut Pass,
 ) -> Tensor<2> {
+    let norms = pass.affine_norms(weight, Some(bias));
+    let (weight, bias) = (pass.parameter::<2>(weight), pass.parameter(bias));
     if pass.kernels() {
-        cpu::linear_turned(x, weight, bias)
+        cpu::linear_turned(x, weight, bias, norms, tied)
     } else {
         linear(x, weight.transpose(), Some(bias))
     }

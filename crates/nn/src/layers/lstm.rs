@@ -50,6 +50,9 @@ impl Lstm {
         width: usize,
     ) -> Self {
         let init = Init::fan_in(width);
+        builder.tells_examples_apart(3);
+        builder.sequence_products(sequence, inputs, 4 * width);
+        builder.sequence_products(sequence, width, 4 * width);
         builder.layer(name, [sequence, width]);
         // Gates before and after their functions, cell and hidden state of every step; products.
         builder.activations(sequence * width * 10);
@@ -81,15 +84,15 @@ impl Lstm {
     /// states `[sequence · n, width]`, continuing the streams if there are any.
     pub(crate) fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let n = x.dims()[0] / self.sequence;
-        let (input, bias) = (pass.parameter(self.input), pass.parameter(self.bias));
-        let gates = affine(x, input, Some(bias), pass);
+        let gates = affine(x, self.input, self.bias, pass);
         let recurrent = pass.parameter::<2>(self.recurrent);
         let [hidden, cell] = match self.streams {
             Some(streams) => streams.map(|state| pass.state(state)),
             None => [(); 2].map(|()| Tensor::zeros([n, self.width], (pass.device(), pass.dtype()))),
         };
         let (outputs, hidden, cell) = if pass.kernels() {
-            cpu::lstm(gates, recurrent, hidden, cell)
+            let norms = pass.tensor_norms(self.recurrent);
+            cpu::lstm(gates, recurrent, hidden, cell, norms)
         } else {
             unroll(gates, recurrent, hidden, cell)
         };

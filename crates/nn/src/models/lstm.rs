@@ -58,6 +58,13 @@ impl LstmModel {
             init,
         );
         builder.activations(sequence * width);
+        // Tied, both uses share a number for every pair of an example's tokens: no more than scores.
+        match tied {
+            true if sequence <= vocabulary => builder.tells_examples_apart(2),
+            true => {}
+            false => builder.tells_examples_apart(3),
+        }
+        builder.sequence_products(sequence, width, vocabulary);
         let layers: Vec<Lstm> = (1..=layers)
             .map(|i| Lstm::new(builder, &format!("lstm{i}"), sequence, width, width))
             .collect();
@@ -89,17 +96,18 @@ impl LstmModel {
 
 impl TokenModel for LstmModel {
     fn forward(&self, tokens: &[u32], pass: &mut Pass) -> Tensor<2> {
-        let table = pass.parameter::<2>(self.embedding);
-        let mut x = self
-            .dropout
-            .forward(embed(table.clone(), tokens, pass), pass);
+        let tied = match self.output {
+            Some(_) => None,
+            None => pass.tied_norms(tokens),
+        };
+        let x = embed(self.embedding, tokens, tied.clone(), pass);
+        let mut x = self.dropout.forward(x, pass);
         for layer in &self.layers {
             x = self.dropout.forward(layer.forward(x, pass), pass);
         }
-        let bias = pass.parameter(self.bias);
         match self.output {
-            Some(output) => affine(x, pass.parameter(output), Some(bias), pass),
-            None => affine_turned(x, table, bias, pass),
+            Some(output) => affine(x, output, self.bias, pass),
+            None => affine_turned(x, self.embedding, self.bias, tied, pass),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The loss of a network on a fixed set of examples, as a function of its parameters.
 
 mod gauss_newton;
+mod micro_batch;
 mod slice;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Does the gradient's noise predict the critical batch size? (McCandlish et al. 2018)
 
 use batchwise_core::Estimate;
-use batchwise_scaling::noise::NoiseCourse;
+use batchwise_scaling::noise::{NoiseAt, NoiseCourse};
 
 use super::{Data, cells, csv, drawn, list};
 use crate::format::{count, estimate, number};
@@ -30,7 +30,8 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
         .collect();
     let caption = format!(
         "B_simple = tr Σ/|G|², the variance of one example's gradient over the squared gradient, from the gradients of the \
-         fresh trials themselves, pooled over seeds between evaluations, with Fieller's 95 % intervals; stretches where noise drowns the \
+         fresh trials themselves, pooled over seeds between evaluations, with Fieller's 95 % intervals. Faint points without an outline, off the \
+         line, have an interval without an upper end: they say no more than its lower one. Stretches where noise drowns the \
          gradient have no point. The band is the critical batch size measured, with its interval. The average quoted is the harmonic \
          mean over the steps of training. For comparison, McCandlish et al. 2018 give as critical batch size and B_simple, averaged over runs: {}.",
         list(&published)
@@ -129,20 +130,45 @@ fn title(data: &Data) -> String {
     }
 }
 
+/// True where the interval has both ends, which is where a point says something by itself.
+fn bounded(at: &NoiseAt) -> bool {
+    drawn(&at.population).is_some() && at.population.low.is_some() && at.population.high.is_some()
+}
+
+/// What the vertical axis must show: the points with an interval, its ends as far as ten times
+/// beyond the points, and the critical batch size. Points with an open interval, which may lie
+/// anywhere, have no say where there are others.
+fn range(data: &Data, courses: &[&NoiseCourse]) -> (f64, f64) {
+    let points = || courses.iter().flat_map(|course| &course.course);
+    let values = |at: &NoiseAt| drawn(&at.population).filter(|v| *v > 0.0);
+    let firm: Vec<&NoiseAt> = points().filter(|at| bounded(at)).collect();
+    let centre = extent(firm.iter().filter_map(|at| values(at)));
+    let critical = critical(data).into_iter();
+    let critical = critical
+        .flat_map(|(e, v)| [Some(v), e.low, e.high])
+        .flatten();
+    let Some((low, high)) = centre else {
+        return extent(
+            points()
+                .filter_map(values)
+                .chain(critical)
+                .filter(|v| *v > 0.0),
+        )
+        .unwrap_or((1.0, 10.0));
+    };
+    let ends = firm
+        .iter()
+        .flat_map(|at| [at.population.low, at.population.high]);
+    let ends = ends
+        .flatten()
+        .filter(|v| (low / 10.0..=high * 10.0).contains(v));
+    extent(ends.chain([low, high]).chain(critical).filter(|v| *v > 0.0)).unwrap_or((low, high))
+}
+
 fn draw(c: &mut Canvas, data: &Data, courses: &[&NoiseCourse]) {
     let narrow = c.narrow();
     let points = || courses.iter().flat_map(|course| &course.course);
-    let values = || {
-        let critical = critical(data).into_iter();
-        let critical = critical.flat_map(|(e, v)| [Some(v), e.low, e.high]);
-        points()
-            .filter_map(|at| drawn(&at.population))
-            .map(Some)
-            .chain(critical)
-            .flatten()
-            .filter(|v| *v > 0.0)
-    };
-    let (low, high) = extent(values()).unwrap_or((1.0, 10.0));
+    let (low, high) = range(data, courses);
     let (from, to) = extent(points().map(|at| at.examples as f64)).unwrap_or((1.0, 10.0));
     let y = Scale::log(low, high, 1.5);
     let bottom = if narrow { 250.0 } else { 320.0 };
@@ -191,13 +217,15 @@ fn draw(c: &mut Canvas, data: &Data, courses: &[&NoiseCourse]) {
     for (k, (course, name)) in courses.iter().zip(&names).enumerate() {
         // Categories beside that of the curve itself.
         let k = k + 1;
-        let line = course.course.iter();
+        let line = course.course.iter().filter(|at| bounded(at));
         panel.line(
             c,
             &format!("thin l{k}"),
             line.map(|at| {
-                let value = drawn(&at.population).unwrap_or(f64::NAN);
-                (at.examples as f64, value)
+                (
+                    at.examples as f64,
+                    drawn(&at.population).unwrap_or(f64::NAN),
+                )
             }),
         );
         let mut end = f64::NAN;
@@ -205,13 +233,23 @@ fn draw(c: &mut Canvas, data: &Data, courses: &[&NoiseCourse]) {
             let Some(value) = drawn(&at.population) else {
                 continue;
             };
-            let x = panel.x.at(at.examples as f64);
-            end = panel.y.clamped(value);
+            let (x, y) = (panel.x.at(at.examples as f64), panel.y.clamped(value));
             let tip = format!("{name}, step {}: {}", at.step, estimate(&at.population));
+            // An end off the panel is drawn as what it looks like there: open.
+            let seen = |v: Option<f64>| v.filter(|v| (panel.y.low()..=panel.y.high()).contains(v));
+            let (low, high) = (seen(at.population.low), seen(at.population.high));
             c.mark(&tip, None, |c| {
-                panel.whisker(c, k, x, at.population.low, at.population.high);
-                marker(c, &format!("dot p{k}"), k, (x, end), 3.2);
+                if bounded(at) {
+                    panel.whisker(c, k, x, low, high);
+                    marker(c, &format!("dot p{k}"), k, (x, y), 3.2);
+                } else {
+                    panel.open_whisker(c, k, (x, y), low);
+                    marker(c, &format!("faint p{k}"), k, (x, y), 2.6);
+                }
             });
+            if bounded(at) || end.is_nan() {
+                end = y;
+            }
         }
         labels.push(Label {
             y: end,

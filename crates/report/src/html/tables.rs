@@ -1,5 +1,7 @@
 //! The numbers behind the figures, as tables.
 
+use std::borrow::Cow;
+
 use batchwise_core::Estimate;
 use batchwise_scaling::{PointState, Regime};
 
@@ -10,7 +12,7 @@ use crate::plot::svg::escape;
 /// A table in a region that scrolls by itself.
 pub(super) struct Table<'a> {
     pub id: &'a str,
-    pub caption: &'a str,
+    pub caption: Cow<'a, str>,
     /// Heading and whether its column holds numbers.
     pub head: Vec<(&'a str, bool)>,
     /// Cells as HTML.
@@ -22,7 +24,7 @@ impl Table<'_> {
         if self.rows.is_empty() {
             return;
         }
-        let (caption, id) = (escape(self.caption), self.id);
+        let (caption, id) = (escape(&self.caption), self.id);
         out.push_str(&format!(
             "<h3 class=\"caption\" id=\"{id}\">{caption}</h3><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
              aria-labelledby=\"{id}\"><table aria-labelledby=\"{id}\"><thead><tr>"
@@ -62,6 +64,7 @@ pub(super) fn section(out: &mut String, data: &Data) {
     critical(data).write(out);
     points(data).write(out);
     tuning(data).write(out);
+    layers(data).write(out);
     if let Some(advice) = &data.findings.advice {
         options(data).write(out);
         let a = &advice.assumptions;
@@ -124,7 +127,7 @@ fn critical<'a>(data: &Data) -> Table<'a> {
     }
     Table {
         id: "critical",
-        caption: "Critical batch size by definition, with 95 % intervals",
+        caption: "Critical batch size by definition, with 95 % intervals".into(),
         head: vec![
             ("curve", false),
             ("(a) hyperbola", true),
@@ -190,7 +193,7 @@ fn points<'a>(data: &Data) -> Table<'a> {
     }
     Table {
         id: "points",
-        caption: "To the target, by batch size: geometric means over fresh seeds",
+        caption: "To the target, by batch size: geometric means over fresh seeds".into(),
         head,
         rows,
     }
@@ -244,7 +247,7 @@ fn tuning<'a>(data: &Data) -> Table<'a> {
         .collect();
     Table {
         id: "tuning",
-        caption: "Tuning: what each batch size spent and chose",
+        caption: "Tuning: what each batch size spent and chose".into(),
         head: vec![
             ("batch", true),
             ("trials", true),
@@ -258,11 +261,39 @@ fn tuning<'a>(data: &Data) -> Table<'a> {
     }
 }
 
+/// Where the noise is: every layer of the network at the batch size whose noise scale is quoted.
+fn layers<'a>(data: &Data) -> Table<'a> {
+    let quoted = data
+        .main_curve()
+        .and_then(|curve| data.findings.quoted_noise(&curve.rule));
+    let of = |name: &str, scale: &Estimate| vec![escape(name), cell(scale, number)];
+    let rows = match quoted {
+        Some(course) if !course.layers.is_empty() => {
+            let layers = course.layers.iter();
+            let mut rows: Vec<_> = layers.map(|l| of(&l.name, &l.population)).collect();
+            rows.push(of("all parameters", &course.population));
+            rows
+        }
+        _ => Vec::new(),
+    };
+    let batch = quoted.map_or(0, |course| course.batch_size);
+    Table {
+        id: "layers",
+        caption: format!(
+            "Gradient noise scale of each layer at batch size {}, averaged over training, in examples",
+            count(batch)
+        )
+        .into(),
+        head: vec![("layer", false), ("noise scale", true)],
+        rows,
+    }
+}
+
 fn options<'a>(data: &Data) -> Table<'a> {
     let Some(advice) = &data.findings.advice else {
         return Table {
             id: "options",
-            caption: "",
+            caption: "".into(),
             head: vec![],
             rows: vec![],
         };
@@ -310,7 +341,7 @@ fn options<'a>(data: &Data) -> Table<'a> {
         .collect();
     Table {
         id: "options",
-        caption: "Time against cost, predicted for each number of devices",
+        caption: "Time against cost, predicted for each number of devices".into(),
         head,
         rows,
     }
@@ -337,7 +368,7 @@ fn timings<'a>(data: &Data) -> Table<'a> {
         .collect();
     Table {
         id: "timings",
-        caption: "Step times measured alone on this machine: median and quartiles",
+        caption: "Step times measured alone on this machine: median and quartiles".into(),
         head: vec![
             ("batch", true),
             ("micro-batch", true),

@@ -154,6 +154,36 @@ impl Panel {
             c.path(&class, &cap);
         }
     }
+
+    /// A vertical interval without an upper end about a point, in the background: down to its lower
+    /// end, where there is one, and up in a short arrow, so that many of them leave the panel
+    /// readable.
+    pub(crate) fn open_whisker(
+        &self,
+        c: &mut Canvas,
+        category: usize,
+        (px, py): (f64, f64),
+        low: Option<f64>,
+    ) {
+        const ARROW: f64 = 11.0;
+        let class = format!("whisker weak l{category}");
+        let mut path = Path::default();
+        if let Some(bottom) = low.map(|low| self.y.clamped(low)) {
+            path.to(px - 2.5, bottom);
+            path.to(px + 2.5, bottom);
+            path.lift();
+            path.to(px, bottom);
+        } else {
+            path.to(px, py);
+        }
+        let top = (py - ARROW).max(self.area.top);
+        path.to(px, top);
+        path.lift();
+        path.to(px - 2.5, top + 4.0);
+        path.to(px, top);
+        path.to(px + 2.5, top + 4.0);
+        c.path(&class, &path);
+    }
 }
 
 /// The marker of a category at a pixel: shape and colour both tell.

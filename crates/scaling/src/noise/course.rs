@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{Estimate, EstimateState, Measurement, NoiseMoments, NoiseRecord};
+use batchwise_core::{Estimate, EstimateState, LayerNoise, Measurement, NoiseMoments, NoiseRecord};
 use serde::{Deserialize, Serialize};
 
 use super::ratio::Covariance;
@@ -33,6 +33,19 @@ pub struct NoiseCourse {
     pub training_set: Estimate,
     /// Stretch by stretch, pooled over the runs.
     pub course: Vec<NoiseAt>,
+    /// The average of each layer, in the network's order, where the runs kept them apart; in a study's
+    /// findings at the batch size that is quoted only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerNoiseScale>,
+}
+
+/// The noise scale of one layer over the runs of a batch size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerNoiseScale {
+    /// The layer's name.
+    pub name: String,
+    /// As [`NoiseCourse::population`], of the layer's parameters alone.
+    pub population: Estimate,
 }
 
 /// The noise scale over a stretch of training.
@@ -136,25 +149,51 @@ impl NoiseCourse {
             NoiseRecord::Undefined { why } => Some(why.as_str()),
             NoiseRecord::Measured(_) => None,
         });
-        let signals: Vec<f64> = by_run.iter().filter_map(|run| signal(run)).collect();
+        let whole = |moments: &NoiseMoments| Some((moments.trace, moments.squared_norm));
+        let signals: Vec<f64> = by_run.iter().filter_map(|run| signal(run, whole)).collect();
         let inverse = 1.0 / examples as f64;
         Some(Self {
             batch_size,
             population: average(&signals, 0.0, level, why),
             training_set: average(&signals, inverse, level, why),
             course: course(runs, batch_size, examples, level),
+            layers: layers(&by_run, level),
         })
     }
 }
 
-/// The mean of `|G|²/tr Σ` over the steps of a run.
-fn signal(run: &[Stretch]) -> Option<f64> {
-    let known = || run.iter().filter(|s| s.moments.trace > 0.0);
-    let steps: u64 = known().map(|s| s.steps).sum();
-    let sum: f64 = known()
-        .map(|s| s.steps as f64 * s.moments.squared_norm / s.moments.trace)
-        .sum();
+/// The mean of `|G|²/tr Σ` over the steps of a run, of the `(tr Σ, |G|²)` that `of` finds in its
+/// moments.
+fn signal(run: &[Stretch], of: impl Fn(&NoiseMoments) -> Option<(f64, f64)>) -> Option<f64> {
+    let known = || {
+        run.iter().filter_map(|stretch| {
+            let (trace, squared_norm) = of(&stretch.moments)?;
+            (trace > 0.0).then_some((stretch.steps, squared_norm / trace))
+        })
+    };
+    let steps: u64 = known().map(|(steps, _)| steps).sum();
+    let sum: f64 = known().map(|(steps, signal)| steps as f64 * signal).sum();
     (steps > 0).then(|| sum / steps as f64)
+}
+
+/// The averages of the layers that the runs know by the same names.
+fn layers(by_run: &[Vec<Stretch>], level: f64) -> Vec<LayerNoiseScale> {
+    let moments = || by_run.iter().flatten().map(|stretch| &stretch.moments);
+    let Some(named) = moments().find(|moments| !moments.layers.is_empty()) else {
+        return Vec::new();
+    };
+    let average_of = |(place, layer): (usize, &LayerNoise)| {
+        let of = |moments: &NoiseMoments| {
+            let found = moments.layers.get(place).filter(|l| l.name == layer.name)?;
+            Some((found.trace, found.squared_norm))
+        };
+        let signals: Vec<f64> = by_run.iter().filter_map(|run| signal(run, of)).collect();
+        LayerNoiseScale {
+            name: layer.name.clone(),
+            population: average(&signals, 0.0, level, None),
+        }
+    };
+    named.layers.iter().enumerate().map(average_of).collect()
 }
 
 /// The inverse of the mean of `signals + shift`, with Student's interval of that mean, inverted.
@@ -319,6 +358,37 @@ mod tests {
         let drowned = of(&[&run(-1.0), &run(0.5)]).population;
         assert_eq!(drowned.value, None);
         assert_eq!(drowned.state, EstimateState::Undefined);
+    }
+
+    /// One layer with all of the signal, one with nine tenths of the noise; a run that kept nothing
+    /// apart has no say.
+    #[test]
+    fn layers_have_averages_of_their_own() {
+        let run = |signal: f64, apart: bool| {
+            let Some(NoiseRecord::Measured(mut moments)) = measured(10, 100.0, signal) else {
+                unreachable!()
+            };
+            let layer = |name: &str, trace, squared_norm| LayerNoise {
+                name: name.to_owned(),
+                trace,
+                squared_norm,
+            };
+            if apart {
+                moments.layers = vec![layer("conv1", 10.0, signal), layer("output", 90.0, -0.1)];
+            }
+            [measurement(10, Some(NoiseRecord::Measured(moments)))]
+        };
+        let (a, b, c) = (run(2.0, true), run(2.0, true), run(2.0, false));
+        let found = NoiseCourse::new(32, &[&a, &b, &c], 1000, 0.95).unwrap();
+        assert_eq!(found.population.n, 3);
+        let [conv, output] = &found.layers[..] else {
+            panic!("{:?}", found.layers)
+        };
+        assert_eq!((conv.name.as_str(), conv.population.n), ("conv1", 2));
+        assert!((conv.population.value.unwrap() - 5.0).abs() < 1e-12);
+        assert_eq!(output.population.state, EstimateState::Undefined);
+        let none = NoiseCourse::new(32, &[&c], 1000, 0.95).unwrap();
+        assert!(none.layers.is_empty());
     }
 
     #[test]

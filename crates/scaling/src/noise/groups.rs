@@ -71,6 +71,11 @@ impl Groups {
         })
     }
 
+    /// Number of groups.
+    pub(super) fn len(&self) -> usize {
+        self.groups
+    }
+
     /// Inner products that leave group `out` aside: their diagonal sum and total.
     fn sums(&self, out: Option<usize>) -> (f64, f64) {
         let kept = |i: usize| Some(i) != out;
@@ -104,25 +109,27 @@ impl Groups {
     /// are groups; with fewer than six groups the ends stay open. All examples must be distinct.
     pub fn estimate(&self, level: f64) -> NoiseScale {
         let whole = self.pieces();
+        let covariance = self.jackknife().map(|plain| self.corrected(plain));
         let moments = Moments {
             trace: whole.trace,
             squared_norm: whole.squared_norm,
-            one: self.jackknife(),
-        };
-        let j = self.groups;
-        let t = (j > 5).then(|| t_quantile(level, j as f64 - 1.0));
-        moments.scale(t, 1.0, level, j)
-    }
-
-    /// Covariance of the whole sample's pieces.
-    fn jackknife(&self) -> Covariance {
-        let j = self.groups as f64;
-        if self.groups < 6 {
-            return Covariance {
+            one: covariance.unwrap_or(Covariance {
                 ss: 0.0,
                 sg: 0.0,
                 gg: 0.0,
-            };
+            }),
+        };
+        let j = self.groups;
+        let t = covariance.map(|_| t_quantile(level, j as f64 - 1.0));
+        moments.scale(t, 1.0, level, j)
+    }
+
+    /// Covariance of the whole sample's pieces by the jackknife; `None` with fewer than six groups,
+    /// which say nothing of it.
+    pub(super) fn jackknife(&self) -> Option<Covariance> {
+        let j = self.groups as f64;
+        if self.groups < 6 {
+            return None;
         }
         let without: Vec<Pieces> = (0..self.groups)
             .map(|i| self.pieces_without(Some(i)))
@@ -137,7 +144,14 @@ impl Groups {
             sg += share * s * g;
             gg += share * g * g;
         }
-        // ζ₂ from the scatter of the kernel over pairs, then the covariance it implies
+        Some(Covariance { ss, sg, gg })
+    }
+
+    /// The jackknife's covariance without its excess where noise dominates: `ζ₂` from the scatter of
+    /// the kernel over pairs, then the variance it implies.
+    fn corrected(&self, plain: Covariance) -> Covariance {
+        let Covariance { ss, sg, gg } = plain;
+        let j = self.groups as f64;
         let mean = self.pieces().squared_norm;
         let scatter: f64 = (0..self.groups)
             .flat_map(|a| (0..a).map(move |b| (a, b)))

@@ -27,6 +27,7 @@
 
 mod adaptive;
 mod course;
+mod curvature;
 mod groups;
 mod layers;
 mod pieces;
@@ -38,7 +39,8 @@ pub use adaptive::{
     ADASCALE_VARIANCE_FLOOR, CABS_BATCH_SIZES, CABS_SMOOTHING, adascale_gain, adascale_smoothing,
     cabs_batch_size,
 };
-pub use course::{COURSE_STEPS, NoiseAt, NoiseCourse, noise_of};
+pub use course::{COURSE_STEPS, LayerNoiseScale, NoiseAt, NoiseCourse, noise_of};
+pub use curvature::CurvedNoise;
 pub use groups::Groups;
 pub use layers::{LayerEstimates, LayerReplicates};
 pub use pieces::{NoiseError, Pieces, mean_square_error};

@@ -15,6 +15,8 @@ pub struct TinyFactory {
     pub dropout: f32,
     /// Squared norms can be had of single examples' gradients.
     pub tells_examples_apart: bool,
+    /// What these are said to cost beside a pass.
+    pub example_norms_cost: f64,
 }
 
 impl Default for TinyFactory {
@@ -24,6 +26,7 @@ impl Default for TinyFactory {
             ghost: None,
             dropout: 0.0,
             tells_examples_apart: false,
+            example_norms_cost: 0.0,
         }
     }
 }
@@ -430,6 +433,10 @@ impl Network for TinyNetwork {
 
     fn measures_examples(&self) -> bool {
         self.settings.tells_examples_apart && self.settings.ghost.is_none()
+    }
+
+    fn example_norms_cost(&self) -> f64 {
+        self.settings.example_norms_cost
     }
 
     fn visit(

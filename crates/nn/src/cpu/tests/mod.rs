@@ -94,7 +94,7 @@ fn conv_relu_pool() {
                 leaf(3, [outputs]),
             );
             let y = if kernels {
-                cpu::conv_relu_pool(x.clone(), w.clone(), b.clone(), window.into(), pool)
+                cpu::conv_relu_pool(x.clone(), w.clone(), b.clone(), window.into(), pool, None)
             } else {
                 let y = composed::convolve(x.clone(), w.clone(), Some(b.clone()), window.into());
                 composed::max_pool(burn::tensor::activation::relu(y), pool)
@@ -121,7 +121,7 @@ fn conv() {
                 let (x, b) = (leaf(1, [3, 7, 6, 4]), leaf(3, [4]));
                 let w = leaf(2, [4, 4 / filter.groups, 3, 3]);
                 let y = if kernels {
-                    cpu::conv(x.clone(), w.clone(), b.clone(), rectify, filter)
+                    cpu::conv(x.clone(), w.clone(), b.clone(), rectify, filter, None)
                 } else {
                     let y = composed::convolve(x.clone(), w.clone(), Some(b.clone()), filter);
                     if rectify {
@@ -330,8 +330,13 @@ fn pools() {
 fn embedding() {
     let run = |kernels: bool| {
         let table = leaf(1, [6, 5]);
-        let embed = if kernels { cpu::embed } else { composed::embed };
-        outcome!(embed(table.clone(), &[3, 0, 3, 5, 3]), table)
+        let tokens = [3, 0, 3, 5, 3];
+        let y = if kernels {
+            cpu::embed(table.clone(), &tokens, None, None)
+        } else {
+            composed::embed(table.clone(), &tokens)
+        };
+        outcome!(y, table)
     };
     same("embedding", run(true), run(false));
 }
@@ -351,7 +356,7 @@ fn linear() {
             );
             let bias = biased.then(|| b.clone());
             let y = if kernels {
-                cpu::linear(x.clone(), w.clone(), bias, rectify)
+                cpu::linear(x.clone(), w.clone(), bias, rectify, None)
             } else {
                 let y = burn::tensor::module::linear(x.clone(), w.clone(), bias);
                 if rectify {
@@ -376,13 +381,13 @@ fn lstm() {
         let run = |kernels: bool| {
             let gates = leaf(1, [steps * n, 4 * width]);
             let recurrent = leaf(2, [width, 4 * width]);
-            let lstm = if kernels { cpu::lstm } else { composed::unroll };
-            let (y, hidden, cell) = lstm(
-                gates.clone(),
-                recurrent.clone(),
-                random(4, [n, width]),
-                random(5, [n, width]),
-            );
+            let (inputs, weights) = (gates.clone(), recurrent.clone());
+            let (hidden, cell) = (random(4, [n, width]), random(5, [n, width]));
+            let (y, hidden, cell) = if kernels {
+                cpu::lstm(inputs, weights, hidden, cell, None)
+            } else {
+                composed::unroll(inputs, weights, hidden, cell)
+            };
             let mut outcome = outcome!(y, gates, recurrent);
             outcome.extend([
                 to_host(hidden.inner()).unwrap(),

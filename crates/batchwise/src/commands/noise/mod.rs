@@ -1,5 +1,7 @@
 //! `batchwise noise`: the gradient noise scale of a network as it is.
 
+mod curvature;
+
 use std::path::{Path, PathBuf};
 
 use batchwise_core::Estimate;
@@ -13,6 +15,7 @@ use crate::{
     args::NoiseArgs,
     error::CliError,
     progress::{Display, duration},
+    settings::Workload,
     signals::Signals,
     wire,
 };
@@ -28,12 +31,14 @@ const RUN: &str = "run.safetensors";
 
 /// Runs the command.
 pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
+    refuse_training(&args.workload)?;
     let mut workload = args.workload.clone();
     if let (Some(path), None) = (&args.checkpoint, &workload.model) {
         workload.model = Some(read_checkpoint(path)?.identity.model);
     }
     let data = wire::dataset(&workload)?;
     let request = request(args, data.train.len())?;
+    let factory = wire::factory(&workload)?;
     let trainer = wire::trainer(&workload, &data, None, None)?;
     let signals = Signals::listen()?;
     let display = Display::new(quiet);
@@ -64,24 +69,78 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
         });
         law = Some(measured.map_err(CliError::failed)?.ok_or_else(stopped)?);
     }
+    let mut curvature = None;
+    if args.curvature {
+        let measured = curvature::measure(args, &request, &factory, &data, &display, &signals)?;
+        curvature = Some(measured.ok_or_else(stopped)?);
+    }
     display.finish();
     if args.json {
-        return print_json(&Found { noise: found, law });
+        return print_json(&Found {
+            noise: found,
+            law,
+            curvature,
+        });
     }
     let mut said = text(&found, request.width, width());
     if let Some(law) = &law {
         said += &law_text(law, width());
     }
+    if let Some(curvature) = &curvature {
+        said += &folded(&curvature::text(curvature), width(), 2);
+    }
     print(&said)
 }
 
-/// What `--json` prints: the noise, and the law where it was asked for.
+/// Refuses what a network that is not being trained has no use for, rather than ignore it.
+fn refuse_training(w: &Workload) -> Result<(), CliError> {
+    const STEP: &str =
+        "shapes the steps of training, and here only the gradient's noise is measured";
+    const LOSS: &str =
+        "trains on another loss, and the noise measured here is that of the plain one";
+    let given = [
+        ("optimiser", w.optimiser.is_some(), STEP),
+        ("momentum", w.momentum.is_some(), STEP),
+        ("nesterov", w.nesterov.is_some(), STEP),
+        ("weight-decay", w.weight_decay.is_some(), STEP),
+        ("beta1", w.beta1.is_some(), STEP),
+        ("beta2", w.beta2.is_some(), STEP),
+        ("epsilon", w.epsilon.is_some(), STEP),
+        ("clip", w.clip.is_some(), STEP),
+        ("warm-up", w.warm_up.is_some(), STEP),
+        ("warm-up-shape", w.warm_up_shape.is_some(), STEP),
+        ("schedule", w.schedule.is_some(), STEP),
+        ("conservative", w.conservative.is_some(), LOSS),
+        ("adversarial", w.adversarial.is_some(), LOSS),
+        (
+            "eval-examples",
+            w.eval_examples.is_some(),
+            "nothing is evaluated here",
+        ),
+        (
+            "noise",
+            w.noise.is_some(),
+            "is for training, which may go unwatched; here the noise is all that is measured",
+        ),
+    ];
+    match given.into_iter().find(|(_, given, _)| *given) {
+        None => Ok(()),
+        Some((flag, _, why)) => Err(CliError::flag(
+            flag,
+            format!("{why}: leave it out (`batchwise train` takes it)"),
+        )),
+    }
+}
+
+/// What `--json` prints: the noise, and the law and `B_noise` where they were asked for.
 #[derive(Serialize)]
 struct Found {
     #[serde(flatten)]
     noise: NoiseMeasurement,
     #[serde(skip_serializing_if = "Option::is_none")]
     law: Option<NoiseLaw>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    curvature: Option<curvature::Curvature>,
 }
 
 /// The law as a table of at most `width` columns.
@@ -123,6 +182,12 @@ pub fn request(args: &NoiseArgs, train_examples: u64) -> Result<NoiseRequest, Cl
     };
     if args.workload.micro_batch == Some(0) {
         return Err(CliError::flag("micro-batch", "must be at least 1"));
+    }
+    if args.curvature && args.workload.augment.is_some() {
+        return Err(CliError::flag(
+            "curvature",
+            "is that of the loss on the examples as they are: leave out --augment",
+        ));
     }
     let width = args.width.unwrap_or(WIDTH);
     if !(width.is_finite() && width > 1.0) {
