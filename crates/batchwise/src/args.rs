@@ -264,6 +264,9 @@ pub struct ReproduceArgs {
     /// Evaluate on at most this many examples of the training and of the test set [default: 2000]
     #[arg(long, value_name = "N", help_heading = "Experiment")]
     pub eval_examples: Option<u64>,
+    /// Slices: batch-norm statistics estimated anew at every point, interpolated between the minima, or both [default: interpolated]
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Experiment")]
+    pub statistics: Option<StatisticsChoice>,
     /// Seed of every random stream [default: 0]
     #[arg(long, value_name = "SEED", help_heading = "Running")]
     pub seed: Option<u64>,
@@ -466,7 +469,7 @@ pub struct LandscapeLoss {
     /// Batch norm by its running statistics, or by those of ghost batches
     #[arg(long, value_enum, value_name = "MODE", default_value_t = NormChoice::Evaluation, help_heading = "Loss")]
     pub norm: NormChoice,
-    /// Slices: running statistics estimated anew at every point, or interpolated between the two checkpoints
+    /// Slices: batch-norm statistics estimated anew at every point from the training examples of the loss, interpolated between the two checkpoints, or both
     #[arg(long, value_enum, value_name = "HOW", default_value_t = StatisticsChoice::Estimated, help_heading = "Loss")]
     pub statistics: StatisticsChoice,
     /// Numbers to compute with [default: f64 for the spectrum, f32 for all else]
@@ -510,13 +513,15 @@ pub enum NormChoice {
     Training,
 }
 
-/// `--statistics` of `batchwise landscape`.
+/// `--statistics` of `batchwise landscape` and `batchwise reproduce`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum StatisticsChoice {
     /// From the training examples, at every point
     Estimated,
-    /// Between those of the two checkpoints, as the parameters are
+    /// Between those of the two networks, as the parameters are
     Interpolated,
+    /// One after the other
+    Both,
 }
 
 /// `--precision` of `batchwise landscape`.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::task::{Method, Quantity, RunId, Shape, Space, StateId, Task};
+use super::task::{Method, Quantity, RunId, Shape, Space, StateId, Statistics, Task};
 use crate::ReproduceError;
 
 /// When training stops.
@@ -185,6 +185,8 @@ pub struct Scope {
     pub snapshots: Vec<u32>,
     /// Starts of each remedy.
     pub remedy_starts: u32,
+    /// Slices are drawn once with each of these batch-norm statistics.
+    pub statistics: BTreeSet<Statistics>,
 }
 
 /// An experiment to be made.
@@ -357,8 +359,12 @@ impl Plan {
             }
         }
         if self.has(Part::Slices) {
-            for shape in [Shape::Straight, Shape::Curved] {
-                tasks.push(Task::Slice { start: 0, shape });
+            for &statistics in &scope.statistics {
+                tasks.extend([Shape::Straight, Shape::Curved].map(|shape| Task::Slice {
+                    start: 0,
+                    shape,
+                    statistics,
+                }));
             }
         }
         if self.has(Part::Remedies) {

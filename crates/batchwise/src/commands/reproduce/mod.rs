@@ -63,11 +63,17 @@ pub fn run(args: &ReproduceArgs, quiet: bool) -> Result<(), CliError> {
         }
     };
     let objective = |state: &[StateTensor], examples: u64| loss(&factory, &data, state, examples);
+    let reestimate = |state: &[StateTensor], examples: u64| {
+        let batches = vec![first(&data, examples)];
+        let state = factory.reestimated(&data.shape, state, batches);
+        state.map_err(ObjectiveError::new)
+    };
     let lab = Lab {
         factory: factory.clone(),
         train: data.train.clone(),
         test,
         objective: &objective,
+        reestimate: &reestimate,
     };
     let path = folder_path(args, network);
     let folder = Folder::create(&path).map_err(failed)?;
@@ -236,6 +242,13 @@ fn model(args: &ReproduceArgs, network: &str) -> Result<(String, Arc<Factory>), 
     Ok((factory.name(), Arc::new(factory)))
 }
 
+/// The first training examples of the stored order.
+fn first(data: &Dataset, examples: u64) -> Batch {
+    let mut batch = Batch::empty(data.shape);
+    data.train.fill_in_order(0..examples, &mut batch);
+    batch
+}
+
 /// The training loss about a state on the first examples, as evaluations compute it: batch norm by
 /// the running statistics, no dropout.
 fn loss(
@@ -244,13 +257,11 @@ fn loss(
     state: &[StateTensor],
     examples: u64,
 ) -> Result<Box<dyn Objective>, ObjectiveError> {
-    let mut batch = Batch::empty(data.shape);
-    data.train.fill_in_order(0..examples, &mut batch);
     let settings = ObjectiveSettings {
         precision: Precision::F32,
         ..ObjectiveSettings::default()
     };
-    let objective = factory.objective(&data.shape, state, vec![batch], settings);
+    let objective = factory.objective(&data.shape, state, vec![first(data, examples)], settings);
     Ok(Box::new(objective.map_err(ObjectiveError::new)?))
 }
 

@@ -6,7 +6,7 @@ use batchwise_report::{
     format::{estimate_short, number, percent},
 };
 use batchwise_reproduce::keskar::{
-    Contrast, Method, Minimum, PUBLISHED, Results, SlicePair, SlicePoint, Verdict,
+    Contrast, Method, Minimum, PUBLISHED, Results, SlicePair, SlicePoint, Statistics, Verdict,
 };
 
 /// The page.
@@ -198,20 +198,46 @@ fn axis(name: &str, scale: AxisScale) -> Axis {
 }
 
 fn slices(results: &Results) -> Option<Section> {
-    let pair = results.slices.first()?;
-    let figures = [
-        slice_chart(
-            "slice-loss",
+    let mut figures = Vec::new();
+    let mut paragraphs = vec![
+        "Parameters go straight from the small-batch minimum (α = 0) to the large-batch one (α = 1) and beyond both, or along \
+         sin(απ/2)·x_L + cos(απ/2)·x_S."
+            .to_owned(),
+    ];
+    for pair in &results.slices {
+        let (ids, how) = match pair.statistics {
+            Statistics::Interpolated => {
+                paragraphs.push(
+                    "Interpolated statistics of batch norm: running means lie on the line through those of the minima, running \
+                     variances on the line of their logarithms."
+                        .to_owned(),
+                );
+                (["slice-loss", "slice-accuracy"], "interpolated")
+            }
+            Statistics::Estimated => {
+                paragraphs.push(format!(
+                    "Estimated statistics of batch norm: at every point means and variances are taken anew over the first {} \
+                     training examples, in training mode; losses and accuracies are then those of evaluation.",
+                    results.setting.evaluation.min(results.setting.examples)
+                ));
+                (
+                    ["slice-loss-estimated", "slice-accuracy-estimated"],
+                    "estimated at every point",
+                )
+            }
+        };
+        figures.extend(slice_chart(
+            ids[0],
             pair,
-            "The loss between and beyond the minima",
+            &format!("The loss between and beyond the minima; statistics {how}"),
             ["train", "test"],
             |p| [p.train_loss, p.test_loss],
             axis("mean loss", AxisScale::Log),
-        ),
-        slice_chart(
-            "slice-accuracy",
+        ));
+        figures.extend(slice_chart(
+            ids[1],
             pair,
-            "The accuracy between and beyond the minima",
+            &format!("The accuracy between and beyond the minima; statistics {how}"),
             ["train", "test"],
             |p| {
                 [
@@ -220,17 +246,12 @@ fn slices(results: &Results) -> Option<Section> {
                 ]
             },
             axis("accuracy, %", AxisScale::Linear),
-        ),
-    ];
-    Some(Section {
+        ));
+    }
+    (!figures.is_empty()).then(|| Section {
         heading: "Between the minima".to_owned(),
-        paragraphs: vec![
-            "Parameters go straight from the small-batch minimum (α = 0) to the large-batch one (α = 1) and beyond both, or along \
-             sin(απ/2)·x_L + cos(απ/2)·x_S. Running means of batch norm lie on the line through those of the minima, running \
-             variances on the line of their logarithms."
-                .to_owned(),
-        ],
-        figures: figures.into_iter().flatten().collect(),
+        paragraphs,
+        figures,
         ..Section::default()
     })
 }

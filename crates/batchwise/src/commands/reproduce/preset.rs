@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use batchwise_data::Dataset;
-use batchwise_reproduce::keskar::{Part, Plan, Plateau, Scope, Setting, Sharpening};
+use batchwise_reproduce::keskar::{Part, Plan, Plateau, Scope, Setting, Sharpening, Statistics};
 use batchwise_train::{Adversarial, Conservative};
 
-use crate::{args::ReproduceArgs, error::CliError};
+use crate::{
+    args::{ReproduceArgs, StatisticsChoice},
+    error::CliError,
+};
 
 /// A ghost size above every batch: batch norm over the whole batch.
 pub const WHOLE_BATCH: u64 = 1 << 24;
@@ -153,8 +156,18 @@ pub fn plan(
             warm_epochs: vec![1, 2, 3, 4, 6, 8, 12, 16],
             snapshots: vec![1, 2, 4, 8, 16, 32],
             remedy_starts: other_starts,
+            statistics: statistics(args.statistics),
         },
     })
+}
+
+/// With which batch-norm statistics slices are drawn.
+fn statistics(choice: Option<StatisticsChoice>) -> BTreeSet<Statistics> {
+    match choice.unwrap_or(StatisticsChoice::Interpolated) {
+        StatisticsChoice::Estimated => [Statistics::Estimated].into(),
+        StatisticsChoice::Interpolated => [Statistics::Interpolated].into(),
+        StatisticsChoice::Both => [Statistics::Interpolated, Statistics::Estimated].into(),
+    }
 }
 
 /// The paper's augmentation; digits are not mirrored, which would make other characters of them.
