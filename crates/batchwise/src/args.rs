@@ -228,7 +228,7 @@ pub enum ExportFormat {
 pub struct ReproduceArgs {
     /// The experiment: keskar-2016
     pub name: Option<String>,
-    /// The paper's network: f1 (MNIST), c1 or c2 (CIFAR-10), c3 or c4 (CIFAR-100) [default: f1]
+    /// The paper's network: f1 (MNIST), f2 (TIMIT), c1 or c2 (CIFAR-10), c3 or c4 (CIFAR-100) [default: f1]
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<String>,
     /// Data to train on, a file or folder as for `batchwise study` [default: glyphs]
@@ -237,6 +237,9 @@ pub struct ReproduceArgs {
     /// Read the data as this format instead of detecting it
     #[arg(long, value_name = "FORMAT", help_heading = "Data")]
     pub format: Option<String>,
+    /// Speech: frames on either side of each (default: as many as make 360 inputs, else 5)
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub context: Option<u32>,
     /// Use this many training examples (default: as many as let the network's experiment end within an hour on two cores)
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub examples: Option<u64>,
@@ -314,6 +317,9 @@ pub enum DataCommand {
         /// Tables and arrays: the label is a number to predict, not a class
         #[arg(long)]
         regression: bool,
+        /// Speech: frames on either side of each (default: as many as make 360 inputs, else 5)
+        #[arg(long, value_name = "N")]
+        context: Option<u32>,
         /// Tables: name of the label column (default: the last)
         #[arg(long, value_name = "NAME")]
         label_column: Option<String>,
@@ -457,6 +463,9 @@ pub struct LandscapeLoss {
     /// Text: tokens of a window, as in `train`
     #[arg(long, value_name = "N", help_heading = "Loss")]
     pub sequence: Option<u32>,
+    /// Speech: frames on either side, as in `train`
+    #[arg(long, value_name = "N", help_heading = "Loss")]
+    pub context: Option<u32>,
     /// Tables: name of the label column (default: the last)
     #[arg(long, value_name = "NAME", help_heading = "Loss")]
     pub label_column: Option<String>,

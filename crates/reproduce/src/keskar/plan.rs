@@ -73,7 +73,7 @@ pub struct Sharpening {
 /// Everything that the numbers depend on. A folder holds results of one setting.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Setting {
-    /// The paper's name of the network, `f1` to `c4`.
+    /// The paper's name of the network: `f1`, `f2`, `c1` to `c4`.
     pub network: String,
     /// The model with its settings.
     pub model: String,
@@ -95,7 +95,7 @@ pub struct Setting {
     pub evaluation: u64,
     /// Sharpness.
     pub sharpness: Sharpening,
-    /// Augmentation of the training images for the first remedy.
+    /// Augmentation of the training images for the first remedy; empty for data that have none.
     pub augment: String,
     /// Proximal weight and iterations of conservative training.
     pub conservative: batchwise_train::Conservative,
@@ -370,6 +370,9 @@ impl Plan {
         if self.has(Part::Remedies) {
             for start in 0..scope.remedy_starts {
                 for method in Method::REMEDIES {
+                    if method == Method::Augmented && setting.augment.is_empty() {
+                        continue;
+                    }
                     let run = RunId {
                         method,
                         ..Self::plain(large, start)

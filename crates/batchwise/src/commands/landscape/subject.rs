@@ -227,6 +227,7 @@ fn workload(loss: &LandscapeLoss, seed: u64) -> Workload {
         text_level: loss.text_level.clone(),
         vocabulary: loss.vocabulary,
         sequence: loss.sequence,
+        context: loss.context,
         label_column: loss.label_column.clone(),
         regression: loss.regression.then_some(true),
         seed: Some(seed),

@@ -85,7 +85,10 @@ pub fn run(args: &ReproduceArgs, quiet: bool) -> Result<(), CliError> {
     let most = keskar::forecast(&plan, &folder, parameters, &pace, side).map_err(failed)?;
     display.line(&format!(
         "{}, {parameters} parameters, {} training examples: small batches of {}, large ones of {}",
-        plan.setting.model, plan.setting.examples, plan.setting.small, plan.setting.large
+        preset::shown(&plan.setting.model),
+        plan.setting.examples,
+        plan.setting.small,
+        plan.setting.large
     ));
     display.line(&format!(
         "at most {} of work is left, if every run goes to its cap of {} epochs; results in {}",
@@ -206,6 +209,7 @@ fn dataset(args: &ReproduceArgs, network: &str) -> Result<Dataset, CliError> {
     let workload = crate::settings::Workload {
         data: args.data.clone(),
         format: args.format.clone(),
+        context: args.context,
         seed: args.seed,
         ..Default::default()
     };

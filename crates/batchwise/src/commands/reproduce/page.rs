@@ -9,6 +9,8 @@ use batchwise_reproduce::keskar::{
     Contrast, Method, Minimum, PUBLISHED, Results, SlicePair, SlicePoint, Statistics, Verdict,
 };
 
+use super::preset::shown;
+
 /// The page.
 pub fn document(results: &Results) -> Document {
     let setting = &results.setting;
@@ -28,7 +30,7 @@ pub fn document(results: &Results) -> Document {
         lead: lead(results),
         sections: sections.into_iter().flatten().collect(),
         facts: vec![
-            ("Model".to_owned(), setting.model.clone()),
+            ("Model".to_owned(), shown(&setting.model)),
             ("Data".to_owned(), setting.data.clone()),
             ("Training examples".to_owned(), setting.examples.to_string()),
             (
@@ -321,9 +323,14 @@ fn remedies(results: &Results) -> Option<Section> {
     Some(Section {
         heading: "Against sharp minima".to_owned(),
         paragraphs: vec![format!(
-            "Augmentation by {}; conservative training with λ and iterations {}; adversarial examples with ε and the clean loss's \
-             weight {}. The paper finds that all three help accuracy and that minima stay sharp.",
-            setting.augment, setting.conservative, setting.adversarial
+            "{}; conservative training with λ and iterations {}; adversarial examples with ε and the clean loss's weight {}. The \
+             paper finds that all three help accuracy and that minima stay sharp.",
+            match setting.augment.as_str() {
+                "" => "No augmentation, which is for images".to_owned(),
+                how => format!("Augmentation by {how}"),
+            },
+            setting.conservative,
+            setting.adversarial
         )],
         tables: vec![PageTable {
             caption: "Large batches, and what was tried with them".to_owned(),

@@ -14,6 +14,11 @@ use crate::{
 /// A ghost size above every batch: batch norm over the whole batch.
 pub const WHOLE_BATCH: u64 = 1 << 24;
 
+/// A model as people call it: with [`WHOLE_BATCH`] its ghost size says nothing.
+pub fn shown(model: &str) -> String {
+    model.replace(&format!("(ghost={WHOLE_BATCH})"), "")
+}
+
 /// The network where none is named.
 const DEFAULT_NETWORK: &str = "f1";
 
@@ -33,12 +38,20 @@ pub struct Preset {
     pub other_starts: u32,
 }
 
-const PRESETS: [Preset; 5] = [
+const PRESETS: [Preset; 6] = [
     Preset {
         network: "f1",
         examples: 10_000,
         epochs: 100,
         sharpness_examples: 2000,
+        sharpness_starts: 2,
+        other_starts: 2,
+    },
+    Preset {
+        network: "f2",
+        examples: 5000,
+        epochs: 100,
+        sharpness_examples: 1000,
         sharpness_starts: 2,
         other_starts: 2,
     },
@@ -81,16 +94,8 @@ pub fn network(args: &ReproduceArgs) -> Result<&'static str, CliError> {
     let name = args.network.as_deref().unwrap_or(DEFAULT_NETWORK);
     let known = PRESETS.iter().find(|p| p.network == name);
     known.map(|p| p.network).ok_or_else(|| {
-        let why = match name {
-            "f2" => "f2 is trained on TIMIT, for which there is no reader".to_owned(),
-            _ => {
-                let names = PRESETS.map(|p| p.network);
-                format!(
-                    "'{name}' is none of the networks: choose {}",
-                    names.join(", ")
-                )
-            }
-        };
+        let names = PRESETS.map(|p| p.network).join(", ");
+        let why = format!("'{name}' is none of the networks: choose {names}");
         CliError::flag("network", why)
     })
 }
@@ -170,10 +175,12 @@ fn statistics(choice: Option<StatisticsChoice>) -> BTreeSet<Statistics> {
     }
 }
 
-/// The paper's augmentation; digits are not mirrored, which would make other characters of them.
+/// The paper's augmentation; digits are not mirrored, which would make other characters of them, and
+/// speech is left as it is.
 fn augmentation(network: &str) -> &'static str {
     match network {
         "f1" => "rotate:10,translate:0.2",
+        "f2" => "",
         _ => "flip,rotate:10,translate:0.2",
     }
 }
@@ -226,6 +233,13 @@ mod tests {
             }
         }
         assert!(seen >= 5, "{seen}");
+    }
+
+    #[test]
+    fn the_whole_batch_is_not_shown_as_a_number() {
+        let model = |text: &str| text.parse::<batchwise_nn::ModelSpec>().unwrap().to_string();
+        assert_eq!(shown(&model(&format!("f1(ghost={WHOLE_BATCH})"))), "f1");
+        assert_eq!(shown(&model("c1(ghost=64)")), "c1(ghost=64)");
     }
 
     #[test]
