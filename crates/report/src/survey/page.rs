@@ -74,8 +74,8 @@ fn shape(out: &mut String, survey: &Survey) {
          aria-describedby=\"shape-said shape-keys\"></canvas>\n\
          <p id=\"shape-said\" aria-live=\"polite\"></p>\n\
          <p id=\"shape-keys\" class=\"small\">Drag, or use the arrow keys, to turn it; + and − to come nearer or go away; Home to begin \
-         again; shift and the arrow keys to move the point. Height and colour are the logarithm of the loss. The field above holds \
-         the same numbers.</p>\n",
+         again; shift and the arrow keys to move the point. Height and colour are the logarithm of the loss. The last field above \
+         holds the same numbers.</p>\n",
     );
     out.push_str(&format!(
         "<script type=\"application/json\" id=\"shape-data\">{data}</script>\n</section>\n"
