@@ -20,7 +20,7 @@ pub enum Rows {
     /// Real values; every one finite.
     Floats(Vec<f32>),
     /// Overlapping windows of frames; every value finite.
-    Windows(Windows),
+    Windows(Box<Windows>),
 }
 
 impl Rows {

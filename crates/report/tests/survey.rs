@@ -254,11 +254,11 @@ fn slices_of_one_kind_are_all_drawn_and_told_apart() {
     );
     assert_eq!(
         figures[1].title,
-        "The loss on the straight path to <other>; statistics estimated at every point"
+        "The loss on the straight path to <other>; statistics: estimated at every point"
     );
     assert_eq!(
         figures[2].title,
-        "The loss on the straight path to <other>; statistics interpolated"
+        "The loss on the straight path to <other>; statistics: interpolated"
     );
     assert_eq!(figures[3].title, "The loss on the curved path to <other>");
     let dir = tempfile::tempdir().unwrap();

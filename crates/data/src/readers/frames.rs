@@ -250,7 +250,7 @@ fn part(
     let most = answers.iter().max().map_or(0, |&class| class as usize + 1);
     *classes = (*classes).max(most);
     Ok((!windows.is_empty()).then_some(Part {
-        inputs: Rows::Windows(windows),
+        inputs: Rows::Windows(Box::new(windows)),
         answers: Answers::Classes(answers),
     }))
 }

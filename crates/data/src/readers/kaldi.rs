@@ -187,8 +187,8 @@ impl<'a> Cursor<'a> {
         let token = self.take(length)?;
         self.take(1)?;
         match token {
-            b"FM" => self.plain::<4>(|b| f32::from_le_bytes(b)),
-            b"DM" => self.plain::<8>(|b| f64::from_le_bytes(b) as f32),
+            b"FM" => self.plain(f32::from_le_bytes),
+            b"DM" => self.plain(|b: [u8; 8]| f64::from_le_bytes(b) as f32),
             b"CM" | b"CM2" | b"CM3" => self.compressed(token),
             b"FV" | b"DV" => Err(self.corrupt(
                 "is a vector of real numbers: features are matrices, labels are integers",

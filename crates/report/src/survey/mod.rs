@@ -36,9 +36,10 @@ pub fn survey_figures(survey: &Survey) -> Vec<Figure> {
         let among = &mut count[place(slice)];
         *among += 1;
         // the first of a kind keeps the plain name
-        let suffix = (*among > 1)
-            .then(|| format!("-{among}"))
-            .unwrap_or_default();
+        let suffix = match *among {
+            1 => String::new(),
+            n => format!("-{n}"),
+        };
         let which = distinction(slice, &whole);
         figures.extend(match slice.kind {
             SliceKind::Surface => surface::figure(slice, &suffix, &which),
@@ -58,7 +59,7 @@ fn distinction(slice: &SliceRecord, all: &[&SliceRecord]) -> String {
     let differ = |what: &dyn Fn(&SliceRecord) -> String| alike().any(|o| what(o) != what(slice));
     let mut words = Vec::new();
     if differ(&|s| s.statistics.clone()) {
-        words.push(format!("statistics {}", slice.statistics));
+        words.push(format!("statistics: {}", slice.statistics));
     }
     if differ(&|s| s.points.len().to_string()) {
         words.push(format!("{} points", slice.points.len()));

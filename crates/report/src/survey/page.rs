@@ -49,13 +49,14 @@ pub(super) fn page(survey: &Survey, figures: &[Figure]) -> String {
 
 fn table(out: &mut String, survey: &Survey) {
     out.push_str(
-        "<section aria-labelledby=\"found\"><h2 id=\"found\">What was found</h2>\n<div class=\"scroll\"><table>\
+        "<section aria-labelledby=\"found\"><h2 id=\"found\">What was found</h2>\n<div class=\"scroll\"><table class=\"findings\">\
          <thead><tr><th scope=\"col\">Measurement</th><th scope=\"col\">Found</th><th scope=\"col\">By</th></tr></thead><tbody>\n",
     );
     for fact in facts::all(survey) {
         out.push_str(&format!(
-            "<tr><th scope=\"row\" class=\"found\">{}</th><td class=\"found\">{}</td><td class=\"found\">{}</td></tr>\n",
-            html_text(&fact.name),
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td></tr>\n",
+            // a setting is not torn from its value
+            html_text(&fact.name.replace(" = ", "\u{a0}=\u{a0}")),
             html_text(&fact.value),
             html_text(&fact.cost)
         ));

@@ -20,8 +20,9 @@ use crate::{
 /// Ends of the random directions: a step of 1 moves every filter by its own length.
 const REACH: f64 = 1.0;
 
-/// What the record says of statistics taken anew; another text is another measurement.
-const ESTIMATED: &str = "estimated at every point from all its training examples";
+/// What the record says of statistics taken from all training examples of the loss. Records of earlier
+/// versions, whose variances were another average, say it in other words: they are other measurements.
+const ESTIMATED: &str = "estimated anew at every point";
 
 /// A slice that was asked for.
 pub struct Wanted {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchwise_core::{Batch, Control, Flow, NetworkFactory, StateTensor};
+use batchwise_core::{Batch, Control, Flow, NetworkFactory, StateTensor, Task};
 use batchwise_data::{DataError, Dataset, Validation};
 use batchwise_landscape::{Objective, ObjectiveError};
 use batchwise_nn::{DeviceSpec, Factory, ModelSpec, ObjectiveSettings, Precision};
@@ -49,11 +49,22 @@ pub fn run(args: &ReproduceArgs, quiet: bool) -> Result<(), CliError> {
     let (model, factory) = model(args, network)?;
     let plan = plan(args, network, model, &data)?;
     plan.check().map_err(failed)?;
+    // A network that cannot take the data is refused before a folder is made.
+    let parameters = factory
+        .parameters(&data.shape)
+        .map_err(|error| CliError::flag("data", preset::shown(&error.to_string())))?;
 
     let signals = Signals::listen()?;
     let display = Display::new(quiet);
     for note in &data.notes {
         display.line(&format!("note: {note}"));
+    }
+    if let (Some(paper), Task::Classify { classes }) = (preset::classes(network), data.shape.task)
+        && classes != paper
+    {
+        display.line(&format!(
+            "note: the labels are of {classes} classes, the paper's of {paper}"
+        ));
     }
     let test = match &data.test {
         Some(test) => test.clone(),
@@ -81,7 +92,6 @@ pub fn run(args: &ReproduceArgs, quiet: bool) -> Result<(), CliError> {
     let Some(pace) = Pace::measure(&plan, &lab, side, &signals).map_err(failed)? else {
         return interrupted(&signals, &path);
     };
-    let parameters = factory.parameters(&data.shape).map_err(CliError::failed)?;
     let most = keskar::forecast(&plan, &folder, parameters, &pace, side).map_err(failed)?;
     display.line(&format!(
         "{}, {parameters} parameters, {} training examples: small batches of {}, large ones of {}",

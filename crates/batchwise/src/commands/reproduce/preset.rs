@@ -106,6 +106,12 @@ pub fn of(network: &str) -> &'static Preset {
     preset.unwrap_or(&PRESETS[0])
 }
 
+/// Classes of the paper's data where those depend on who prepared them: the tied states of a speech
+/// recogniser.
+pub fn classes(network: &str) -> Option<usize> {
+    (network == "f2").then_some(1973)
+}
+
 /// The experiment that was asked for.
 pub fn plan(
     args: &ReproduceArgs,
