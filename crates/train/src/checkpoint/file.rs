@@ -105,7 +105,7 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Contents, String> {
 }
 
 /// Reads the bytes of a file.
-fn parse(bytes: &[u8]) -> Result<Contents, String> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Contents, String> {
     let damaged = |e: safetensors::SafeTensorError| format!("it is no whole safetensors file: {e}");
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let entry = |name: &str| {

@@ -68,6 +68,16 @@ impl Stored {
         Self::within(path, LARGEST).map_err(|why| unusable(path, why))
     }
 
+    /// Reads the bytes of a file; `path` is named in errors.
+    ///
+    /// # Errors
+    /// As [`Stored::read`].
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, TrainError> {
+        file::parse(bytes)
+            .and_then(|contents| Self::of(contents, path))
+            .map_err(|why| unusable(path, why))
+    }
+
     /// Reads a file for the network whose own state is `like`: no more bytes than it could need, and
     /// every tensor of `like` in its order and shape. A run may hold tensors beside them (the hidden
     /// states of its text streams): they come last.
@@ -115,7 +125,10 @@ impl Stored {
     }
 
     fn within(path: &Path, most: u64) -> Result<Self, String> {
-        let contents = file::read(path, most)?;
+        Self::of(file::read(path, most)?, path)
+    }
+
+    fn of(contents: file::Contents, path: &Path) -> Result<Self, String> {
         let [network, rest @ ..] = contents.parts;
         let origin = origin(contents.state)?;
         if matches!(origin, Origin::Alone { .. }) && rest.iter().any(|part| !part.is_empty()) {
