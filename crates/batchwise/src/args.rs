@@ -247,7 +247,7 @@ pub enum ExportFormat {
 pub struct ReproduceArgs {
     /// The experiment: keskar-2016
     pub name: Option<String>,
-    /// The paper's network: f1 (MNIST), c1 or c2 (CIFAR-10), c3 or c4 (CIFAR-100) [default: f1]
+    /// The paper's network: f1 (MNIST), f2 (TIMIT), c1 or c2 (CIFAR-10), c3 or c4 (CIFAR-100) [default: f1]
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<String>,
     /// Data to train on, a file or folder as for `batchwise study` [default: glyphs]
@@ -256,6 +256,9 @@ pub struct ReproduceArgs {
     /// Read the data as this format instead of detecting it
     #[arg(long, value_name = "FORMAT", help_heading = "Data")]
     pub format: Option<String>,
+    /// Speech: frames on either side of each (default: as many as make 360 inputs, else 5)
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub context: Option<u32>,
     /// Use this many training examples (default: as many as let the network's experiment end within an hour on two cores)
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub examples: Option<u64>,
@@ -283,6 +286,9 @@ pub struct ReproduceArgs {
     /// Evaluate on at most this many examples of the training and of the test set [default: 2000]
     #[arg(long, value_name = "N", help_heading = "Experiment")]
     pub eval_examples: Option<u64>,
+    /// Slices: batch-norm statistics estimated anew at every point, interpolated between the minima, or both [default: interpolated]
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Experiment")]
+    pub statistics: Option<StatisticsChoice>,
     /// Seed of every random stream [default: 0]
     #[arg(long, value_name = "SEED", help_heading = "Running")]
     pub seed: Option<u64>,
@@ -330,6 +336,9 @@ pub enum DataCommand {
         /// Tables and arrays: the label is a number to predict, not a class
         #[arg(long)]
         regression: bool,
+        /// Speech: frames on either side of each (default: as many as make 360 inputs, else 5)
+        #[arg(long, value_name = "N")]
+        context: Option<u32>,
         /// Tables: name of the label column (default: the last)
         #[arg(long, value_name = "NAME")]
         label_column: Option<String>,
@@ -473,6 +482,9 @@ pub struct LandscapeLoss {
     /// Text: tokens of a window, as in `train`
     #[arg(long, value_name = "N", help_heading = "Loss")]
     pub sequence: Option<u32>,
+    /// Speech: frames on either side, as in `train`
+    #[arg(long, value_name = "N", help_heading = "Loss")]
+    pub context: Option<u32>,
     /// Tables: name of the label column (default: the last)
     #[arg(long, value_name = "NAME", help_heading = "Loss")]
     pub label_column: Option<String>,
@@ -485,7 +497,7 @@ pub struct LandscapeLoss {
     /// Batch norm by its running statistics, or by those of ghost batches
     #[arg(long, value_enum, value_name = "MODE", default_value_t = NormChoice::Evaluation, help_heading = "Loss")]
     pub norm: NormChoice,
-    /// Slices: running statistics estimated anew at every point, or interpolated between the two checkpoints
+    /// Slices: batch-norm statistics estimated anew at every point from the training examples of the loss, interpolated between the two checkpoints, or both
     #[arg(long, value_enum, value_name = "HOW", default_value_t = StatisticsChoice::Estimated, help_heading = "Loss")]
     pub statistics: StatisticsChoice,
     /// Numbers to compute with [default: f64 for the spectrum, f32 for all else]
@@ -529,13 +541,15 @@ pub enum NormChoice {
     Training,
 }
 
-/// `--statistics` of `batchwise landscape`.
+/// `--statistics` of `batchwise landscape` and `batchwise reproduce`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum StatisticsChoice {
     /// From the training examples, at every point
     Estimated,
-    /// Between those of the two checkpoints, as the parameters are
+    /// Between those of the two networks, as the parameters are
     Interpolated,
+    /// One after the other
+    Both,
 }
 
 /// `--precision` of `batchwise landscape`.

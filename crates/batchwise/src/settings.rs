@@ -59,6 +59,10 @@ pub struct Workload {
     #[arg(long, value_name = "N", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u32>,
+    /// Speech: frames on either side of each (default: as many as make 360 inputs, else 5)
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<u32>,
     /// Tables: name of the label column (default: the last)
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +80,7 @@ pub struct Workload {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adversarial: Option<String>,
 
-    /// Model with its settings: softmax, mlp(512,512), f1, lenet(dropout=0.2), c1, c2, c3, c4, alexnet, vgg16, mobilenetv2(width=0.5), resnet20(ghost=32), resnet34, drn-d-22 (classes or masks), lstm(width=200,tied), row-lstm(width=128); all take smoothing=S [default: mlp(128)]
+    /// Model with its settings: softmax, mlp(512,512), f1, f2, lenet(dropout=0.2), c1, c2, c3, c4, alexnet, vgg16, mobilenetv2(width=0.5), resnet20(ghost=32), resnet34, drn-d-22 (classes or masks), lstm(width=200,tied), row-lstm(width=128); all take smoothing=S [default: mlp(128)]
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,

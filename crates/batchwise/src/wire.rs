@@ -261,6 +261,7 @@ pub fn load_options(w: &Workload) -> Result<LoadOptions, CliError> {
     };
     options.text.vocabulary = w.vocabulary.unwrap_or(options.text.vocabulary);
     options.text.sequence = w.sequence.unwrap_or(options.text.sequence);
+    options.frames.context = w.context;
     options.table.label = w.label_column.clone();
     if w.regression == Some(true) {
         options.table.task = TableTask::Regress;

@@ -95,6 +95,87 @@ fn a_part_leaves_results_a_page_and_figures() {
     );
 }
 
+/// F2 on frames of speech, in text archives that are made here, with both kinds of slices.
+#[test]
+fn f2_runs_on_archives_of_kaldi_s() {
+    use std::fmt::Write as _;
+
+    let place = tempfile::tempdir().unwrap();
+    let (data, dir) = (place.path().join("speech"), place.path().join("experiment"));
+    for (split, utterances) in [("train", 6), ("test", 2)] {
+        let (mut features, mut labels) = (String::new(), String::new());
+        for u in 0..utterances {
+            write!(features, "u{u} [").unwrap();
+            write!(labels, "u{u}").unwrap();
+            for frame in 0..45 {
+                let class = (frame / 9 + u) % 5;
+                let level = |i: usize| {
+                    if i % 5 == class {
+                        1.0
+                    } else {
+                        0.1 * (frame % 4) as f32
+                    }
+                };
+                let row: Vec<String> = (0..24).map(|i| level(i).to_string()).collect();
+                write!(features, "\n  {}", row.join(" ")).unwrap();
+                write!(labels, " {class}").unwrap();
+            }
+            features += " ]\n";
+            labels += "\n";
+        }
+        let folder = data.join(split);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("features.ark"), features).unwrap();
+        std::fs::write(folder.join("pdfs.ark"), labels).unwrap();
+    }
+    let mut command = batchwise();
+    command.args([
+        "reproduce",
+        "keskar-2016",
+        "--network",
+        "f2",
+        "--examples",
+        "200",
+    ]);
+    command.args([
+        "--epochs",
+        "1",
+        "--starts",
+        "1",
+        "--part",
+        "slices",
+        "--statistics",
+        "both",
+    ]);
+    command.args([
+        "--sharpness-examples",
+        "20",
+        "--eval-examples",
+        "30",
+        "--data",
+    ]);
+    let out = command.arg(&data).arg("--dir").arg(&dir).output().unwrap();
+    let said = text(&out.stderr);
+    assert!(out.status.success(), "{said}");
+    for line in [
+        "an example is 15 frames of 24 numbers",
+        "the labels are of 5 classes, the paper's of 1973",
+        "f2, 1766917 parameters, 200 training examples",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let found = results(&dir);
+    let slices = found["slices"].as_array().unwrap();
+    assert_eq!(slices.len(), 2);
+    assert_eq!(slices[0]["statistics"], "interpolated");
+    assert_eq!(slices[1]["statistics"], "estimated");
+    assert_ne!(
+        slices[0]["straight"]["points"],
+        slices[1]["straight"]["points"]
+    );
+    assert!(dir.join("figures/slice-loss-estimated.svg").is_file());
+}
+
 #[test]
 fn a_dry_run_says_what_it_would_cost_and_runs_nothing() {
     let place = tempfile::tempdir().unwrap();
@@ -109,7 +190,8 @@ fn a_dry_run_says_what_it_would_cost_and_runs_nothing() {
 #[test]
 fn wrong_flags_are_named() {
     for (arguments, flag) in [
-        (&["--network", "f2"][..], "network"),
+        // the built-in characters are no frames of speech
+        (&["--network", "f2"][..], "data"),
         (&["--network", "vgg"], "network"),
         (&["--part", "tables"], "part"),
         (&["--starts", "0"], "starts"),

@@ -24,6 +24,16 @@ fn every_command_fits_a_narrow_terminal() {
         "--eval-examples",
         "100",
     ];
+    let (runs, survey) = (place.path().join("runs"), place.path().join("survey"));
+    let experiment = place.path().join("experiment");
+    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let (runs, survey, experiment) = (path(&runs), path(&survey), path(&experiment));
+    let kept = batchwise()
+        .args(train)
+        .args(["--checkpoint", &runs])
+        .output()
+        .unwrap();
+    assert!(kept.status.success(), "{}", text(&kept.stderr));
     for columns in [40, 80] {
         for arguments in [
             &["study", "--dir", dir][..],
@@ -43,6 +53,41 @@ fn every_command_fits_a_narrow_terminal() {
             &["data", "list"],
             &["noise", "--examples", "500", "--model", "mlp(8)", "--law"],
             &train,
+            &[
+                "landscape",
+                &runs,
+                "--dir",
+                &survey,
+                "--train-examples",
+                "500",
+                "--examples",
+                "60",
+                "--surface",
+                "1d",
+                "--points",
+                "3",
+            ],
+            &[
+                "reproduce",
+                "keskar-2016",
+                "--dir",
+                &experiment,
+                "--examples",
+                "300",
+                "--epochs",
+                "1",
+                "--starts",
+                "1",
+                "--part",
+                "slices",
+                "--eval-examples",
+                "40",
+                "--sharpness-examples",
+                "40",
+                "--network",
+                "f1",
+            ],
+            &["reproduce"],
         ] {
             let out = batchwise()
                 .args(arguments)

@@ -151,6 +151,8 @@ impl std::fmt::Display for Estimate {
         match self.state {
             EstimateState::Estimated => match (self.low, self.high) {
                 (Some(low), Some(high)) if low == high => f.write_str(&value),
+                // a single measurement has no interval
+                (None, None) => f.write_str(&value),
                 (low, high) => {
                     let end = |x: Option<f64>| x.map_or_else(|| "open".to_owned(), short);
                     // A minus sign beside a dash is hard to read.
@@ -188,6 +190,16 @@ mod tests {
         ] {
             assert_eq!(short(x), text, "{x}");
         }
+    }
+
+    #[test]
+    fn an_interval_open_at_both_ends_is_none() {
+        let mut e = Estimate::exact(2.5);
+        (e.low, e.high) = (None, None);
+        assert_eq!(e.to_string(), "2.5");
+        e.high = Some(3.0);
+        let level = 100.0 * e.level;
+        assert_eq!(e.to_string(), format!("2.5 ({level:.0} % interval open–3)"));
     }
 
     #[test]

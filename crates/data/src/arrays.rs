@@ -10,6 +10,7 @@ use batchwise_core::{
 
 use crate::normalise::Normalisation;
 use crate::order::EpochOrder;
+use crate::windows::Windows;
 
 /// Inputs of many examples, example by example: images as bytes where the source has bytes.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,14 +19,17 @@ pub enum Rows {
     Bytes(Vec<u8>),
     /// Real values; every one finite.
     Floats(Vec<f32>),
+    /// Overlapping windows of frames; every value finite.
+    Windows(Box<Windows>),
 }
 
 impl Rows {
-    /// Numbers stored.
+    /// Numbers of all examples.
     pub fn len(&self) -> usize {
         match self {
             Rows::Bytes(values) => values.len(),
             Rows::Floats(values) => values.len(),
+            Rows::Windows(windows) => windows.len() * windows.window(),
         }
     }
 

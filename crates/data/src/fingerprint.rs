@@ -32,6 +32,13 @@ pub(crate) fn part(part: &Part) -> [u8; 32] {
     match &part.inputs {
         Rows::Bytes(bytes) => hash.update(bytes),
         Rows::Floats(floats) => numbers(&mut hash, floats, f32::to_le_bytes),
+        Rows::Windows(windows) => {
+            let (frames, places) = windows.content();
+            numbers(&mut hash, frames, f32::to_le_bytes);
+            for places in places {
+                numbers(&mut hash, places, u32::to_le_bytes);
+            }
+        }
     }
     match &part.answers {
         Answers::Classes(classes) => numbers(&mut hash, classes, u32::to_le_bytes),

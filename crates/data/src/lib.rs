@@ -45,6 +45,7 @@ pub mod readers;
 mod source;
 mod split;
 pub mod text;
+mod windows;
 
 pub use arrays::{Answers, Arrays, Part, Rows};
 pub use catalogue::{Known, RemoteFile, list};
@@ -55,5 +56,6 @@ pub use fetch::{FetchOptions, Progress, download, fetch};
 pub use glyphs::{GlyphOptions, glyphs};
 pub use limits::MAX_DECODED_BYTES;
 pub use options::{
-    Format, LoadOptions, TableOptions, TableTask, TextLevel, TextOptions, Validation,
+    Format, FrameOptions, LoadOptions, TableOptions, TableTask, TextLevel, TextOptions, Validation,
 };
+pub use windows::Windows;

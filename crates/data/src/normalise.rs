@@ -1,6 +1,6 @@
 //! Mean and standard deviation, per channel of an image or per feature of a vector.
 
-use batchwise_kernels::{Isa, gather_normalised};
+use batchwise_kernels::{Isa, gather_normalised, gather_windows_normalised};
 
 use crate::arrays::Rows;
 
@@ -45,7 +45,12 @@ impl Normalisation {
                 255.0
             }
             Rows::Floats(floats) => {
-                welford(floats, rows, width, &mut mean, &mut std);
+                welford(floats_of(floats, rows, width), &mut mean, &mut std);
+                1.0
+            }
+            Rows::Windows(windows) => {
+                let rows = rows.iter().map(|&row| windows.get(row as usize));
+                welford(rows, &mut mean, &mut std);
                 1.0
             }
         };
@@ -55,7 +60,7 @@ impl Normalisation {
     /// Measures rows of `width` real values, each place for itself.
     pub(crate) fn measure_floats(values: &[f32], rows: &[u32], width: usize) -> Self {
         let (mut mean, mut std) = (vec![0.0; width], vec![0.0; width]);
-        welford(values, rows, width, &mut mean, &mut std);
+        welford(floats_of(values, rows, width), &mut mean, &mut std);
         Self::new(mean, std, 1.0, width)
     }
 
@@ -94,6 +99,11 @@ impl Normalisation {
         match values {
             Rows::Bytes(bytes) => gather_normalised(isa, bytes, rows, shift, scale, out),
             Rows::Floats(floats) => gather_normalised(isa, floats, rows, shift, scale, out),
+            Rows::Windows(windows) => {
+                let (frames, starts) = windows.table(rows);
+                let width = windows.width();
+                gather_windows_normalised(isa, frames, width, &starts, shift, scale, out)
+            }
         }
         .expect("rows of the part that was measured");
     }
@@ -108,12 +118,22 @@ impl Normalisation {
     }
 }
 
-/// Means and deviations in one pass by Welford's update: no cancellation far from zero. A row is
-/// `width` numbers, a whole number of times the channels or features.
-fn welford(values: &[f32], rows: &[u32], width: usize, mean: &mut [f64], std: &mut [f64]) {
+/// The rows of these numbers, `width` values each.
+fn floats_of<'a>(
+    values: &'a [f32],
+    rows: &'a [u32],
+    width: usize,
+) -> impl Iterator<Item = &'a [f32]> {
+    rows.iter()
+        .map(move |&row| &values[row as usize * width..][..width])
+}
+
+/// Means and deviations in one pass by Welford's update: no cancellation far from zero. A row holds
+/// a whole number of times the channels or features.
+fn welford<'a>(rows: impl Iterator<Item = &'a [f32]>, mean: &mut [f64], std: &mut [f64]) {
     let mut seen = 0u64;
-    for &row in rows {
-        for pixel in values[row as usize * width..][..width].chunks_exact(mean.len()) {
+    for row in rows {
+        for pixel in row.chunks_exact(mean.len()) {
             seen += 1;
             for ((&x, mean), square) in pixel.iter().zip(&mut *mean).zip(&mut *std) {
                 let gap = f64::from(x) - *mean;

@@ -26,6 +26,8 @@ pub struct LoadOptions {
     pub text: TextOptions,
     /// For CSV tables and arrays.
     pub table: TableOptions,
+    /// For frames of speech.
+    pub frames: FrameOptions,
     /// For the built-in glyphs.
     pub glyphs: GlyphOptions,
 }
@@ -153,6 +155,16 @@ pub struct TableOptions {
     pub raw_targets: bool,
 }
 
+/// How frames of speech become examples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FrameOptions {
+    /// Frames on either side of a frame that belong to its example, 0 to 100: frames of `d` numbers
+    /// make `d·(2·context + 1)` inputs. `None` is the context that makes 360 inputs, those of Keskar et
+    /// al. 2016 (7 for 24 numbers, 4 for 40), or 5 where none does.
+    pub context: Option<u32>,
+}
+
 /// A format that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -170,6 +182,9 @@ pub enum Format {
     /// `train/images/…` with `train/masks/…`, or Cityscapes' `leftImg8bit` with `gtFine`: 8-bit grey
     /// PNG masks of class numbers; a folder or `.tar[.gz]`.
     Masks,
+    /// Frames of speech and their labels in Kaldi's archives, `train/*.ark` and `test/*.ark`: see
+    /// [`readers::frames`](crate::readers::frames).
+    Kaldi,
     /// SVHN's cropped digits, `{train,test}_32x32.mat`.
     Svhn,
     /// Arrays `x_train, y_train, x_test, y_test` or `x, y`: an `.npz`, or a folder of `.npy` files.
@@ -182,7 +197,7 @@ pub enum Format {
 
 impl Format {
     /// Every format with its name and a line about it.
-    pub const ALL: [(Format, &'static str, &'static str); 10] = [
+    pub const ALL: [(Format, &'static str, &'static str); 11] = [
         (
             Format::Glyphs,
             "glyphs",
@@ -202,6 +217,11 @@ impl Format {
             Format::Cifar100,
             "cifar100",
             "CIFAR-100 binary version: folder or .tar.gz (fine labels)",
+        ),
+        (
+            Format::Kaldi,
+            "kaldi",
+            "train/*.ark and test/*.ark, Kaldi archives of features and of frame labels (TIMIT)",
         ),
         (
             Format::Masks,

@@ -10,7 +10,7 @@ use crate::glyphs::glyphs;
 use crate::limits;
 use crate::options::{Format, LoadOptions};
 use crate::readers::split_names::SplitName;
-use crate::readers::{archive, cifar, csv, idx, images, masks, npz, svhn};
+use crate::readers::{archive, cifar, csv, frames, idx, images, kaldi, masks, npz, svhn};
 use crate::text::{Corpus, corpus};
 
 /// A source that has been read.
@@ -120,6 +120,11 @@ fn missing_remedy(source: &str) -> String {
     {
         return format!("download it with `batchwise data fetch {source}` and give that folder");
     }
+    if source == "timit" {
+        return "TIMIT is sold by the LDC (LDC93S1): give the folder of what Kaldi's recipe makes of it, \
+                train/*.ark and test/*.ark of features and of frame labels"
+            .to_owned();
+    }
     format!("check the path '{source}', or use the built-in data set `glyphs`")
 }
 
@@ -173,6 +178,10 @@ fn detect_folder(listing: &Listing, forced: Option<Format>) -> Option<Format> {
         Format::Svhn => listing.any(|name| has_extension(name, &["mat"])),
         Format::Numpy => listing.any(is_array) || listing.select(is_npz).len() == 1,
         Format::Csv => listing.any(is_table),
+        Format::Kaldi => listing
+            .folders
+            .iter()
+            .any(|name| holds_archives(&listing.folder, name)),
         Format::Masks => {
             let mut found = [false; 2];
             holds_masks(&listing.folder, Path::new(""), MAX_DEPTH, &mut found).is_ok()
@@ -215,6 +224,12 @@ fn is_archive(name: &str) -> bool {
 
 fn is_table(name: &str) -> bool {
     has_extension(name, &["csv", "tsv"])
+}
+
+/// True for the folder of a split with archives of Kaldi's in it.
+fn holds_archives(folder: &Path, name: &str) -> bool {
+    SplitName::of(name).is_some()
+        && Listing::read(&folder.join(name)).is_ok_and(|inner| inner.any(frames::is_archive))
 }
 
 /// True when an image lies in the folder or below.
@@ -306,6 +321,21 @@ fn read_folder(
                 vec![folder.clone()],
                 Content::Arrays(images::assemble(folder, items)?),
             ))
+        }
+        Format::Kaldi => {
+            let (mut archives, mut files) = (Vec::new(), Vec::new());
+            for name in &listing.folders {
+                if !holds_archives(folder, name) {
+                    continue;
+                }
+                for file in Listing::read(&folder.join(name))?.select(frames::is_archive) {
+                    let entries = kaldi::parse(&limits::read_file(&file)?, &file)?;
+                    archives.extend(frames::Archive::new(file.clone(), name, entries));
+                    files.push(file);
+                }
+            }
+            let arrays = frames::assemble(folder, archives, &options.frames)?;
+            Ok((format, files, Content::Arrays(arrays)))
         }
         Format::Svhn => {
             let (arrays, files) = svhn::read(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use batchwise_core::{DataShape, InputShape, Purpose, StreamKey, Task};
 use rayon::prelude::*;
 
-use crate::arrays::{ArraySplit, Arrays, Part};
+use crate::arrays::{ArraySplit, Arrays, Part, Rows};
 use crate::error::DataError;
 use crate::fingerprint;
 use crate::normalise::Normalisation;
@@ -126,15 +126,28 @@ pub(crate) fn arrays(
         }
         None => {
             let count = Validation::count(options.validation, u64::from(n))? as usize;
-            let rest = order.split_off(count);
-            std::mem::replace(&mut order, rest)
+            match &source.train.inputs {
+                Rows::Windows(windows) => windows.hold_out(&mut order, count),
+                _ => {
+                    let rest = order.split_off(count);
+                    std::mem::replace(&mut order, rest)
+                }
+            }
         }
     };
+    if order.is_empty() && n > 0 {
+        return Err(DataError::setting(
+            "validation",
+            "holding whole utterances out leaves none to train on: give a dev part beside train, or more utterances",
+        ));
+    }
     order.truncate(subset_size(options, order.len() as u64)? as usize);
 
-    let (width, period) = match shape.input {
-        InputShape::Image { channels, .. } => (shape.input.len(), channels),
-        _ => (shape.input.len(), shape.input.len()),
+    let width = shape.input.len();
+    let period = match (shape.input, &source.train.inputs) {
+        (InputShape::Image { channels, .. }, _) => channels,
+        (_, Rows::Windows(windows)) => windows.width(),
+        _ => width,
     };
     let inputs = Arc::new(Normalisation::measure(
         &source.train.inputs,

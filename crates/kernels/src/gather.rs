@@ -31,16 +31,64 @@ pub fn gather_normalised<X: Copy + Into<f32> + Sync>(
     if width == 0 {
         return Err(KernelError::Shape("rows of no numbers".to_owned()));
     }
-    let examples = table.len() / width;
-    check_length("table", table, examples * width)?;
+    check_length("table", table, table.len() / width * width)?;
+    gather(isa, table, width, rows, shift, scale, out)
+}
+
+/// The same of windows that may overlap: a row begins with a frame of `frame` numbers of the table,
+/// `rows` says with which, and goes on over those after it.
+///
+/// ```
+/// use batchwise_kernels::{Isa, gather_windows_normalised};
+/// let frames = [1.0, 2.0, 3.0, 4.0]; // four frames of one number, windows of two
+/// let mut batch = [0.0; 4];
+/// gather_windows_normalised(Isa::best(), &frames, 1, &[2, 1], &[0.0; 2], &[1.0; 2], &mut batch)?;
+/// assert_eq!(batch, [3.0, 4.0, 2.0, 3.0]);
+/// # Ok::<(), batchwise_kernels::KernelError>(())
+/// ```
+///
+/// # Errors
+/// As [`gather_normalised`], and when a window is no whole number of frames.
+pub fn gather_windows_normalised<X: Copy + Into<f32> + Sync>(
+    isa: Isa,
+    table: &[X],
+    frame: usize,
+    rows: &[u32],
+    shift: &[f32],
+    scale: &[f32],
+    out: &mut [f32],
+) -> Result<(), KernelError> {
+    let width = shift.len();
+    if frame == 0 || width == 0 || !width.is_multiple_of(frame) {
+        return Err(KernelError::Shape(format!(
+            "windows of {width} numbers in frames of {frame}"
+        )));
+    }
+    check_length("table", table, table.len() / frame * frame)?;
+    gather(isa, table, frame, rows, shift, scale, out)
+}
+
+/// Rows that begin at multiples of `stride`.
+fn gather<X: Copy + Into<f32> + Sync>(
+    isa: Isa,
+    table: &[X],
+    stride: usize,
+    rows: &[u32],
+    shift: &[f32],
+    scale: &[f32],
+    out: &mut [f32],
+) -> Result<(), KernelError> {
+    let width = shift.len();
+    // Where the last row can begin, and one more.
+    let bound = (table.len() + stride).saturating_sub(width) / stride;
     check_length("scale", scale, width)?;
     check_length("out", out, volume(&[rows.len(), width])?)?;
-    if let Some(position) = rows.iter().position(|&row| row as usize >= examples) {
+    if let Some(position) = rows.iter().position(|&row| row as usize >= bound) {
         return Err(KernelError::Index {
             argument: "rows",
             position,
             value: rows[position],
-            bound: examples,
+            bound,
         });
     }
     let piece = chunks::piece(rows.len(), chunks::FLAT.div_ceil(width));
@@ -50,6 +98,7 @@ pub fn gather_normalised<X: Copy + Into<f32> + Sync>(
             isa,
             Gather {
                 table,
+                stride,
                 rows,
                 shift,
                 scale,
@@ -62,6 +111,7 @@ pub fn gather_normalised<X: Copy + Into<f32> + Sync>(
 
 struct Gather<'a, X> {
     table: &'a [X],
+    stride: usize,
     rows: &'a [u32],
     shift: &'a [f32],
     scale: &'a [f32],
@@ -76,7 +126,7 @@ impl<X: Copy + Into<f32>> Kernel<f32> for Gather<'_, X> {
     fn run<S: Simd<Scalar = f32>>(self, _: S) {
         let width = self.shift.len();
         for (&row, out) in self.rows.iter().zip(self.out.chunks_exact_mut(width)) {
-            let row = &self.table[row as usize * width..][..width];
+            let row = &self.table[row as usize * self.stride..][..width];
             for (((out, &x), &shift), &scale) in
                 out.iter_mut().zip(row).zip(self.shift).zip(self.scale)
             {

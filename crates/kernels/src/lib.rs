@@ -82,7 +82,7 @@ pub use conv::{
 };
 pub use embedding::{embedding_gather, embedding_scatter_add};
 pub use error::KernelError;
-pub use gather::gather_normalised;
+pub use gather::{gather_normalised, gather_windows_normalised};
 pub use linear::{LinearGradients, LinearShape, linear_backward, linear_forward};
 pub use loss::{LossSums, softmax_cross_entropy};
 pub use lstm::{

@@ -1,6 +1,6 @@
 //! Gathering with normalisation against a plain loop, on every instruction set.
 
-use batchwise_kernels::{Isa, KernelError, gather_normalised};
+use batchwise_kernels::{Isa, KernelError, gather_normalised, gather_windows_normalised};
 use proptest::prelude::*;
 
 proptest! {
@@ -31,6 +31,37 @@ proptest! {
             prop_assert_eq!(&out, &expected, "{:?} of floats", isa);
         }
     }
+}
+
+#[test]
+fn windows_overlap_and_end_with_the_table() {
+    let table: Vec<f32> = (0..10u8).map(f32::from).collect();
+    let (shift, scale) = ([1.0; 6], [2.0; 6]);
+    let gather = |frame: usize, rows: &[u32]| {
+        let mut out = vec![0.0; 6 * rows.len()];
+        let isa = Isa::best();
+        gather_windows_normalised(isa, &table, frame, rows, &shift, &scale, &mut out).map(|()| out)
+    };
+    let expected: Vec<f32> = [4u8, 5, 6, 7, 8, 9, 2, 3, 4, 5, 6, 7]
+        .map(|x| (f32::from(x) - 1.0) * 2.0)
+        .into();
+    assert_eq!(gather(2, &[2, 1]).unwrap(), expected);
+    let beyond = gather(2, &[0, 3]).unwrap_err();
+    assert!(matches!(
+        beyond,
+        KernelError::Index {
+            position: 1,
+            bound: 3,
+            ..
+        }
+    ));
+    for frame in [0, 4] {
+        assert!(gather(frame, &[0]).is_err());
+    }
+    assert!(
+        gather(3, &[0]).is_err(),
+        "a table of three frames and a bit"
+    );
 }
 
 #[test]

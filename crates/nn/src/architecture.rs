@@ -12,6 +12,9 @@ pub enum Architecture {
     },
     /// Keskar et al. 2016, F1: five hidden layers of 512, each with batch norm and ReLU.
     F1,
+    /// Keskar et al. 2016, F2: seven hidden layers of 512, each with batch norm and ReLU, for windows
+    /// of 360 numbers of speech.
+    F2,
     /// Two 5 × 5 convolutions (16, 32 channels) with ReLU and 2 × 2 max-pooling, then 128 hidden.
     Lenet,
     /// Keskar et al. 2016, C1: a shallow AlexNet with batch norm and dropout.
@@ -60,7 +63,7 @@ pub enum Architecture {
 
 impl Architecture {
     /// Every architecture with its default settings.
-    fn all() -> [Self; 16] {
+    fn all() -> [Self; 17] {
         [
             Architecture::Softmax,
             Architecture::Mlp {
@@ -68,6 +71,7 @@ impl Architecture {
                 norm: false,
             },
             Architecture::F1,
+            Architecture::F2,
             Architecture::Lenet,
             Architecture::C1,
             Architecture::C2,
@@ -97,6 +101,7 @@ impl Architecture {
             Architecture::Softmax => "softmax",
             Architecture::Mlp { .. } => "mlp",
             Architecture::F1 => "f1",
+            Architecture::F2 => "f2",
             Architecture::Lenet => "lenet",
             Architecture::C1 => "c1",
             Architecture::C2 => "c2",
@@ -131,6 +136,7 @@ impl Architecture {
             Architecture::Mlp { norm, .. } => *norm,
             Architecture::Vgg16 { imagenet } => !imagenet,
             Architecture::F1
+            | Architecture::F2
             | Architecture::C1
             | Architecture::C2
             | Architecture::C3
@@ -161,6 +167,7 @@ impl Architecture {
             self,
             Architecture::Softmax
                 | Architecture::F1
+                | Architecture::F2
                 | Architecture::Alexnet
                 | Architecture::Resnet20
                 | Architecture::Resnet34

@@ -24,6 +24,9 @@ pub struct Factory {
     device: Device,
 }
 
+/// Inputs of F2: windows of frames of speech (Keskar et al. 2016, appendix B).
+const F2_INPUTS: usize = 360;
+
 /// More scalars than this are refused rather than allocated: 8 GiB of parameters.
 const MAX_PARAMETERS: usize = 1 << 31;
 
@@ -183,6 +186,17 @@ impl Factory {
                 true,
                 0.0,
             ))),
+            Architecture::F2 => {
+                if vector()? != F2_INPUTS {
+                    return Err(unfit(format!(
+                        "it takes {F2_INPUTS} numbers, and an example has {inputs}: give frames of 24 numbers with 7 on \
+                         either side (--context 7), or frames of 40 with 4"
+                    )));
+                }
+                Model::Values(Box::new(Mlp::new(
+                    builder, inputs, &[512; 7], outputs, true, 0.0,
+                )))
+            }
             Architecture::Lenet => Model::Values(Box::new(Lenet::new(
                 builder,
                 image(Lenet::SMALLEST)?,

@@ -49,6 +49,8 @@ pub use architecture::Architecture;
 pub use builder::LayerOutput;
 pub use device::{DeviceError, DeviceSpec};
 pub use factory::Factory;
-pub use objective::{NetworkObjective, NormMode, ObjectiveSettings, SliceMeasure, Statistics};
+pub use objective::{
+    ESTIMATION_GROUP, NetworkObjective, NormMode, ObjectiveSettings, SliceMeasure, Statistics,
+};
 pub use precision::Precision;
 pub use spec::{ModelSpec, SpecError};

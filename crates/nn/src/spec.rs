@@ -10,7 +10,7 @@ use crate::architecture::Architecture;
 /// | --- | --- |
 /// | `softmax` | |
 /// | `mlp` | hidden widths `512,512`; `norm`; `dropout=0` |
-/// | `f1` | |
+/// | `f1`, `f2` | |
 /// | `lenet` | `dropout=0` |
 /// | `c1`, `c2`, `c3`, `c4` | `dropout=0.5` |
 /// | `alexnet` | |
@@ -282,6 +282,7 @@ mod tests {
             "mlp(512,512)",
             "mlp(128,64,norm,ghost=16)",
             "f1(ghost=256,smoothing=0.1)",
+            "f2",
             "lenet(dropout=0.25)",
             "c1",
             "c1(dropout=0)",

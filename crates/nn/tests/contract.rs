@@ -17,6 +17,24 @@ const fn classes(side: usize, classes: usize) -> DataShape {
     }
 }
 
+/// Frames of speech with so many numbers.
+const fn speech(features: usize) -> DataShape {
+    vectors(features, Task::Classify { classes: 1973 })
+}
+
+/// F2 is one network: other windows are refused with what would fit.
+#[test]
+fn f2_takes_the_paper_s_inputs() {
+    let error = factory("f2")
+        .build(&speech(351), KEY)
+        .err()
+        .unwrap()
+        .to_string();
+    for part in ["f2", "360", "351", "--context 7"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
 /// Models with their parameter counts, derived by hand or published.
 #[test]
 fn parameters_are_as_many_as_published() {
@@ -29,6 +47,12 @@ fn parameters_are_as_many_as_published() {
         ),
         // 784·512 + 4·512² without biases, five norms of 2·512, the output layer.
         ("f1", DIGITS, 401_408 + 1_048_576 + 5_120 + 5_130),
+        // 360·512 + 6·512² without biases, seven norms of 2·512, the output layer of TIMIT's 1973 states.
+        (
+            "f2",
+            speech(360),
+            184_320 + 1_572_864 + 7_168 + 512 * 1973 + 1973,
+        ),
         // 5·5·16 + 16, 5·5·16·32 + 32, 512·128 + 128, 128·10 + 10.
         ("lenet", DIGITS, 416 + 12_832 + 65_664 + 1_290),
         // 5·5·3·64 + 2·64, 5·5·64·64 + 2·64, 8·8·64·384 + 2·384, 384·192 + 2·192, 192·10 + 10.

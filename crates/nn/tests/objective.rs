@@ -183,42 +183,112 @@ fn threads_and_workers_do_not_change_a_bit() {
     }
 }
 
-/// Estimated statistics are the ghost batches' mean and mean unbiased variance, by hand for one
-/// layer; the objective in evaluation then uses them.
+/// The estimated statistics are those of all examples, by hand: in the first layer whatever the ghost
+/// batches, in the second where one ghost batch holds them all. Evaluation then uses them.
 #[test]
 fn statistics_are_estimated_from_the_examples() {
-    let (model, shape) = (
-        "mlp(5,norm,ghost=8)",
-        vectors(4, Task::Classify { classes: 3 }),
-    );
-    let state = state(model, shape, 1);
-    let mut f = objective(model, shape, &state, NormMode::Evaluation, Precision::F64);
-    let x = f.parameters().to_vec();
+    let shape = vectors(4, Task::Classify { classes: 3 });
     let batchwise_core::Inputs::Values(inputs) = batch(shape, 0, EXAMPLES).inputs else {
         unreachable!()
     };
-    let before = f.value(&x).unwrap();
-    f.estimate_statistics(&x).unwrap();
-    let found = f.statistics().unwrap();
-    for unit in 0..5 {
-        // the first matrix is [4 inputs, 5 units]
-        let outputs: Vec<f64> = inputs
-            .chunks(4)
-            .map(|row| (0..4).map(|i| f64::from(row[i]) * x[5 * i + unit]).sum())
-            .collect();
-        let groups = outputs.chunks(8).map(|group| {
-            let mean = group.iter().sum::<f64>() / 8.0;
-            (
-                mean,
-                group.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 7.0,
-            )
-        });
-        let (means, variances): (Vec<f64>, Vec<f64>) = groups.unzip();
-        assert!((found[unit] - means.iter().sum::<f64>() / 3.0).abs() < 1e-12);
-        assert!((found[5 + unit] - variances.iter().sum::<f64>() / 3.0).abs() < 1e-6);
+    let inputs: Vec<f64> = inputs.iter().map(|&v| f64::from(v)).collect();
+    // outputs of a layer whose matrix is [width, units]
+    let layer = |inputs: &[f64], width: usize, matrix: &[f64], units: usize| -> Vec<f64> {
+        let mut outputs = Vec::new();
+        for row in inputs.chunks(width) {
+            outputs.extend((0..units).map(|unit| {
+                let column = matrix[unit..].iter().step_by(units);
+                row.iter().zip(column).map(|(x, w)| x * w).sum::<f64>()
+            }));
+        }
+        outputs
+    };
+    let column = |outputs: &[f64], units: usize, unit: usize| -> [f64; 2] {
+        let values: Vec<f64> = outputs.iter().skip(unit).step_by(units).copied().collect();
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+        [mean, squares / (n - 1.0)]
+    };
+    // 7 leaves a smaller last group
+    for ghost in [7, 8, 24, 1 << 24] {
+        let model = format!("mlp(5,6,norm,ghost={ghost})");
+        let state = state(&model, shape, 1);
+        let mut f = objective(&model, shape, &state, NormMode::Evaluation, Precision::F64);
+        let x = f.parameters().to_vec();
+        let before = f.value(&x).unwrap();
+        f.estimate_statistics(&x).unwrap();
+        let found = f.statistics().unwrap();
+        let first = layer(&inputs, 4, &x[..20], 5);
+        let mut hidden = first.clone();
+        for unit in 0..5 {
+            let [mean, variance] = column(&first, 5, unit);
+            assert!((found[unit] - mean).abs() < 1e-12, "{model}");
+            assert!((found[5 + unit] - variance).abs() < 1e-12, "{model}");
+            let biased = variance * (EXAMPLES - 1) as f64 / EXAMPLES as f64;
+            let [scale, shift] = [x[20 + unit], x[25 + unit]];
+            for value in hidden.iter_mut().skip(unit).step_by(5) {
+                *value = (scale * (*value - mean) / (biased + 1e-5).sqrt() + shift).max(0.0);
+            }
+        }
+        if ghost >= EXAMPLES {
+            let second = layer(&hidden, 5, &x[30..60], 6);
+            for unit in 0..6 {
+                let [mean, variance] = column(&second, 6, unit);
+                assert!((found[10 + unit] - mean).abs() < 1e-12, "{model}");
+                assert!((found[16 + unit] - variance).abs() < 1e-12, "{model}");
+            }
+        }
+        assert_ne!(f.value(&x).unwrap(), before);
+        assert!(f.set_statistics(&found[1..]).is_err());
+        let examples = vec![batch(shape, 0, EXAMPLES)];
+        let anew = factory(&model)
+            .reestimated(&shape, &state, examples)
+            .unwrap();
+        for (anew, old) in anew.iter().zip(&state) {
+            assert_eq!((&anew.name, &anew.shape), (&old.name, &old.shape));
+            assert_eq!(anew.values != old.values, anew.name.contains("running_"));
+        }
+        let f = objective(&model, shape, &anew, NormMode::Evaluation, Precision::F64);
+        for (single, double) in f.statistics().unwrap().iter().zip(&found) {
+            assert!(
+                (single - double).abs() < 1e-5 * double.abs().max(1.0),
+                "{model}"
+            );
+        }
     }
-    assert_ne!(f.value(&x).unwrap(), before);
-    assert!(f.set_statistics(&found[1..]).is_err());
+}
+
+/// Without batch norm there is nothing to estimate, and not a bit of a slice changes.
+#[test]
+fn estimating_changes_nothing_without_batch_norm() {
+    let (model, shape) = ("mlp(9,7)", vectors(5, Task::Classify { classes: 3 }));
+    let states = [state(model, shape, 1), state(model, shape, 4)];
+    let of = |state: &[StateTensor]| {
+        objective(model, shape, state, NormMode::Evaluation, Precision::F32)
+    };
+    let [small, large] = states.each_ref().map(|state| of(state));
+    let slice = Slice::between(Path::Curved, small.parameters(), large.parameters()).unwrap();
+    let measured = [Statistics::Kept, Statistics::Estimated].map(|kind| {
+        let mut workers = [SliceMeasure::new(of(&states[0]), None, kind).unwrap()];
+        let all = evaluate(
+            &slice,
+            &mut workers,
+            vec![None; slice.len()],
+            &mut |_, _| {},
+        )
+        .unwrap();
+        let bits = all
+            .into_iter()
+            .map(|(train, _)| (train.loss.to_bits(), train.error));
+        bits.collect::<Vec<_>>()
+    });
+    assert_eq!(measured[0], measured[1]);
+    let examples = vec![batch(shape, 0, EXAMPLES)];
+    let anew = factory(model)
+        .reestimated(&shape, &states[0], examples)
+        .unwrap();
+    assert_eq!(anew, states[0]);
 }
 
 #[test]

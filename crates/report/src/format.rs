@@ -229,7 +229,9 @@ fn state_words(
                 x.filter(|x| x.is_finite())
                     .map_or_else(|| "open".to_owned(), write)
             };
-            if e.low != e.high || e.low.is_none() {
+            // a single measurement has no interval
+            let single = e.n <= 1 && e.low.is_none() && e.high.is_none();
+            if (e.low != e.high || e.low.is_none()) && !single {
                 let (low, high) = (end(e.low), end(e.high));
                 text.push_str(&interval(without_unit_of(&low, &high), &high));
             }

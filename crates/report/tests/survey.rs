@@ -5,7 +5,7 @@ use batchwise_landscape::{
     slices::Reading,
     survey::{Measured, Part, SliceKind, SliceRecord, Subject, Survey, SurveySettings},
 };
-use batchwise_report::{survey_figures, survey_html, survey_summary, write_survey};
+use batchwise_report::{display_width, survey_figures, survey_html, survey_summary, write_survey};
 use sha2::Digest as _;
 
 fn subject() -> Subject {
@@ -120,7 +120,7 @@ fn whole() -> Survey {
 #[test]
 fn figures_are_sound_xml_without_stray_numbers() {
     let figures = survey_figures(&whole());
-    let ids: Vec<&str> = figures.iter().map(|f| f.id).collect();
+    let ids: Vec<&str> = figures.iter().map(|f| &*f.id).collect();
     // the unfinished line is left out
     assert_eq!(
         ids,
@@ -213,6 +213,59 @@ fn terminal_and_page_say_the_same() {
             .lines()
             .all(|line| line.chars().count() <= 60)
     );
+}
+
+#[test]
+fn a_terminal_shows_every_finding() {
+    for width in [40, 80] {
+        let summary = survey_summary(&whole(), width);
+        assert!(summary.lines().all(|line| display_width(line) <= width));
+        insta::assert_snapshot!(format!("landscape_at_{width}"), summary);
+    }
+}
+
+/// Every slice that was kept is drawn, under a name and a title of its own.
+#[test]
+fn slices_of_one_kind_are_all_drawn_and_told_apart() {
+    let mut survey = whole();
+    let line = |n: usize| (0..n).map(|i| vec![i as f64]).collect::<Vec<_>>();
+    let straight = |statistics: &str, n| SliceRecord {
+        statistics: statistics.to_owned(),
+        ..slice(
+            SliceKind::Straight {
+                to: "<other>".to_owned(),
+            },
+            line(n),
+            |at| 1.0 + at[0],
+        )
+    };
+    survey.slices.push(straight("interpolated", 9));
+    let figures = survey_figures(&survey);
+    let ids: Vec<&str> = figures.iter().map(|f| &*f.id).collect();
+    assert_eq!(
+        ids,
+        [
+            "spectrum",
+            "slice-straight",
+            "slice-straight-2",
+            "slice-curved",
+            "surface"
+        ]
+    );
+    assert_eq!(
+        figures[1].title,
+        "The loss on the straight path to <other>; statistics: estimated at every point"
+    );
+    assert_eq!(
+        figures[2].title,
+        "The loss on the straight path to <other>; statistics: interpolated"
+    );
+    assert_eq!(figures[3].title, "The loss on the curved path to <other>");
+    let dir = tempfile::tempdir().unwrap();
+    write_survey(dir.path(), &survey).unwrap();
+    assert!(dir.path().join("figures/slice-straight-2.svg").is_file());
+    let page = survey_html(&survey);
+    assert_eq!(page.matches("<figure").count(), 5);
 }
 
 #[test]

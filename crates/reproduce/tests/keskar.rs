@@ -20,7 +20,7 @@ use batchwise_reproduce::{
     Folder, ReproduceError, Side,
     keskar::{
         self, Ended, Lab, Method, Pace, Part, Plan, Plateau, Results, RunId, Scope, Setting,
-        Sharpening,
+        Sharpening, Statistics,
     },
 };
 use batchwise_train::{
@@ -80,6 +80,7 @@ fn plan(parts: &[Part]) -> Plan {
             warm_epochs: vec![1, 3, 50],
             snapshots: vec![1, 2],
             remedy_starts: 2,
+            statistics: [Statistics::Interpolated, Statistics::Estimated].into(),
         },
     }
 }
@@ -96,11 +97,19 @@ fn laboratory<T>(then: impl FnOnce(&Lab<'_>) -> T) -> T {
             train.fill_in_order(0..examples, &mut batch);
             Ok(Box::new(TrainingLoss::new(network, batch)))
         };
+    // The perceptron has no running statistics: what is done to them shows in its first bias.
+    let reestimate = |state: &[StateTensor], examples: u64| {
+        assert_eq!(examples, 300);
+        let mut state = state.to_vec();
+        state[1].values.fill(0.0);
+        Ok(state)
+    };
     then(&Lab {
         factory: factory.clone(),
         train: train.clone(),
         test: Arc::new(Blobs::new(300, SHAPE, 1001)),
         objective: &objective,
+        reestimate: &reestimate,
     })
 }
 
@@ -193,6 +202,21 @@ fn in_pieces_and_side_by_side_it_is_the_experiment_in_one_go() {
     ];
     assert_eq!(methods, expected);
     assert!(whole.claims.iter().any(|c| c.claim.contains("sharper")));
+    // The second pair of slices is of states that were re-estimated, point by point.
+    let [interpolated, estimated] = &whole.slices[..] else {
+        panic!("{} pairs", whole.slices.len());
+    };
+    assert_eq!(interpolated.statistics, Statistics::Interpolated);
+    assert_eq!(estimated.statistics, Statistics::Estimated);
+    for (one, other) in [
+        (&interpolated.straight, &estimated.straight),
+        (&interpolated.curved, &estimated.curved),
+    ] {
+        let (one, other) = (one.as_ref().unwrap(), other.as_ref().unwrap());
+        assert_eq!(other.statistics, Statistics::Estimated);
+        assert!(other.points.iter().all(Option::is_some));
+        assert_ne!(one.points[8], other.points[8]);
+    }
     // The ends of both paths are the minima of the runs.
     let run = |batch_size: u64| {
         let same = |r: &&keskar::RunRecord| {

@@ -39,6 +39,14 @@ pub enum TrainError {
         /// What is wrong with it.
         why: String,
     },
+    /// A stored network could not be used.
+    #[error("{} cannot be used: {why}; give a checkpoint that `batchwise train --checkpoint DIR` wrote, whole and of this model", path.display())]
+    Stored {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A file of the run's failed.
     #[error("{what} {}: {source}", path.display())]
     File {

@@ -36,7 +36,9 @@ mod update;
 
 pub use adversarial::{Adversarial, AdversarialSource};
 pub use built_in::{BuiltIn, BuiltInConfig, SingleRun};
-pub use checkpoint::{Checkpointer, Identity, Stored, load_network, read_state, write_state};
+pub use checkpoint::{
+    Checkpointer, Identity, Origin, Stored, StoredRun, load_network, read_state, write_state,
+};
 pub use conservative::Conservative;
 pub use divergence::{Divergence, MEMORY as DIVERGENCE_MEMORY, PATIENCE as DIVERGENCE_PATIENCE};
 pub use error::TrainError;

@@ -7,12 +7,12 @@ use std::{ops::Range, sync::Arc};
 
 use batchwise_core::{
     Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, NetworkFactory,
-    NeverStop, OptimiserSpec, Outcome, Purpose, Quantity, Sampler, Schedule, StreamKey, Task,
-    Trainer, TrainerError, TrialSpec,
+    NeverStop, OptimiserSpec, Outcome, Purpose, Quantity, Sampler, Schedule, StateTensor,
+    StreamKey, Task, Trainer, TrainerError, TrialSpec,
 };
 use batchwise_train::{
     Adversarial, AdversarialSource, BuiltIn, BuiltInConfig, Cadence, Conservative, GradientSource,
-    Portions, SingleRun, read_state,
+    Portions, SingleRun, Stored, TrainError, load_network, read_state,
     testing::{LinearFactory, TinyFactory},
     train_loop, write_state,
 };
@@ -304,18 +304,54 @@ fn states_come_back_as_they_were_and_damage_is_told() {
             hidden,
             ..TinyFactory::default()
         };
-        factory.build(&shape, KEY).unwrap().export().unwrap()
+        factory.build(&shape, KEY).unwrap()
     };
-    let state = network(12);
+    let state = network(12).export().unwrap();
     write_state(&path, &state, "after 3 epochs").unwrap();
     let (back, about) = read_state(&path, &state).unwrap();
     assert_eq!((back, about.as_str()), (state.clone(), "after 3 epochs"));
-    assert!(read_state(&path, &network(13)).is_err());
+    assert!(read_state(&path, &network(13).export().unwrap()).is_err());
     assert!(read_state(&path, &state[1..]).is_err());
-    let mut bytes = std::fs::read(&path).unwrap();
-    let last = bytes.len() - 1;
-    bytes[last] ^= 1;
-    std::fs::write(&path, bytes).unwrap();
-    let error = read_state(&path, &state).unwrap_err().to_string();
-    assert!(error.contains("damaged"), "{error}");
+    // Any network takes it up, whatever stored it; a run it is not.
+    let mut other = network(12);
+    let nulled: Vec<_> = (state.iter())
+        .map(|t| StateTensor {
+            values: vec![0.0; t.values.len()],
+            ..t.clone()
+        })
+        .collect();
+    other.import(&nulled).unwrap();
+    load_network(&path, other.as_mut()).unwrap();
+    assert_eq!(other.export().unwrap(), state);
+    let error = Stored::read(&path).unwrap().into_run().unwrap_err();
+    assert!(matches!(error, TrainError::Stored { .. }), "{error}");
+    // A note that looks like a run of another format is refused by its number.
+    write_state(&path, &state, r#"{"format":7,"identity":{}}"#).unwrap();
+    let error = Stored::read(&path).unwrap_err().to_string();
+    assert!(error.contains("format 7"), "{error}");
+
+    write_state(&path, &state, "after 3 epochs").unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let refused = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        assert!(Stored::read(&path).is_err());
+        load_network(&path, network(12).as_mut())
+            .unwrap_err()
+            .to_string()
+    };
+    let mut last = bytes.clone();
+    *last.last_mut().unwrap() ^= 1;
+    assert!(refused(&last).contains("damaged"));
+    for at in (0..bytes.len()).step_by(37) {
+        refused(&bytes[..at]);
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0x40;
+        // a flipped bit of the header's padding or of an unused name may leave it readable
+        std::fs::write(&path, &flipped).unwrap();
+        if let Ok(stored) = Stored::read_like(&path, &state) {
+            assert_eq!(stored.network, state, "byte {at}");
+        }
+    }
+    let error = Stored::read(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("not a regular file"), "{error}");
 }

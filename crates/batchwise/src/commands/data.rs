@@ -16,6 +16,7 @@ pub fn run(command: DataCommand, quiet: bool) -> Result<(), CliError> {
             source,
             format,
             regression,
+            context,
             label_column,
             text_level,
             json,
@@ -23,6 +24,7 @@ pub fn run(command: DataCommand, quiet: bool) -> Result<(), CliError> {
             let options = wire::load_options(&Workload {
                 format,
                 regression: Some(regression),
+                context,
                 label_column,
                 text_level,
                 ..Workload::default()

@@ -4,8 +4,10 @@
 pub mod archive;
 pub mod cifar;
 pub mod csv;
+pub mod frames;
 pub mod idx;
 pub mod images;
+pub mod kaldi;
 pub(crate) mod labels;
 pub mod masks;
 pub mod mat;

@@ -1,7 +1,8 @@
 //! The files: good ones, and what can be wrong with them.
 
 use crate::support::{
-    cifar, golden, grey, gzip, idx, mat, mat_element, mat_matrix, npy, png, tar, zip, zlib,
+    cifar, golden, grey, gzip, idx, kaldi_labels, kaldi_matrix, mat, mat_element, mat_matrix, npy,
+    png, tar, zip, zlib,
 };
 
 /// A good file for each reader: what mutations start from.
@@ -25,6 +26,12 @@ pub fn good(name: &str) -> Vec<u8> {
         "mat" => mat_file(),
         "npy" => npy("<f4", true, "(2, 2)", &[0; 16]),
         "npz" => golden::bytes(golden::NPZ),
+        "kaldi" => [
+            kaldi_matrix("u", 2, &[1.0, 2.0, 3.0, 4.0]),
+            kaldi_labels("u", &[0, 1]),
+            b"v [ 1 2\n 3 4 ]\nv 1 0\n".to_vec(),
+        ]
+        .concat(),
         "csv" => b"a,b,c\n1,2,x\n3,4,y\n".to_vec(),
         other => panic!("no good file for {other}"),
     }
@@ -413,6 +420,79 @@ pub fn catalogue() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ),
         ("csv", b"1,2\n,3\n".to_vec(), "'' is not a finite number"),
         ("csv", b"1,2\n1,\n".to_vec(), "no label in line 2"),
+        ("kaldi", b"u".to_vec(), "no key"),
+        ("kaldi", vec![b'k'; 2000], "no key"),
+        ("kaldi", b"\xff\xfe 1 2\n".to_vec(), "no key"),
+        ("kaldi", b"u \0B".to_vec(), "neither a matrix"),
+        (
+            "kaldi",
+            b"u \0BFV \x04\x01\0\0\0\0\0\0\0".to_vec(),
+            "vector of real numbers",
+        ),
+        ("kaldi", b"u \0BSM \x04\x01\0\0\0".to_vec(), "of kind 'SM'"),
+        (
+            "kaldi",
+            b"u \0BFM \x08\x01\0\0\0".to_vec(),
+            "no 32-bit rows",
+        ),
+        (
+            "kaldi",
+            b"u \0BFM \x04\xff\xff\xff\xff\x04\x01\0\0\0".to_vec(),
+            "promises -1 rows",
+        ),
+        (
+            "kaldi",
+            b"u \0BDM \x04\xff\xff\xff\x7f\x04\xff\xff\xff\x7f".to_vec(),
+            "promises 2147483647 × 2147483647 values",
+        ),
+        (
+            "kaldi",
+            cut(kaldi_matrix("u", 2, &[1.0, 2.0]), 1),
+            "8 bytes should follow, 7 are",
+        ),
+        (
+            "kaldi",
+            kaldi_matrix("u", 2, &[1.0, f32::NAN]),
+            "NaN in row 1",
+        ),
+        (
+            "kaldi",
+            b"u \0BCM \0\0\0\0\0\0\0\0\x01\0\0\0\xff\xff\xff\x7f".to_vec(),
+            "bytes should follow",
+        ),
+        (
+            "kaldi",
+            b"u \0BCM2 \0\0\0\0\0\0\x80\x7f\x01\0\0\0\x01\0\0\0\x01\0".to_vec(),
+            "inf in row 1",
+        ),
+        (
+            "kaldi",
+            b"u \0B\x04\x02\0\0\0\x04\0\0\0\0\x08\0\0\0\0".to_vec(),
+            "other than 32",
+        ),
+        ("kaldi", b"u [ 1 2\n".to_vec(), "no end"),
+        ("kaldi", b"u [ 1 2\n 3 ]\n".to_vec(), "rows of 2 and of 1"),
+        ("kaldi", b"u [ 1 x ]\n".to_vec(), "'x' in place of a number"),
+        ("kaldi", b"u 1 2.5\n".to_vec(), "'2.5' in place of a number"),
+        ("kaldi", b"u 1 2\n".to_vec(), "no features"),
+        (
+            "kaldi",
+            b"u [ 1 2 ]\n".to_vec(),
+            "no frame of a training part has a label",
+        ),
+        (
+            "kaldi",
+            b"u [ 1 2 ]\nu 1 2\n".to_vec(),
+            "2 labels for the 1 frames",
+        ),
+        ("kaldi", b"u [ 1 2 ]\nu [ 1 2 ]\n".to_vec(), "already"),
+        ("kaldi", b"u [ 1 2 ]\nu -1\n".to_vec(), "the label -1"),
+        ("kaldi", b"u [ 1 2 ]\nu 65536\n".to_vec(), "the label 65536"),
+        (
+            "kaldi",
+            b"u [ 1 2 ]\nu 0\nv [ 1 ]\nv 0\n".to_vec(),
+            "frames of 1 numbers",
+        ),
     ]
 }
 

@@ -9,10 +9,10 @@ mod support;
 use std::path::Path;
 
 use batchwise_data::readers::{
-    archive, cifar as cifar_reader, csv, idx as idx_reader, images, masks, mat as mat_reader,
-    npy as npy_reader, npz, svhn, text as parse_text,
+    archive, cifar as cifar_reader, csv, frames, idx as idx_reader, images, kaldi as kaldi_reader,
+    masks, mat as mat_reader, npy as npy_reader, npz, svhn, text as parse_text,
 };
-use batchwise_data::{DataError, LoadOptions, TableOptions, TableTask, check, open};
+use batchwise_data::{DataError, FrameOptions, LoadOptions, TableOptions, TableTask, check, open};
 use catalogue::{catalogue, good};
 use proptest::prelude::*;
 use support::{cifar, grey, gzip, idx, mat, mat_matrix, npy, tar, text, write, zip};
@@ -25,7 +25,7 @@ fn here() -> &'static Path {
 type Reader = fn(&[u8]) -> Result<(), DataError>;
 
 /// The readers of bytes by name, reduced to whether they accept: what the fuzz targets call.
-const READERS: [(&str, Reader); 10] = [
+const READERS: [(&str, Reader); 11] = [
     ("idx", |bytes| idx_reader::parse(bytes, here()).map(drop)),
     ("cifar10", |bytes| {
         cifar_reader::parse(bytes, cifar_reader::Kind::Ten, here()).map(drop)
@@ -48,6 +48,11 @@ const READERS: [(&str, Reader); 10] = [
     ("npy", |bytes| npy_reader::parse(bytes, here()).map(drop)),
     ("npz", |bytes| {
         npz::assemble(here(), npz::parse(bytes, here())?, TableTask::Classify).map(drop)
+    }),
+    ("kaldi", |bytes| {
+        let entries = kaldi_reader::parse(bytes, here())?;
+        let archive = frames::Archive::new(here().to_owned(), "train", entries);
+        frames::assemble(here(), Vec::from_iter(archive), &FrameOptions::default()).map(drop)
     }),
     ("csv", |bytes| {
         csv::parse(bytes, &TableOptions::default(), here()).map(drop)

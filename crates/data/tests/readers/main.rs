@@ -2,6 +2,7 @@
 
 mod images;
 mod masks;
+mod speech;
 #[path = "../support/mod.rs"]
 mod support;
 mod tables;

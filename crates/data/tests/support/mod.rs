@@ -150,6 +150,27 @@ pub fn mat(elements: &[Vec<u8>], compressed: bool) -> Vec<u8> {
     bytes
 }
 
+/// An entry of a binary archive of Kaldi's: a float matrix.
+pub fn kaldi_matrix(key: &str, columns: usize, values: &[f32]) -> Vec<u8> {
+    let mut bytes = format!("{key} \0BFM ").into_bytes();
+    for side in [values.len() / columns, columns] {
+        bytes.push(4);
+        bytes.extend((side as i32).to_le_bytes());
+    }
+    bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
+    bytes
+}
+
+/// The same: a vector of integers.
+pub fn kaldi_labels(key: &str, labels: &[i32]) -> Vec<u8> {
+    let mut bytes = format!("{key} \0B").into_bytes();
+    for number in [labels.len() as i32].iter().chain(labels) {
+        bytes.push(4);
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes
+}
+
 pub fn write(folder: &Path, name: &str, bytes: &[u8]) {
     let path = folder.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-use batchwise_core::ParameterKind;
+use batchwise_core::{NetworkError, ParameterKind};
 use burn::tensor::{Device, Tensor, activation::relu};
 
 use crate::{
@@ -208,6 +208,8 @@ pub(crate) struct NormState {
     pub variance: Storage,
     /// Example-weighted sums of mean and unbiased variance over the step's groups, and the examples.
     step: Option<(Tensor<1>, Tensor<1>, usize)>,
+    /// Groups put by for [`NormState::pooled`] in place of a step's; `None` outside of that.
+    collected: Option<Vec<GroupStatistics>>,
 }
 
 /// The statistics of a step under way.
@@ -223,11 +225,16 @@ impl NormState {
             mean: constant(0.0),
             variance: constant(1.0),
             step: None,
+            collected: None,
         }
     }
 
     /// Adds the groups of a micro-batch to the step.
     pub(crate) fn add(&mut self, statistics: GroupStatistics) {
+        if let Some(groups) = &mut self.collected {
+            groups.push(statistics);
+            return;
+        }
         let GroupStatistics {
             mean,
             variance,
@@ -272,13 +279,47 @@ impl NormState {
         self.step = None;
     }
 
-    /// Replaces the running statistics by the mean of the step's, if there are any.
-    pub(crate) fn settle(&mut self) {
-        if let Some((mean, variance, examples)) = self.step.take() {
-            let mean_of =
-                |sum: Tensor<1>| Storage::from_dispatch((sum / examples as f64).into_dispatch());
-            (self.mean, self.variance) = (mean_of(mean), mean_of(variance));
+    /// From now on groups are put by for [`NormState::pooled`], and are no part of a step.
+    pub(crate) fn collect(&mut self) {
+        self.collected = Some(Vec::new());
+    }
+
+    /// Mean and unbiased variance of all numbers of the groups put by, from the exact averages of the
+    /// groups' first and second moments; the groups are forgotten. A single number varies by 0.
+    ///
+    /// `μ = Σ n_g·μ_g/n` and `σ² = (Σ n_g·(σ_g² + μ_g²)/n − μ²)·n/(n − 1)`, σ_g² biased.
+    pub(crate) fn pooled(&mut self) -> Result<[Vec<f64>; 2], NetworkError> {
+        let mut mean = vec![0.0; self.channels];
+        let mut square = vec![0.0; self.channels];
+        let mut numbers = 0.0;
+        for groups in self.collected.take().unwrap_or_default() {
+            let starts = (0..groups.examples).step_by(groups.ghost);
+            let sizes: Vec<f64> = starts
+                .map(|first| (groups.ghost.min(groups.examples - first) * groups.pixels) as f64)
+                .collect();
+            let host = |x: Tensor<2>| {
+                let mut values = vec![0.0; sizes.len() * self.channels];
+                let values_of = Storage::from_dispatch(x.into_dispatch());
+                values_of.add_to(1.0, &mut values).map(|()| values)
+            };
+            let (means, variances) = (host(groups.mean)?, host(groups.variance)?);
+            let rows = means
+                .chunks(self.channels)
+                .zip(variances.chunks(self.channels));
+            for (size, (means, variances)) in sizes.iter().zip(rows) {
+                for (channel, (m, v)) in means.iter().zip(variances).enumerate() {
+                    mean[channel] += size * m;
+                    square[channel] += size * (v + m * m);
+                }
+                numbers += size;
+            }
         }
+        let unbias = numbers / (numbers - 1.0).max(1.0);
+        for (mean, square) in mean.iter_mut().zip(&mut square) {
+            *mean /= numbers;
+            *square = (*square / numbers - *mean * *mean).max(0.0) * unbias;
+        }
+        Ok([mean, square])
     }
 
     /// Folds the step's statistics into the running ones.

@@ -10,7 +10,7 @@ use crate::{
 /// A multi-layer perceptron: hidden layers of linear, batch norm if wanted, ReLU and dropout, then
 /// a linear layer to the outputs.
 ///
-/// Keskar et al.'s F1 (2016, appendix B) is five hidden layers of 512 with batch norm.
+/// Keskar et al.'s F1 (2016, appendix B) is five hidden layers of 512 with batch norm, their F2 seven.
 pub(crate) struct Mlp {
     hidden: Vec<(Linear, Option<GhostNorm>)>,
     output: Linear,

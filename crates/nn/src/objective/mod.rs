@@ -3,6 +3,7 @@
 mod gauss_newton;
 mod micro_batch;
 mod slice;
+mod statistics;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 pub use slice::{SliceMeasure, Statistics};
+pub use statistics::ESTIMATION_GROUP;
 
 use crate::{
     factory::Factory,
@@ -233,66 +235,6 @@ impl NetworkObjective {
     /// True for a model with batch norm, whose objective depends on [`NormMode`].
     pub fn has_norm(&self) -> bool {
         !self.network.norms.is_empty()
-    }
-
-    /// The running statistics: means, then variances, of each layer in turn. Empty without batch
-    /// norm.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn statistics(&self) -> Result<Vec<f64>, NetworkError> {
-        let mut all = Vec::new();
-        for norm in &self.network.norms {
-            for statistics in [&norm.mean, &norm.variance] {
-                let from = all.len();
-                all.resize(from + norm.channels, 0.0);
-                statistics.add_to(1.0, &mut all[from..])?;
-            }
-        }
-        Ok(all)
-    }
-
-    /// Replaces the running statistics, in the order of [`NetworkObjective::statistics`]. A variance
-    /// below zero, where a path is drawn beyond two solutions, is taken as zero.
-    ///
-    /// # Errors
-    /// [`NetworkError::State`] when there is another number of them.
-    pub fn set_statistics(&mut self, values: &[f64]) -> Result<(), NetworkError> {
-        let norms = &self.network.norms;
-        let expected: usize = norms.iter().map(|norm| 2 * norm.channels).sum();
-        if values.len() != expected {
-            return Err(NetworkError::State(format!(
-                "{} running statistics were given, the network has {expected}",
-                values.len()
-            )));
-        }
-        let mut rest = values;
-        let device = &self.network.device;
-        for norm in &mut self.network.norms {
-            let (mean, after) = rest.split_at(norm.channels);
-            let (variance, after) = after.split_at(norm.channels);
-            rest = after;
-            let variance: Vec<f64> = variance.iter().map(|v| v.max(0.0)).collect();
-            let shape = [norm.channels];
-            norm.mean.set_numbers(mean, &shape, device);
-            norm.variance.set_numbers(&variance, &shape, device);
-        }
-        Ok(())
-    }
-
-    /// Replaces the running statistics by those of the examples at `x`: the mean over all ghost
-    /// batches. Without batch norm it does nothing.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn estimate_statistics(&mut self, x: &[f64]) -> Result<(), NetworkError> {
-        let Some(ghost) = self.ghost else {
-            return Ok(());
-        };
-        let chunk = (self.chunk / ghost).max(1) * ghost;
-        self.run(x, Wanted::Statistics, chunk, Some(ghost))?;
-        self.network.norms.iter_mut().for_each(NormState::settle);
-        Ok(())
     }
 
     /// Sums of losses (without smoothing) and errors at `x`.

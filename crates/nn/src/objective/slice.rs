@@ -17,7 +17,8 @@ pub enum Statistics {
     /// A point of this slice of statistics with the same index: interpolated as the parameters are.
     /// A variance that falls below zero beyond the solutions is taken as zero.
     Interpolated(Slice),
-    /// Estimated anew from the training examples at every point.
+    /// Estimated anew from all the training examples measured, at every point: see
+    /// [`NetworkObjective::estimate_statistics`].
     Estimated,
 }
 

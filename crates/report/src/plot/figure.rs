@@ -1,5 +1,7 @@
 //! A figure: the question it answers, the answer as its title, its drawings and its data.
 
+use std::borrow::Cow;
+
 use super::colour::standalone_style;
 use super::svg::{Anchor, Canvas, Mode, escape, wrap};
 
@@ -12,7 +14,7 @@ pub(crate) const NARROW: f64 = 328.0;
 #[derive(Debug, Clone)]
 pub struct Figure {
     /// Name of the file and of the place in the report: `speed-up`.
-    pub id: &'static str,
+    pub id: Cow<'static, str>,
     /// The answer, in a sentence.
     pub title: String,
     /// How it was measured and how to read it.
@@ -40,14 +42,14 @@ pub struct View {
 impl Figure {
     /// A figure without drawings yet.
     pub(crate) fn new(
-        id: &'static str,
+        id: impl Into<Cow<'static, str>>,
         title: String,
         caption: String,
         description: String,
         data: String,
     ) -> Self {
         Self {
-            id,
+            id: id.into(),
             title,
             caption,
             description,
@@ -63,7 +65,7 @@ impl Figure {
         suffix: &'static str,
         draw: impl Fn(&mut Canvas),
     ) -> Self {
-        let stem = file_stem(self.id, suffix);
+        let stem = file_stem(&self.id, suffix);
         let inline = |width: f64, variant: &str| {
             let mut canvas = Canvas::new(width, Mode::Inline, format!("{stem}{variant}"));
             draw(&mut canvas);
@@ -94,7 +96,7 @@ impl Figure {
 
     /// Stem of the files of a view: `speed-up`, `speed-up-linear`.
     pub fn file_stem(&self, view: &View) -> String {
-        file_stem(self.id, view.suffix)
+        file_stem(&self.id, view.suffix)
     }
 
     /// A view as an SVG file of its own: light theme, colours written in, its title above it.

@@ -197,9 +197,10 @@ impl Canvas {
         self.rect_with(&format!("class=\"{class}\""), from, to);
     }
 
-    /// A rectangle of a literal colour `#rrggbb`.
+    /// A rectangle of a literal colour `#rrggbb`, without a seam to the next.
     pub(crate) fn cell(&mut self, colour: &str, from: (f64, f64), to: (f64, f64)) {
-        self.rect_with(&format!("fill=\"{colour}\""), from, to);
+        let look = format!("fill=\"{colour}\" shape-rendering=\"crispEdges\"");
+        self.rect_with(&look, from, to);
     }
 
     /// A rectangle filled by a pattern of this drawing.

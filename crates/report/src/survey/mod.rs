@@ -17,27 +17,60 @@ use crate::{Figure, ReportError, files::atomically, plot, wrap};
 
 pub use page::html as survey_html;
 
-/// The figures of a survey. Of several slices of one kind the newest is drawn.
+/// The figures of a survey: every slice that is whole, the paths first, then lines and surfaces, each
+/// kind in the order in which they were asked for.
 pub fn survey_figures(survey: &Survey) -> Vec<Figure> {
     let mut figures: Vec<Figure> = spectrum::figure(survey).into_iter().collect();
-    let newest = |wanted: fn(&SliceKind) -> bool| {
-        let whole = |slice: &&SliceRecord| wanted(&slice.kind) && slice.missing() == 0;
-        survey.slices.iter().rev().find(whole)
+    let place = |slice: &&SliceRecord| match slice.kind {
+        SliceKind::Straight { .. } => 0,
+        SliceKind::Curved { .. } => 1,
+        SliceKind::Line => 2,
+        SliceKind::Surface => 3,
     };
-    let lines: [fn(&SliceKind) -> bool; 3] = [
-        |kind| matches!(kind, SliceKind::Straight { .. }),
-        |kind| matches!(kind, SliceKind::Curved { .. }),
-        |kind| matches!(kind, SliceKind::Line),
-    ];
-    figures.extend(
-        lines
-            .into_iter()
-            .filter_map(newest)
-            .filter_map(slice::figure),
-    );
-    let plane = newest(|kind| matches!(kind, SliceKind::Surface));
-    figures.extend(plane.and_then(surface::figure));
+    let mut whole: Vec<&SliceRecord> = (survey.slices.iter())
+        .filter(|s| s.missing() == 0)
+        .collect();
+    whole.sort_by_key(place);
+    let mut count = [0; 4];
+    for slice in &whole {
+        let among = &mut count[place(slice)];
+        *among += 1;
+        // the first of a kind keeps the plain name
+        let suffix = match *among {
+            1 => String::new(),
+            n => format!("-{n}"),
+        };
+        let which = distinction(slice, &whole);
+        figures.extend(match slice.kind {
+            SliceKind::Surface => surface::figure(slice, &suffix, &which),
+            _ => slice::figure(slice, &suffix, &which),
+        });
+    }
     figures
+}
+
+/// What tells a slice from others of the same name, for its title; empty where there is none.
+fn distinction(slice: &SliceRecord, all: &[&SliceRecord]) -> String {
+    let name = facts::slice_name(&slice.kind);
+    let alike = || {
+        all.iter()
+            .filter(|other| facts::slice_name(&other.kind) == name)
+    };
+    let differ = |what: &dyn Fn(&SliceRecord) -> String| alike().any(|o| what(o) != what(slice));
+    let mut words = Vec::new();
+    if differ(&|s| s.statistics.clone()) {
+        words.push(format!("statistics: {}", slice.statistics));
+    }
+    if differ(&|s| s.points.len().to_string()) {
+        words.push(format!("{} points", slice.points.len()));
+    }
+    if differ(&|s| s.to.clone()) {
+        words.push(format!("content {}", slice.to));
+    }
+    match words.is_empty() {
+        true => String::new(),
+        false => format!("; {}", words.join(", ")),
+    }
 }
 
 /// Writes `landscape.html` and `figures/*.svg`, `figures/*.png` into `dir`, and returns their paths

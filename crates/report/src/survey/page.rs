@@ -49,13 +49,14 @@ pub(super) fn page(survey: &Survey, figures: &[Figure]) -> String {
 
 fn table(out: &mut String, survey: &Survey) {
     out.push_str(
-        "<section aria-labelledby=\"found\"><h2 id=\"found\">What was found</h2>\n<div class=\"scroll\"><table>\
+        "<section aria-labelledby=\"found\"><h2 id=\"found\">What was found</h2>\n<div class=\"scroll\"><table class=\"findings\">\
          <thead><tr><th scope=\"col\">Measurement</th><th scope=\"col\">Found</th><th scope=\"col\">By</th></tr></thead><tbody>\n",
     );
     for fact in facts::all(survey) {
         out.push_str(&format!(
-            "<tr><th scope=\"row\" class=\"found\">{}</th><td class=\"found\">{}</td><td class=\"found\">{}</td></tr>\n",
-            html_text(&fact.name),
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td></tr>\n",
+            // a setting is not torn from its value
+            html_text(&fact.name.replace(" = ", "\u{a0}=\u{a0}")),
             html_text(&fact.value),
             html_text(&fact.cost)
         ));
@@ -74,8 +75,8 @@ fn shape(out: &mut String, survey: &Survey) {
          aria-describedby=\"shape-said shape-keys\"></canvas>\n\
          <p id=\"shape-said\" aria-live=\"polite\"></p>\n\
          <p id=\"shape-keys\" class=\"small\">Drag, or use the arrow keys, to turn it; + and − to come nearer or go away; Home to begin \
-         again; shift and the arrow keys to move the point. Height and colour are the logarithm of the loss. The field above holds \
-         the same numbers.</p>\n",
+         again; shift and the arrow keys to move the point. Height and colour are the logarithm of the loss. The last field above \
+         holds the same numbers.</p>\n",
     );
     out.push_str(&format!(
         "<script type=\"application/json\" id=\"shape-data\">{data}</script>\n</section>\n"

@@ -19,7 +19,8 @@ struct Series {
     points: Vec<(f64, f64)>,
 }
 
-pub(super) fn figure(slice: &SliceRecord) -> Option<Figure> {
+/// `suffix` goes with the figure's name, `which` with its title, where there are several of a kind.
+pub(super) fn figure(slice: &SliceRecord, suffix: &str, which: &str) -> Option<Figure> {
     let losses = series(slice, |reading| Some(reading.loss));
     extent(losses.iter().flat_map(|s| &s.points).map(|p| p.1))?;
     let (id, title) = match &slice.kind {
@@ -34,6 +35,7 @@ pub(super) fn figure(slice: &SliceRecord) -> Option<Figure> {
         SliceKind::Line => ("slice-line", "The loss along a random direction".to_owned()),
         SliceKind::Surface => return None,
     };
+    let (id, title) = (format!("{id}{suffix}"), format!("{title}{which}"));
     let axis = match &slice.kind {
         SliceKind::Line => "step in the direction, in lengths of each filter",
         _ => "α",

@@ -64,9 +64,10 @@ impl Field {
     }
 }
 
-pub(super) fn figure(slice: &SliceRecord) -> Option<Figure> {
+/// `suffix` goes with the figure's name, `which` with its title, where there are several.
+pub(super) fn figure(slice: &SliceRecord, suffix: &str, which: &str) -> Option<Figure> {
     let field = Field::of(slice)?;
-    let title = "The loss over the plane of two random directions".to_owned();
+    let title = format!("The loss over the plane of two random directions{which}");
     let statistics = match slice.statistics.as_str() {
         "" => String::new(),
         how => format!(" Batch-norm statistics: {how}."),
@@ -96,9 +97,8 @@ pub(super) fn figure(slice: &SliceRecord) -> Option<Figure> {
         number(field.low),
         number(field.high)
     );
-    Some(
-        Figure::new("surface", title, caption, description, data).view("", "", |c| draw(c, &field)),
-    )
+    let id = format!("surface{suffix}");
+    Some(Figure::new(id, title, caption, description, data).view("", "", |c| draw(c, &field)))
 }
 
 fn draw(c: &mut Canvas, field: &Field) {

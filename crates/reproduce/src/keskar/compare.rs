@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::published::DISTANCE_RATIO;
 use super::record::{SlicePoint, SliceRecord};
 use super::results::{Contrast, Results};
-use super::task::Method;
+use super::task::{Method, Statistics};
 
 /// Whether what was found goes the paper's way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,9 +148,15 @@ fn steeper(slice: &SliceRecord) -> Option<Claim> {
         published: "strikingly (figure 3)".to_owned(),
         verdict: Verdict::above(&found, 1.0),
         found,
-        unit: "rise of the training loss an eighth of the way off, large over small".to_owned(),
+        unit: match slice.statistics {
+            Statistics::Interpolated => RISE.to_owned(),
+            Statistics::Estimated => format!("{RISE}, batch-norm statistics estimated"),
+        },
     })
 }
+
+/// What [`steeper`] compares.
+const RISE: &str = "rise of the training loss an eighth of the way off, large over small";
 
 /// Distance of neighbouring points of the paper's slices.
 const STEP: f64 = 0.125;

@@ -15,6 +15,12 @@ use super::record::Snapshot;
 pub type MakeObjective<'a> =
     dyn Fn(&[StateTensor], u64) -> Result<Box<dyn Objective>, ObjectiveError> + Sync + 'a;
 
+/// Estimates the running statistics of batch norm anew for a state of the network, from the first so
+/// many training examples of the stored order: the state with them in place of its own, and all else
+/// as it was.
+pub type Reestimate<'a> =
+    dyn Fn(&[StateTensor], u64) -> Result<Vec<StateTensor>, ObjectiveError> + Sync + 'a;
+
 /// The network, the data, and how a loss is made of them.
 pub struct Lab<'a> {
     /// Makes the networks.
@@ -25,6 +31,8 @@ pub struct Lab<'a> {
     pub test: Arc<dyn Examples>,
     /// Makes the losses whose sharpness is measured.
     pub objective: &'a MakeObjective<'a>,
+    /// Estimates batch norm's statistics anew.
+    pub reestimate: &'a Reestimate<'a>,
 }
 
 /// Examples per forward pass of an evaluation.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::task::{Method, Quantity, RunId, Shape, Space, StateId, Task};
+use super::task::{Method, Quantity, RunId, Shape, Space, StateId, Statistics, Task};
 use crate::ReproduceError;
 
 /// When training stops.
@@ -73,7 +73,7 @@ pub struct Sharpening {
 /// Everything that the numbers depend on. A folder holds results of one setting.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Setting {
-    /// The paper's name of the network, `f1` to `c4`.
+    /// The paper's name of the network: `f1`, `f2`, `c1` to `c4`.
     pub network: String,
     /// The model with its settings.
     pub model: String,
@@ -95,7 +95,7 @@ pub struct Setting {
     pub evaluation: u64,
     /// Sharpness.
     pub sharpness: Sharpening,
-    /// Augmentation of the training images for the first remedy.
+    /// Augmentation of the training images for the first remedy; empty for data that have none.
     pub augment: String,
     /// Proximal weight and iterations of conservative training.
     pub conservative: batchwise_train::Conservative,
@@ -185,6 +185,8 @@ pub struct Scope {
     pub snapshots: Vec<u32>,
     /// Starts of each remedy.
     pub remedy_starts: u32,
+    /// Slices are drawn once with each of these batch-norm statistics.
+    pub statistics: BTreeSet<Statistics>,
 }
 
 /// An experiment to be made.
@@ -357,13 +359,20 @@ impl Plan {
             }
         }
         if self.has(Part::Slices) {
-            for shape in [Shape::Straight, Shape::Curved] {
-                tasks.push(Task::Slice { start: 0, shape });
+            for &statistics in &scope.statistics {
+                tasks.extend([Shape::Straight, Shape::Curved].map(|shape| Task::Slice {
+                    start: 0,
+                    shape,
+                    statistics,
+                }));
             }
         }
         if self.has(Part::Remedies) {
             for start in 0..scope.remedy_starts {
                 for method in Method::REMEDIES {
+                    if method == Method::Augmented && setting.augment.is_empty() {
+                        continue;
+                    }
                     let run = RunId {
                         method,
                         ..Self::plain(large, start)

@@ -3,7 +3,7 @@
 use batchwise_core::Estimate;
 use serde::{Deserialize, Serialize};
 
-use super::task::{Quantity, RunId, Shape, StateId};
+use super::task::{Quantity, RunId, Shape, StateId, Statistics};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +120,9 @@ pub struct SliceRecord {
     pub start: u32,
     /// Its shape.
     pub shape: Shape,
+    /// Where batch norm's statistics come from.
+    #[serde(default)]
+    pub statistics: Statistics,
     /// Its points in order; `None` where not measured yet.
     pub points: Vec<Option<SlicePoint>>,
     /// Why there are none.

@@ -8,7 +8,8 @@ use super::plan::{Part, Plan, Setting};
 use super::published::Published;
 use super::record::{Ended, RunRecord, SharpnessRecord, SliceRecord};
 use super::task::{
-    Method, Quantity, RunId, Shape, Space, StateId, run_file, sharpness_file, slice_file,
+    Method, Quantity, RunId, Shape, Space, StateId, Statistics, run_file, sharpness_file,
+    slice_file,
 };
 use crate::interval::{at_least, difference, mean, ratio};
 use crate::{Folder, ReproduceError};
@@ -56,6 +57,9 @@ pub struct Distance {
 pub struct SlicePair {
     /// The start.
     pub start: u32,
+    /// Where batch norm's statistics come from.
+    #[serde(default)]
+    pub statistics: Statistics,
     /// The straight one.
     pub straight: Option<SliceRecord>,
     /// The curved one.
@@ -297,14 +301,18 @@ pub fn results(plan: &Plan, folder: &Folder) -> Result<Results, ReproduceError> 
     let has = |part: Part| scope.parts.contains(&part);
     let mut slices = Vec::new();
     if has(Part::Slices) {
-        let read = |shape: Shape| folder.read::<SliceRecord>(&slice_file(0, shape));
-        let pair = SlicePair {
-            start: 0,
-            straight: read(Shape::Straight)?,
-            curved: read(Shape::Curved)?,
-        };
-        if pair.straight.is_some() || pair.curved.is_some() {
-            slices.push(pair);
+        // What was drawn by an earlier call is shown too.
+        for statistics in [Statistics::Interpolated, Statistics::Estimated] {
+            let read = |shape: Shape| folder.read::<SliceRecord>(&slice_file(0, shape, statistics));
+            let pair = SlicePair {
+                start: 0,
+                statistics,
+                straight: read(Shape::Straight)?,
+                curved: read(Shape::Curved)?,
+            };
+            if pair.straight.is_some() || pair.curved.is_some() {
+                slices.push(pair);
+            }
         }
     }
     let mut found = Results {

@@ -13,7 +13,7 @@ use super::lab::{Lab, parameters};
 use super::plan::{Plan, Setting};
 use super::record::{SlicePoint, SliceRecord};
 use super::sharpness::{is_stop, stopped};
-use super::task::{Method, RunId, Shape, StateId, slice_file, state_file};
+use super::task::{Method, RunId, Shape, StateId, Statistics, slice_file, state_file};
 use crate::{Folder, ReproduceError};
 
 /// Measures the points of a slice.
@@ -24,6 +24,7 @@ struct Points<'a> {
     network: Box<dyn Network>,
     small: Vec<StateTensor>,
     large: Vec<StateTensor>,
+    statistics: Statistics,
 }
 
 impl Measure for Points<'_> {
@@ -39,7 +40,11 @@ impl Measure for Points<'_> {
             return Err(stopped());
         }
         let alpha = coordinates[0];
-        let state = state_at(self.network.as_ref(), &self.small, &self.large, alpha, x);
+        let mut state = state_at(self.network.as_ref(), &self.small, &self.large, alpha, x);
+        if self.statistics == Statistics::Estimated {
+            let examples = self.setting.evaluation.min(self.lab.train.len());
+            state = (self.lab.reestimate)(&state, examples)?;
+        }
         self.network.import(&state).map_err(ObjectiveError::new)?;
         let found = self
             .lab
@@ -110,12 +115,12 @@ pub(crate) fn measure(
     plan: &Plan,
     lab: &Lab<'_>,
     folder: &Folder,
-    (start, shape): (u32, Shape),
+    (start, shape, statistics): (u32, Shape, Statistics),
     control: &dyn Control,
     tell: &(dyn Fn(f64) + Sync),
 ) -> Result<SliceRecord, ReproduceError> {
     let setting = &plan.setting;
-    let file = slice_file(start, shape);
+    let file = slice_file(start, shape, statistics);
     let task = || format!("{} slice of start {start}", shape.name());
     let network = lab.network(setting.seed, start)?;
     let like = network.export()?;
@@ -144,6 +149,7 @@ pub(crate) fn measure(
     let mut record = SliceRecord {
         start,
         shape,
+        statistics,
         points: known.clone(),
         missing: None,
     };
@@ -170,6 +176,7 @@ pub(crate) fn measure(
         network,
         small,
         large,
+        statistics,
     };
     let written = Mutex::new((record, Ok(())));
     let measured = evaluate(

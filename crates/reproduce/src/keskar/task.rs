@@ -147,6 +147,19 @@ impl Shape {
     }
 }
 
+/// Where the running statistics of batch norm come from at a point of a slice: the two minima's own
+/// fit neither the points between them nor those beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Statistics {
+    /// Between those of the minima: means on the line through both, variances on the line of their
+    /// logarithms.
+    #[default]
+    Interpolated,
+    /// Estimated anew at every point from the training examples that losses are taken on.
+    Estimated,
+}
+
 /// A piece of work, which leaves one file.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Task {
@@ -165,6 +178,8 @@ pub(crate) enum Task {
         start: u32,
         /// Along which path.
         shape: Shape,
+        /// With which batch-norm statistics.
+        statistics: Statistics,
     },
 }
 
@@ -174,7 +189,17 @@ impl Task {
         match self {
             Task::Train(run) => format!("train {run}"),
             Task::Sharpness { state, quantity } => format!("{quantity} of {state}"),
-            Task::Slice { start, shape } => format!("{} slice of s{start}", shape.name()),
+            Task::Slice {
+                start,
+                shape,
+                statistics,
+            } => {
+                let how = match statistics {
+                    Statistics::Interpolated => "",
+                    Statistics::Estimated => ", statistics estimated",
+                };
+                format!("{} slice of s{start}{how}", shape.name())
+            }
         }
     }
 
@@ -183,7 +208,11 @@ impl Task {
         match self {
             Task::Train(run) => run_file(run),
             Task::Sharpness { state, quantity } => sharpness_file(state, quantity),
-            Task::Slice { start, shape } => slice_file(*start, *shape),
+            Task::Slice {
+                start,
+                shape,
+                statistics,
+            } => slice_file(*start, *shape, *statistics),
         }
     }
 }
@@ -209,8 +238,12 @@ pub(crate) fn sharpness_file(state: &StateId, quantity: &Quantity) -> String {
 }
 
 /// A slice.
-pub(crate) fn slice_file(start: u32, shape: Shape) -> String {
-    format!("measured/slice-{}-s{start}.json", shape.name())
+pub(crate) fn slice_file(start: u32, shape: Shape, statistics: Statistics) -> String {
+    let how = match statistics {
+        Statistics::Interpolated => "",
+        Statistics::Estimated => "-estimated",
+    };
+    format!("measured/slice-{}-s{start}{how}.json", shape.name())
 }
 
 #[cfg(test)]

@@ -314,7 +314,7 @@ fn kept_snapshots(
         let path = folder.file(&state_file(&state));
         if path.exists() {
             let (_, about) = read_state(&path, like)?;
-            let snapshot = serde_json::from_str(&about).map_err(|e| TrainError::Checkpoint {
+            let snapshot = serde_json::from_str(&about).map_err(|e| TrainError::Stored {
                 path,
                 why: format!("its note cannot be read: {e}"),
             })?;

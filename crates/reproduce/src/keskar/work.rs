@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::lab::Lab;
 use super::plan::{Plan, Setting};
 use super::record::{Ended, RunRecord, SharpnessRecord, SliceRecord};
-use super::task::{Method, Quantity, RunId, Space, Task};
+use super::task::{Method, Quantity, RunId, Space, Statistics, Task};
 use super::training::{spec, train, trainer};
 use super::{sharpness, slices};
 use crate::{Folder, Happening, ReproduceError, Side, runner};
@@ -102,8 +102,14 @@ fn seconds(plan: &Plan, parameters: u64, pace: &Pace, task: &Task) -> f64 {
             }
             f64::from(wanted.starts) * once
         }
-        // A forward pass is a third of a step.
-        Task::Slice { .. } => 25.0 * 2.0 * *evaluation as f64 * pace.large / 3.0,
+        // A forward pass is a third of a step; estimating statistics is another.
+        Task::Slice { statistics, .. } => {
+            let passes = match statistics {
+                Statistics::Interpolated => 2.0,
+                Statistics::Estimated => 3.0,
+            };
+            25.0 * passes * *evaluation as f64 * pace.large / 3.0
+        }
     }
 }
 
@@ -245,8 +251,13 @@ pub fn run(
             let record = sharpness::measure(setting, lab, folder, state, quantity, control, tell)?;
             Ok(record.phi.to_string())
         }
-        Task::Slice { start, shape } => {
-            slices::measure(plan, lab, folder, (*start, *shape), control, tell)?;
+        Task::Slice {
+            start,
+            shape,
+            statistics,
+        } => {
+            let which = (*start, *shape, *statistics);
+            slices::measure(plan, lab, folder, which, control, tell)?;
             Ok("25 points".to_owned())
         }
     };

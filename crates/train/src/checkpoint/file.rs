@@ -84,8 +84,13 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads a file of at most `most` bytes; the error says what is wrong with it.
+/// Reads a regular file of at most `most` bytes; the error says what is wrong with it.
 pub(super) fn read(path: &Path, most: u64) -> Result<Contents, String> {
+    // A FIFO may have no writer, a device no end.
+    let metadata = fs::metadata(path).map_err(|e| e.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
     let file = File::open(path).map_err(|e| e.to_string())?;
     let mut bytes = Vec::new();
     file.take(most + 1)
@@ -100,7 +105,7 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Contents, String> {
 }
 
 /// Reads the bytes of a file.
-fn parse(bytes: &[u8]) -> Result<Contents, String> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Contents, String> {
     let damaged = |e: safetensors::SafeTensorError| format!("it is no whole safetensors file: {e}");
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let entry = |name: &str| {

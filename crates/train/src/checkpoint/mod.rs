@@ -11,8 +11,6 @@
 //! Data order, augmentation and noise need no state: they are functions of the step.
 
 mod file;
-mod network;
-mod state;
 mod stored;
 
 use std::{
@@ -23,12 +21,9 @@ use std::{
 use batchwise_core::{Event, StateTensor, TrialSpec};
 use serde::{Deserialize, Serialize};
 
-pub use network::load_network;
-pub use state::{read_state, write_state};
+pub use stored::{Origin, Stored, StoredRun, load_network, read_state, write_state};
 
 use crate::{Cadence, Events, Progress, Run, Snapshot, TrainError};
-
-pub use stored::Stored;
 
 /// Version of the files written; others are refused.
 const FORMAT: u32 = 1;

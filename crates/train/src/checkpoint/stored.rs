@@ -1,61 +1,232 @@
-use std::{fs, path::Path};
+//! The network in a file, for whoever looks at it without training on: one reader for the
+//! checkpoints of runs and for states alone.
 
-use batchwise_core::StateTensor;
+use std::path::{Path, PathBuf};
 
-use super::{FORMAT, Identity, State, file};
+use batchwise_core::{Network, StateTensor};
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::{FORMAT, Identity, STATE_BYTES, State, file};
 use crate::TrainError;
 
-/// Files larger than this are no checkpoints: 16 GiB.
+/// Most bytes of a file whose network is not known beforehand: 16 GiB.
 const LARGEST: u64 = 16 << 30;
 
-/// A checkpoint's network, for whoever looks at it without training on.
+/// A file holds so many numbers for each of its network's: itself, two moments of an optimiser, and
+/// all again at the last evaluation.
+const COPIES: u64 = 6;
+
+/// A network as it was stored, by a run or alone.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// The run it belongs to.
+    path: PathBuf,
+    /// The network's state. [`Stored::read`] gives its tensors in the order of their names,
+    /// [`Stored::read_like`] in that of the network.
+    pub network: Vec<StateTensor>,
+    /// What stored it.
+    pub origin: Origin,
+    /// CRC-32 of the file's content, in hexadecimal digits: tells files apart.
+    pub checksum: String,
+}
+
+/// What a stored network belongs to.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A checkpoint of a run.
+    Run {
+        /// The run.
+        identity: Box<Identity>,
+        /// Optimiser steps done.
+        step: u64,
+    },
+    /// A state alone, written by [`write_state`].
+    Alone {
+        /// The note written with it.
+        note: String,
+    },
+}
+
+/// The network of a run's checkpoint.
+#[derive(Debug, Clone)]
+pub struct StoredRun {
+    /// The run.
     pub identity: Identity,
     /// Optimiser steps done.
     pub step: u64,
-    /// The network's state, in the order of the tensors' names.
+    /// The network's state, as in [`Stored::network`].
     pub network: Vec<StateTensor>,
-    /// CRC-32 of the file's content, in hexadecimal digits: tells checkpoints apart.
+    /// As in [`Stored::checksum`].
     pub checksum: String,
 }
 
 impl Stored {
-    /// Reads the checkpoint of a run.
+    /// Reads a file whose network is not known beforehand, of at most 16 GiB.
     ///
     /// # Errors
-    /// [`TrainError::Refused`] with what is wrong with the file and what to give instead.
+    /// [`TrainError::Stored`] when it cannot be read, is no file of this crate, or is damaged.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
-        Self::read_sound(path).map_err(|why| {
-            TrainError::Refused(format!(
-                "{} cannot be read: {why}; give a checkpoint that `batchwise train --checkpoint DIR` wrote",
-                path.display()
-            ))
-        })
+        Self::within(path, LARGEST).map_err(|why| unusable(path, why))
     }
 
-    fn read_sound(path: &Path) -> Result<Self, String> {
-        // A FIFO may have no writer, a device no end.
-        let metadata = fs::metadata(path).map_err(|e| e.to_string())?;
-        if !metadata.is_file() {
-            return Err("it is not a regular file".to_owned());
+    /// Reads the bytes of a file; `path` is named in errors.
+    ///
+    /// # Errors
+    /// As [`Stored::read`].
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, TrainError> {
+        file::parse(bytes)
+            .and_then(|contents| Self::of(contents, path))
+            .map_err(|why| unusable(path, why))
+    }
+
+    /// Reads a file for the network whose own state is `like`: no more bytes than it could need, and
+    /// every tensor of `like` in its order and shape. A run may hold tensors beside them (the hidden
+    /// states of its text streams): they come last.
+    ///
+    /// # Errors
+    /// As [`Stored::read`], and when the file is of another network.
+    pub fn read_like(path: &Path, like: &[StateTensor]) -> Result<Self, TrainError> {
+        let scalars: u64 = like.iter().map(|t| t.values.len() as u64).sum();
+        Self::within(path, COPIES * 4 * scalars + STATE_BYTES)
+            .and_then(|stored| stored.ordered(like))
+            .map_err(|why| unusable(path, why))
+    }
+
+    /// The run it is a checkpoint of.
+    ///
+    /// # Errors
+    /// [`TrainError::Stored`] when it is a state alone.
+    pub fn into_run(self) -> Result<StoredRun, TrainError> {
+        match self.origin {
+            Origin::Run { identity, step } => Ok(StoredRun {
+                identity: *identity,
+                step,
+                network: self.network,
+                checksum: self.checksum,
+            }),
+            Origin::Alone { .. } => Err(unusable(
+                &self.path,
+                "it holds a network's state, not a run".to_owned(),
+            )),
         }
-        let contents = file::read(path, LARGEST)?;
-        let state: State = serde_json::from_str(&contents.state)
-            .map_err(|e| format!("its state cannot be read: {e}"))?;
-        if state.format != FORMAT {
-            return Err(format!(
-                "it has format {}, this version of batchwise reads {FORMAT}",
-                state.format
-            ));
+    }
+
+    /// The state and the note written by [`write_state`].
+    ///
+    /// # Errors
+    /// [`TrainError::Stored`] when it is a checkpoint of a run.
+    pub fn into_state(self) -> Result<(Vec<StateTensor>, String), TrainError> {
+        match self.origin {
+            Origin::Alone { note } => Ok((self.network, note)),
+            Origin::Run { .. } => Err(unusable(
+                &self.path,
+                "it is a checkpoint of a run, not a network's state".to_owned(),
+            )),
         }
-        let [network, ..] = contents.parts;
+    }
+
+    fn within(path: &Path, most: u64) -> Result<Self, String> {
+        Self::of(file::read(path, most)?, path)
+    }
+
+    fn of(contents: file::Contents, path: &Path) -> Result<Self, String> {
+        let [network, rest @ ..] = contents.parts;
+        let origin = origin(contents.state)?;
+        if matches!(origin, Origin::Alone { .. }) && rest.iter().any(|part| !part.is_empty()) {
+            return Err("it holds tensors of a run, but says nothing of the run".to_owned());
+        }
         Ok(Self {
-            identity: state.identity,
-            step: state.progress.step,
+            path: path.to_owned(),
             network,
+            origin,
             checksum: contents.checksum,
         })
     }
+
+    /// Brings the tensors into the order of `like`, or says which does not fit.
+    fn ordered(mut self, like: &[StateTensor]) -> Result<Self, String> {
+        let mut network = Vec::with_capacity(self.network.len());
+        for expected in like {
+            let Some(place) = self.network.iter().position(|t| t.name == expected.name) else {
+                return Err(format!("tensor {} is missing", expected.name));
+            };
+            let tensor = self.network.remove(place);
+            if tensor.shape != expected.shape {
+                return Err(format!(
+                    "tensor {} has shape {:?}, the network's has {:?}",
+                    tensor.name, tensor.shape, expected.shape
+                ));
+            }
+            network.push(tensor);
+        }
+        if let (Origin::Alone { .. }, Some(foreign)) = (&self.origin, self.network.first()) {
+            return Err(format!("the network has no tensor {}", foreign.name));
+        }
+        network.append(&mut self.network);
+        self.network = network;
+        Ok(self)
+    }
+}
+
+/// What the metadata's text says: a run's is JSON with a format and an identity, all else is a note.
+fn origin(text: String) -> Result<Origin, String> {
+    #[derive(Deserialize)]
+    struct Head {
+        format: u32,
+        #[serde(rename = "identity")]
+        _identity: IgnoredAny,
+    }
+    match serde_json::from_str::<Head>(&text) {
+        Err(_) => Ok(Origin::Alone { note: text }),
+        Ok(head) if head.format != FORMAT => Err(format!(
+            "it has format {}, this version of batchwise reads {FORMAT}",
+            head.format
+        )),
+        Ok(_) => {
+            let state: State = serde_json::from_str(&text)
+                .map_err(|e| format!("its state cannot be read: {e}"))?;
+            Ok(Origin::Run {
+                identity: Box::new(state.identity),
+                step: state.progress.step,
+            })
+        }
+    }
+}
+
+fn unusable(path: &Path, why: String) -> TrainError {
+    TrainError::Stored {
+        path: path.to_owned(),
+        why,
+    }
+}
+
+/// Writes the state of a network, made by [`Network::export`], with a note of what it is. The file is
+/// a checkpoint without anything to resume: safetensors, tensors `network.NAME`, checked by a
+/// checksum, whole or not there at all.
+///
+/// # Errors
+/// When the system refuses.
+pub fn write_state(path: &Path, state: &[StateTensor], note: &str) -> Result<(), TrainError> {
+    file::write(path, &[("network.", state)], note)
+}
+
+/// Reads a state written by [`write_state`] for a network whose own is `like`, and the note.
+///
+/// # Errors
+/// As [`Stored::read_like`] and [`Stored::into_state`].
+pub fn read_state(
+    path: &Path,
+    like: &[StateTensor],
+) -> Result<(Vec<StateTensor>, String), TrainError> {
+    Stored::read_like(path, like)?.into_state()
+}
+
+/// Brings a network to the state stored in a file, whatever it belongs to.
+///
+/// # Errors
+/// As [`Stored::read_like`]; the network is unchanged then.
+pub fn load_network(path: &Path, network: &mut dyn Network) -> Result<(), TrainError> {
+    let stored = Stored::read_like(path, &network.export()?)?;
+    network
+        .import(&stored.network)
+        .map_err(|error| unusable(path, error.to_string()))
 }

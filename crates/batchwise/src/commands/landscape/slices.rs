@@ -20,6 +20,10 @@ use crate::{
 /// Ends of the random directions: a step of 1 moves every filter by its own length.
 const REACH: f64 = 1.0;
 
+/// What the record says of statistics taken from all training examples of the loss. Records of earlier
+/// versions, whose variances were another average, say it in other words: they are other measurements.
+const ESTIMATED: &str = "estimated anew at every point";
+
 /// A slice that was asked for.
 pub struct Wanted {
     record: SliceRecord,
@@ -30,11 +34,15 @@ pub struct Wanted {
 impl Wanted {
     /// What people call it.
     pub fn name(&self) -> String {
-        match &self.record.kind {
+        let slice = match &self.record.kind {
             SliceKind::Straight { to } => format!("straight path to {to}"),
             SliceKind::Curved { to } => format!("curved path to {to}"),
             SliceKind::Line => "line along a random direction".to_owned(),
             SliceKind::Surface => "surface over two random directions".to_owned(),
+        };
+        match self.record.statistics.as_str() {
+            "" => slice,
+            how => format!("{slice}, statistics {how}"),
         }
     }
 
@@ -48,7 +56,7 @@ impl Wanted {
             (_, false) => "",
             (Statistics::Kept, _) => "the checkpoint's",
             (Statistics::Interpolated(_), _) => "interpolated",
-            (Statistics::Estimated, _) => "estimated at every point",
+            (Statistics::Estimated, _) => ESTIMATED,
         };
         Self {
             record: SliceRecord {
@@ -72,6 +80,13 @@ pub fn wanted(what: &LandscapeWhat, surveyed: &Surveyed) -> Result<Vec<Wanted>, 
     }
     let own = surveyed.objective(Precision::F32)?;
     let (x, norm) = (own.parameters(), own.has_norm());
+    let estimated: &[bool] = match surveyed.statistics {
+        StatisticsChoice::Estimated => &[true],
+        StatisticsChoice::Interpolated => &[false],
+        // without batch norm they are one and the same
+        StatisticsChoice::Both if !norm => &[true],
+        StatisticsChoice::Both => &[true, false],
+    };
     if let Some(path) = &what.slice {
         let (other, objective) = surveyed.other(path, Precision::F32)?;
         let to = name(path);
@@ -84,15 +99,18 @@ pub fn wanted(what: &LandscapeWhat, surveyed: &Surveyed) -> Result<Vec<Wanted>, 
             PathChoice::Curved => &[Path::Curved],
             PathChoice::Both => &[Path::Straight, Path::Curved],
         };
-        for &path in paths {
+        for (&path, &estimated) in paths
+            .iter()
+            .flat_map(|p| estimated.iter().map(move |e| (p, e)))
+        {
             let kind = match path {
                 Path::Straight => SliceKind::Straight { to: to.clone() },
                 Path::Curved => SliceKind::Curved { to: to.clone() },
             };
             let slice = between(path, x, objective.parameters()).map_err(CliError::failed)?;
-            let statistics = match surveyed.statistics {
-                StatisticsChoice::Estimated => Statistics::Estimated,
-                StatisticsChoice::Interpolated => Statistics::Interpolated(
+            let statistics = match estimated {
+                true => Statistics::Estimated,
+                false => Statistics::Interpolated(
                     between(path, &mine, &theirs).map_err(CliError::failed)?,
                 ),
             };
@@ -109,14 +127,16 @@ pub fn wanted(what: &LandscapeWhat, surveyed: &Surveyed) -> Result<Vec<Wanted>, 
         let seed = surveyed.subject.settings.seed;
         filter_normalised(&own.blocks(), x, seed, index).map_err(CliError::failed)
     };
-    // around one solution there is nothing to interpolate between
-    let statistics = match surveyed.statistics {
-        StatisticsChoice::Estimated => Statistics::Estimated,
-        StatisticsChoice::Interpolated => Statistics::Kept,
-    };
-    let mut around = |kind, slice| {
-        let statistics = statistics.clone();
-        all.push(Wanted::new(kind, String::new(), slice, statistics, norm));
+    let mut around = |kind: SliceKind, slice: Slice| {
+        for &estimated in estimated {
+            // around one solution there is nothing to interpolate between
+            let statistics = match estimated {
+                true => Statistics::Estimated,
+                false => Statistics::Kept,
+            };
+            let (kind, slice) = (kind.clone(), slice.clone());
+            all.push(Wanted::new(kind, String::new(), slice, statistics, norm));
+        }
     };
     let (origin, steps) = (x.to_vec(), steps(what.points, -REACH, REACH));
     if let Some(SurfaceChoice::Line | SurfaceChoice::Both) = what.surface {

@@ -6,7 +6,7 @@ use batchwise_core::{Batch, Examples};
 use batchwise_landscape::survey::{Subject, SurveySettings};
 use batchwise_nn::{DeviceSpec, Factory, NetworkObjective, NormMode, ObjectiveSettings, Precision};
 use batchwise_rules::LearningRate;
-use batchwise_train::{EVALUATION_CHUNK, Stored};
+use batchwise_train::{EVALUATION_CHUNK, Stored, StoredRun};
 
 use crate::{
     args::{LandscapeArgs, LandscapeLoss, NormChoice, PrecisionChoice, StatisticsChoice},
@@ -27,7 +27,7 @@ pub struct Surveyed {
     /// How slices treat running statistics.
     pub statistics: StatisticsChoice,
     factory: Factory,
-    checkpoint: Stored,
+    checkpoint: StoredRun,
     train: Vec<Batch>,
     test: Vec<Batch>,
     norm: NormMode,
@@ -153,7 +153,7 @@ impl Surveyed {
         &self,
         path: &Path,
         usual: Precision,
-    ) -> Result<(Stored, NetworkObjective), CliError> {
+    ) -> Result<(StoredRun, NetworkObjective), CliError> {
         let other = read(path)?;
         let (own, foreign) = (&self.checkpoint.identity.model, &other.identity.model);
         if own != foreign {
@@ -171,7 +171,7 @@ impl Surveyed {
 
     fn objective_of(
         &self,
-        checkpoint: &Stored,
+        checkpoint: &StoredRun,
         examples: &[Batch],
         usual: Precision,
     ) -> Result<NetworkObjective, CliError> {
@@ -201,7 +201,7 @@ fn unfit(error: batchwise_core::NetworkError) -> CliError {
 }
 
 /// The checkpoint at a path, or in a folder of that path.
-pub fn read(path: &Path) -> Result<Stored, CliError> {
+pub fn read(path: &Path) -> Result<StoredRun, CliError> {
     let file: PathBuf = match path.is_dir() {
         true => path.join(FILE),
         false => path.to_owned(),
@@ -212,7 +212,9 @@ pub fn read(path: &Path) -> Result<Stored, CliError> {
             file.display()
         )));
     }
-    Stored::read(&file).map_err(CliError::failed)
+    Stored::read(&file)
+        .and_then(Stored::into_run)
+        .map_err(CliError::failed)
 }
 
 /// The settings by which `train` read the checkpoint's data.
@@ -225,6 +227,7 @@ fn workload(loss: &LandscapeLoss, seed: u64) -> Workload {
         text_level: loss.text_level.clone(),
         vocabulary: loss.vocabulary,
         sequence: loss.sequence,
+        context: loss.context,
         label_column: loss.label_column.clone(),
         regression: loss.regression.then_some(true),
         seed: Some(seed),

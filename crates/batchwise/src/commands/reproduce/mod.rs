@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchwise_core::{Batch, Control, Flow, NetworkFactory, StateTensor};
+use batchwise_core::{Batch, Control, Flow, NetworkFactory, StateTensor, Task};
 use batchwise_data::{DataError, Dataset, Validation};
 use batchwise_landscape::{Objective, ObjectiveError};
 use batchwise_nn::{DeviceSpec, Factory, ModelSpec, ObjectiveSettings, Precision};
@@ -49,11 +49,22 @@ pub fn run(args: &ReproduceArgs, quiet: bool) -> Result<(), CliError> {
     let (model, factory) = model(args, network)?;
     let plan = plan(args, network, model, &data)?;
     plan.check().map_err(failed)?;
+    // A network that cannot take the data is refused before a folder is made.
+    let parameters = factory
+        .parameters(&data.shape)
+        .map_err(|error| CliError::flag("data", preset::shown(&error.to_string())))?;
 
     let signals = Signals::listen()?;
     let display = Display::new(quiet);
     for note in &data.notes {
         display.line(&format!("note: {note}"));
+    }
+    if let (Some(paper), Task::Classify { classes }) = (preset::classes(network), data.shape.task)
+        && classes != paper
+    {
+        display.line(&format!(
+            "note: the labels are of {classes} classes, the paper's of {paper}"
+        ));
     }
     let test = match &data.test {
         Some(test) => test.clone(),
@@ -63,11 +74,17 @@ pub fn run(args: &ReproduceArgs, quiet: bool) -> Result<(), CliError> {
         }
     };
     let objective = |state: &[StateTensor], examples: u64| loss(&factory, &data, state, examples);
+    let reestimate = |state: &[StateTensor], examples: u64| {
+        let batches = vec![first(&data, examples)];
+        let state = factory.reestimated(&data.shape, state, batches);
+        state.map_err(ObjectiveError::new)
+    };
     let lab = Lab {
         factory: factory.clone(),
         train: data.train.clone(),
         test,
         objective: &objective,
+        reestimate: &reestimate,
     };
     let path = folder_path(args, network);
     let folder = Folder::create(&path).map_err(failed)?;
@@ -75,11 +92,13 @@ pub fn run(args: &ReproduceArgs, quiet: bool) -> Result<(), CliError> {
     let Some(pace) = Pace::measure(&plan, &lab, side, &signals).map_err(failed)? else {
         return interrupted(&signals, &path);
     };
-    let parameters = factory.parameters(&data.shape).map_err(CliError::failed)?;
     let most = keskar::forecast(&plan, &folder, parameters, &pace, side).map_err(failed)?;
     display.line(&format!(
         "{}, {parameters} parameters, {} training examples: small batches of {}, large ones of {}",
-        plan.setting.model, plan.setting.examples, plan.setting.small, plan.setting.large
+        preset::shown(&plan.setting.model),
+        plan.setting.examples,
+        plan.setting.small,
+        plan.setting.large
     ));
     display.line(&format!(
         "at most {} of work is left, if every run goes to its cap of {} epochs; results in {}",
@@ -200,6 +219,7 @@ fn dataset(args: &ReproduceArgs, network: &str) -> Result<Dataset, CliError> {
     let workload = crate::settings::Workload {
         data: args.data.clone(),
         format: args.format.clone(),
+        context: args.context,
         seed: args.seed,
         ..Default::default()
     };
@@ -236,6 +256,13 @@ fn model(args: &ReproduceArgs, network: &str) -> Result<(String, Arc<Factory>), 
     Ok((factory.name(), Arc::new(factory)))
 }
 
+/// The first training examples of the stored order.
+fn first(data: &Dataset, examples: u64) -> Batch {
+    let mut batch = Batch::empty(data.shape);
+    data.train.fill_in_order(0..examples, &mut batch);
+    batch
+}
+
 /// The training loss about a state on the first examples, as evaluations compute it: batch norm by
 /// the running statistics, no dropout.
 fn loss(
@@ -244,13 +271,11 @@ fn loss(
     state: &[StateTensor],
     examples: u64,
 ) -> Result<Box<dyn Objective>, ObjectiveError> {
-    let mut batch = Batch::empty(data.shape);
-    data.train.fill_in_order(0..examples, &mut batch);
     let settings = ObjectiveSettings {
         precision: Precision::F32,
         ..ObjectiveSettings::default()
     };
-    let objective = factory.objective(&data.shape, state, vec![batch], settings);
+    let objective = factory.objective(&data.shape, state, vec![first(data, examples)], settings);
     Ok(Box::new(objective.map_err(ObjectiveError::new)?))
 }
 

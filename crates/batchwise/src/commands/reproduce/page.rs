@@ -5,16 +5,18 @@ use batchwise_report::{
     Axis, AxisScale, Chart, ChartPanel, Document, PageTable, Point, Section, Series,
     format::{estimate_short, number, percent},
 };
-use batchwise_reproduce::keskar::{
-    Contrast, Method, Minimum, PUBLISHED, Results, SlicePair, SlicePoint, Verdict,
-};
+use batchwise_reproduce::keskar::{Contrast, Method, Minimum, PUBLISHED, Results, Verdict};
+
+mod slices;
+
+use super::preset::shown;
 
 /// The page.
 pub fn document(results: &Results) -> Document {
     let setting = &results.setting;
     let sections = [
         table(results),
-        slices(results),
+        slices::section(results),
         remedies(results),
         batch_sizes(results),
         trajectory(results),
@@ -28,7 +30,7 @@ pub fn document(results: &Results) -> Document {
         lead: lead(results),
         sections: sections.into_iter().flatten().collect(),
         facts: vec![
-            ("Model".to_owned(), setting.model.clone()),
+            ("Model".to_owned(), shown(&setting.model)),
             ("Data".to_owned(), setting.data.clone()),
             ("Training examples".to_owned(), setting.examples.to_string()),
             (
@@ -197,87 +199,6 @@ fn axis(name: &str, scale: AxisScale) -> Axis {
     }
 }
 
-fn slices(results: &Results) -> Option<Section> {
-    let pair = results.slices.first()?;
-    let figures = [
-        slice_chart(
-            "slice-loss",
-            pair,
-            "The loss between and beyond the minima",
-            ["train", "test"],
-            |p| [p.train_loss, p.test_loss],
-            axis("mean loss", AxisScale::Log),
-        ),
-        slice_chart(
-            "slice-accuracy",
-            pair,
-            "The accuracy between and beyond the minima",
-            ["train", "test"],
-            |p| {
-                [
-                    Some(100.0 * p.train_accuracy),
-                    Some(100.0 * p.test_accuracy),
-                ]
-            },
-            axis("accuracy, %", AxisScale::Linear),
-        ),
-    ];
-    Some(Section {
-        heading: "Between the minima".to_owned(),
-        paragraphs: vec![
-            "Parameters go straight from the small-batch minimum (α = 0) to the large-batch one (α = 1) and beyond both, or along \
-             sin(απ/2)·x_L + cos(απ/2)·x_S. Running means of batch norm lie on the line through those of the minima, running \
-             variances on the line of their logarithms."
-                .to_owned(),
-        ],
-        figures: figures.into_iter().flatten().collect(),
-        ..Section::default()
-    })
-}
-
-fn slice_chart(
-    id: &'static str,
-    pair: &SlicePair,
-    title: &str,
-    names: [&str; 2],
-    of: impl Fn(&SlicePoint) -> [Option<f64>; 2],
-    y: Axis,
-) -> Option<batchwise_report::Figure> {
-    let slices = [("straight", &pair.straight), ("curved", &pair.curved)];
-    let panels = slices.into_iter().filter_map(|(name, slice)| {
-        let slice = slice.as_ref()?;
-        let series = (0..2).map(|which| Series {
-            name: names[which].to_owned(),
-            joined: true,
-            points: slice
-                .points
-                .iter()
-                .flatten()
-                .filter_map(|p| {
-                    let y = exact(of(p)[which]?);
-                    Some(Point { x: p.alpha, y })
-                })
-                .collect(),
-        });
-        Some(ChartPanel {
-            title: name.to_owned(),
-            x: axis("α", AxisScale::Linear),
-            y: y.clone(),
-            series: series.collect(),
-        })
-    });
-    Chart {
-        id,
-        title: title.to_owned(),
-        caption: format!(
-            "Start {}: 0 is the small-batch minimum, 1 the large-batch one; 25 points as in the paper.",
-            pair.start
-        ),
-        panels: panels.collect(),
-    }
-    .figure()
-}
-
 fn remedies(results: &Results) -> Option<Section> {
     if results.remedies.is_empty() {
         return None;
@@ -300,9 +221,14 @@ fn remedies(results: &Results) -> Option<Section> {
     Some(Section {
         heading: "Against sharp minima".to_owned(),
         paragraphs: vec![format!(
-            "Augmentation by {}; conservative training with λ and iterations {}; adversarial examples with ε and the clean loss's \
-             weight {}. The paper finds that all three help accuracy and that minima stay sharp.",
-            setting.augment, setting.conservative, setting.adversarial
+            "{}; conservative training with λ and iterations {}; adversarial examples with ε and the clean loss's weight {}. The \
+             paper finds that all three help accuracy and that minima stay sharp.",
+            match setting.augment.as_str() {
+                "" => "No augmentation, which is for images".to_owned(),
+                how => format!("Augmentation by {how}"),
+            },
+            setting.conservative,
+            setting.adversarial
         )],
         tables: vec![PageTable {
             caption: "Large batches, and what was tried with them".to_owned(),

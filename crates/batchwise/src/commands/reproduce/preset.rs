@@ -3,13 +3,21 @@
 use std::collections::BTreeSet;
 
 use batchwise_data::Dataset;
-use batchwise_reproduce::keskar::{Part, Plan, Plateau, Scope, Setting, Sharpening};
+use batchwise_reproduce::keskar::{Part, Plan, Plateau, Scope, Setting, Sharpening, Statistics};
 use batchwise_train::{Adversarial, Conservative};
 
-use crate::{args::ReproduceArgs, error::CliError};
+use crate::{
+    args::{ReproduceArgs, StatisticsChoice},
+    error::CliError,
+};
 
 /// A ghost size above every batch: batch norm over the whole batch.
 pub const WHOLE_BATCH: u64 = 1 << 24;
+
+/// A model as people call it: with [`WHOLE_BATCH`] its ghost size says nothing.
+pub fn shown(model: &str) -> String {
+    model.replace(&format!("(ghost={WHOLE_BATCH})"), "")
+}
 
 /// The network where none is named.
 const DEFAULT_NETWORK: &str = "f1";
@@ -30,12 +38,20 @@ pub struct Preset {
     pub other_starts: u32,
 }
 
-const PRESETS: [Preset; 5] = [
+const PRESETS: [Preset; 6] = [
     Preset {
         network: "f1",
         examples: 10_000,
         epochs: 100,
         sharpness_examples: 2000,
+        sharpness_starts: 2,
+        other_starts: 2,
+    },
+    Preset {
+        network: "f2",
+        examples: 5000,
+        epochs: 100,
+        sharpness_examples: 1000,
         sharpness_starts: 2,
         other_starts: 2,
     },
@@ -78,16 +94,8 @@ pub fn network(args: &ReproduceArgs) -> Result<&'static str, CliError> {
     let name = args.network.as_deref().unwrap_or(DEFAULT_NETWORK);
     let known = PRESETS.iter().find(|p| p.network == name);
     known.map(|p| p.network).ok_or_else(|| {
-        let why = match name {
-            "f2" => "f2 is trained on TIMIT, for which there is no reader".to_owned(),
-            _ => {
-                let names = PRESETS.map(|p| p.network);
-                format!(
-                    "'{name}' is none of the networks: choose {}",
-                    names.join(", ")
-                )
-            }
-        };
+        let names = PRESETS.map(|p| p.network).join(", ");
+        let why = format!("'{name}' is none of the networks: choose {names}");
         CliError::flag("network", why)
     })
 }
@@ -96,6 +104,12 @@ pub fn network(args: &ReproduceArgs) -> Result<&'static str, CliError> {
 pub fn of(network: &str) -> &'static Preset {
     let preset = PRESETS.iter().find(|p| p.network == network);
     preset.unwrap_or(&PRESETS[0])
+}
+
+/// Classes of the paper's data where those depend on who prepared them: the tied states of a speech
+/// recogniser.
+pub fn classes(network: &str) -> Option<usize> {
+    (network == "f2").then_some(1973)
 }
 
 /// The experiment that was asked for.
@@ -153,14 +167,26 @@ pub fn plan(
             warm_epochs: vec![1, 2, 3, 4, 6, 8, 12, 16],
             snapshots: vec![1, 2, 4, 8, 16, 32],
             remedy_starts: other_starts,
+            statistics: statistics(args.statistics),
         },
     })
 }
 
-/// The paper's augmentation; digits are not mirrored, which would make other characters of them.
+/// With which batch-norm statistics slices are drawn.
+fn statistics(choice: Option<StatisticsChoice>) -> BTreeSet<Statistics> {
+    match choice.unwrap_or(StatisticsChoice::Interpolated) {
+        StatisticsChoice::Estimated => [Statistics::Estimated].into(),
+        StatisticsChoice::Interpolated => [Statistics::Interpolated].into(),
+        StatisticsChoice::Both => [Statistics::Interpolated, Statistics::Estimated].into(),
+    }
+}
+
+/// The paper's augmentation; digits are not mirrored, which would make other characters of them, and
+/// speech is left as it is.
 fn augmentation(network: &str) -> &'static str {
     match network {
         "f1" => "rotate:10,translate:0.2",
+        "f2" => "",
         _ => "flip,rotate:10,translate:0.2",
     }
 }
@@ -213,6 +239,13 @@ mod tests {
             }
         }
         assert!(seen >= 5, "{seen}");
+    }
+
+    #[test]
+    fn the_whole_batch_is_not_shown_as_a_number() {
+        let model = |text: &str| text.parse::<batchwise_nn::ModelSpec>().unwrap().to_string();
+        assert_eq!(shown(&model(&format!("f1(ghost={WHOLE_BATCH})"))), "f1");
+        assert_eq!(shown(&model("c1(ghost=64)")), "c1(ghost=64)");
     }
 
     #[test]

@@ -1,0 +1,129 @@
+//! The running statistics of batch norm at a point: read, replaced, estimated anew.
+
+use batchwise_core::{Batch, DataShape, NetworkError, StateTensor};
+
+use super::{NetworkObjective, ObjectiveSettings, Wanted};
+use crate::{factory::Factory, layers::NormState, precision::Precision};
+
+/// Most examples of a group whose batch-norm statistics are taken together when they are estimated
+/// anew: the small batch of Keskar et al. 2016. A model whose ghost batches are larger, or all of a
+/// batch, would otherwise need room for all the examples at once.
+pub const ESTIMATION_GROUP: usize = 256;
+
+impl Factory {
+    /// The state with its running statistics estimated anew from the examples, as
+    /// [`NetworkObjective::estimate_statistics`] does; all else is unchanged, and all of it without
+    /// batch norm.
+    ///
+    /// # Errors
+    /// As [`Factory::objective`].
+    pub fn reestimated(
+        &self,
+        shape: &DataShape,
+        state: &[StateTensor],
+        examples: Vec<Batch>,
+    ) -> Result<Vec<StateTensor>, NetworkError> {
+        let settings = ObjectiveSettings {
+            precision: Precision::F32,
+            ..ObjectiveSettings::default()
+        };
+        let mut objective = self.objective(shape, state, examples, settings)?;
+        let x = objective.parameters().to_vec();
+        objective.estimate_statistics(&x)?;
+        objective.with_statistics(state)
+    }
+}
+
+impl NetworkObjective {
+    /// The running statistics: means, then variances, of each layer in turn. Empty without batch
+    /// norm.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn statistics(&self) -> Result<Vec<f64>, NetworkError> {
+        let mut all = Vec::new();
+        for norm in &self.network.norms {
+            for statistics in [&norm.mean, &norm.variance] {
+                let from = all.len();
+                all.resize(from + norm.channels, 0.0);
+                statistics.add_to(1.0, &mut all[from..])?;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Replaces the running statistics, in the order of [`NetworkObjective::statistics`]. A variance
+    /// below zero, where a path is drawn beyond two solutions, is taken as zero.
+    ///
+    /// # Errors
+    /// [`NetworkError::State`] when there is another number of them.
+    pub fn set_statistics(&mut self, values: &[f64]) -> Result<(), NetworkError> {
+        let norms = &self.network.norms;
+        let expected: usize = norms.iter().map(|norm| 2 * norm.channels).sum();
+        if values.len() != expected {
+            return Err(NetworkError::State(format!(
+                "{} running statistics were given, the network has {expected}",
+                values.len()
+            )));
+        }
+        let mut rest = values;
+        let device = &self.network.device;
+        for norm in &mut self.network.norms {
+            let (mean, after) = rest.split_at(norm.channels);
+            let (variance, after) = after.split_at(norm.channels);
+            rest = after;
+            let variance: Vec<f64> = variance.iter().map(|v| v.max(0.0)).collect();
+            let shape = [norm.channels];
+            norm.mean.set_numbers(mean, &shape, device);
+            norm.variance.set_numbers(&variance, &shape, device);
+        }
+        Ok(())
+    }
+
+    /// Replaces the running statistics by those of all the examples at `x`: their mean and unbiased
+    /// variance, from the exact averages of the first and second moments of consecutive groups, not
+    /// from a running average. A group is a ghost batch, and never more than
+    /// [`ESTIMATION_GROUP`] examples; deeper layers see what training would make of it. Without
+    /// batch norm it does nothing.
+    ///
+    /// # Errors
+    /// When the device fails; the statistics are then as they were.
+    pub fn estimate_statistics(&mut self, x: &[f64]) -> Result<(), NetworkError> {
+        let Some(ghost) = self.ghost else {
+            return Ok(());
+        };
+        let group = ghost.min(ESTIMATION_GROUP);
+        let chunk = (self.chunk / group).max(1) * group;
+        self.network.norms.iter_mut().for_each(NormState::collect);
+        let passed = self.run(x, Wanted::Statistics, chunk, Some(group));
+        let pooled: Vec<_> = (self.network.norms.iter_mut())
+            .map(NormState::pooled)
+            .collect();
+        passed?;
+        let mut all = Vec::new();
+        for layer in pooled {
+            all.extend(layer?.into_iter().flatten());
+        }
+        self.set_statistics(&all)
+    }
+
+    /// The running statistics as they stand, as tensors of the network's state: those of
+    /// `state` that are not among them are left as they were.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn with_statistics(&self, state: &[StateTensor]) -> Result<Vec<StateTensor>, NetworkError> {
+        let mut state = state.to_vec();
+        for norm in &self.network.norms {
+            for (kind, storage) in [("mean", &norm.mean), ("variance", &norm.variance)] {
+                let name = format!("{}.running_{kind}", norm.name);
+                if let Some(tensor) = state.iter_mut().find(|tensor| tensor.name == name) {
+                    let mut values = vec![0.0; norm.channels];
+                    storage.add_to(1.0, &mut values)?;
+                    tensor.values = values.into_iter().map(|v| v as f32).collect();
+                }
+            }
+        }
+        Ok(state)
+    }
+}
