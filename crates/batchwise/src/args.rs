@@ -144,7 +144,7 @@ pub struct NoiseArgs {
     /// Measure too the noise scale weighted by curvature, B_noise = tr(HΣ)/GᵀHG, by Hessian-vector products
     #[arg(long, help_heading = "Measuring")]
     pub curvature: bool,
-    /// With --curvature: micro-batches of --batch-size examples, as far as the data go, each with a product [default: 32]
+    /// With --curvature: micro-batches of --batch-size examples, as far as the data go, each with a product; their gradients are kept, 4 bytes a parameter each [default: 32]
     #[arg(
         long,
         value_name = "N",

@@ -1,4 +1,10 @@
 //! `--curvature`: the noise scale weighted by curvature, through Hessian-vector products.
+//!
+//! What is sampled: the Hessian `H` of the mean training loss over the first examples of the training
+//! set's stored order (which the data's seed drew), and the mean gradients `d_k` of micro-batches of
+//! the examples after those, each example in one of them at most. One product `H·d_k` each. The loss
+//! is that of training, label smoothing and ghost batches included, but for augmentation and dropout;
+//! windows of text start from a hidden state of zeros.
 
 use std::{ops::ControlFlow, ops::Range, time::Instant};
 
