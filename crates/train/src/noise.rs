@@ -133,17 +133,19 @@ impl NoiseWay {
     /// The norms cost a few passes over the parameters, whatever the batch size, the step itself
     /// several passes for each example: so from 512 examples a pass on every step is measured, and
     /// with fewer proportionally fewer, one in 16 at least. A split also costs the overhead of a
-    /// second pass: four times as rarely. What the norms of examples cost besides is proportional to
+    /// second pass: four times as rarely. The norms of examples meet every layer's activations too,
+    /// which weighs in small networks: half as often. What they cost besides is proportional to
     /// the step; they are taken on so few steps that it stays within 2 % of training by counts (one
     /// step in 17 where it is a third).
     pub fn every(&self, batch_size: u64, micro_batch: u64) -> u64 {
-        let of_pass = 512u64
-            .div_ceil(micro_batch.min(batch_size).max(1))
-            .clamp(1, 16);
+        let full = |examples: u64| {
+            let pass = micro_batch.min(batch_size).max(1);
+            examples.div_ceil(pass).clamp(1, 16)
+        };
         match self {
-            Self::Examples { cost } => of_pass.max((cost / BUDGET).ceil() as u64),
-            Self::MicroBatches => of_pass,
-            Self::Split { .. } => 4 * of_pass,
+            Self::Examples { cost } => full(1024).max((cost / BUDGET).ceil() as u64),
+            Self::MicroBatches => full(512),
+            Self::Split { .. } => 4 * full(512),
             Self::Nothing(_) => 0,
         }
     }

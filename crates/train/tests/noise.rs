@@ -174,7 +174,7 @@ fn how_a_step_is_measured_follows_from_the_network_and_the_sizes() {
     }
     // Rarely where it costs, always where it does not.
     assert_eq!(FREE.every(32, 32), 16);
-    assert_eq!(FREE.every(256, 256), 2);
+    assert_eq!(FREE.every(256, 256), 4);
     assert_eq!(NoiseWay::MicroBatches.every(4096, 1024), 1);
     assert_eq!(NoiseWay::Split { first: 16 }.every(32, 32), 64);
     assert_eq!(NoiseWay::Split { first: 512 }.every(1024, 1024), 4);

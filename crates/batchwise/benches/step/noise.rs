@@ -1,6 +1,9 @@
 //! What watching gradient noise adds to training: steps of the workloads with the watch and without,
 //! taken in turns in one run, since the difference is a few per cent and a machine's moods are not.
 //! `noise/W1/32` prints a ratio: its "time" is in units of a step, so 1.02 s means 2 % more.
+//!
+//! A turn is several periods of the watch, after a few untimed steps of its own kind: memory that one
+//! kind of step leaves behind suits the other badly, and the first steps after a change pay for it.
 
 use std::{
     ops::Range,
@@ -32,6 +35,10 @@ const CASES: [(usize, u64, u64); 12] = [
     (2, 64, 64),
     (3, 20, 20),
 ];
+
+/// Steps of a turn at least, and untimed ones before it.
+const TURN: u64 = 16;
+const SETTLING: u64 = 3;
 
 /// Adds the group.
 pub fn bench(criterion: &mut Criterion) {
@@ -86,13 +93,18 @@ impl Pair {
         })
     }
 
-    /// Time of so many rounds, each the ratio of a period with the watch to one without.
+    /// Time of so many rounds, each the ratio of turns with the watch to turns without.
     fn ratio(&mut self, rounds: u64) -> Result<Duration, Failure> {
         let mut spent = [Duration::ZERO; 2];
+        let turn = self.period * TURN.div_ceil(self.period);
         for _ in 0..rounds {
-            for watched in [false, true] {
+            // What drifts over a round weighs on both alike.
+            for watched in [false, true, true, false] {
+                for step in 0..SETTLING {
+                    self.take(step, watched)?;
+                }
                 let start = Instant::now();
-                for step in 0..self.period {
+                for step in 0..turn {
                     self.take(step, watched)?;
                 }
                 spent[usize::from(watched)] += start.elapsed();
