@@ -56,6 +56,8 @@ impl Matrix {
 
 /// Most bytes of a key.
 const LONGEST_KEY: usize = 1024;
+/// What an entry takes beside its numbers and its key, about: archives of tiny entries expand.
+const ENTRY_BYTES: u128 = 128;
 
 /// Parses an archive; `file` is named in errors.
 ///
@@ -89,10 +91,11 @@ pub fn parse(bytes: &[u8], file: &Path) -> Result<Vec<Entry>, DataError> {
             }
             None => cursor.text()?,
         };
-        total += 4 * match &object {
-            Object::Matrix(matrix) => matrix.values.len() as u128,
-            Object::Integers(integers) => integers.len() as u128,
+        let numbers = match &object {
+            Object::Matrix(matrix) => matrix.values.len(),
+            Object::Integers(integers) => integers.len(),
         };
+        total += (4 * numbers + cursor.key.len()) as u128 + ENTRY_BYTES;
         limits::grant(file, "the archive", total, limits::MAX_DECODED_BYTES)?;
         let key = std::mem::take(&mut cursor.key);
         entries.push(Entry { key, object });

@@ -486,6 +486,11 @@ pub fn catalogue() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "2 labels for the 1 frames",
         ),
         ("kaldi", b"u [ 1 2 ]\nu [ 1 2 ]\n".to_vec(), "already"),
+        (
+            "kaldi",
+            kaldi_matrix("u", 4097, &[0.0; 4097]),
+            "frames of 4097 numbers",
+        ),
         ("kaldi", b"u [ 1 2 ]\nu -1\n".to_vec(), "the label -1"),
         ("kaldi", b"u [ 1 2 ]\nu 65536\n".to_vec(), "the label 65536"),
         (
