@@ -147,6 +147,22 @@ fn everything_there_is_to_measure() {
         !page.contains("http://")
             || page.matches("http://").count() == page.matches("http://www.w3.org").count()
     );
+    // statistics taken anew join the interpolated ones, which are known
+    let mut command = landscape(&checkpoint, &out);
+    command.args([
+        "--starts",
+        "2",
+        "--path",
+        "straight",
+        "--statistics",
+        "both",
+    ]);
+    let survey = json(command.arg("--slice").arg(&other));
+    let slices = survey["slices"].as_array().unwrap();
+    assert_eq!(slices.len(), 5);
+    assert_eq!(slices[4]["statistics"], "estimated anew at every point");
+    assert_ne!(slices[4]["points"], slices[0]["points"]);
+    assert!(out.join("figures/slice-straight-2.svg").is_file());
 }
 
 #[test]

@@ -33,6 +33,8 @@ const INPUTS: usize = 360;
 const USUAL_CONTEXT: u32 = 5;
 /// Most frames on either side.
 const MOST_CONTEXT: u32 = 100;
+/// Most numbers of a frame: far above any features of speech.
+const MOST_WIDTH: usize = 4096;
 /// Most classes, as with labels of other formats.
 const MOST_CLASSES: usize = 65_536;
 
@@ -84,8 +86,9 @@ fn context(width: usize, options: &FrameOptions) -> Result<usize, DataError> {
 /// Features and labels of one split, by utterance.
 #[derive(Default)]
 struct Utterances {
-    features: BTreeMap<String, (Matrix, PathBuf)>,
-    labels: BTreeMap<String, (Vec<i32>, PathBuf)>,
+    /// With the number of the file.
+    features: BTreeMap<String, (Matrix, usize)>,
+    labels: BTreeMap<String, (Vec<i32>, usize)>,
 }
 
 /// Makes examples of archives; `source` is named where no file can be.
@@ -99,10 +102,13 @@ pub fn assemble(
     options: &FrameOptions,
 ) -> Result<Arrays, DataError> {
     let mut splits: Splits<Utterances> = Splits::default();
-    for archive in archives {
+    let files: Vec<PathBuf> = archives
+        .iter()
+        .map(|archive| archive.file.clone())
+        .collect();
+    for (file, archive) in archives.into_iter().enumerate() {
         let utterances = splits.slot(archive.split).get_or_insert_default();
         for Entry { key, object } in archive.entries {
-            let file = archive.file.clone();
             let again = match object {
                 Object::Matrix(matrix) => {
                     let old = utterances.features.insert(key.clone(), (matrix, file));
@@ -115,8 +121,8 @@ pub fn assemble(
             };
             if let Some(first) = again {
                 return Err(DataError::malformed(
-                    &archive.file,
-                    format!("utterance '{key}' is in {} already", first.display()),
+                    &files[file],
+                    format!("utterance '{key}' is in {} already", files[first].display()),
                     "keep one of the two",
                 ));
             }
@@ -133,6 +139,13 @@ pub fn assemble(
             remedy: "put archives of feature matrices into train and test".into(),
         });
     };
+    if width > MOST_WIDTH {
+        return Err(DataError::malformed(
+            source,
+            format!("has frames of {width} numbers"),
+            format!("features of speech have at most {MOST_WIDTH}"),
+        ));
+    }
     let context = context(width, options)?;
     let mut notes = vec![format!(
         "an example is {} frames of {width} numbers",
@@ -143,7 +156,8 @@ pub fn assemble(
         None => Ok(None),
         Some(utterances) => {
             let shape = (width, context);
-            part(source, name, utterances, shape, &mut classes, &mut notes)
+            let places = (source, &files[..]);
+            part(places, name, utterances, shape, &mut classes, &mut notes)
         }
     };
     let (train, validation, test) = (
@@ -174,7 +188,7 @@ pub fn assemble(
 
 /// The examples of a split; `None` when no utterance has both features and labels.
 fn part(
-    source: &Path,
+    (source, files): (&Path, &[PathBuf]),
     name: &str,
     utterances: Utterances,
     (width, context): (usize, usize),
@@ -195,18 +209,18 @@ fn part(
         let rows = matrix.rows();
         if labels.len() != rows {
             return Err(DataError::malformed(
-                &labels_file,
+                &files[labels_file],
                 format!(
                     "has {} labels for the {rows} frames of utterance '{key}' in {}",
                     labels.len(),
-                    file.display()
+                    files[file].display()
                 ),
                 "align the features that are given",
             ));
         }
         if rows > 0 && matrix.columns != width {
             return Err(DataError::malformed(
-                &file,
+                &files[file],
                 format!(
                     "utterance '{key}' has frames of {} numbers, others of {width}",
                     matrix.columns
@@ -217,7 +231,7 @@ fn part(
         let wrong = |&&label: &&i32| !(0..MOST_CLASSES as i32).contains(&label);
         if let Some(label) = labels.iter().find(wrong) {
             return Err(DataError::malformed(
-                &labels_file,
+                &files[labels_file],
                 format!("utterance '{key}' has the label {label}"),
                 format!("labels are classes from 0, at most {MOST_CLASSES} of them"),
             ));

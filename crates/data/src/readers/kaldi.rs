@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | matrix | `FM ` (float) or `DM ` (double), `\4` rows, `\4` columns as 32-bit integers; the values row by row | `[`, a row on each line, `]` |
 //! | compressed matrix | `CM `, `CM2 ` or `CM3 `, minimum and range as floats, rows, columns; then as below | as a matrix |
-//! | integers | `\4` count, and each as `\4` and 32 bits | on the key's line |
+//! | integers | `\4` count, and each as `\4` and 32 bits | on the key's line, or there between `[` and `]` |
 //!
 //! Compressed values lie in `[minimum, minimum + range]`: `CM2` has 16 bits for each, row by row, `CM3`
 //! has 8. `CM` has four 16-bit quantiles (0, 25, 75 and 100 %) for each column, then 8 bits for each
@@ -56,6 +56,8 @@ impl Matrix {
 
 /// Most bytes of a key.
 const LONGEST_KEY: usize = 1024;
+/// What an entry takes beside its numbers and its key, about: archives of tiny entries expand.
+const ENTRY_BYTES: u128 = 128;
 
 /// Parses an archive; `file` is named in errors.
 ///
@@ -89,10 +91,11 @@ pub fn parse(bytes: &[u8], file: &Path) -> Result<Vec<Entry>, DataError> {
             }
             None => cursor.text()?,
         };
-        total += 4 * match &object {
-            Object::Matrix(matrix) => matrix.values.len() as u128,
-            Object::Integers(integers) => integers.len() as u128,
+        let numbers = match &object {
+            Object::Matrix(matrix) => matrix.values.len(),
+            Object::Integers(integers) => integers.len(),
         };
+        total += (4 * numbers + cursor.key.len()) as u128 + ENTRY_BYTES;
         limits::grant(file, "the archive", total, limits::MAX_DECODED_BYTES)?;
         let key = std::mem::take(&mut cursor.key);
         entries.push(Entry { key, object });
@@ -280,7 +283,7 @@ impl<'a> Cursor<'a> {
         self.bytes = &self.bytes[blanks.unwrap_or(self.bytes.len())..];
         if let Some(rest) = self.bytes.strip_prefix(b"[") {
             self.bytes = rest;
-            return self.text_matrix();
+            return self.text_brackets();
         }
         let length = self.bytes.iter().position(|&b| b == b'\n');
         let line = self.take(length.unwrap_or(self.bytes.len()))?;
@@ -288,12 +291,17 @@ impl<'a> Cursor<'a> {
         Ok(Object::Integers(integers.collect::<Result<_, _>>()?))
     }
 
-    fn text_matrix(&mut self) -> Result<Object, DataError> {
+    fn text_brackets(&mut self) -> Result<Object, DataError> {
         let Some(length) = self.bytes.iter().position(|&b| b == b']') else {
             return Err(self.corrupt("is truncated: its matrix has no end"));
         };
         let body = self.take(length)?;
         self.take(1)?;
+        // The rows of a matrix have lines of their own: on the bracket's line stands a vector.
+        if !body.trim_ascii().is_empty() && !body.iter().any(|b| b"\n;".contains(b)) {
+            let integers = self.numbers::<i32>(body)?;
+            return Ok(Object::Integers(integers.collect::<Result<_, _>>()?));
+        }
         let (mut values, mut columns) = (Vec::new(), None);
         for line in body.split(|b| b"\n;".contains(b)) {
             let before = values.len();
@@ -415,12 +423,14 @@ mod tests {
 
     #[test]
     fn text_archives() {
-        let text = b"a  [\n  1 2.5 \n  -3e-1 4 ]\nb 3 1 4 \nnone \nc [ 1 2\n3 4 ]\nlast 5";
+        let text =
+            b"a  [\n  1 2.5 \n  -3e-1 4 ]\nb 3 1 4 \nnone \nc [ 1 2\n3 4 ]\nd  [ 6 7 ]\nlast 5";
         let expected = [
             entry("a", matrix(2, &[1.0, 2.5, -0.3, 4.0])),
             entry("b", Object::Integers(vec![3, 1, 4])),
             entry("none", Object::Integers(vec![])),
             entry("c", matrix(2, &[1.0, 2.0, 3.0, 4.0])),
+            entry("d", Object::Integers(vec![6, 7])),
             entry("last", Object::Integers(vec![5])),
         ];
         assert_eq!(read(text), expected);

@@ -1,9 +1,10 @@
 //! Frames of speech in Kaldi's archives.
 
 use batchwise_core::{InputShape, Task};
+use batchwise_data::readers::kaldi::{self, Object};
 use batchwise_data::{DataError, FrameOptions, LoadOptions, Validation, check, open};
 
-use crate::support::{all, classes, gzip, kaldi_labels, kaldi_matrix, text, values};
+use crate::support::{all, classes, golden, gzip, kaldi_labels, kaldi_matrix, text, values};
 use crate::{folder, read};
 
 /// Utterance `number` of `frames` frames of `width` numbers, all equal to the frame's own, and the
@@ -37,7 +38,7 @@ fn timit(width: usize) -> Vec<(&'static str, Vec<u8>)> {
         // text, with an utterance that could not be aligned
         (
             "test/features.ark",
-            b"x [\n 1 1\n 2 2 ]\ny [ 5 5 ]\n".to_vec(),
+            b"x [\n 1 1\n 2 2 ]\ny [\n 5 5 ]\n".to_vec(),
         ),
         ("test/pdfs.ark", b"x 9 4\n".to_vec()),
         ("train/README", b"not an archive".to_vec()),
@@ -152,4 +153,78 @@ fn validation_takes_whole_utterances() {
     };
     let error = open(source, &options).unwrap_err().to_string();
     assert!(error.contains("whole utterances"), "{error}");
+}
+
+/// Archives of another program, and the numbers that it reads back from them.
+#[test]
+fn archives_as_kaldiio_writes_them() {
+    let entries = kaldi::parse(&golden::bytes(golden::KALDI), "golden.ark".as_ref()).unwrap();
+    let find = |key: &str| {
+        &entries
+            .iter()
+            .find(|entry| entry.key == key)
+            .unwrap()
+            .object
+    };
+    let numbers = |key: &str| match find(key) {
+        Object::Matrix(matrix) if matrix.columns == 2 => &matrix.values[..],
+        other => panic!("{key}: {other:?}"),
+    };
+    for key in ["float", "double"] {
+        assert_eq!(numbers(key), [-2.0, 0.0, -1.5, 10.0]);
+    }
+    assert_eq!(find("labels"), &Object::Integers(vec![3, 0, 1972]));
+    let speech = [
+        -2.0,
+        3.051_757_8e-5,
+        -1.499_992_4,
+        10.000_183,
+        -0.999_984_74,
+        19.999_847,
+        -0.499_977_1,
+        30.0,
+        3.051_757_8e-5,
+        3.051_757_8e-5,
+        0.500_038_15,
+        10.000_183,
+        1.000_045_8,
+        19.999_847,
+        1.492_116_8,
+        30.0,
+        2.000_061,
+        3.051_757_8e-5,
+    ];
+    let wide = [
+        -2.0,
+        9.155_273e-5,
+        -1.500_145,
+        9.999_878,
+        -0.999_954_2,
+        20.0,
+    ];
+    let narrow = [
+        -2.0,
+        -0.015_686_274,
+        -1.482_353,
+        9.992_157,
+        -0.964_705_8,
+        20.0,
+    ];
+    for (key, expected) in [
+        ("speech", &speech[..]),
+        ("wide", &wide),
+        ("narrow", &narrow),
+    ] {
+        let found = numbers(key);
+        assert_eq!(found.len(), expected.len(), "{key}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-5, "{key}: {found} {expected}");
+        }
+    }
+    let text = b"float  [\n  -2.0 0.0 \n  -1.5 10.0 ]\nlabels  [ 3 0 1972 ]\n";
+    let entries = kaldi::parse(text, "text.ark".as_ref()).unwrap();
+    assert_eq!(
+        [&entries[0].object, &entries[1].object],
+        [find("float"), find("labels")]
+    );
 }
