@@ -182,7 +182,7 @@ fn how_a_step_is_measured_follows_from_the_network_and_the_sizes() {
 
 const FREE: NoiseWay = NoiseWay::Examples { cost: 0.0 };
 
-/// Where examples' norms are a third of a step they are taken on one step in 17, at the variance of
+/// Where examples' norms are a third of a step they are taken on one step in 27, at the variance of
 /// which two halves, at most twice as uncertain, are soon the better bargain.
 #[test]
 fn examples_that_cost_are_measured_where_that_is_cheapest() {
@@ -194,7 +194,7 @@ fn examples_that_cost_are_measured_where_that_is_cheapest() {
     let network = factory.build(&classes(), KEY).unwrap();
     let examples = NoiseWay::Examples { cost: 1.0 / 3.0 };
     for batch_size in [8, 32, 4096] {
-        assert_eq!(examples.every(batch_size, batch_size), 17);
+        assert_eq!(examples.every(batch_size, batch_size), 27);
     }
     let way = |batch_size, micro_batch| NoiseWay::of(network.as_ref(), batch_size, micro_batch);
     assert_eq!(way(8, 8), examples);
