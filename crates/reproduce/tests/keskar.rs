@@ -173,8 +173,28 @@ fn in_pieces_and_side_by_side_it_is_the_experiment_in_one_go() {
     assert_eq!(timeless(found), timeless(whole.clone()));
 
     // Everything that was asked for is there.
-    assert_eq!(whole.table.len(), 2 + 4 + 1);
+    assert_eq!(whole.table.len(), 2 + 4 + 2 + 1);
     assert!(whole.table.iter().all(|row| row.compared.n == 3));
+    // A search that is led on finds no less, and says where even that was not enough.
+    let of = |start: &str, end: &str| {
+        let mut rows = whole.table.iter();
+        let row = rows.find(|row| row.quantity.starts_with(start) && row.quantity.ends_with(end));
+        row.unwrap()
+    };
+    let (short, long) = (
+        of("φ, full space", "(%)"),
+        of("φ, full space", "to convergence (%)"),
+    );
+    assert!(!short.quantity.contains("convergence"));
+    for (short, long) in [(&short.small, &long.small), (&short.large, &long.large)] {
+        assert!(long.value.unwrap() >= short.value.unwrap());
+    }
+    assert!(
+        whole
+            .notes
+            .iter()
+            .any(|note| note.starts_with("phi-full-") && note.contains("searches converged"))
+    );
     let distance = whole.distance.as_ref().unwrap();
     assert_eq!(distance.ratio.state, EstimateState::Estimated);
     let slices = &whole.slices[0];

@@ -60,7 +60,8 @@ pub struct Sharpening {
     pub examples: u64,
     /// Random starts of each maximisation.
     pub starts: u32,
-    /// Iterations of L-BFGS-B.
+    /// Iterations of L-BFGS-B; where the loss is all but zero they may end far from the maximum, so
+    /// φ in the full space is measured by searches that go on until they converge too.
     pub iterations: u64,
     /// Half-widths of the box, ε.
     pub epsilons: Vec<f64>,
@@ -329,6 +330,8 @@ impl Plan {
                 })
                 .collect();
             if all {
+                let searched_on = |&epsilon| Quantity::Converged { epsilon };
+                quantities.extend(epsilons.iter().map(searched_on));
                 quantities.push(Quantity::Adaptive {
                     radius: setting.sharpness.adaptive,
                 });

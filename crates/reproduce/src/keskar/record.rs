@@ -90,6 +90,10 @@ pub struct SharpnessRecord {
     pub quantity: Quantity,
     /// In per cent: mean over the starts of the maximisation. Undefined where there is no state.
     pub phi: Estimate,
+    /// Searches whose convergence test was met, of those that [`SharpnessRecord::phi`] is the mean of;
+    /// `None` in records of before it was kept.
+    #[serde(default)]
+    pub converged: Option<u64>,
     /// Loss at the centre, on the examples of the measurement.
     pub loss: Option<f64>,
     /// Evaluations of loss and gradient.

@@ -1,5 +1,7 @@
 //! From what is stored to what is reported: pure, but for the reading.
 
+use std::collections::BTreeMap;
+
 use batchwise_core::{Estimate, EstimateState};
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +10,7 @@ use super::plan::{Part, Plan, Setting};
 use super::published::Published;
 use super::record::{Ended, RunRecord, SharpnessRecord, SliceRecord};
 use super::task::{
-    Method, Quantity, RunId, Shape, Space, StateId, Statistics, run_file, sharpness_file,
+    Method, Quantity, RunId, Shape, Space, StateId, Statistics, Task, run_file, sharpness_file,
     slice_file,
 };
 use crate::interval::{at_least, difference, mean, ratio};
@@ -134,6 +136,31 @@ pub struct Results {
     pub notes: Vec<String>,
     /// Every run.
     pub runs: Vec<RunRecord>,
+}
+
+/// How many searches for the sharpest point met their convergence test, by quantity.
+#[derive(Default)]
+struct Searches {
+    /// Converged, and all.
+    counts: BTreeMap<String, [u64; 2]>,
+}
+
+impl Searches {
+    fn add(&mut self, record: &SharpnessRecord) {
+        if let Some(converged) = record.converged {
+            let [sum, all] = self.counts.entry(record.quantity.to_string()).or_default();
+            *sum += converged;
+            *all += record.phi.n;
+        }
+    }
+
+    /// A note for each quantity of which some did not.
+    fn notes(&self) -> impl Iterator<Item = String> {
+        let short = self.counts.iter().filter(|(_, [sum, all])| sum < all);
+        short.map(|(quantity, [sum, all])| {
+            format!("{quantity}: {sum} of {all} searches converged; the others are lower bounds")
+        })
+    }
 }
 
 /// Reads what the folder holds of a plan.
@@ -290,14 +317,24 @@ pub fn results(plan: &Plan, folder: &Folder) -> Result<Results, ReproduceError> 
     let (setting, scope) = (&plan.setting, &plan.scope);
     let mut runs = Vec::new();
     let mut notes = Vec::new();
+    let mut searches = Searches::default();
     for task in plan.tasks() {
-        if let super::task::Task::Train(run) = &task
-            && let Some(record) = folder.read::<RunRecord>(&run_file(run))?
-        {
-            notes.extend(note(&record));
-            runs.push(record);
+        match &task {
+            Task::Train(run) => {
+                if let Some(record) = folder.read::<RunRecord>(&run_file(run))? {
+                    notes.extend(note(&record));
+                    runs.push(record);
+                }
+            }
+            Task::Sharpness { state, quantity } => {
+                if let Some(record) = reader.sharpness(state, quantity)? {
+                    searches.add(&record);
+                }
+            }
+            Task::Slice { .. } => {}
         }
     }
+    notes.extend(searches.notes());
     let has = |part: Part| scope.parts.contains(&part);
     let mut slices = Vec::new();
     if has(Part::Slices) {
@@ -417,6 +454,13 @@ fn table(reader: &Reader<'_>) -> Result<Vec<TableRow>, ReproduceError> {
                 published.and_then(of),
             )?;
         }
+    }
+    for &epsilon in &setting.sharpness.epsilons {
+        row(
+            format!("φ, full space, ε = {epsilon:e}, to convergence (%)"),
+            What::Sharpness(Quantity::Converged { epsilon }),
+            None,
+        )?;
     }
     let radius = setting.sharpness.adaptive;
     row(

@@ -25,6 +25,17 @@ pub(crate) fn stopped() -> ObjectiveError {
     ObjectiveError::new(Stopped)
 }
 
+/// Iterations after which a search that is to converge ends nevertheless.
+const PATIENCE: u64 = 200;
+
+/// Iterations of a quantity's searches at most.
+pub(crate) fn iterations(setting: &Setting, quantity: &Quantity) -> u64 {
+    match quantity {
+        Quantity::Converged { .. } => PATIENCE.max(setting.sharpness.iterations),
+        Quantity::Phi { .. } | Quantity::Adaptive { .. } => setting.sharpness.iterations,
+    }
+}
+
 /// Evaluations that a maximisation of so many iterations takes, about.
 pub(crate) fn evaluations(iterations: u64) -> f64 {
     1.3 * iterations as f64 + 2.0
@@ -53,6 +64,7 @@ pub(crate) fn measure(
         state: state.clone(),
         quantity: *quantity,
         phi: Estimate::undefined(LEVEL, 0, "there is no such state"),
+        converged: None,
         loss: None,
         evaluations: 0,
         seconds: 0.0,
@@ -70,7 +82,7 @@ pub(crate) fn measure(
         let wanted = &setting.sharpness;
         let mut objective = (lab.objective)(&tensors, wanted.examples)
             .map_err(|error| failed(LandscapeError::from(error)))?;
-        let all = f64::from(wanted.starts) * evaluations(wanted.iterations);
+        let all = f64::from(wanted.starts) * evaluations(iterations(setting, quantity));
         let mut evaluations = 0;
         let mut watched = Watched::new(objective.as_mut(), |done| {
             evaluations = done;
@@ -81,6 +93,8 @@ pub(crate) fn measure(
             }
         });
         let found = search(setting, &mut watched, &x, state, quantity).map_err(failed)?;
+        let converged = found.runs.iter().filter(|run| run.status.converged());
+        record.converged = Some(converged.count() as u64);
         record.phi = found.phi;
         record.loss = Some(found.value);
         record.evaluations = evaluations;
@@ -100,26 +114,34 @@ fn search(
     let wanted = &setting.sharpness;
     // The small and the large batch of a start are perturbed alike.
     let seed = setting.seed ^ (u64::from(state.run.start) << 32);
+    let phi = |space, epsilon| Keskar {
+        epsilon,
+        space,
+        starts: wanted.starts,
+        search: lbfgsb::Settings {
+            max_iterations: iterations(setting, quantity),
+            ..lbfgsb::Settings::default()
+        },
+        seed,
+        level: LEVEL,
+    };
     match *quantity {
-        Quantity::Phi { space, epsilon } => {
-            let settings = Keskar {
-                epsilon,
-                space: match space {
-                    Space::Full => sharpness::Space::Full,
-                    Space::Random => sharpness::Space::Random {
-                        dimension: wanted.dimension.min(x.len()),
-                        memory_limit: SUBSPACE_BYTES,
-                    },
-                },
-                starts: wanted.starts,
-                search: lbfgsb::Settings {
-                    max_iterations: wanted.iterations,
-                    ..lbfgsb::Settings::default()
-                },
-                seed,
-                level: LEVEL,
+        Quantity::Phi {
+            space: Space::Random,
+            epsilon,
+        } => {
+            let space = sharpness::Space::Random {
+                dimension: wanted.dimension.min(x.len()),
+                memory_limit: SUBSPACE_BYTES,
             };
-            keskar(objective, x, &settings)
+            keskar(objective, x, &phi(space, epsilon))
+        }
+        Quantity::Phi {
+            space: Space::Full,
+            epsilon,
+        }
+        | Quantity::Converged { epsilon } => {
+            keskar(objective, x, &phi(sharpness::Space::Full, epsilon))
         }
         Quantity::Adaptive { radius } => {
             let settings = WorstCase {

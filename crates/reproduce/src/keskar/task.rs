@@ -105,6 +105,11 @@ pub enum Quantity {
         /// ε.
         epsilon: f64,
     },
+    /// Keskar's φ in the full space, its searches led on until they converge.
+    Converged {
+        /// ε.
+        epsilon: f64,
+    },
     /// The scale-aware companion: the same in a box of this relative half-width.
     Adaptive {
         /// Relative half-width.
@@ -122,6 +127,7 @@ impl fmt::Display for Quantity {
                 };
                 write!(f, "phi-{space}-{epsilon:e}")
             }
+            Quantity::Converged { epsilon } => write!(f, "phi-converged-{epsilon:e}"),
             Quantity::Adaptive { radius } => write!(f, "adaptive-{radius:e}"),
         }
     }

@@ -91,7 +91,8 @@ fn seconds(plan: &Plan, parameters: u64, pace: &Pace, task: &Task) -> f64 {
             f64::from(*epochs) * times * *examples as f64 * pace
         }
         Task::Sharpness { quantity, .. } => {
-            let evaluations = sharpness::evaluations(wanted.iterations);
+            let evaluations =
+                sharpness::evaluations(sharpness::iterations(&plan.setting, quantity));
             let mut once = evaluations * wanted.examples as f64 * pace.large;
             if let Quantity::Phi {
                 space: Space::Random,

@@ -177,7 +177,8 @@ fn table(results: &Results) -> Option<Section> {
             ),
             format!(
                 "φ is 100·(max f − f)/(1 + f) in a box about the minimum, searched by {} iterations of L-BFGS-B from {} random \
-                 starts, f being the loss on {} training examples. It changes when a network is rewritten without changing what it \
+                 starts, f being the loss on {} training examples. Where the loss is all but zero so few iterations may end far from the \
+                 maximum: the rows 'to convergence' go on. It changes when a network is rewritten without changing what it \
                  computes; adaptive sharpness, in a box relative to each weight, does so less.",
                 setting.sharpness.iterations, setting.sharpness.starts, setting.sharpness.examples
             ),
