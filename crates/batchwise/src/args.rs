@@ -265,6 +265,9 @@ pub struct ReproduceArgs {
     /// Random starts, of the table at least [default: 5]
     #[arg(long, value_name = "N", help_heading = "Experiment")]
     pub starts: Option<u32>,
+    /// Random starts of the remedies and of the batch sizes between, of those of the table (default: by network)
+    #[arg(long, value_name = "N", help_heading = "Experiment")]
+    pub other_starts: Option<u32>,
     /// Parts to do: table, slices, remedies, batch-sizes, trajectory, warm-starts (default: all)
     #[arg(long, value_name = "PARTS", help_heading = "Experiment")]
     pub part: Option<String>,
@@ -546,7 +549,7 @@ pub enum NormChoice {
 pub enum StatisticsChoice {
     /// From the training examples, at every point
     Estimated,
-    /// Between those of the two networks, as the parameters are
+    /// Between those of the two networks: means on a straight line, variances on one of logarithms
     Interpolated,
     /// One after the other
     Both,

@@ -121,7 +121,10 @@ fn everything_there_is_to_measure() {
         .collect();
     assert_eq!(lengths, [25, 25, 5, 25]);
     assert_eq!(slices[0]["kind"]["to"], "large");
-    assert_eq!(slices[0]["statistics"], "interpolated");
+    assert_eq!(
+        slices[0]["statistics"],
+        "interpolated between the solutions"
+    );
     // both paths, the line and the surface meet in this checkpoint, the paths in the other too
     let at = |slice: usize, point: usize| slices[slice]["points"][point].clone();
     assert_eq!(at(0, 8), at(1, 8));
@@ -250,6 +253,16 @@ fn a_dry_run_says_what_it_would_cost_and_writes_nothing() {
     assert!(!out.exists());
 }
 
+/// Until a survey has kept something.
+#[cfg(unix)]
+fn wait_for(file: &Path) {
+    let began = Instant::now();
+    while !file.exists() {
+        assert!(began.elapsed() < PATIENCE, "nothing was ever kept");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_survey_keeps_what_it_has() {
@@ -266,11 +279,7 @@ fn an_interrupted_survey_keeps_what_it_has() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let began = Instant::now();
-    while !out.join("landscape.json").exists() {
-        assert!(began.elapsed() < PATIENCE, "nothing was ever kept");
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
+    wait_for(&out.join("landscape.json"));
     signal(&child, "INT");
     let ended = finish(child, "the interrupted survey");
     // it may have been through already, on a machine that is fast and late
@@ -289,4 +298,50 @@ fn an_interrupted_survey_keeps_what_it_has() {
     );
     let straight = json(&mut all(&dir.path().join("straight")));
     assert_eq!(timeless(whole), timeless(straight));
+}
+
+/// A surface that takes far longer than anybody waits.
+fn endless(checkpoint: &Path, dir: &Path) -> Command {
+    let mut command = landscape(checkpoint, dir);
+    command
+        .args(["--surface", "2d", "--points", "501"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_surface_keeps_every_point() {
+    let dir = tempfile::tempdir().unwrap();
+    let checkpoint = trained(dir.path(), "run", "mlp(32)", "5");
+    let out = dir.path().join("survey");
+    let file = out.join("landscape.json");
+    let points = || {
+        let kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        let points = kept["slices"][0]["points"].as_array().unwrap().clone();
+        points.iter().filter(|point| !point.is_null()).count()
+    };
+    let child = endless(&checkpoint, &out).spawn().unwrap();
+    wait_for(&file);
+    // the first point is written at once, the next write is seconds away
+    let first = points();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    signal(&child, "INT");
+    let ended = finish(child, "the interrupted surface");
+    assert_eq!(ended.status.code(), Some(130), "{}", text(&ended.stderr));
+    assert!(points() > first, "{first} points, and no more");
+}
+
+#[test]
+fn a_surface_that_cannot_be_written_is_not_measured_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let checkpoint = trained(dir.path(), "run", "mlp(32)", "5");
+    let out = dir.path().join("survey");
+    // a folder where the file is to be written first: refused to root too
+    std::fs::create_dir_all(out.join("landscape.tmp")).unwrap();
+    let child = endless(&checkpoint, &out).spawn().unwrap();
+    let ended = finish(child, "the surface that cannot be written");
+    assert_eq!(ended.status.code(), Some(1), "{}", text(&ended.stderr));
+    assert!(text(&ended.stderr).contains("cannot write"));
 }

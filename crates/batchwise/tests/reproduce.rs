@@ -195,6 +195,8 @@ fn wrong_flags_are_named() {
         (&["--network", "vgg"], "network"),
         (&["--part", "tables"], "part"),
         (&["--starts", "0"], "starts"),
+        (&["--other-starts", "0"], "other-starts"),
+        (&["--other-starts", "6"], "other-starts"),
         (&["--epochs", "0"], "epochs"),
         (&["--examples", "100"], "examples"),
         (&["--jobs", "0", "--examples", "300"], "jobs"),

@@ -1,6 +1,8 @@
 //! How work is cut into pieces for the threads: by the shapes alone, never by the thread count,
 //! so that sums over pieces are the same on any number of threads.
 
+use std::{iter::Sum, ops::Range};
+
 use rayon::prelude::*;
 
 /// Most pieces a call is cut into: what bounds both the use of cores and the partial gradients.
@@ -32,6 +34,21 @@ pub(crate) fn for_each<J: Send>(items: impl Iterator<Item = J>, work: impl Fn(J)
     } else {
         jobs[..count].par_iter_mut().with_max_len(1).for_each(run);
     }
+}
+
+/// What `work` makes of the ranges of `items` that are the pieces of `length` items each, added up in
+/// the order of the pieces. At most [`MOST`] pieces: `length` is one that [`piece`] allows.
+pub(crate) fn sum<S: Copy + Default + Send + Sum>(
+    items: usize,
+    length: usize,
+    work: impl Fn(Range<usize>) -> S + Sync,
+) -> S {
+    let mut sums = [S::default(); MOST];
+    let pieces = (0..items).step_by(length).zip(&mut sums);
+    for_each(pieces, |(from, sum)| {
+        *sum = work(from..items.min(from + length))
+    });
+    sums.into_iter().sum()
 }
 
 /// The pieces of an optional slice: `None` for ever without one.

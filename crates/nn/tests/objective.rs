@@ -329,9 +329,12 @@ fn a_slice_meets_the_solutions_it_runs_between() {
     assert_ne!(ends[0], ends[1]);
     let between = |a: &[f64], b: &[f64]| Slice::between(Path::Straight, a, b).unwrap();
     let slice = between(small.parameters(), large.parameters());
-    let statistics = between(&small.statistics().unwrap(), &large.statistics().unwrap());
+    let interpolated = Statistics::Interpolated {
+        small: small.statistics().unwrap(),
+        large: large.statistics().unwrap(),
+    };
     for kind in [
-        Statistics::Interpolated(statistics),
+        interpolated.clone(),
         Statistics::Estimated,
         Statistics::Kept,
     ] {
@@ -342,7 +345,7 @@ fn a_slice_meets_the_solutions_it_runs_between() {
         let alone = evaluate(&slice, &mut workers[..1], unknown, &mut |_, _| {}).unwrap();
         assert_eq!(all, alone);
         assert!(all.iter().all(|(train, test)| Some(*train) == *test));
-        if matches!(kind, Statistics::Interpolated(_)) {
+        if kind == interpolated {
             assert_eq!([all[8].0, all[16].0][..], ends[..]);
         }
         let json = serde_json::to_string(&all[3]).unwrap();
@@ -351,12 +354,17 @@ fn a_slice_meets_the_solutions_it_runs_between() {
             all[3]
         );
     }
-    let wrong = Statistics::Interpolated(slice.clone());
+    let wrong = Statistics::Interpolated {
+        small: small.statistics().unwrap(),
+        large: small.parameters().to_vec(),
+    };
     assert!(SliceMeasure::new(small, None, wrong).is_err());
-    let short = between(&large.statistics().unwrap(), &large.statistics().unwrap());
     let x = large.parameters().to_vec();
-    let mut measure = SliceMeasure::new(large, None, Statistics::Interpolated(short)).unwrap();
-    assert!(measure.measure(25, &[2.0], &x).is_err());
+    let mut measure = SliceMeasure::new(large, None, interpolated).unwrap();
+    assert!(measure.measure(0, &[2.0, 0.0], &x).is_err());
+    // beyond the solutions variances stay above zero, where a straight line would leave it
+    let (reading, _) = measure.measure(0, &[40.0], &x).unwrap();
+    assert!(reading.loss.is_finite());
 }
 
 /// Micro-batches' gradients at the same parameters: together they are the whole's, and the objective

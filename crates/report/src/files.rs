@@ -22,12 +22,7 @@ pub fn write(
     records: &[TrialRecord],
     how: &HowRun,
 ) -> Result<Vec<PathBuf>, ReportError> {
-    let folder = dir.join("figures");
-    fs::create_dir_all(&folder).map_err(|source| ReportError::File {
-        what: "create the folder",
-        path: folder.clone(),
-        source,
-    })?;
+    let folder = figures_folder(dir)?;
     let figures = figures(findings, records);
     let mut written = Vec::new();
     let mut put = |path: PathBuf, content: &[u8]| -> Result<(), ReportError> {
@@ -57,12 +52,7 @@ pub fn write_document(
     document: &Document,
     how: &HowRun,
 ) -> Result<Vec<PathBuf>, ReportError> {
-    let folder = dir.join("figures");
-    fs::create_dir_all(&folder).map_err(|source| ReportError::File {
-        what: "create the folder",
-        path: folder.clone(),
-        source,
-    })?;
+    let folder = figures_folder(dir)?;
     let page = dir.join("report.html");
     atomically(&page, document.html(how).as_bytes())?;
     let mut written = vec![page];
@@ -72,8 +62,21 @@ pub fn write_document(
     Ok(written)
 }
 
+/// Makes the folder `figures` in `dir`, and `dir`, where there is none.
+pub(crate) fn figures_folder(dir: &Path) -> Result<PathBuf, ReportError> {
+    let folder = dir.join("figures");
+    match fs::create_dir_all(&folder) {
+        Ok(()) => Ok(folder),
+        Err(source) => Err(ReportError::File {
+            what: "create the folder",
+            path: folder,
+            source,
+        }),
+    }
+}
+
 /// Writes every view of a figure, as SVG and PNG.
-fn draw(folder: &Path, figure: &Figure) -> Result<Vec<PathBuf>, ReportError> {
+pub(crate) fn draw(folder: &Path, figure: &Figure) -> Result<Vec<PathBuf>, ReportError> {
     let mut written = Vec::new();
     for view in &figure.views {
         let svg = figure.svg(view);

@@ -11,8 +11,18 @@ fn t_quantile(dof: f64) -> f64 {
     StudentsT::new(0.0, 1.0, dof).map_or(f64::INFINITY, |t| t.inverse_cdf(0.5 + 0.5 * LEVEL))
 }
 
-/// Mean of independent values; a single one leaves the ends open.
+/// Part of the numbers that differences come from which is their rounding: values no further apart
+/// are the same.
+const ROUNDING: f64 = 1e-12;
+
+/// Mean of independent values; a single one leaves the ends open, and so do values that are all the
+/// same, as accuracies over few examples happen to be: they say nothing of the next.
 pub(crate) fn mean(values: &[f64]) -> Estimate {
+    mean_of(values, values.iter().fold(0.0, |most, v| v.abs().max(most)))
+}
+
+/// Mean of values that come from numbers as large as `scale`.
+fn mean_of(values: &[f64], scale: f64) -> Estimate {
     let n = values.len() as u64;
     if n == 0 {
         return Estimate::undefined(LEVEL, 0, "not measured");
@@ -22,12 +32,21 @@ pub(crate) fn mean(values: &[f64]) -> Estimate {
     }
     let count = n as f64;
     let mean = values.iter().sum::<f64>() / count;
-    if n == 1 {
+    let why = if n == 1 {
+        Some("one start says nothing of the others")
+    } else if values
+        .iter()
+        .all(|v| (v - values[0]).abs() <= ROUNDING * scale)
+    {
+        Some("all starts gave the same, which says nothing of their spread")
+    } else {
+        None
+    };
+    if let Some(why) = why {
         return Estimate {
             low: None,
             high: None,
-            ..Estimate::estimated(mean, 0.0, 0.0, LEVEL, 1)
-                .because("one start says nothing of the others")
+            ..Estimate::estimated(mean, mean, mean, LEVEL, n).because(why)
         };
     }
     let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
@@ -38,7 +57,8 @@ pub(crate) fn mean(values: &[f64]) -> Estimate {
 /// Mean of the differences of pairs.
 pub(crate) fn difference(pairs: &[(f64, f64)]) -> Estimate {
     let differences: Vec<f64> = pairs.iter().map(|(a, b)| a - b).collect();
-    mean(&differences)
+    let scale = |most: f64, (a, b): &(f64, f64)| most.max(a.abs()).max(b.abs());
+    mean_of(&differences, pairs.iter().fold(0.0, scale))
 }
 
 /// Geometric mean of the ratios `a/b` of pairs, with the interval of its logarithm.
@@ -92,6 +112,10 @@ mod tests {
         assert_eq!(ratio(&[(f64::NAN, 1.0)]).state, EstimateState::Undefined);
         assert_eq!(mean(&[]).state, EstimateState::Undefined);
         assert_eq!(mean(&[4.0]).low, None);
+        // 97.6 − 96.7 and 97.9 − 97.0 are not equal in floating point
+        let ties = difference(&[(97.6, 96.7), (97.9, 97.0)]);
+        assert!((ties.value.unwrap() - 0.9).abs() < 1e-9);
+        assert_eq!((ties.low, ties.high, ties.n), (None, None, 2));
         let bound = at_least(mean(&[1.0, 2.0, 3.0]), "it overflowed");
         assert_eq!((bound.state, bound.high), (EstimateState::AtLeast, None));
     }

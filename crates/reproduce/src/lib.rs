@@ -12,6 +12,7 @@ mod error;
 mod folder;
 mod interval;
 pub mod keskar;
+mod reins;
 mod runner;
 
 pub use error::ReproduceError;

@@ -7,7 +7,7 @@ use std::{
 
 use batchwise_core::{Control, Flow};
 
-use crate::ReproduceError;
+use crate::{ReproduceError, reins::Reins};
 
 /// How the cores are shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,19 @@ pub struct Side {
     pub jobs: usize,
     /// Threads of each, at least 1.
     pub threads: usize,
+}
+
+impl Side {
+    /// The threads of one task.
+    pub(crate) fn pool(self) -> Result<rayon::ThreadPool, ReproduceError> {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads.max(1))
+            .build()
+            .map_err(|error| ReproduceError::Threads {
+                jobs: self.jobs,
+                why: error.to_string(),
+            })
+    }
 }
 
 /// What an experiment tells while it runs.
@@ -49,9 +62,10 @@ struct State {
     error: Option<ReproduceError>,
 }
 
-/// Does a piece of work: is given a way to tell the part done, and says what it found.
+/// Does a piece of work: is given what may stop it and a way to tell the part done, and says what it
+/// found.
 pub(crate) type Work<'a, T> =
-    dyn Fn(&T, &(dyn Fn(f64) + Sync)) -> Result<String, ReproduceError> + Sync + 'a;
+    dyn Fn(&T, &dyn Control, &(dyn Fn(f64) + Sync)) -> Result<String, ReproduceError> + Sync + 'a;
 
 /// Does the tasks that `known` does not hold, `side.jobs` at a time, each in a pool of its own of
 /// `side.threads` threads; a lower-numbered one first where there is a choice.
@@ -72,19 +86,15 @@ pub(crate) fn run<T: Sync>(
         error: None,
     });
     let wake = Condvar::new();
+    // Pulled when a task has failed: what the others have done is kept as at any stop.
+    let control = Reins::new(control);
     let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
     let tell = |guard: &MutexGuard<'_, State>| {
         let (fraction, message) = standing(tasks, &guard.parts, &guard.finished);
         observe(Happening::Fraction(fraction, &message));
     };
     let worker = || -> Result<(), ReproduceError> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(side.threads.max(1))
-            .build()
-            .map_err(|error| ReproduceError::Threads {
-                jobs: side.jobs,
-                why: error.to_string(),
-            })?;
+        let pool = side.pool()?;
         loop {
             let mut guard = lock();
             let next = loop {
@@ -113,7 +123,7 @@ pub(crate) fn run<T: Sync>(
                 guard.parts[next] = Some(part.clamp(0.0, 1.0));
                 tell(&guard);
             };
-            let found = pool.install(|| work(&task.what, &part))?;
+            let found = pool.install(|| work(&task.what, &control, &part))?;
             observe(Happening::Done(&task.name, &found));
             let mut guard = lock();
             guard.parts[next] = Some(1.0);
@@ -124,11 +134,17 @@ pub(crate) fn run<T: Sync>(
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..side.jobs.max(1) {
+        // more workers than tasks would only wait
+        for _ in 0..side.jobs.clamp(1, tasks.len().max(1)) {
             scope.spawn(|| {
                 let _alarm = Alarm(&state, &wake);
                 if let Err(error) = worker() {
-                    lock().error.get_or_insert(error);
+                    let mut guard = lock();
+                    // those that a failure stopped do not hide it
+                    if matches!(guard.error, None | Some(ReproduceError::Interrupted)) {
+                        guard.error = Some(error);
+                    }
+                    control.pull();
                 }
                 wake.notify_all();
             });
@@ -200,7 +216,7 @@ mod tests {
     fn needs_come_first_and_what_is_known_is_not_done_again() {
         let tasks = [task(0, &[]), task(1, &[0]), task(2, &[]), task(3, &[1, 2])];
         let done = Mutex::new(Vec::new());
-        let work = |number: &usize, part: &(dyn Fn(f64) + Sync)| {
+        let work = |number: &usize, _: &dyn Control, part: &(dyn Fn(f64) + Sync)| {
             part(0.5);
             done.lock().unwrap().push(*number);
             Ok(String::new())
@@ -230,7 +246,7 @@ mod tests {
         }
         let tasks = [task(0, &[]), task(1, &[0]), task(2, &[1])];
         let known = [false; 3];
-        let fails = |number: &usize, _: &(dyn Fn(f64) + Sync)| match number {
+        let fails = |number: &usize, _: &dyn Control, _: &(dyn Fn(f64) + Sync)| match number {
             1 => Err(ReproduceError::Setting {
                 name: "starts",
                 why: "none".to_owned(),
@@ -240,11 +256,34 @@ mod tests {
         let error = run(&tasks, &known, SIDE, &NeverStop, &|_| {}, &fails).unwrap_err();
         assert!(matches!(error, ReproduceError::Setting { .. }));
         let stop = Stop(AtomicBool::new(false));
-        let stops = |_: &usize, _: &(dyn Fn(f64) + Sync)| {
+        let stops = |_: &usize, _: &dyn Control, _: &(dyn Fn(f64) + Sync)| {
             stop.0.store(true, Ordering::Relaxed);
             Ok(String::new())
         };
         let error = run(&tasks, &known, SIDE, &stop, &|_| {}, &stops).unwrap_err();
         assert!(matches!(error, ReproduceError::Interrupted));
+    }
+
+    #[test]
+    fn a_failure_stops_what_runs_beside_it_and_is_what_is_told() {
+        let tasks = [task(0, &[]), task(1, &[])];
+        let work = |number: &usize, control: &dyn Control, _: &(dyn Fn(f64) + Sync)| {
+            if *number == 1 {
+                return Err(ReproduceError::Setting {
+                    name: "starts",
+                    why: "none".to_owned(),
+                });
+            }
+            while control.flow() == Flow::Continue {
+                std::thread::yield_now();
+            }
+            Err(ReproduceError::Interrupted)
+        };
+        let side = Side {
+            jobs: 1_000_000,
+            threads: 1,
+        };
+        let error = run(&tasks, &[false; 2], side, &NeverStop, &|_| {}, &work).unwrap_err();
+        assert!(matches!(error, ReproduceError::Setting { .. }));
     }
 }

@@ -183,9 +183,9 @@ fn in_pieces_and_side_by_side_it_is_the_experiment_in_one_go() {
     };
     let (short, long) = (
         of("φ, full space", "(%)"),
-        of("φ, full space", "to convergence (%)"),
+        of("φ, full space", "up to 200 iterations (%)"),
     );
-    assert!(!short.quantity.contains("convergence"));
+    assert!(!short.quantity.contains("iterations"));
     for (short, long) in [(&short.small, &long.small), (&short.large, &long.large)] {
         assert!(long.value.unwrap() >= short.value.unwrap());
     }
@@ -266,6 +266,53 @@ fn a_small_part_first_and_the_rest_later() {
     // States that the first call did not keep are made now.
     assert_eq!(all.trajectory.len(), 6);
     assert_eq!(all.warm_starts.len(), 2);
+}
+
+/// A run that was stopped when fewer of its states were wanted makes those too, wherever it stood,
+/// and so does one whose states are gone; a damaged one is named.
+#[test]
+fn states_that_a_later_call_wants_are_made() {
+    let few = |parts: &[Part]| {
+        let whole = plan(parts);
+        Plan {
+            scope: Scope {
+                starts: 1,
+                between_starts: 1,
+                remedy_starts: 1,
+                ..whole.scope
+            },
+            ..whole
+        }
+    };
+    let (small, all) = (few(&[Part::Table]), few(&Part::ALL));
+    // which run was started again is no result
+    let found = |mut results: Results| {
+        for run in &mut results.runs {
+            run.notes.clear();
+        }
+        timeless(results)
+    };
+    let place = tempfile::tempdir().unwrap();
+    let straight = found(go_on(&all, place.path(), 1, &NeverStop).unwrap());
+    assert_eq!(straight.trajectory.len(), 6);
+    let state = place.path().join("states/b40-s0.safetensors");
+    std::fs::write(&state, b"nothing").unwrap();
+    std::fs::remove_dir_all(place.path().join("measured")).unwrap();
+    std::fs::create_dir(place.path().join("measured")).unwrap();
+    let error = go_on(&all, place.path(), 1, &NeverStop).unwrap_err();
+    assert!(matches!(error, ReproduceError::Damaged { .. }), "{error}");
+    std::fs::remove_file(&state).unwrap();
+    let again = found(go_on(&all, place.path(), 1, &NeverStop).unwrap());
+    assert_eq!(again, straight);
+
+    for questions in [30, 60, 120, 240] {
+        let place = tempfile::tempdir().unwrap();
+        let stop = After(AtomicU64::new(questions));
+        let stopped = go_on(&small, place.path(), 1, &stop).unwrap_err();
+        assert!(matches!(stopped, ReproduceError::Interrupted), "{stopped}");
+        let went_on = found(go_on(&all, place.path(), 1, &NeverStop).unwrap());
+        assert_eq!(went_on, straight, "{questions}");
+    }
 }
 
 /// The records say what the states hold: the plateau, the distance from the start.

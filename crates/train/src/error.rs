@@ -57,6 +57,9 @@ pub enum TrainError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The reins were pulled in the middle of a gradient, of which nothing is kept.
+    #[error("it was told to stop")]
+    Stopped,
     /// A fault of batchwise itself.
     #[error("this is a fault in batchwise, please report it: {0}")]
     Bug(String),

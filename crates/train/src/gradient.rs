@@ -8,7 +8,8 @@
 use std::ops::Range;
 
 use batchwise_core::{
-    Batch, DataShape, InputShape, LossSum, Network, NormsOf, Purpose, Sampler, StreamKey, Task,
+    Batch, Control, DataShape, Flow, InputShape, LossSum, Network, NormsOf, Purpose, Sampler,
+    StreamKey, Task,
 };
 
 use crate::{NoiseWay, PartNorms, StepNoise, TrainError, augment::Augmenter};
@@ -133,6 +134,8 @@ pub struct Supervised<'a> {
     feed: Feed<'a>,
     /// Measure the noise of every step rather than of those training can afford.
     measure_all: bool,
+    /// Asked after every micro-batch.
+    control: Option<&'a dyn Control>,
 }
 
 impl<'a> Supervised<'a> {
@@ -148,6 +151,7 @@ impl<'a> Supervised<'a> {
         Self {
             feed: Feed::new(sampler, shape, portions, augmenter, key),
             measure_all: false,
+            control: None,
         }
     }
 
@@ -158,9 +162,26 @@ impl<'a> Supervised<'a> {
             ..self
         }
     }
+
+    /// Asks `control` after every micro-batch, since a step may be the whole training set; told to
+    /// stop, the gradient ends as [`TrainError::Stopped`].
+    pub fn stoppable(self, control: &'a dyn Control) -> Self {
+        Self {
+            control: Some(control),
+            ..self
+        }
+    }
 }
 
 impl Supervised<'_> {
+    /// Draws the first micro-batch of step 0 for nothing: an epoch's order and the memory, made
+    /// at the first draw, are no part of a gradient's seconds.
+    pub(crate) fn warm_up(&mut self) {
+        if let Some(positions) = self.feed.portions.micro_batches().next() {
+            self.feed.fill(0, positions);
+        }
+    }
+
     /// Fills the window from these micro-batches; with `norms`, the squared norms go there.
     fn fill(
         &mut self,
@@ -185,6 +206,11 @@ impl Supervised<'_> {
             };
             sum.loss += part.loss;
             sum.weight += part.weight;
+            if let Some(control) = self.control
+                && control.flow() == Flow::Interrupt
+            {
+                return Err(TrainError::Stopped);
+            }
         }
         Ok(sum)
     }

@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use batchwise_core::{Control, Estimate, Flow, Network, Purpose, StreamKey, Task, TrainerError};
+use batchwise_core::{Control, Estimate, Network, Purpose, StreamKey, Task, TrainerError};
 use batchwise_scaling::noise::{Pieces, mean_square_error};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use crate::{
     augment::Augmenter, checkpoint::load_network, noise::window_norms,
 };
 
-/// Batches drawn at each size, at most and at least; between them one pass over the training set.
+/// Batches drawn at each size, at least and at most; between them as many as hold `N` examples.
 const DRAWS: (u64, u64) = (4, 32);
 
 /// Parts whose norms determine `tr Σ`, at least, where examples cannot be told apart.
@@ -52,8 +52,8 @@ pub struct LawPoint {
 
 impl BuiltIn {
     /// Measures the law for the network that `request` names, at its seed. `None` if `control`,
-    /// asked after every gradient, told it to stop; `observe` hears of the batch sizes done, out of
-    /// how many.
+    /// asked after every micro-batch, told it to stop; `observe` hears of the batch sizes done, out
+    /// of how many.
     ///
     /// # Errors
     /// For text, whose windows continue each other; where nothing can be measured, with the reason;
@@ -64,9 +64,13 @@ impl BuiltIn {
         control: &dyn Control,
         observe: &mut (dyn FnMut(usize, usize) + Send),
     ) -> Result<Option<NoiseLaw>, TrainerError> {
-        Ok(self
+        let measured = self
             .pools()
-            .run(|| self.measure_law_here(request, control, observe))??)
+            .run(|| self.measure_law_here(request, control, observe))?;
+        match measured {
+            Err(TrainError::Stopped) => Ok(None),
+            measured => Ok(Some(measured?)),
+        }
     }
 
     fn measure_law_here(
@@ -74,7 +78,7 @@ impl BuiltIn {
         request: &NoiseRequest,
         control: &dyn Control,
         observe: &mut (dyn FnMut(usize, usize) + Send),
-    ) -> Result<Option<NoiseLaw>, TrainError> {
+    ) -> Result<NoiseLaw, TrainError> {
         let config = self.config();
         let shape = config.train.shape();
         if shape.task == Task::NextToken {
@@ -93,25 +97,31 @@ impl BuiltIn {
         }
         let unit = network.ghost_size(u64::MAX).unwrap_or(1).max(1);
         let examples = config.train.len() / unit * unit;
-        let source = |batch_size: u64, most: u64| -> Result<Supervised<'_>, TrainError> {
-            // A trial of its own for every size, so that their batches are independent.
-            let key = StreamKey {
-                trial: batch_size,
-                ..key
+        let source =
+            |batch_size: u64, draw: u64, most: u64| -> Result<Supervised<'_>, TrainError> {
+                // A trial of its own for every draw, so that all are independent: the steps of one
+                // order share its epochs, whose halves, say, are as far from their mean on either side.
+                let key = StreamKey {
+                    trial: batch_size * DRAWS.1 + draw,
+                    ..key
+                };
+                let order = key.with_purpose(Purpose::Order);
+                let sampler = config.train.sampler(order, batch_size)?;
+                let augmenter = Augmenter::new(&config.augment, &shape, key)
+                    .map_err(|e| TrainError::Refused(e.to_string()))?;
+                let most = most.clamp(unit, config.micro_batch_ceiling.max(unit)) / unit * unit;
+                let micro_batch = request.micro_batch.unwrap_or(most).min(batch_size);
+                let portions = Portions::whole(batch_size, micro_batch);
+                let mut source = Supervised::new(sampler, shape, portions, augmenter, key)
+                    .measuring_every_step()
+                    .stoppable(control);
+                source.warm_up();
+                Ok(source)
             };
-            let order = key.with_purpose(Purpose::Order);
-            let sampler = config.train.sampler(order, batch_size)?;
-            let augmenter = Augmenter::new(&config.augment, &shape, key)
-                .map_err(|e| TrainError::Refused(e.to_string()))?;
-            let most = most.clamp(unit, config.micro_batch_ceiling.max(unit)) / unit * unit;
-            let micro_batch = request.micro_batch.unwrap_or(most).min(batch_size);
-            let portions = Portions::whole(batch_size, micro_batch);
-            Ok(Supervised::new(sampler, shape, portions, augmenter, key).measuring_every_step())
-        };
 
+        let mut everything = source(examples, 0, examples / PARTS)?;
         let begun = Instant::now();
-        let (_, found) =
-            source(examples, examples / PARTS)?.measured_gradient(network.as_mut(), 0)?;
+        let (_, found) = everything.measured_gradient(network.as_mut(), 0)?;
         let seconds = begun.elapsed().as_secs_f64();
         let parts = match found {
             StepNoise::Parts(parts) => parts,
@@ -134,16 +144,13 @@ impl BuiltIn {
         let mut points = Vec::new();
         for (done, &batch_size) in sizes.iter().enumerate() {
             observe(done, sizes.len());
-            let mut source = source(batch_size, batch_size)?;
             let (mut errors, mut seconds) = (Vec::new(), Vec::new());
-            for step in 0..(examples / batch_size).clamp(DRAWS.0, DRAWS.1) {
+            for draw in 0..(examples / batch_size).clamp(DRAWS.0, DRAWS.1) {
+                let mut source = source(batch_size, draw, batch_size)?;
                 let begun = Instant::now();
-                source.gradient(network.as_mut(), step)?;
+                source.gradient(network.as_mut(), 0)?;
                 seconds.push(begun.elapsed().as_secs_f64());
                 errors.push(squared_distance(network.as_mut(), &truth)?);
-                if control.flow() == Flow::Interrupt {
-                    return Ok(None);
-                }
             }
             seconds.sort_by(f64::total_cmp);
             points.push(LawPoint {
@@ -153,13 +160,13 @@ impl BuiltIn {
                 seconds: seconds[seconds.len() / 2],
             });
         }
-        Ok(Some(NoiseLaw {
+        Ok(NoiseLaw {
             examples,
             gradient_norm: norms.iter().sum::<f64>().sqrt(),
             trace: whole.trace,
             seconds,
             points,
-        }))
+        })
     }
 }
 

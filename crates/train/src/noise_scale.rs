@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use batchwise_core::{Control, Flow, Purpose, StreamKey, TrainerError};
+use batchwise_core::{Control, Purpose, StreamKey, TrainerError};
 use batchwise_scaling::noise::{LayerEstimates, LayerReplicates, NoiseScale, Pieces, Sampling};
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,7 @@ pub struct NoiseRequest {
 pub struct NoiseMeasurement {
     /// Examples per step.
     pub batch_size: u64,
-    /// Examples per forward pass.
+    /// Examples per forward pass, and in a part where steps were measured by parts.
     pub micro_batch: u64,
     /// How steps were measured: `examples` or `micro-batches`.
     pub way: String,
@@ -56,7 +56,7 @@ pub struct NoiseMeasurement {
     pub examples: u64,
     /// Examples in the training set, `N`.
     pub train_examples: u64,
-    /// True if the interval became as narrow as was asked.
+    /// True if the interval is as narrow as was asked in the end.
     pub settled: bool,
     /// Of all parameters, and layer by layer.
     pub noise: LayerEstimates,
@@ -64,7 +64,7 @@ pub struct NoiseMeasurement {
 
 impl BuiltIn {
     /// Measures the gradient noise of a network that is not being trained. `None` if `control`,
-    /// asked after every step, told it to stop; `observe` hears of the examples done and, now and
+    /// asked after every micro-batch, told it to stop; `observe` hears of the examples done and, now and
     /// then, of the estimate so far.
     ///
     /// # Errors
@@ -76,9 +76,13 @@ impl BuiltIn {
         control: &dyn Control,
         observe: &mut (dyn FnMut(u64, Option<&NoiseScale>) + Send),
     ) -> Result<Option<NoiseMeasurement>, TrainerError> {
-        Ok(self
+        let measured = self
             .pools()
-            .run(|| self.measure_noise_here(request, control, observe))??)
+            .run(|| self.measure_noise_here(request, control, observe))?;
+        match measured {
+            Err(TrainError::Stopped) => Ok(None),
+            measured => Ok(Some(measured?)),
+        }
     }
 
     fn measure_noise_here(
@@ -86,7 +90,7 @@ impl BuiltIn {
         request: &NoiseRequest,
         control: &dyn Control,
         observe: &mut (dyn FnMut(u64, Option<&NoiseScale>) + Send),
-    ) -> Result<Option<NoiseMeasurement>, TrainError> {
+    ) -> Result<NoiseMeasurement, TrainError> {
         let config = self.config();
         let shape = config.train.shape();
         let batch_size = request.batch_size;
@@ -114,21 +118,24 @@ impl BuiltIn {
             .and_then(|bytes| batchwise_core::Trainer::micro_batch_within(self, bytes));
         let ceiling = config.micro_batch_ceiling;
         let micro_batch = micro_batch::choose(batch_size, asked, ghost, within, ceiling)?;
-        let way = match NoiseWay::of_every_step(network.as_ref(), batch_size, micro_batch) {
-            NoiseWay::Nothing(why) => {
-                return Err(TrainError::Refused(format!(
-                    "the noise scale is undefined: {why}"
-                )));
-            }
-            NoiseWay::Examples { .. } => "examples",
-            NoiseWay::MicroBatches | NoiseWay::Split { .. } => "micro-batches",
-        };
+        let (way, micro_batch) =
+            match NoiseWay::of_every_step(network.as_ref(), batch_size, micro_batch) {
+                NoiseWay::Nothing(why) => {
+                    return Err(TrainError::Refused(format!(
+                        "the noise scale is undefined: {why}"
+                    )));
+                }
+                NoiseWay::Examples { .. } => ("examples", micro_batch),
+                NoiseWay::MicroBatches => ("micro-batches", micro_batch),
+                NoiseWay::Split { first } => ("micro-batches", first),
+            };
 
         let augmenter = Augmenter::new(&config.augment, &shape, key)
             .map_err(|e| TrainError::Refused(e.to_string()))?;
         let portions = Portions::whole(batch_size, micro_batch);
-        let mut source =
-            Supervised::new(sampler, shape, portions, augmenter, key).measuring_every_step();
+        let mut source = Supervised::new(sampler, shape, portions, augmenter, key)
+            .measuring_every_step()
+            .stoppable(control);
         let layout = network.layout().clone();
         let names = noise::by_layer(&layout, &vec![Pieces::ZERO; layout.tensors.len()]);
         let mut table = LayerReplicates::new(names.into_iter().map(|l| l.name).collect());
@@ -137,8 +144,8 @@ impl BuiltIn {
             examples: train_examples,
         };
         let most = (request.max_examples / batch_size).max(2);
-        let (mut step, mut settled) = (0, false);
-        while step < most && !settled {
+        let (mut step, mut enough) = (0, false);
+        while step < most && !enough {
             let (_, found) = source.measured_gradient(network.as_mut(), step)?;
             let StepNoise::Parts(parts) = found else {
                 return Err(TrainError::Bug("a step was not measured".to_owned()));
@@ -160,25 +167,24 @@ impl BuiltIn {
             step += 1;
             if step.is_multiple_of(LOOK_EVERY) {
                 let now = table.whole(sampling, request.level).population;
-                settled = step >= FEWEST && narrow(&now, request.width);
+                enough = step >= FEWEST && narrow(&now, request.width);
                 observe(step * batch_size, Some(&now));
             } else {
                 observe(step * batch_size, None);
             }
-            if control.flow() == Flow::Interrupt {
-                return Ok(None);
-            }
         }
-        Ok(Some(NoiseMeasurement {
+        let noise = table.estimate(sampling, request.level);
+        Ok(NoiseMeasurement {
             batch_size,
             micro_batch,
             way: way.to_owned(),
             steps: step,
             examples: step * batch_size,
             train_examples,
-            settled,
-            noise: table.estimate(sampling, request.level),
-        }))
+            // looked at anew: the last step need not be one that is looked at
+            settled: narrow(&noise.whole.population, request.width),
+            noise,
+        })
     }
 }
 

@@ -409,6 +409,80 @@ fn at_rest_the_interval_holds_the_truth() {
     assert!(sooner.settled && sooner.examples < 20_000);
 }
 
+/// Too few steps for a look at the interval along the way, which is narrow enough all the same.
+#[test]
+fn a_short_measurement_may_settle_too() {
+    let trainer = BuiltIn::new(config(TinyFactory::default(), classes())).unwrap();
+    let settled = |width| {
+        let short = NoiseRequest {
+            width,
+            max_examples: 12 * 40,
+            ..request(40)
+        };
+        let found = trainer
+            .measure_noise(&short, &batchwise_core::NeverStop, &mut |_, _| {})
+            .unwrap()
+            .unwrap();
+        assert_eq!(found.steps, 12);
+        let scale = found.noise.whole.population.noise_scale;
+        assert!(
+            scale.low.unwrap() > 0.0 && scale.high.is_some(),
+            "{scale:?}"
+        );
+        found.settled
+    };
+    assert!(settled(1e9));
+    assert!(!settled(1.0));
+}
+
+/// A step in one pass is cut in two to be measured, and what is said of it are the halves.
+#[test]
+fn the_parts_of_a_split_step_are_named_by_their_size() {
+    let trainer = BuiltIn::new(config(TinyFactory::default(), classes())).unwrap();
+    let whole = NoiseRequest {
+        micro_batch: Some(40),
+        max_examples: 400,
+        ..request(40)
+    };
+    let halves = NoiseRequest {
+        micro_batch: Some(20),
+        ..whole.clone()
+    };
+    let found = |request| {
+        trainer
+            .measure_noise(request, &batchwise_core::NeverStop, &mut |_, _| {})
+            .unwrap()
+            .unwrap()
+    };
+    assert_eq!(found(&whole).micro_batch, 20);
+    assert_eq!(found(&whole), found(&halves));
+}
+
+/// The first gradient, of all examples, is not waited for.
+#[test]
+fn a_measurement_stops_between_micro_batches() {
+    let trainer = BuiltIn::new(config(TinyFactory::default(), classes())).unwrap();
+    // 500 examples in micro-batches of 7, then the draws
+    for (questions, heard_of) in [(1, 0), (71, 0), (73, 1)] {
+        let mut heard = 0;
+        let law = trainer
+            .measure_law(
+                &request(40),
+                &InterruptAfter::steps(questions),
+                &mut |_, _| heard += 1,
+            )
+            .unwrap();
+        assert_eq!((law, heard), (None, heard_of), "{questions} questions");
+    }
+    let mut heard = 0;
+    let whole = trainer
+        .measure_noise(&request(500), &InterruptAfter::steps(3), &mut |_, _| {
+            heard += 1;
+        })
+        .unwrap();
+    assert_eq!((whole, heard), (None, 0));
+}
+
 /// A run keeps moments instead of steps, and loses nothing by it.
 #[test]
 fn moments_give_the_same_scale_as_their_steps() {
@@ -473,4 +547,34 @@ fn the_error_of_a_gradient_follows_its_law() {
         let again = (law.trace * (1.0 / b - 1.0 / 500.0)).sqrt();
         assert!((point.predicted / again - 1.0).abs() < 1e-9);
     }
+}
+
+/// At half of all examples too, where two steps of one order are equally far from the truth: of a
+/// hundred intervals from such pairs some 68 hold it, of those from independent draws most.
+#[test]
+fn the_law_s_intervals_hold_the_truth_at_half_of_the_examples() {
+    let mut held = 0;
+    for seed in 0..100 {
+        let mut config = config(TinyFactory::default(), classes());
+        config.train = std::sync::Arc::new(Blobs::new(64, classes(), 1000));
+        let key = StreamKey {
+            study_seed: seed,
+            trial: 0,
+            purpose: Purpose::Initialisation,
+        };
+        let mut network = config.factory.build(&classes(), key).unwrap();
+        let (_, trace) = truth(&gradients(network.as_mut(), config.train.as_ref()));
+        let request = NoiseRequest { seed, ..request(8) };
+        let law = BuiltIn::new(config)
+            .unwrap()
+            .measure_law(&request, &batchwise_core::NeverStop, &mut |_, _| {})
+            .unwrap()
+            .unwrap();
+        let half = law.points.last().unwrap();
+        assert_eq!((half.batch_size, half.error.n), (32, 4));
+        let expected = (trace * (1.0 / 32.0 - 1.0 / 64.0)).sqrt();
+        let (low, high) = (half.error.low.unwrap(), half.error.high.unwrap());
+        held += u32::from(low <= expected && expected <= high);
+    }
+    assert!(held > 82, "{held} of 100");
 }

@@ -237,20 +237,16 @@ fn norms<T: Real>(
         shape,
         packed: &packed,
     };
-    let piece = shape.backward_piece();
-    let mut sums = [ExampleNorms::default(); chunks::MOST];
-    let shares = (0..shape.n).step_by(piece).zip(&mut sums);
-    chunks::for_each(shares, |(from, sum)| {
+    chunks::sum(shape.n, shape.backward_piece(), |images| {
         let share = Share {
             conv,
             workspace,
             x,
             source,
-            images: from..shape.n.min(from + piece),
+            images,
         };
-        *sum = T::dispatch(workspace.isa(), share);
-    });
-    sums.into_iter().sum()
+        T::dispatch(workspace.isa(), share)
+    })
 }
 
 /// Squared norms of the gradients that each image gives of a convolution's weights and bias, summed

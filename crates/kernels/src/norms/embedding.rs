@@ -1,6 +1,6 @@
 //! Embedding tables.
 
-use super::sum_of_squares;
+use super::{places_of_each, sum_of_squares};
 use crate::chunks;
 use crate::embedding::checked;
 use crate::error::{KernelError, check_length};
@@ -25,28 +25,19 @@ pub fn embedding_example_norms<T: Real>(
 ) -> Result<f64, KernelError> {
     checked(vocabulary, width, tokens)?;
     check_length("dout", dout, tokens.len() * width)?;
-    if examples == 0 || !tokens.len().is_multiple_of(examples) {
-        return Err(KernelError::Shape(format!(
-            "{} tokens do not belong to {examples} examples: choose a divisor",
-            tokens.len()
-        )));
-    }
-    let each = (tokens.len() / examples).max(1);
+    let each = places_of_each(tokens.len(), "tokens", examples)?.max(1);
     let piece = chunks::piece(examples, chunks::FLAT.div_ceil(each * width));
-    let mut sums = [0.0; chunks::MOST];
-    let shares = (0..examples).step_by(piece).zip(&mut sums);
-    chunks::for_each(shares, |(from, sum)| {
+    Ok(chunks::sum(examples, piece, |range| {
         let share = Share {
             workspace,
             width,
             examples,
             tokens,
             dout,
-            range: from..examples.min(from + piece),
+            range,
         };
-        *sum = T::dispatch(workspace.isa(), share);
-    });
-    Ok(sums.iter().sum())
+        T::dispatch(workspace.isa(), share)
+    }))
 }
 
 struct Share<'a, T> {

@@ -1,6 +1,6 @@
 //! Linear layers and the recurrent product of an LSTM.
 
-use super::{BLOCK, ExampleNorms, OuterSum, outer_norm_work, sum_of_squares};
+use super::{BLOCK, ExampleNorms, OuterSum, outer_norm_work, places_of_each, sum_of_squares};
 use crate::chunks;
 use crate::error::{KernelError, check_length};
 use crate::linear::LinearShape;
@@ -38,15 +38,10 @@ pub fn linear_example_norms<T: Real>(
     if let Some(rectified) = rectified {
         check_length("rectified", rectified, rows * outputs)?;
     }
-    if examples == 0 || !rows.is_multiple_of(examples) {
-        return Err(KernelError::Shape(format!(
-            "{rows} rows of a linear layer do not belong to {examples} examples: choose a divisor"
-        )));
-    }
+    let steps = places_of_each(rows, "rows of a linear layer", examples)?;
     if rows == examples {
         return Ok(single_rows(workspace, shape, x, rectified, dy));
     }
-    let steps = rows / examples;
     let sequences = Sequences {
         workspace,
         steps,
@@ -115,16 +110,13 @@ impl<T: Real> Sequences<'_, T> {
     fn norms(self) -> ExampleNorms {
         let work = outer_norm_work(self.steps, self.inputs, self.outputs).max(1);
         let piece = chunks::piece(self.examples, PIECE.div_ceil(work) as usize);
-        let mut sums = [ExampleNorms::default(); chunks::MOST];
-        let shares = (0..self.examples).step_by(piece).zip(&mut sums);
-        chunks::for_each(shares, |(from, sum)| {
+        chunks::sum(self.examples, piece, |range| {
             let share = Sequences {
-                range: from..self.examples.min(from + piece),
+                range,
                 ..self.clone()
             };
-            *sum = T::dispatch(self.workspace.isa(), share);
-        });
-        sums.into_iter().sum()
+            T::dispatch(self.workspace.isa(), share)
+        })
     }
 
     /// Inputs of an example at a step.
@@ -182,23 +174,18 @@ fn single_rows<T: Real>(
 ) -> ExampleNorms {
     let (inputs, outputs) = (shape.inputs(), shape.outputs());
     let height = chunks::piece(shape.rows(), chunks::FLAT.div_ceil(inputs + outputs));
-    let mut sums = [ExampleNorms::default(); chunks::MOST];
-    let shares = x
-        .chunks(height * inputs)
-        .zip(dy.chunks(height * outputs))
-        .zip(chunks::optional(rectified, height * outputs))
-        .zip(&mut sums);
-    chunks::for_each(shares, |(((x, dy), rectified), sum)| {
+    chunks::sum(shape.rows(), height, |range| {
+        let [x_range, y_range] =
+            [inputs, outputs].map(|width| range.start * width..range.end * width);
         let rows = Rows {
             inputs,
             outputs,
-            x,
-            dy,
-            rectified,
+            x: &x[x_range],
+            dy: &dy[y_range.clone()],
+            rectified: rectified.map(|y| &y[y_range]),
         };
-        *sum = T::dispatch(workspace.isa(), rows);
-    });
-    sums.into_iter().sum()
+        T::dispatch(workspace.isa(), rows)
+    })
 }
 
 struct Rows<'a, T> {

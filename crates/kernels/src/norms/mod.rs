@@ -18,6 +18,7 @@ pub use tied::{pick_tied_scores, tied_example_products, tied_pairs};
 pub(crate) use outer::{OuterSum, by_products};
 
 use crate::chunks;
+use crate::error::KernelError;
 use crate::simd::{Isa, Kernel, Real, Simd};
 
 /// Elements whose squares are added up in the element type, in 4 vectors of partial sums, before
@@ -33,11 +34,9 @@ const BLOCK: usize = 1024;
 /// ```
 pub fn squared_norm<T: Real>(isa: Isa, x: &[T]) -> f64 {
     let piece = chunks::piece(x.len(), chunks::FLAT);
-    let mut sums = [0.0; chunks::MOST];
-    chunks::for_each(x.chunks(piece).zip(&mut sums), |(x, sum)| {
-        *sum = T::dispatch(isa, Squares { x });
-    });
-    sums.iter().sum()
+    chunks::sum(x.len(), piece, |range| {
+        T::dispatch(isa, Squares { x: &x[range] })
+    })
 }
 
 struct Squares<'a, T> {
@@ -74,6 +73,16 @@ pub(crate) fn sum_of_squares<S: Simd>(s: S, x: &[S::Scalar]) -> f64 {
         total += s.sum(sum).to_f64();
     }
     total
+}
+
+/// Places of each of so many examples, of which all are among the `rows` of `what`.
+fn places_of_each(rows: usize, what: &str, examples: usize) -> Result<usize, KernelError> {
+    if examples == 0 || !rows.is_multiple_of(examples) {
+        return Err(KernelError::Shape(format!(
+            "{rows} {what} do not belong to {examples} examples: choose a divisor"
+        )));
+    }
+    Ok(rows / examples)
 }
 
 /// Sums over the examples of a batch of the squared norms of their gradients.

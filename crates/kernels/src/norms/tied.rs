@@ -12,6 +12,7 @@
 
 use std::ops::Range;
 
+use super::places_of_each;
 use crate::chunks;
 use crate::embedding::checked;
 use crate::error::{KernelError, check_length};
@@ -91,19 +92,12 @@ pub fn tied_example_products<T: Real>(
     dout: &[T],
 ) -> Result<f64, KernelError> {
     let (rows, width) = (shape.rows(), shape.inputs());
-    if examples == 0 || !rows.is_multiple_of(examples) {
-        return Err(KernelError::Shape(format!(
-            "{rows} rows do not belong to {examples} examples: choose a divisor"
-        )));
-    }
-    let places = rows / examples;
+    let places = places_of_each(rows, "rows", examples)?;
     check_length("x", x, rows * width)?;
     check_length("picked", picked, rows * places)?;
     check_length("dout", dout, rows * width)?;
     let piece = chunks::piece(examples, chunks::FLAT.div_ceil(places * places * width));
-    let mut sums = [0.0; chunks::MOST];
-    let shares = (0..examples).step_by(piece).zip(&mut sums);
-    chunks::for_each(shares, |(from, sum)| {
+    Ok(chunks::sum(examples, piece, |range| {
         let share = Share {
             workspace,
             width,
@@ -112,11 +106,10 @@ pub fn tied_example_products<T: Real>(
             x,
             picked,
             dout,
-            range: from..examples.min(from + piece),
+            range,
         };
-        *sum = T::dispatch(workspace.isa(), share);
-    });
-    Ok(sums.iter().sum())
+        T::dispatch(workspace.isa(), share)
+    }))
 }
 
 struct Share<'a, T> {

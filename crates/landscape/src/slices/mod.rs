@@ -8,13 +8,13 @@
 //! A [`Slice`] makes coordinates and points, and knows nothing of losses; [`evaluate`] measures
 //! whatever is asked for at each of them, on several workers, taking up what is already known.
 //!
-//! Running statistics of batch norm are no parameters. To interpolate them, make a second slice of
-//! the same shape over the vectors of statistics and take its [`Slice::point`] at the same index;
+//! Running statistics of batch norm are no parameters. [`Statistic::between`] interpolates them;
 //! to estimate them anew, do so inside [`Measure::measure`].
 
 mod directions;
 mod evaluate;
 mod reading;
+mod statistic;
 
 use crate::LandscapeError;
 use crate::error::check_length;
@@ -22,6 +22,7 @@ use crate::error::check_length;
 pub use directions::filter_normalised;
 pub use evaluate::{Measure, evaluate};
 pub use reading::Reading;
+pub use statistic::Statistic;
 
 /// Points of the paper's slices.
 pub const KESKAR_POINTS: usize = 25;

@@ -3,7 +3,7 @@
 use batchwise_core::{MetricSums, NetworkError, Task};
 use batchwise_landscape::{
     ObjectiveError,
-    slices::{Measure, Reading, Slice},
+    slices::{Measure, Reading},
 };
 
 use super::NetworkObjective;
@@ -14,9 +14,14 @@ use super::NetworkObjective;
 pub enum Statistics {
     /// Those of the state that the objective was made with, everywhere.
     Kept,
-    /// A point of this slice of statistics with the same index: interpolated as the parameters are.
-    /// A variance that falls below zero beyond the solutions is taken as zero.
-    Interpolated(Slice),
+    /// Between those of the two solutions of a path, by its coordinate α and
+    /// [`Statistic::between`](batchwise_landscape::slices::Statistic::between).
+    Interpolated {
+        /// Of the small-batch solution, where α is 0; see [`NetworkObjective::statistics`].
+        small: Vec<f64>,
+        /// Of the large-batch solution, where α is 1.
+        large: Vec<f64>,
+    },
     /// Estimated anew from all the training examples measured, at every point: see
     /// [`NetworkObjective::estimate_statistics`].
     Estimated,
@@ -34,7 +39,7 @@ impl SliceMeasure {
     /// On these examples, with statistics from there.
     ///
     /// # Errors
-    /// When the two objectives are of different models, or the slice of statistics does not fit
+    /// When the two objectives are of different models, or the solutions' statistics do not fit
     /// them.
     pub fn new(
         train: NetworkObjective,
@@ -48,13 +53,9 @@ impl SliceMeasure {
                 "training and test examples are measured by different models".to_owned(),
             ));
         }
-        if let Statistics::Interpolated(slice) = &statistics {
-            let expected = train.statistics()?.len();
-            if slice.dimension() != expected {
-                return Err(NetworkError::State(format!(
-                    "a slice of {} running statistics was given, the network has {expected}",
-                    slice.dimension()
-                )));
+        if let Statistics::Interpolated { small, large } = &statistics {
+            for statistics in [small, large] {
+                train.check_statistics(statistics)?;
             }
         }
         Ok(Self {
@@ -82,20 +83,20 @@ impl SliceMeasure {
 
     fn readings(
         &mut self,
-        index: usize,
+        coordinates: &[f64],
         x: &[f64],
     ) -> Result<(Reading, Option<Reading>), NetworkError> {
         match &self.statistics {
             Statistics::Kept => {}
-            Statistics::Interpolated(slice) => {
-                if index >= slice.len() {
+            Statistics::Interpolated { small, large } => {
+                let [alpha] = *coordinates else {
                     return Err(NetworkError::State(format!(
-                        "the slice of running statistics has {} points, none for point {index}",
-                        slice.len()
+                        "statistics were to be interpolated at a point with {} coordinates; a path \
+                         has one",
+                        coordinates.len()
                     )));
-                }
-                let mut statistics = vec![0.0; slice.dimension()];
-                slice.point(index, &mut statistics);
+                };
+                let statistics = self.train.statistics_between(alpha, small, large);
                 self.train.set_statistics(&statistics)?;
             }
             Statistics::Estimated => self.train.estimate_statistics(x)?,
@@ -137,10 +138,10 @@ impl Measure for SliceMeasure {
 
     fn measure(
         &mut self,
-        index: usize,
-        _: &[f64],
+        _: usize,
+        coordinates: &[f64],
         x: &[f64],
     ) -> Result<Self::Output, ObjectiveError> {
-        self.readings(index, x).map_err(ObjectiveError::new)
+        self.readings(coordinates, x).map_err(ObjectiveError::new)
     }
 }

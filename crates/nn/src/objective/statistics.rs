@@ -1,6 +1,7 @@
 //! The running statistics of batch norm at a point: read, replaced, estimated anew.
 
 use batchwise_core::{Batch, DataShape, NetworkError, StateTensor};
+use batchwise_landscape::slices::Statistic;
 
 use super::{NetworkObjective, ObjectiveSettings, Wanted};
 use crate::{factory::Factory, layers::NormState, precision::Precision};
@@ -52,20 +53,39 @@ impl NetworkObjective {
         Ok(all)
     }
 
+    /// That so many running statistics are the network's.
+    pub(super) fn check_statistics(&self, values: &[f64]) -> Result<(), NetworkError> {
+        let norms = &self.network.norms;
+        let expected: usize = norms.iter().map(|norm| 2 * norm.channels).sum();
+        if values.len() == expected {
+            return Ok(());
+        }
+        Err(NetworkError::State(format!(
+            "{} running statistics were given, the network has {expected}",
+            values.len()
+        )))
+    }
+
+    /// Running statistics between those of two solutions, at α; all in the order of
+    /// [`NetworkObjective::statistics`].
+    pub(super) fn statistics_between(&self, alpha: f64, small: &[f64], large: &[f64]) -> Vec<f64> {
+        let kinds = self.network.norms.iter().flat_map(|norm| {
+            [Statistic::Mean, Statistic::Variance]
+                .into_iter()
+                .flat_map(|kind| std::iter::repeat_n(kind, norm.channels))
+        });
+        (kinds.zip(small).zip(large))
+            .map(|((kind, &small), &large)| kind.between(alpha, small, large))
+            .collect()
+    }
+
     /// Replaces the running statistics, in the order of [`NetworkObjective::statistics`]. A variance
-    /// below zero, where a path is drawn beyond two solutions, is taken as zero.
+    /// below zero is taken as zero.
     ///
     /// # Errors
     /// [`NetworkError::State`] when there is another number of them.
     pub fn set_statistics(&mut self, values: &[f64]) -> Result<(), NetworkError> {
-        let norms = &self.network.norms;
-        let expected: usize = norms.iter().map(|norm| 2 * norm.channels).sum();
-        if values.len() != expected {
-            return Err(NetworkError::State(format!(
-                "{} running statistics were given, the network has {expected}",
-                values.len()
-            )));
-        }
+        self.check_statistics(values)?;
         let mut rest = values;
         let device = &self.network.device;
         for norm in &mut self.network.norms {

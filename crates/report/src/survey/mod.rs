@@ -6,14 +6,15 @@ mod slice;
 mod spectrum;
 mod surface;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use batchwise_landscape::survey::{SliceKind, SliceRecord, Survey};
 
-use crate::{Figure, ReportError, files::atomically, plot, wrap};
+use crate::{
+    Figure, ReportError,
+    files::{atomically, draw, figures_folder},
+    wrap,
+};
 
 pub use page::html as survey_html;
 
@@ -79,27 +80,12 @@ fn distinction(slice: &SliceRecord, all: &[&SliceRecord]) -> String {
 /// # Errors
 /// When a file or folder cannot be written.
 pub fn write_survey(dir: &Path, survey: &Survey) -> Result<Vec<PathBuf>, ReportError> {
-    let folder = dir.join("figures");
-    fs::create_dir_all(&folder).map_err(|source| ReportError::File {
-        what: "create the folder",
-        path: folder.clone(),
-        source,
-    })?;
+    let folder = figures_folder(dir)?;
     let figures = survey_figures(survey);
     let mut written = vec![dir.join("landscape.html")];
     atomically(&written[0], page::page(survey, &figures).as_bytes())?;
     for figure in &figures {
-        for view in &figure.views {
-            let svg = figure.svg(view);
-            let stem = folder.join(figure.file_stem(view));
-            for (path, content) in [
-                (stem.with_extension("svg"), svg.as_bytes().to_vec()),
-                (stem.with_extension("png"), plot::raster::png(&svg)?),
-            ] {
-                atomically(&path, &content)?;
-                written.push(path);
-            }
-        }
+        written.extend(draw(&folder, figure)?);
     }
     Ok(written)
 }

@@ -53,6 +53,8 @@ pub struct Claim {
     pub unit: String,
     /// Whether they go together.
     pub verdict: Verdict,
+    /// Whether the paper makes it of this very quantity; else it is its statement of another.
+    pub of_the_paper: bool,
 }
 
 /// Every statement that these results can be held against.
@@ -86,6 +88,7 @@ pub(crate) fn claims(results: &Results) -> Vec<Claim> {
             verdict: Verdict::above(&row.compared, line),
             found: row.compared.clone(),
             unit: unit.to_owned(),
+            of_the_paper: row.published.is_some(),
         });
     }
     if let Some(distance) = &results.distance {
@@ -96,6 +99,7 @@ pub(crate) fn claims(results: &Results) -> Vec<Claim> {
             verdict: Verdict::above(&distance.ratio, 1.0),
             found: distance.ratio.clone(),
             unit: "distance, small over large".to_owned(),
+            of_the_paper: true,
         });
     }
     let straight = results.slices.iter().filter_map(|s| s.straight.as_ref());
@@ -111,6 +115,7 @@ pub(crate) fn claims(results: &Results) -> Vec<Claim> {
             verdict: Verdict::above(&remedy.gain, 0.0),
             found: remedy.gain.clone(),
             unit: "test accuracy gained, in per cent".to_owned(),
+            of_the_paper: true,
         });
     }
     claims
@@ -148,6 +153,7 @@ fn steeper(slice: &SliceRecord) -> Option<Claim> {
         published: "strikingly (figure 3)".to_owned(),
         verdict: Verdict::above(&found, 1.0),
         found,
+        of_the_paper: slice.statistics == Statistics::Interpolated,
         unit: match slice.statistics {
             Statistics::Interpolated => RISE.to_owned(),
             Statistics::Estimated => format!("{RISE}, batch-norm statistics estimated"),

@@ -61,7 +61,7 @@ pub struct Sharpening {
     /// Random starts of each maximisation.
     pub starts: u32,
     /// Iterations of L-BFGS-B; where the loss is all but zero they may end far from the maximum, so
-    /// φ in the full space is measured by searches that go on until they converge too.
+    /// φ in the full space is measured by searches of up to 200 too.
     pub iterations: u64,
     /// Half-widths of the box, ε.
     pub epsilons: Vec<f64>,
@@ -282,16 +282,6 @@ impl Plan {
         Ok(())
     }
 
-    /// The run of a batch size from a start, plainly.
-    fn plain(batch_size: u64, start: u32) -> RunId {
-        RunId {
-            batch_size,
-            start,
-            method: Method::Plain,
-            warm: None,
-        }
-    }
-
     /// Epochs whose states a run keeps.
     pub(crate) fn kept(&self, run: &RunId) -> BTreeSet<u32> {
         let mut kept = BTreeSet::new();
@@ -350,13 +340,13 @@ impl Plan {
         // The runs of the first parts are those that the others compare with.
         for start in 0..scope.starts {
             for batch_size in [small, large] {
-                tasks.push(Task::Train(Self::plain(batch_size, start)));
+                tasks.push(Task::Train(RunId::plain(batch_size, start)));
             }
         }
         if self.has(Part::Table) {
             for start in 0..scope.starts {
                 for batch_size in [small, large] {
-                    let state = StateId::last(Self::plain(batch_size, start));
+                    let state = StateId::last(RunId::plain(batch_size, start));
                     measure(&mut tasks, &state, true);
                 }
             }
@@ -378,13 +368,13 @@ impl Plan {
                     }
                     let run = RunId {
                         method,
-                        ..Self::plain(large, start)
+                        ..RunId::plain(large, start)
                     };
                     tasks.push(Task::Train(run.clone()));
                     measure(&mut tasks, &StateId::last(run), false);
                 }
                 for batch_size in [small, large] {
-                    let state = StateId::last(Self::plain(batch_size, start));
+                    let state = StateId::last(RunId::plain(batch_size, start));
                     measure(&mut tasks, &state, false);
                 }
             }
@@ -392,7 +382,7 @@ impl Plan {
         if self.has(Part::BatchSizes) {
             for start in 0..scope.between_starts {
                 for &batch_size in scope.between.iter().chain([&small, &large]) {
-                    let run = Self::plain(batch_size, start);
+                    let run = RunId::plain(batch_size, start);
                     tasks.push(Task::Train(run.clone()));
                     measure(&mut tasks, &StateId::last(run), false);
                 }
@@ -402,10 +392,7 @@ impl Plan {
             for &epoch in &scope.snapshots {
                 for batch_size in [small, large] {
                     tasks.push(Task::Sharpness {
-                        state: StateId {
-                            run: Self::plain(batch_size, 0),
-                            epoch: Some(epoch),
-                        },
+                        state: StateId::after(RunId::plain(batch_size, 0), epoch),
                         quantity: Quantity::Phi {
                             space: Space::Full,
                             epsilon: first,
@@ -418,7 +405,7 @@ impl Plan {
             for &epoch in &scope.warm_epochs {
                 let run = RunId {
                     warm: Some(epoch),
-                    ..Self::plain(large, 0)
+                    ..RunId::plain(large, 0)
                 };
                 tasks.push(Task::Train(run.clone()));
                 measure(&mut tasks, &StateId::last(run), false);

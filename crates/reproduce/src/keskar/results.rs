@@ -9,6 +9,7 @@ use super::compare::{Claim, claims};
 use super::plan::{Part, Plan, Setting};
 use super::published::Published;
 use super::record::{Ended, RunRecord, SharpnessRecord, SliceRecord};
+use super::sharpness::iterations;
 use super::task::{
     Method, Quantity, RunId, Shape, Space, StateId, Statistics, Task, run_file, sharpness_file,
     slice_file,
@@ -284,12 +285,30 @@ enum What {
     Sharpness(Quantity),
 }
 
-/// The mean of values, as a bound where one of them is.
-fn mean_of(values: &[Value]) -> Estimate {
-    let numbers: Vec<f64> = values.iter().map(|v| v.value).collect();
-    match values.iter().any(|v| v.bound) {
-        true => at_least(mean(&numbers), OVERFLOWED),
-        false => mean(&numbers),
+impl What {
+    /// Where its values, and so its mean, can lie.
+    fn range(&self) -> (f64, f64) {
+        match self {
+            What::TestAccuracy => (0.0, 100.0),
+            What::TrainLoss | What::Distance | What::Sharpness(_) => (0.0, f64::INFINITY),
+        }
+    }
+
+    /// The mean of values, as a bound where one of them is; its interval within the range.
+    fn mean(&self, values: &[Value]) -> Estimate {
+        let numbers: Vec<f64> = values.iter().map(|v| v.value).collect();
+        let (low, high) = self.range();
+        let found = mean(&numbers);
+        let within = |end: Option<f64>| end.map(|end| end.clamp(low, high));
+        let found = Estimate {
+            low: within(found.low),
+            high: within(found.high),
+            ..found
+        };
+        match values.iter().any(|v| v.bound) {
+            true => at_least(found, OVERFLOWED),
+            false => found,
+        }
     }
 }
 
@@ -421,8 +440,8 @@ fn table(reader: &Reader<'_>) -> Result<Vec<TableRow>, ReproduceError> {
         };
         rows.push(TableRow {
             quantity,
-            small: mean_of(&small),
-            large: mean_of(&large),
+            small: what.mean(&small),
+            large: what.mean(&large),
             contrast,
             compared,
             published,
@@ -456,15 +475,18 @@ fn table(reader: &Reader<'_>) -> Result<Vec<TableRow>, ReproduceError> {
         }
     }
     for &epsilon in &setting.sharpness.epsilons {
+        let quantity = Quantity::Converged { epsilon };
+        // not every search converges by then: the row says what it is, the notes how many did
+        let most = iterations(setting, &quantity);
         row(
-            format!("φ, full space, ε = {epsilon:e}, to convergence (%)"),
-            What::Sharpness(Quantity::Converged { epsilon }),
+            format!("φ, full space, ε = {epsilon:e}, up to {most} iterations (%)"),
+            What::Sharpness(quantity),
             None,
         )?;
     }
     let radius = setting.sharpness.adaptive;
     row(
-        format!("adaptive sharpness, each weight within {radius} of itself (%)"),
+        format!("adaptive sharpness, each weight w within {radius}·(|w| + 0.01) (%)"),
         What::Sharpness(Quantity::Adaptive { radius }),
         None,
     )?;
@@ -483,8 +505,8 @@ fn distance(reader: &Reader<'_>) -> Result<Option<Distance>, ReproduceError> {
     }
     let (small, large): (Vec<Value>, Vec<Value>) = pairs.iter().copied().unzip();
     Ok(Some(Distance {
-        small: mean_of(&small),
-        large: mean_of(&large),
+        small: What::Distance.mean(&small),
+        large: What::Distance.mean(&large),
         ratio: ratio_of(&pairs),
     }))
 }
@@ -498,12 +520,8 @@ fn batch_sizes(reader: &Reader<'_>) -> Result<Vec<Minimum>, ReproduceError> {
     let mut minima = Vec::new();
     for batch_size in sizes {
         for start in 0..scope.between_starts {
-            minima.extend(reader.minimum(&StateId::last(RunId {
-                batch_size,
-                start,
-                method: Method::Plain,
-                warm: None,
-            }))?);
+            let state = StateId::last(RunId::plain(batch_size, start));
+            minima.extend(reader.minimum(&state)?);
         }
     }
     Ok(minima)
@@ -513,12 +531,7 @@ fn trajectory(reader: &Reader<'_>) -> Result<Vec<Minimum>, ReproduceError> {
     let (setting, scope) = (&reader.plan.setting, &reader.plan.scope);
     let mut states = Vec::new();
     for batch_size in [setting.small, setting.large] {
-        let run = RunId {
-            batch_size,
-            start: 0,
-            method: Method::Plain,
-            warm: None,
-        };
+        let run = RunId::plain(batch_size, 0);
         let epochs = scope.snapshots.iter().copied().map(Some);
         for epoch in epochs.chain([None]) {
             states.extend(reader.minimum(&StateId {
@@ -534,10 +547,8 @@ fn warm_starts(reader: &Reader<'_>) -> Result<Vec<WarmStart>, ReproduceError> {
     let mut found = Vec::new();
     for &after in &reader.plan.scope.warm_epochs {
         let run = RunId {
-            batch_size: reader.plan.setting.large,
-            start: 0,
-            method: Method::Plain,
             warm: Some(after),
+            ..RunId::plain(reader.plan.setting.large, 0)
         };
         let minimum = reader.minimum(&StateId::last(run))?;
         found.extend(minimum.map(|minimum| WarmStart { after, minimum }));
@@ -564,13 +575,21 @@ fn remedies(reader: &Reader<'_>) -> Result<Vec<Remedy>, ReproduceError> {
         let first = |pairs: &[(Value, Value)]| -> Vec<Value> {
             pairs.iter().map(|(value, _)| *value).collect()
         };
+        // those that the others are compared with are not compared with themselves
+        let itself = (batch_size, method) == plain;
         found.push(Remedy {
             method,
             batch_size,
-            test_accuracy: mean_of(&first(&accuracies)),
-            gain: difference(&numbers),
-            phi: mean_of(&first(&phis)),
-            phi_ratio: ratio_of(&phis),
+            test_accuracy: What::TestAccuracy.mean(&first(&accuracies)),
+            gain: match itself {
+                true => Estimate::exact(0.0),
+                false => difference(&numbers),
+            },
+            phi: sharpness.mean(&first(&phis)),
+            phi_ratio: match itself {
+                true => Estimate::exact(1.0),
+                false => ratio_of(&phis),
+            },
         });
     }
     Ok(found)

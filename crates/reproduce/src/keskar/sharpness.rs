@@ -7,12 +7,12 @@ use batchwise_landscape::{
     LandscapeError, Objective, ObjectiveError, Stopped, Watched, lbfgsb,
     sharpness::{self, Keskar, WorstCase, keskar, worst_case},
 };
-use batchwise_train::read_state;
 
 use super::lab::{Lab, parameters};
 use super::plan::Setting;
 use super::record::SharpnessRecord;
 use super::task::{Quantity, Space, StateId, sharpness_file, state_file};
+use super::training::stored_state;
 use crate::{Folder, ReproduceError, interval::LEVEL};
 
 /// Whether an error is a wish to stop.
@@ -72,11 +72,7 @@ pub(crate) fn measure(
     let path = folder.file(&state_file(state));
     if path.exists() {
         let network = lab.network(setting.seed, state.run.start)?;
-        let (tensors, _) =
-            read_state(&path, &network.export()?).map_err(|source| ReproduceError::Training {
-                task: task(),
-                source,
-            })?;
+        let (tensors, _) = stored_state(&path, &network.export()?, &task())?;
         let x = parameters(network.as_ref(), &tensors);
         drop(network);
         let wanted = &setting.sharpness;

@@ -5,15 +5,15 @@ use std::sync::Mutex;
 use batchwise_core::{Control, Flow, Network, StateTensor};
 use batchwise_landscape::{
     ObjectiveError,
-    slices::{KESKAR_POINTS, Measure, Path, Slice, evaluate},
+    slices::{KESKAR_POINTS, Measure, Path, Slice, Statistic, evaluate},
 };
-use batchwise_train::read_state;
 
 use super::lab::{Lab, parameters};
 use super::plan::{Plan, Setting};
 use super::record::{SlicePoint, SliceRecord};
 use super::sharpness::{is_stop, stopped};
-use super::task::{Method, RunId, Shape, StateId, Statistics, slice_file, state_file};
+use super::task::{RunId, Shape, StateId, Statistics, slice_file, state_file};
+use super::training::stored_state;
 use crate::{Folder, ReproduceError};
 
 /// Measures the points of a slice.
@@ -61,9 +61,8 @@ impl Measure for Points<'_> {
     }
 }
 
-/// The state with parameters `x`, and between those of the minima what is no parameter: running
-/// means on the line through both; running variances on the same line of their logarithms, on which
-/// they stay above 0 beyond the minima too.
+/// The state with parameters `x`, and what is no parameter, running statistics, between those of the
+/// minima.
 fn state_at(
     network: &dyn Network,
     small: &[StateTensor],
@@ -84,21 +83,12 @@ fn state_at(
             let values = match places.get(small.name.as_str()) {
                 Some(range) => x[range.clone()].iter().map(|&v| v as f32).collect(),
                 None => {
-                    let variance = small.name.ends_with("variance");
-                    let between = |(&s, &l): (&f32, &f32)| {
-                        let (s, l) = (f64::from(s), f64::from(l));
-                        let line = |s: f64, l: f64| (1.0 - alpha) * s + alpha * l;
-                        if variance && s > 0.0 && l > 0.0 {
-                            line(s.ln(), l.ln()).exp() as f32
-                        } else {
-                            line(s, l) as f32
-                        }
+                    let kind = match small.name.ends_with("variance") {
+                        true => Statistic::Variance,
+                        false => Statistic::Mean,
                     };
-                    small
-                        .values
-                        .iter()
-                        .zip(&large.values)
-                        .map(between)
+                    (small.values.iter().zip(&large.values))
+                        .map(|(&s, &l)| kind.between(alpha, s.into(), l.into()) as f32)
                         .collect()
                 }
             };
@@ -125,21 +115,12 @@ pub(crate) fn measure(
     let network = lab.network(setting.seed, start)?;
     let like = network.export()?;
     let read = |batch_size: u64| -> Result<Option<Vec<StateTensor>>, ReproduceError> {
-        let run = RunId {
-            batch_size,
-            start,
-            method: Method::Plain,
-            warm: None,
-        };
-        let path = folder.file(&state_file(&StateId::last(run)));
+        let state = StateId::last(RunId::plain(batch_size, start));
+        let path = folder.file(&state_file(&state));
         if !path.exists() {
             return Ok(None);
         }
-        let state = read_state(&path, &like).map_err(|source| ReproduceError::Training {
-            task: task(),
-            source,
-        })?;
-        Ok(Some(state.0))
+        Ok(Some(stored_state(&path, &like, &task())?.0))
     };
     let stored: Option<SliceRecord> = folder.read(&file)?;
     let points = stored.map(|record| record.points);

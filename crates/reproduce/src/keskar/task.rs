@@ -46,6 +46,18 @@ pub struct RunId {
     pub warm: Option<u32>,
 }
 
+impl RunId {
+    /// The run of a batch size from a start, plainly.
+    pub fn plain(batch_size: u64, start: u32) -> Self {
+        Self {
+            batch_size,
+            start,
+            method: Method::Plain,
+            warm: None,
+        }
+    }
+}
+
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "b{}-s{}", self.batch_size, self.start)?;
@@ -72,6 +84,14 @@ impl StateId {
     /// The state a run ends with.
     pub fn last(run: RunId) -> Self {
         Self { run, epoch: None }
+    }
+
+    /// The state after an epoch of a run.
+    pub fn after(run: RunId, epoch: u32) -> Self {
+        Self {
+            run,
+            epoch: Some(epoch),
+        }
     }
 }
 
@@ -270,10 +290,7 @@ mod tests {
             warm: Some(8),
             ..run
         };
-        let state = StateId {
-            run: warm,
-            epoch: Some(3),
-        };
+        let state = StateId::after(warm, 3);
         let quantity = Quantity::Phi {
             space: Space::Random,
             epsilon: 5e-4,

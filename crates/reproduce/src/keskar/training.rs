@@ -1,13 +1,10 @@
 //! A training run, led from plateau to plateau.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use batchwise_core::{
-    Control, EvaluationPlan, Event, Flow, Metric, Network, OptimiserSpec, Outcome, Quantity,
-    Schedule, Solo, Split, StateTensor, TrialPurpose, TrialSpec,
+    Control, EvaluationPlan, Event, Metric, Network, OptimiserSpec, Outcome, Quantity, Schedule,
+    Solo, Split, StateTensor, TrialPurpose, TrialSpec,
 };
 use batchwise_train::{
     BuiltIn, BuiltInConfig, Cadence, Checkpointer, Run, TrainError, read_state, train_loop,
@@ -18,7 +15,7 @@ use super::lab::{Lab, parameters};
 use super::plan::{Plan, Setting};
 use super::record::{Ended, EpochLoss, RunRecord, Snapshot};
 use super::task::{Method, RunId, StateId, checkpoint_file, run_file, state_file};
-use crate::{Folder, ReproduceError};
+use crate::{Folder, ReproduceError, reins::Reins};
 
 /// Time between two checkpoints of a run.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
@@ -86,19 +83,29 @@ pub(crate) fn spec(setting: &Setting, run: &RunId) -> TrialSpec {
     }
 }
 
-/// Asks the loop to stop where this run wants to, or everybody is to.
-struct Reins<'a> {
-    outer: &'a dyn Control,
-    halt: AtomicBool,
+/// The state that a run takes up from small batches.
+pub(crate) fn warm_state(setting: &Setting, run: &RunId) -> Option<StateId> {
+    let small = RunId {
+        batch_size: setting.small,
+        warm: None,
+        ..run.clone()
+    };
+    run.warm.map(|epoch| StateId::after(small, epoch))
 }
 
-impl Control for Reins<'_> {
-    fn flow(&self) -> Flow {
-        match self.halt.load(Ordering::Relaxed) {
-            true => Flow::Interrupt,
-            false => self.outer.flow(),
-        }
-    }
+/// A state of the folder's with its note. One that is damaged says that its run can be made again.
+pub(crate) fn stored_state(
+    path: &Path,
+    like: &[StateTensor],
+    task: &str,
+) -> Result<(Vec<StateTensor>, String), ReproduceError> {
+    read_state(path, like).map_err(|source| match source {
+        TrainError::Stored { path, why } => ReproduceError::Damaged { path, why },
+        source => ReproduceError::Training {
+            task: task.to_owned(),
+            source,
+        },
+    })
 }
 
 /// Trains a run to its end, or on from where it was stopped, and stores its states and its record.
@@ -118,38 +125,55 @@ pub(crate) fn train(
     let trainer = trainer(lab, setting, id.method).map_err(failed)?;
     let spec = spec(setting, id);
     let per_epoch = steps_per_epoch(setting, id.batch_size);
-    let (mut run, identity) = trainer
-        .begin(&spec, Cadence::Every(per_epoch))
-        .map_err(failed)?;
-    if let Some(epoch) = id.warm {
-        let from = StateId {
-            run: RunId {
-                batch_size: setting.small,
-                warm: None,
-                ..id.clone()
-            },
-            epoch: Some(epoch),
-        };
-        let path = folder.file(&state_file(&from));
-        if !path.exists() {
-            let why = format!("the small batches had stopped before epoch {epoch}");
-            return skip(folder, id, why);
+    let warm = match warm_state(setting, id) {
+        None => None,
+        Some(from) => {
+            let path = folder.file(&state_file(&from));
+            if !path.exists() {
+                let epoch = from.epoch.unwrap_or_default();
+                let why = format!("the small batches had stopped before epoch {epoch}");
+                return skip(folder, id, why);
+            }
+            Some(path)
         }
-        let like = run.network.export()?;
-        let (state, _) = read_state(&path, &like).map_err(failed)?;
-        run.network.import(&state)?;
-    }
+    };
+    let begin = || -> Result<_, ReproduceError> {
+        let (mut run, identity) = trainer
+            .begin(&spec, Cadence::Every(per_epoch))
+            .map_err(failed)?;
+        if let Some(path) = &warm {
+            let like = run.network.export()?;
+            let (state, _) = stored_state(path, &like, &id.to_string())?;
+            run.network.import(&state)?;
+        }
+        Ok((run, identity))
+    };
+    let (mut run, mut identity) = begin()?;
     let start = parameters(run.network.as_ref(), &run.network.export()?);
 
+    let kept = plan.kept(id);
     let path = folder.file(&checkpoint_file(id));
-    if path.exists()
-        && let Err(error) = run.resume(&path, &identity, false)
-    {
-        run.progress.note(format!("started again: {error}"));
+    if path.exists() {
+        let again = match run.resume(&path, &identity, false) {
+            Err(error) => Some(error.to_string()),
+            // stopped when fewer of its states were wanted
+            Ok(_) => {
+                let step = run.progress.step;
+                let missing = kept.iter().find(|&&epoch| {
+                    let state = StateId::after(id.clone(), epoch);
+                    u64::from(epoch) * per_epoch < step
+                        && !folder.file(&state_file(&state)).exists()
+                });
+                missing.map(|epoch| format!("its state after epoch {epoch} is wanted now"))
+            }
+        };
+        if let Some(why) = again {
+            (run, identity) = begin()?;
+            run.progress.note(format!("started again: {why}"));
+        }
     }
     run.checkpointer = Some(Checkpointer::new(path.clone(), CHECKPOINT_EVERY, identity));
 
-    let kept = plan.kept(id);
     let ended = loop {
         let epoch = (run.progress.step / per_epoch) as u32;
         if run.progress.step == u64::from(epoch) * per_epoch && kept.contains(&epoch) {
@@ -161,14 +185,12 @@ pub(crate) fn train(
         }
         let next = kept.range(epoch + 1..).next();
         let next = next.map(|&epoch| u64::from(epoch) * per_epoch);
-        let reins = Reins {
-            outer: control,
-            halt: AtomicBool::new(false),
-        };
+        // Pulled where this run wants to stop.
+        let reins = Reins::new(control);
         let outcome = train_loop(&mut run, &Solo, &reins, &mut |event| match event {
             Event::Step { step, .. } => {
                 if Some(step) == next {
-                    reins.halt.store(true, Ordering::Relaxed);
+                    reins.pull();
                 }
                 if step % per_epoch == 0 || step % 16 == 0 {
                     tell(step as f64 / spec.cap as f64);
@@ -177,14 +199,14 @@ pub(crate) fn train(
             Event::Measured(measurement) => {
                 losses.extend(measurement.metrics.get(&train_loss()));
                 if setting.plateau.reached(&losses) {
-                    reins.halt.store(true, Ordering::Relaxed);
+                    reins.pull();
                 }
             }
             Event::Started { .. } | Event::Checkpointed { .. } => {}
         })
         .map_err(failed)?;
         match outcome {
-            Outcome::Interrupted if !reins.halt.load(Ordering::Relaxed) => {
+            Outcome::Interrupted if !reins.pulled() => {
                 return Err(ReproduceError::Interrupted);
             }
             Outcome::Interrupted => {}
@@ -244,10 +266,7 @@ fn keep(
     epoch: u32,
     network: &mut dyn Network,
 ) -> Result<(), TrainError> {
-    let state = StateId {
-        run: id.clone(),
-        epoch: Some(epoch),
-    };
+    let state = StateId::after(id.clone(), epoch);
     let path = folder.file(&state_file(&state));
     if !path.exists() {
         let worth = lab.evaluate(network, setting.evaluation, epoch)?.storable();
@@ -307,10 +326,7 @@ fn kept_snapshots(
 ) -> Result<Vec<Snapshot>, TrainError> {
     let mut kept = Vec::new();
     for epoch in 0..=epochs {
-        let state = StateId {
-            run: id.clone(),
-            epoch: Some(epoch),
-        };
+        let state = StateId::after(id.clone(), epoch);
         let path = folder.file(&state_file(&state));
         if path.exists() {
             let (_, about) = read_state(&path, like)?;

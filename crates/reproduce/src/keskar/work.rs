@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::lab::Lab;
 use super::plan::{Plan, Setting};
 use super::record::{Ended, RunRecord, SharpnessRecord, SliceRecord};
-use super::task::{Method, Quantity, RunId, Space, Statistics, Task};
-use super::training::{spec, train, trainer};
+use super::task::{Method, Quantity, RunId, Space, StateId, Statistics, Task, state_file};
+use super::training::{spec, train, trainer, warm_state};
 use super::{sharpness, slices};
 use crate::{Folder, Happening, ReproduceError, Side, runner};
 
@@ -36,21 +36,10 @@ impl Pace {
         side: Side,
         control: &dyn Control,
     ) -> Result<Option<Self>, ReproduceError> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(side.threads.max(1))
-            .build()
-            .map_err(|error| ReproduceError::Threads {
-                jobs: side.jobs,
-                why: error.to_string(),
-            })?;
+        let pool = side.pool()?;
         let setting = &plan.setting;
         let time = |batch_size: u64| -> Result<Option<f64>, ReproduceError> {
-            let run = RunId {
-                batch_size,
-                start: 0,
-                method: Method::Plain,
-                warm: None,
-            };
+            let run = RunId::plain(batch_size, 0);
             let failed = |source| ReproduceError::Training {
                 task: format!("timing of {run}"),
                 source,
@@ -130,14 +119,7 @@ fn tasks(plan: &Plan, parameters: u64, pace: &Pace) -> Vec<runner::Task<Task>> {
                 None => Vec::new(),
             },
             Task::Sharpness { state, .. } => vec![state.run.clone()],
-            Task::Slice { start, .. } => [plan.setting.small, plan.setting.large]
-                .map(|batch_size| RunId {
-                    batch_size,
-                    start: *start,
-                    method: Method::Plain,
-                    warm: None,
-                })
-                .to_vec(),
+            Task::Slice { start, .. } => minima(&plan.setting, *start).to_vec(),
         }
     };
     tasks
@@ -171,32 +153,66 @@ pub fn forecast(
     Ok(left.map(|(task, _)| task.weight).sum::<f64>() / side.jobs.max(1) as f64)
 }
 
-/// Which tasks are stored already. A run that was made when fewer of its states were wanted is made
-/// again, to the same end.
+/// Which tasks are stored already. A run that was made when fewer of its states were wanted, or whose
+/// states are gone, is made again, to the same end.
 fn known(
     plan: &Plan,
     tasks: &[runner::Task<Task>],
     folder: &Folder,
 ) -> Result<Vec<bool>, ReproduceError> {
-    tasks
-        .iter()
-        .map(|task| {
-            let file = task.what.file();
-            Ok(match &task.what {
-                Task::Train(run) => match folder.read::<RunRecord>(&file)? {
-                    Some(record) => plan
-                        .kept(run)
-                        .range(..=record.epochs.len() as u32)
-                        .all(|epoch| record.kept.iter().any(|kept| kept.epoch == *epoch)),
-                    None => false,
-                },
-                Task::Sharpness { .. } => folder.read::<SharpnessRecord>(&file)?.is_some(),
-                Task::Slice { .. } => folder
-                    .read::<SliceRecord>(&file)?
-                    .is_some_and(|record| record.finished()),
-            })
-        })
-        .collect()
+    let mut known = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let file = task.what.file();
+        let exists = |state: &StateId| folder.file(&state_file(state)).exists();
+        // That a state is missing is a result only where the run that would have made it is done.
+        let settled = task.needs.iter().all(|&need| known[need]);
+        let stored = match &task.what {
+            Task::Train(run) => match folder.read::<RunRecord>(&file)? {
+                Some(RunRecord {
+                    ended: Ended::Skipped { .. },
+                    ..
+                }) => settled && !warm_state(&plan.setting, run).is_some_and(|from| exists(&from)),
+                Some(record) => states(plan, &record).iter().all(|state| {
+                    let noted = |epoch| record.kept.iter().any(|kept| kept.epoch == epoch);
+                    exists(state) && state.epoch.is_none_or(noted)
+                }),
+                None => false,
+            },
+            Task::Sharpness { state, .. } => folder
+                .read::<SharpnessRecord>(&file)?
+                .is_some_and(|record| record.loss.is_some() || (settled && !exists(state))),
+            Task::Slice { start, .. } => match folder.read::<SliceRecord>(&file)? {
+                Some(record) if record.missing.is_some() => {
+                    settled
+                        && !minima(&plan.setting, *start)
+                            .map(StateId::last)
+                            .iter()
+                            .all(exists)
+                }
+                Some(record) => record.finished(),
+                None => false,
+            },
+        };
+        known.push(stored);
+    }
+    Ok(known)
+}
+
+/// The states that a run which ended like this has left.
+fn states(plan: &Plan, record: &RunRecord) -> Vec<StateId> {
+    let kept = plan.kept(&record.run);
+    let kept = kept.range(..=record.epochs.len() as u32);
+    let kept = kept.map(|&epoch| StateId::after(record.run.clone(), epoch));
+    let last = record
+        .last
+        .is_some()
+        .then(|| StateId::last(record.run.clone()));
+    kept.chain(last).collect()
+}
+
+/// The runs between whose minima slices of a start are drawn.
+fn minima(setting: &Setting, start: u32) -> [RunId; 2] {
+    [setting.small, setting.large].map(|batch_size| RunId::plain(batch_size, start))
 }
 
 /// The file that says what the folder is of.
@@ -243,7 +259,7 @@ pub fn run(
     let tasks = tasks(plan, parameters, pace);
     let known = known(plan, &tasks, folder)?;
     let setting = &plan.setting;
-    let work = |task: &Task, tell: &(dyn Fn(f64) + Sync)| match task {
+    let work = |task: &Task, control: &dyn Control, tell: &(dyn Fn(f64) + Sync)| match task {
         Task::Train(run) => {
             let record = train(plan, lab, folder, run, control, tell)?;
             Ok(said(&record))

@@ -120,7 +120,9 @@ impl Groups {
             }),
         };
         let j = self.groups;
-        let t = covariance.map(|_| t_quantile(level, j as f64 - 1.0));
+        let t = covariance
+            .map(|_| t_quantile(level, j as f64 - 1.0))
+            .ok_or("fewer than six groups say too little of their own error");
         moments.scale(t, 1.0, level, j)
     }
 
@@ -217,6 +219,7 @@ mod tests {
         let few = Groups::new(&gram(&few), 3).unwrap().estimate(0.95);
         assert_eq!((few.trace.low, few.noise_scale.low), (None, None));
         assert!(few.trace.value.is_some());
+        assert!(few.noise_scale.reason.unwrap().contains("six groups"));
         assert!(Groups::new(&[1.0; 5], 3).is_err());
         assert!(Groups::new(&[1.0], 3).is_err());
         assert!(Groups::new(&[f64::NAN; 4], 3).is_err());

@@ -182,7 +182,8 @@ impl Pieces {
 
     /// `tr Σ/|G|²` without an interval (both ends open), undefined where a piece is not positive.
     pub fn noise_scale(&self) -> Estimate {
-        super::ratio::without_interval(self.trace, self.squared_norm, 1)
+        let (trace, norm) = (self.trace, self.squared_norm);
+        super::ratio::without_interval(trace, norm, 1, super::ratio::ONE_STEP)
     }
 
     /// Root mean square error of a mean gradient over `batch_size` examples drawn without

@@ -68,7 +68,7 @@ pub(super) fn estimate(s: f64, g: f64, v: Covariance, t: f64, level: f64, n: u64
         Set::From(low) => (Some(low), None),
         Set::Everything | Set::Nothing => (None, None),
     };
-    let plain = without_interval(s, g, n);
+    let plain = quotient(s, g, n);
     let reason = match (plain.state, set) {
         (EstimateState::Undefined, Set::From(low)) => {
             let reason = plain.reason.unwrap_or_default();
@@ -94,8 +94,20 @@ pub(super) fn estimate(s: f64, g: f64, v: Covariance, t: f64, level: f64, n: u64
     }
 }
 
+/// Why a single step has no interval.
+pub(super) const ONE_STEP: &str = "one step says nothing of its own error";
+
+/// `s/g` with both ends open and `why`, undefined where a piece is not positive.
+pub(super) fn without_interval(s: f64, g: f64, n: u64, why: &str) -> Estimate {
+    let plain = quotient(s, g, n);
+    match plain.state {
+        EstimateState::Undefined => plain,
+        _ => plain.because(why),
+    }
+}
+
 /// `s/g` with both ends open, undefined where a piece is not positive.
-pub(super) fn without_interval(s: f64, g: f64, n: u64) -> Estimate {
+fn quotient(s: f64, g: f64, n: u64) -> Estimate {
     let level = 0.95;
     if g <= 0.0 {
         return Estimate::undefined(
@@ -112,7 +124,6 @@ pub(super) fn without_interval(s: f64, g: f64, n: u64) -> Estimate {
         low: None,
         high: None,
         ..Estimate::estimated(s / g, 0.0, 0.0, level, n)
-            .because("one step says nothing of its own error")
     }
 }
 

@@ -7,9 +7,12 @@
 use batchwise_core::{Estimate, EstimateState};
 use serde::{Deserialize, Serialize};
 
-use super::ratio::{self, Covariance};
+use super::ratio::{self, Covariance, ONE_STEP};
 use super::{NoiseError, Pieces};
 use crate::distribution::t_quantile;
+
+/// Why batches of everything have no interval for the population.
+const NOTHING_BEYOND: &str = "batches of the whole training set say nothing of the population beyond it: choose a smaller batch size";
 
 /// Where the batches come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,7 +176,9 @@ impl Moments {
         level: f64,
     ) -> NoiseEstimates {
         let count = n as f64;
-        let t = (n > 1).then(|| t_quantile(level, count - 1.0));
+        let t = (n > 1)
+            .then(|| t_quantile(level, count - 1.0))
+            .ok_or(ONE_STEP);
         match sampling {
             Sampling::Fresh => NoiseEstimates {
                 population: self.scale(t, 1.0 / count, level, n as usize),
@@ -184,7 +189,7 @@ impl Moments {
                 let (population_t, share) = if b < all {
                     (t, 1.0 / count + b / (all - b))
                 } else {
-                    (None, 0.0)
+                    (Err(NOTHING_BEYOND), 0.0)
                 };
                 let inner = self.of_training_set(all);
                 NoiseEstimates {
@@ -210,20 +215,29 @@ impl Moments {
     }
 
     /// The estimates, the covariance of the means being `share` of a single observation's; without
-    /// a quantile the ends stay open.
-    pub(super) fn scale(self, t: Option<f64>, share: f64, level: f64, n: usize) -> NoiseScale {
+    /// a quantile the ends stay open, and the reason is said.
+    pub(super) fn scale(
+        self,
+        t: Result<f64, &str>,
+        share: f64,
+        level: f64,
+        n: usize,
+    ) -> NoiseScale {
         let n = n as u64;
         let (s, g) = (self.trace, self.squared_norm);
-        let Some(t) = t else {
-            let open = |value: f64, name: &str| positive(value, None, level, n, name);
-            return NoiseScale {
-                noise_scale: Estimate {
-                    level,
-                    ..ratio::without_interval(s, g, n)
-                },
-                squared_norm: open(g, "squared gradient"),
-                trace: open(s, "gradient's variance"),
-            };
+        let t = match t {
+            Ok(t) => t,
+            Err(why) => {
+                let open = |value: f64, name: &str| positive(value, None, level, n, name);
+                return NoiseScale {
+                    noise_scale: Estimate {
+                        level,
+                        ..ratio::without_interval(s, g, n, why)
+                    },
+                    squared_norm: open(g, "squared gradient"),
+                    trace: open(s, "gradient's variance"),
+                };
+            }
         };
         let v = Covariance {
             ss: share * self.one.ss,
@@ -306,6 +320,8 @@ mod tests {
         // batches of everything: the training set is known, the population beyond it is not
         let all = steps.estimate(Sampling::TrainingSet { examples: 20 }, 0.95);
         assert_eq!(all.population.noise_scale.high, None);
+        let why = all.population.noise_scale.reason.unwrap();
+        assert!(why.contains("whole training set"), "{why}");
         assert!(all.training_set.unwrap().noise_scale.high.is_some());
     }
 
@@ -321,6 +337,7 @@ mod tests {
             (Some(5.0), None)
         );
         assert_eq!(one.noise_scale.level, 0.9);
+        assert_eq!(one.noise_scale.reason.as_deref(), Some(ONE_STEP));
         let mut steps = steps(&[(10.0, 2.0)], 8);
         let other = Pieces {
             squared_norm: 1.0,

@@ -1,6 +1,6 @@
 //! Pieces smoothed along training.
 
-use super::ratio::Covariance;
+use super::ratio::{Covariance, ONE_STEP};
 use super::replicates::{Moments, NoiseScale};
 use super::{NoiseError, Pieces};
 use crate::distribution::t_quantile;
@@ -110,7 +110,9 @@ impl Smoothed {
             None => moments,
         };
         // Σw(x − x̄)² falls short of the variance by 1 − Σw²; the mean's variance is Σw² of it
-        let t = (n > 1.0 + 1e-9).then(|| t_quantile(level, n - 1.0));
+        let t = (n > 1.0 + 1e-9)
+            .then(|| t_quantile(level, n - 1.0))
+            .ok_or(ONE_STEP);
         moments.scale(t, 1.0 / (n - 1.0), level, n.round() as usize)
     }
 }

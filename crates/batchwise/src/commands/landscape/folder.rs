@@ -1,8 +1,10 @@
-//! The folder of a survey: one file of results, written anew after every measurement and point.
+//! The folder of a survey: one file of results, written anew after every measurement and, along a
+//! slice, every few seconds.
 
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use batchwise_landscape::survey::{FORMAT, Measured, SliceRecord, Subject, Survey};
@@ -15,9 +17,15 @@ use crate::{
 /// Most bytes of a survey: a quarter of a million points of a surface, and more.
 const LIMIT: u64 = 256 << 20;
 
+/// Time between two writes along a slice: a surface has so many points that a file for each would
+/// be terabytes in all.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+
 /// The folder and what it holds.
 pub struct SurveyFolder {
     path: PathBuf,
+    /// When a slice's points are written next.
+    next: Instant,
     /// All results so far.
     pub survey: Survey,
 }
@@ -33,7 +41,8 @@ impl SurveyFolder {
         let path = folder.join("landscape.json");
         if !path.exists() {
             let survey = Survey::new(subject);
-            return Ok(Self { path, survey });
+            let next = Instant::now();
+            return Ok(Self { path, next, survey });
         }
         let survey: Survey = serde_json::from_str(&read_text(&path, LIMIT)?).map_err(|e| {
             CliError::Failed(format!(
@@ -57,7 +66,8 @@ impl SurveyFolder {
                 ),
             ));
         }
-        Ok(Self { path, survey })
+        let next = Instant::now();
+        Ok(Self { path, next, survey })
     }
 
     /// Keeps a measurement.
@@ -88,6 +98,21 @@ impl SurveyFolder {
         }
     }
 
+    /// Writes all of it if the last such write is some seconds past; the first is not waited for,
+    /// so that a disk that fails is known of before the work.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn save_now_and_then(&mut self) -> Result<(), CliError> {
+        if Instant::now() < self.next {
+            return Ok(());
+        }
+        self.save()?;
+        // counted from the end of the write, so that a slow disk is not all that works
+        self.next = Instant::now() + SAVE_EVERY;
+        Ok(())
+    }
+
     /// Writes all of it, whole or not at all.
     ///
     /// # Errors
@@ -111,4 +136,40 @@ fn difference(stored: &Subject, asked: &Subject) -> Option<String> {
         .map(|name| format!("{name} {} there, {} here", stored[name], asked[name]))
         .next();
     Some(found.unwrap_or_else(|| "it differs".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use batchwise_landscape::survey::SurveySettings;
+
+    use super::*;
+
+    #[test]
+    fn points_are_written_at_once_then_seconds_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let subject = Subject {
+            model: "softmax".to_owned(),
+            data: "glyphs".to_owned(),
+            parameters: String::new(),
+            dimension: 1,
+            step: 0,
+            batch_size: 1,
+            learning_rate: 0.1,
+            examples: 1,
+            test_examples: 1,
+            computed: String::new(),
+            settings: SurveySettings::default(),
+        };
+        let mut folder = SurveyFolder::open(dir.path(), subject).unwrap();
+        let file = dir.path().join("landscape.json");
+        folder.save_now_and_then().unwrap();
+        assert!(file.exists());
+        fs::remove_file(&file).unwrap();
+        // the machine would have to sleep for seconds here
+        folder.save_now_and_then().unwrap();
+        assert!(!file.exists());
+        folder.next = Instant::now();
+        folder.save_now_and_then().unwrap();
+        assert!(file.exists());
+    }
 }

@@ -1,6 +1,9 @@
 //! The slices of `batchwise landscape`, point by point.
 
-use std::path::Path as FilePath;
+use std::{
+    path::Path as FilePath,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use batchwise_landscape::{
     Objective, ObjectiveError, Stopped,
@@ -23,6 +26,8 @@ const REACH: f64 = 1.0;
 /// What the record says of statistics taken from all training examples of the loss. Records of earlier
 /// versions, whose variances were another average, say it in other words: they are other measurements.
 const ESTIMATED: &str = "estimated anew at every point";
+/// The same, of statistics between those of two solutions.
+const INTERPOLATED: &str = "interpolated between the solutions";
 
 /// A slice that was asked for.
 pub struct Wanted {
@@ -55,7 +60,7 @@ impl Wanted {
         let how = match (&statistics, norm) {
             (_, false) => "",
             (Statistics::Kept, _) => "the checkpoint's",
-            (Statistics::Interpolated(_), _) => "interpolated",
+            (Statistics::Interpolated { .. }, _) => INTERPOLATED,
             (Statistics::Estimated, _) => ESTIMATED,
         };
         Self {
@@ -93,7 +98,6 @@ pub fn wanted(what: &LandscapeWhat, surveyed: &Surveyed) -> Result<Vec<Wanted>, 
         let (mine, theirs) = (own.statistics(), objective.statistics());
         let statistics = mine.and_then(|mine| theirs.map(|theirs| (mine, theirs)));
         let (mine, theirs) = statistics.map_err(CliError::failed)?;
-        let between = |path, a: &[f64], b: &[f64]| Slice::between(path, a, b);
         let paths: &[Path] = match what.path {
             PathChoice::Straight => &[Path::Straight],
             PathChoice::Curved => &[Path::Curved],
@@ -107,12 +111,14 @@ pub fn wanted(what: &LandscapeWhat, surveyed: &Surveyed) -> Result<Vec<Wanted>, 
                 Path::Straight => SliceKind::Straight { to: to.clone() },
                 Path::Curved => SliceKind::Curved { to: to.clone() },
             };
-            let slice = between(path, x, objective.parameters()).map_err(CliError::failed)?;
+            let slice =
+                Slice::between(path, x, objective.parameters()).map_err(CliError::failed)?;
             let statistics = match estimated {
                 true => Statistics::Estimated,
-                false => Statistics::Interpolated(
-                    between(path, &mine, &theirs).map_err(CliError::failed)?,
-                ),
+                false => Statistics::Interpolated {
+                    small: mine.clone(),
+                    large: theirs.clone(),
+                },
             };
             all.push(Wanted::new(
                 kind,
@@ -158,7 +164,9 @@ pub fn wanted(what: &LandscapeWhat, surveyed: &Surveyed) -> Result<Vec<Wanted>, 
     Ok(all)
 }
 
-/// Measures the points of a slice that are not known yet, each kept as it comes.
+/// Measures the points of a slice that are not known yet. They are written every few seconds, and
+/// at the end, however it comes: a signal loses nothing, a process that is killed (a second signal
+/// does that too) loses the points of the last seconds. A write that fails ends the measurement.
 pub fn measure(
     wanted: Wanted,
     surveyed: &Surveyed,
@@ -183,31 +191,41 @@ pub fn measure(
     .map_err(CliError::failed)?;
     // one worker a core: whole passes side by side waste less than shares of one pass
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let lost = AtomicBool::new(false);
+    let stoppable = |measure| Stoppable {
+        measure,
+        signals,
+        lost: &lost,
+    };
     let mut workers = Vec::new();
     for _ in 1..cores.min(total - done) {
-        let measure = first.worker().map_err(CliError::failed)?;
-        workers.push(Stoppable { measure, signals });
+        workers.push(stoppable(first.worker().map_err(CliError::failed)?));
     }
-    let measure = first;
-    workers.push(Stoppable { measure, signals });
+    workers.push(stoppable(first));
     let mut unwritten = None;
     let end = evaluate(&wanted.slice, &mut workers, known, &mut |point, reading| {
         folder.survey.slices[index].points[point] = Some(*reading);
-        unwritten = folder.save().err();
+        // the other workers may still bring the points they are at
+        if unwritten.is_none() {
+            unwritten = folder.save_now_and_then().err();
+            lost.store(unwritten.is_some(), Ordering::Relaxed);
+        }
         done += 1;
         display.show(done as f64 / total as f64, &name);
     });
     if let Some(error) = unwritten {
         return Err(error);
     }
+    folder.save()?;
     end.map_err(|error| stopped_or_failed(&error, signals, &name))?;
     Ok(())
 }
 
-/// A measure that stops on a signal.
+/// A measure that stops on a signal, or when its points cannot be written.
 struct Stoppable<'a> {
     measure: SliceMeasure,
     signals: &'a Signals,
+    lost: &'a AtomicBool,
 }
 
 impl Measure for Stoppable<'_> {
@@ -219,7 +237,7 @@ impl Measure for Stoppable<'_> {
         coordinates: &[f64],
         x: &[f64],
     ) -> Result<Self::Output, ObjectiveError> {
-        if self.signals.raised().is_some() {
+        if self.signals.raised().is_some() || self.lost.load(Ordering::Relaxed) {
             return Err(ObjectiveError::new(Stopped));
         }
         self.measure.measure(index, coordinates, x)

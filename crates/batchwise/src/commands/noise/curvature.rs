@@ -35,6 +35,11 @@ const PRODUCTS: u64 = 32;
 const FEWEST_AND_MOST: (u64, u64) = (6, 1000);
 /// Examples the Hessian is taken over when nothing is said.
 const HESSIAN_EXAMPLES: u64 = 1024;
+/// Bytes that each parameter takes: of each gradient that is kept, in single precision, and of the
+/// vectors that a product needs, in double (the point in three places, the shifted one, the gradient,
+/// the direction and its product, the network's parameters and their gradients).
+const GRADIENT: u64 = 4;
+const PRODUCT: u64 = 9 * 8;
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -128,10 +133,56 @@ fn state(request: &NoiseRequest, network: &dyn Network) -> Result<Vec<StateTenso
     Ok(state.into_iter().filter(kept).collect())
 }
 
+/// What is to be measured, once it is known to be possible: before anything is measured.
+pub struct Plan {
+    parts: Parts,
+    state: Vec<StateTensor>,
+}
+
+impl Plan {
+    /// With the gradients that are kept, and the vectors of a product, in `max_memory` bytes, if
+    /// that is limited.
+    pub fn new(
+        args: &NoiseArgs,
+        request: &NoiseRequest,
+        factory: &Factory,
+        data: &Dataset,
+        max_memory: Option<u64>,
+    ) -> Result<Self, CliError> {
+        let shape = data.train.shape();
+        let key = StreamKey {
+            study_seed: request.seed,
+            trial: 0,
+            purpose: Purpose::Initialisation,
+        };
+        let network = factory.build(&shape, key).map_err(CliError::failed)?;
+        let unit = network.ghost_size(u64::MAX).unwrap_or(1).max(1);
+        let parts = parts(args, data.train.len(), request.batch_size, unit)?;
+        let products = parts.micro_batches.len() as u64;
+        fits(products, network.layout().parameters() as u64, max_memory)?;
+        let state = state(request, network.as_ref())?;
+        Ok(Self { parts, state })
+    }
+}
+
+/// That the gradients of so many micro-batches and the vectors of a product are within the limit.
+fn fits(products: u64, parameters: u64, max_memory: Option<u64>) -> Result<(), CliError> {
+    let bytes = parameters * (products * GRADIENT + PRODUCT);
+    match max_memory {
+        Some(limit) if bytes > limit => Err(CliError::flag(
+            "max-memory",
+            format!(
+                "the gradients of {products} micro-batches and the vectors of a product take {}: choose more, or fewer --products",
+                batchwise_report::format::bytes(bytes)
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Measures it: `d_k` of each micro-batch and `H·d_k` of each. `None` where a signal ended it.
 pub fn measure(
-    args: &NoiseArgs,
-    request: &NoiseRequest,
+    Plan { parts, state }: Plan,
     factory: &Factory,
     data: &Dataset,
     display: &Display,
@@ -139,14 +190,6 @@ pub fn measure(
 ) -> Result<Option<Curvature>, CliError> {
     let began = Instant::now();
     let shape = data.train.shape();
-    let key = StreamKey {
-        study_seed: request.seed,
-        trial: 0,
-        purpose: Purpose::Initialisation,
-    };
-    let network = factory.build(&shape, key).map_err(CliError::failed)?;
-    let unit = network.ghost_size(u64::MAX).unwrap_or(1).max(1);
-    let parts = parts(args, data.train.len(), request.batch_size, unit)?;
     let precision = match factory.computes_in_double() {
         true => Precision::F64,
         false => Precision::F32,
@@ -156,7 +199,6 @@ pub fn measure(
         precision,
         smoothing: true,
     };
-    let state = state(request, network.as_ref())?;
     let hessian_examples = batch(data.train.as_ref(), parts.hessian.clone());
     let mut objective = factory
         .objective(&shape, &state, vec![hessian_examples], settings)
@@ -253,6 +295,16 @@ mod tests {
         }
         let asked = cut(&["--batch-size", "20"], 50_000, 1).unwrap();
         assert_eq!(asked.micro_batches[0], 1024..1044);
+    }
+
+    #[test]
+    fn gradients_are_held_to_the_memory() {
+        assert!(fits(32, 1000, None).is_ok());
+        assert!(fits(32, 1000, Some(200_000)).is_ok());
+        let error = fits(32, 1000, Some(199_999)).unwrap_err();
+        assert!(error.to_string().starts_with("--max-memory"), "{error}");
+        assert!(error.to_string().contains("195\u{a0}KiB"), "{error}");
+        assert_eq!(error.exit_code(), 2);
     }
 
     #[test]

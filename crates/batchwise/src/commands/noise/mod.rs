@@ -40,6 +40,16 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
     let request = request(args, data.train.len())?;
     let factory = wire::factory(&workload)?;
     let trainer = wire::trainer(&workload, &data, None, None)?;
+    // refused before the first measurement, not after it
+    let plan = match args.curvature {
+        true => {
+            let within = wire::max_memory(&workload)?;
+            Some(curvature::Plan::new(
+                args, &request, &factory, &data, within,
+            )?)
+        }
+        false => None,
+    };
     let signals = Signals::listen()?;
     let display = Display::new(quiet);
     for note in &data.notes {
@@ -70,8 +80,8 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
         law = Some(measured.map_err(CliError::failed)?.ok_or_else(stopped)?);
     }
     let mut curvature = None;
-    if args.curvature {
-        let measured = curvature::measure(args, &request, &factory, &data, &display, &signals)?;
+    if let Some(plan) = plan {
+        let measured = curvature::measure(plan, &factory, &data, &display, &signals)?;
         curvature = Some(measured.ok_or_else(stopped)?);
     }
     display.finish();
@@ -237,7 +247,8 @@ fn text(found: &NoiseMeasurement, asked: f64, width: usize) -> String {
         "{} steps of {} examples, measured by {by}; the training set has {}\n",
         found.steps, found.batch_size, found.train_examples
     );
-    if !found.settled {
+    // the open ends of batches of everything have said their reason, and more of them close none
+    if !found.settled && found.batch_size < found.train_examples {
         text += &format!(
             "the interval's ends are more than {asked} times apart: allow more with --max-examples, or a larger --batch-size\n"
         );

@@ -67,25 +67,22 @@ fn title(results: &Results) -> String {
 }
 
 fn lead(results: &Results) -> String {
-    let count = |verdict| {
-        results
-            .claims
-            .iter()
-            .filter(|c| c.verdict == verdict)
-            .count()
-    };
+    let theirs: Vec<_> = results.claims.iter().filter(|c| c.of_the_paper).collect();
+    let count = |verdict| theirs.iter().filter(|c| c.verdict == verdict).count();
     let setting = &results.setting;
     format!(
         "Of {} statements of the paper, {} agree with what was found here, {} disagree, and {} are undecided. Batches \
-         of {} against {} of {} training examples; sharpness is that of the loss on {} of them.",
-        results.claims.len(),
+         of {} against {} of {} training examples; sharpness is that of the loss on {} of them, other losses and accuracies \
+         are on {} examples at most.",
+        theirs.len(),
         count(Verdict::Agrees),
         count(Verdict::Disagrees),
         count(Verdict::Undecided),
         setting.small,
         setting.large,
         setting.examples,
-        setting.sharpness.examples
+        setting.sharpness.examples,
+        setting.evaluation
     )
 }
 
@@ -122,7 +119,8 @@ fn table(results: &Results) -> Option<Section> {
         ])
     });
     let mut tables = vec![PageTable {
-        caption: "Means over the starts, with 95 % intervals".to_owned(),
+        caption: "Means over the starts, with 95 % intervals (open where all starts gave the same)"
+            .to_owned(),
         head: heads(&[
             "",
             "small",
@@ -178,7 +176,7 @@ fn table(results: &Results) -> Option<Section> {
             format!(
                 "φ is 100·(max f − f)/(1 + f) in a box about the minimum, searched by {} iterations of L-BFGS-B from {} random \
                  starts, f being the loss on {} training examples. Where the loss is all but zero so few iterations may end far from the \
-                 maximum: the rows 'to convergence' go on. It changes when a network is rewritten without changing what it \
+                 maximum: the rows of more iterations go on. It changes when a network is rewritten without changing what it \
                  computes; adaptive sharpness, in a box relative to each weight, does so less.",
                 setting.sharpness.iterations, setting.sharpness.starts, setting.sharpness.examples
             ),

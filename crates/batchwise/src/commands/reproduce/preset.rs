@@ -133,7 +133,14 @@ pub fn plan(
         .sharpness_examples
         .unwrap_or(preset.sharpness_examples.min(examples));
     let starts = args.starts.unwrap_or(5);
-    let other_starts = preset.other_starts.min(starts);
+    let other_starts = match args.other_starts {
+        Some(n) if n == 0 || n > starts => {
+            let why = format!("choose 1 to {starts}, the random starts of the table (--starts)");
+            return Err(CliError::flag("other-starts", why));
+        }
+        Some(n) => n,
+        None => preset.other_starts.min(starts),
+    };
     Ok(Plan {
         setting: Setting {
             network: network.to_owned(),

@@ -184,6 +184,7 @@ mod tests {
             found,
             unit: unit.to_owned(),
             verdict,
+            of_the_paper: true,
         };
         let single = Estimate {
             low: None,
