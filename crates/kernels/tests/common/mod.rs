@@ -171,6 +171,16 @@ impl Conv {
     }
 }
 
+/// How far sums of products may lie from the exact ones, in units of the arithmetic's epsilon, from
+/// how many products each sum has and the sum of their squares. Rounding is a random walk: `n`
+/// products of root mean square `r`, added one after another, end about `0.2 · n · r` away (one
+/// standard deviation), and less in any other order. The worst of the sums is allowed twenty of
+/// those; a product too many or too few is far outside.
+pub fn rounding(products: &[f64], squares: &[f64]) -> f64 {
+    let worst = (products.iter().zip(squares)).fold(0.0, |worst: f64, (n, q)| worst.max(n * q));
+    4.0 * (1.0 + worst.sqrt())
+}
+
 /// Sizes chosen so that channel tails, tiles of every width, strides beyond the kernel, kernels as
 /// large as the image and single pixels all occur.
 pub fn convolutions() -> impl Strategy<Value = Conv> {
