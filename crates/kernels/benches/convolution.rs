@@ -1,5 +1,5 @@
-//! Throughput of the convolutions of W2 (the LeNet-like network) and W3 (ResNet-20 on 32×32), in
-//! floating-point operations a second (criterion's `elem/s`; `Gelem/s` are GFLOP/s).
+//! Throughput of the convolutions of W2 (the LeNet-like network) and W3 (ResNet-20 on 32×32), and
+//! of some wider ones, in floating-point operations a second (criterion's `elem/s`; `Gelem/s` are GFLOP/s).
 //!
 //! `cargo bench -p batchwise-kernels` compares the instruction sets of the machine on all its
 //! cores; set `RAYON_NUM_THREADS=1` for one.
@@ -35,6 +35,18 @@ fn layers() -> Vec<(&'static str, ConvShape, bool)> {
         ("w3-stage2", layer(64, [16, 16, 32], 32, 3, 1, 1), true),
         ("w3-down3", layer(64, [16, 16, 32], 64, 3, 2, 1), true),
         ("w3-stage3", layer(64, [8, 8, 64], 64, 3, 1, 1), true),
+        (
+            "resnet34-stage1",
+            layer(16, [32, 32, 64], 64, 3, 1, 1),
+            true,
+        ),
+        (
+            "resnet34-stage4",
+            layer(16, [4, 4, 512], 512, 3, 1, 1),
+            true,
+        ),
+        ("resnet34-7x7", layer(16, [7, 7, 512], 512, 3, 1, 1), true),
+        ("vgg16-last", layer(16, [2, 2, 512], 512, 3, 1, 1), true),
     ]
 }
 

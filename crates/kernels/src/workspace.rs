@@ -177,14 +177,22 @@ impl Workspace {
         buffer
     }
 
-    /// `len` zeros to own; [`Workspace::give`] brings the memory back.
-    pub(crate) fn own_zeroed<T: Element>(&self, len: usize) -> Aligned<T> {
-        let mut buffer = self.take_zeroed::<T>(len);
+    /// `len` elements to own, with whatever they held last; [`Workspace::give`] brings the memory
+    /// back.
+    pub(crate) fn own<T: Element>(&self, len: usize) -> Aligned<T> {
+        let mut buffer = self.take::<T>(len);
         Aligned {
             lines: std::mem::take(&mut buffer.lines),
             len,
             element: PhantomData,
         }
+    }
+
+    /// `len` zeros to own.
+    pub(crate) fn own_zeroed<T: Element>(&self, len: usize) -> Aligned<T> {
+        let mut owned = self.own(len);
+        owned.fill(T::default());
+        owned
     }
 
     /// Takes memory in to be reused.
@@ -247,7 +255,7 @@ pub(crate) struct Aligned<T> {
 impl<T: Element> Deref for Aligned<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: `own_zeroed` made the lines hold at least `len` elements, initialised and aligned;
+        // SAFETY: `own` made the lines hold at least `len` elements, initialised and aligned;
         // every bit pattern is an element.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }

@@ -86,7 +86,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(160))]
 
     #[test]
-    fn forward_and_gradients_match_naive_loops(conv in prop_oneof![3 => convolutions(), 2 => depthwise()], relu in any::<bool>()) {
+    fn forward_and_gradients_match_naive_loops(conv in prop_oneof![3 => convolutions(), 2 => depthwise(), 1 => dense()], relu in any::<bool>()) {
         let shape = conv.shape();
         let [x, w, bias, dy] = tensors(&conv);
         let mut expected = conv.forward(&x, &w, &bias);
@@ -191,7 +191,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn pooled_convolution_matches_naive_loops((conv, pool, settings) in convolutions().prop_flat_map(pools)) {
+    fn pooled_convolution_matches_naive_loops((conv, pool, settings) in prop_oneof![3 => convolutions(), 1 => dense()].prop_flat_map(pools)) {
         let shape = conv.shape();
         let [x, w, bias, dy] = tensors(&conv);
         let convolved = conv.forward(&x, &w, &bias);

@@ -361,6 +361,7 @@ fn the_fused_convolution_is_its_parts() {
         (4, [8, 8, 16], 20, Window::square(3, 2, 1), 4, 1),
         (3, [5, 5, 32], 32, Window::square(1, 2, 0), 1, 1),
         (5, [9, 11, 20], 20, Window::square(3, 2, 1), 2, 20),
+        (4, [8, 9, 16], 32, Window::square(3, 1, 1), 2, 1),
     ] {
         let shape = ConvShape::new(n, image, out, window)
             .and_then(|shape| shape.with_groups(groups))

@@ -41,6 +41,7 @@ impl<T: Real> ConvGradients<'_, T> {
 /// Sums the shares' partial gradients, each a packed weight gradient followed by a bias gradient,
 /// in the order of the shares.
 pub(crate) fn write_sums<T: Real>(
+    workspace: &Workspace,
     conv: &ImageConv<'_, T>,
     partials: &mut [T],
     dw: &mut [T],
@@ -49,7 +50,7 @@ pub(crate) fn write_sums<T: Real>(
     let len = conv.gradient_len();
     let channels = conv.shape.out_channels;
     add_partials(partials, len + channels);
-    unpack(conv.shape, conv.packed.lanes, &partials[..len], dw);
+    unpack(workspace, conv.shape, &partials[..len], dw);
     if let Some(db) = db {
         db.copy_from_slice(&partials[len..len + channels]);
     }
@@ -106,6 +107,7 @@ impl<T: Real> Kernel<T> for Share<'_, T> {
                 .map(|dx| &mut dx[i * input..(i + 1) * input]);
             self.conv.backward(s, x, dy, dx, dw, &mut scratch);
         }
+        self.conv.finish(s, scratch, dw);
     }
 }
 
@@ -166,6 +168,6 @@ pub fn conv_backward<'w, T: Real>(
             with_bias,
         });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
-    write_sums(&conv, &mut partials, gradients.dw, gradients.db);
+    write_sums(workspace, &conv, &mut partials, gradients.dw, gradients.db);
     Ok(())
 }

@@ -5,6 +5,7 @@ use super::depthwise;
 use super::pack::{PackedWeights, forward_len, padded_channels};
 use super::row::{RowConv, Rows, convolve_row};
 use super::weights::{Walk, accumulate_weights};
+use super::winograd::{KernelGradient, Tiling};
 use crate::simd::{Real, Simd};
 use crate::workspace::{Scratch, Workspace};
 
@@ -30,6 +31,8 @@ pub(crate) struct BackwardScratch<'a, T: Real> {
     columns: Scratch<'a, T>,
     /// The output's gradient with each group's channels filled to whole vectors.
     channels: Scratch<'a, T>,
+    /// What the images have added to the weights' gradient and [`ImageConv::finish`] turns into it.
+    products: Scratch<'a, T>,
 }
 
 impl<'a, T: Real> ImageConv<'a, T> {
@@ -46,8 +49,11 @@ impl<'a, T: Real> ImageConv<'a, T> {
         forward_len(self.shape, self.packed.lanes)
     }
 
-    /// A zeroed buffer for padded images; empty where there is no padding.
+    /// A zeroed buffer for padded images, empty where there is no padding; or memory for tiles.
     pub fn input_scratch(&self, workspace: &'a Workspace) -> Scratch<'a, T> {
+        if self.packed.winograd {
+            return workspace.take(Tiling::forward(self.shape).scratch());
+        }
         let rows = self.shape.height + 2 * self.shape.padding[0];
         let len = if self.is_padded() {
             rows * self.padded_width() * self.shape.in_channels
@@ -68,6 +74,20 @@ impl<'a, T: Real> ImageConv<'a, T> {
         workspace: &'a Workspace,
         with_input: bool,
     ) -> BackwardScratch<'a, T> {
+        if self.packed.winograd {
+            let tiling = Tiling::forward(self.shape);
+            let columns = if with_input {
+                Tiling::input_gradient(self.shape).scratch()
+            } else {
+                0
+            };
+            return BackwardScratch {
+                input: self.input_scratch(workspace),
+                columns: workspace.take(columns),
+                channels: workspace.take(0),
+                products: workspace.take_zeroed(tiling.products()),
+            };
+        }
         let [out_height, out_width, out_channels] = self.shape.output();
         let columns = if with_input && !self.shape.is_depthwise() && self.packed.padded != out_width
         {
@@ -85,6 +105,7 @@ impl<'a, T: Real> ImageConv<'a, T> {
             input: self.input_scratch(workspace),
             columns: workspace.take_zeroed(columns),
             channels: workspace.take_zeroed(channels),
+            products: workspace.take(0),
         }
     }
 
@@ -121,6 +142,11 @@ impl<'a, T: Real> ImageConv<'a, T> {
         let shape = self.shape;
         if shape.is_depthwise() {
             depthwise::forward(s, shape, &self.packed.forward, x, bias, relu, y);
+            return;
+        }
+        if self.packed.winograd {
+            let kernel = &self.packed.forward;
+            Tiling::forward(shape).convolve(s, x, kernel, bias, relu, scratch, y);
             return;
         }
         let x = self.pad(x, scratch);
@@ -171,7 +197,8 @@ impl<'a, T: Real> ImageConv<'a, T> {
         }
     }
 
-    /// Writes the image's `dx` and adds its weight gradient to `dw` (in packed order).
+    /// Writes the image's `dx` and adds its weight gradient to `dw` (in packed order), where
+    /// [`ImageConv::finish`] may still have to bring it.
     #[inline(always)]
     pub fn backward<S: Simd<Scalar = T>>(
         &self,
@@ -193,6 +220,11 @@ impl<'a, T: Real> ImageConv<'a, T> {
         let (shape, packed) = (self.shape, self.packed);
         if shape.is_depthwise() {
             depthwise::input_gradient(s, shape, &packed.backward, dy, dx);
+            return;
+        }
+        if packed.winograd {
+            let tiling = Tiling::input_gradient(shape);
+            tiling.convolve(s, dy, &packed.backward, None, false, scratch, dx);
             return;
         }
         let [out_height, out_width, out_channels] = shape.output();
@@ -299,6 +331,11 @@ impl<'a, T: Real> ImageConv<'a, T> {
         scratch: &mut BackwardScratch<'_, T>,
     ) {
         let shape = self.shape;
+        if self.packed.winograd {
+            let (memory, sums) = (&mut scratch.input, &mut scratch.products);
+            Tiling::forward(shape).add_products(s, x, dy, memory, sums);
+            return;
+        }
         let x = self.pad(x, &mut scratch.input);
         if shape.is_depthwise() {
             let row_len = self.padded_width() * shape.in_channels;
@@ -331,6 +368,19 @@ impl<'a, T: Real> ImageConv<'a, T> {
             };
             let dw = &mut dw[group * group_len..(group + 1) * group_len];
             accumulate_weights(s, &walk, &self.packed.runs, filled, dw);
+        }
+    }
+
+    /// Adds to `dw` what the images' passes have left elsewhere; to be called once, after the last.
+    #[inline(always)]
+    pub fn finish<S: Simd<Scalar = T>>(&self, s: S, scratch: BackwardScratch<'_, T>, dw: &mut [T]) {
+        if self.packed.winograd {
+            s.call(KernelGradient {
+                sums: &scratch.products,
+                inputs: self.shape.in_channels,
+                outputs: self.shape.out_channels,
+                packed: dw,
+            });
         }
     }
 }

@@ -110,6 +110,7 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
                 .map(|dx| &mut dx[i * input..(i + 1) * input]);
             self.conv.backward(s, x, &gradient, dx, dw, &mut scratch);
         }
+        self.conv.finish(s, scratch, dw);
     }
 }
 
@@ -286,6 +287,6 @@ pub fn conv_batch_norm_backward<'w, 'r, T: Real>(
             },
         );
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
-    write_sums(&conv, &mut partials, of_conv.dw, None);
+    write_sums(workspace, &conv, &mut partials, of_conv.dw, None);
     Ok(())
 }

@@ -2,7 +2,9 @@
 
 use super::ConvShape;
 use super::depthwise;
+use super::order::{BackwardOrder, CanonicalOrder, ForwardOrder};
 use super::row::{Run, block_vectors};
+use super::winograd::{self, TransformedKernel};
 use crate::error::{KernelError, check_length};
 use crate::simd::Real;
 use crate::workspace::{Aligned, Workspace};
@@ -11,8 +13,9 @@ use crate::workspace::{Aligned, Workspace};
 /// convolution over the output's gradient.
 #[derive(Debug, Clone)]
 pub(crate) struct Phase {
-    /// Kernel columns, from last to first: the order in which the output's columns rise.
-    taps: Vec<usize>,
+    /// Of each weight of a kernel, the weight row that its first output channel has in the phase, if
+    /// it takes part; kernel columns go from last to first, the order in which the output's rise.
+    pub(super) weight_rows: Vec<Option<usize>>,
     pub runs: Vec<Run>,
     /// Where the phase's weights start, and their number, in the packed backward weights.
     pub weights: std::ops::Range<usize>,
@@ -28,6 +31,8 @@ pub(crate) struct Phase {
 pub struct PackedWeights<T: Real> {
     pub(crate) shape: ConvShape,
     pub(crate) lanes: usize,
+    /// Whether the weights are transformed for fewer multiplications ([`winograd`]).
+    pub(crate) winograd: bool,
     pub(crate) forward: Aligned<T>,
     /// Runs of the forward pass within a kernel row, and its weight rows.
     pub(crate) runs: Vec<Run>,
@@ -140,15 +145,20 @@ impl<T: Real> PackedWeights<T> {
         weights: &[T],
     ) -> Result<Self, KernelError> {
         check_length("weights", weights, shape.weight_len())?;
-        let mut packed = Self::pack(workspace, shape, weights, Directions::Forward);
-        (packed.backward, packed.phases, packed.left, packed.padded) =
-            pack_backward(workspace, shape, packed.lanes, weights);
-        Ok(packed)
+        let forward = Self::pack(workspace, shape, weights, Directions::Forward);
+        let backward = Self::pack(workspace, shape, weights, Directions::Backward);
+        Ok(Self {
+            forward: forward.forward,
+            ..backward
+        })
     }
 
     /// For passes that read no weight, such as the weights' own gradient.
     pub(super) fn without_weights(workspace: &Workspace, shape: &ConvShape) -> Self {
-        Self::pack(workspace, shape, &[], Directions::Neither)
+        Self {
+            winograd: false,
+            ..Self::pack(workspace, shape, &[], Directions::Neither)
+        }
     }
 
     fn pack(
@@ -158,17 +168,30 @@ impl<T: Real> PackedWeights<T> {
         directions: Directions,
     ) -> Self {
         let lanes = T::lanes(workspace.isa());
-        let forward = match directions {
+        let winograd = winograd::fits::<T>(shape, lanes);
+        let mut forward = match directions {
             Directions::Forward => pack_forward(workspace, shape, lanes, weights),
-            _ => workspace.own_zeroed(0),
+            _ => workspace.own(0),
         };
-        let (backward, phases, left, padded) = match directions {
+        let (mut backward, phases, left, padded) = match directions {
             Directions::Backward => pack_backward(workspace, shape, lanes, weights),
-            _ => (workspace.own_zeroed(0), Vec::new(), 0, 0),
+            _ => (workspace.own(0), Vec::new(), 0, 0),
         };
+        let channels = [shape.in_channels, shape.out_channels];
+        match directions {
+            Directions::Forward if winograd => {
+                forward = transform(workspace, forward, channels, false);
+            }
+            Directions::Backward if winograd => {
+                let [inputs, outputs] = channels;
+                backward = transform(workspace, backward, [outputs, inputs], true);
+            }
+            _ => {}
+        }
         Self {
             shape: *shape,
             lanes,
+            winograd,
             forward,
             runs: forward_runs(shape),
             backward,
@@ -177,6 +200,26 @@ impl<T: Real> PackedWeights<T> {
             padded,
         }
     }
+}
+
+/// Packed weights of a 3 × 3 kernel, transformed; the packed memory goes back to the workspace.
+fn transform<T: Real>(
+    workspace: &Workspace,
+    packed: Aligned<T>,
+    [inputs, outputs]: [usize; 2],
+    rows_reversed: bool,
+) -> Aligned<T> {
+    let mut out = workspace.own(winograd::PRODUCTS * winograd::plane(inputs * outputs));
+    let kernel = TransformedKernel {
+        packed: &packed,
+        inputs,
+        outputs,
+        rows_reversed,
+        out: &mut out,
+    };
+    T::dispatch(workspace.isa(), kernel);
+    workspace.give(packed);
+    out
 }
 
 /// Output channels of a group rounded up to whole vectors.
@@ -235,41 +278,32 @@ fn pack_forward<T: Real>(
     if shape.is_depthwise() {
         return depthwise::pack(workspace, shape, lanes, weights);
     }
-    let [_, group_in, kh, kw] = shape.weight_shape();
-    let group_out = shape.group_out();
-    let depth = kh * kw * group_in;
-    let group_len = padded_channels(group_out, lanes) * depth;
-    let mut packed = workspace.own_zeroed(shape.groups * group_len);
-    for (out, kernels) in weights.chunks_exact(depth).enumerate() {
-        let (first, width) = place(out % group_out, group_out, lanes, depth);
-        let group = &mut packed[out / group_out * group_len + first..];
-        for (c, kernel) in kernels.chunks_exact(kh * kw).enumerate() {
-            for (ab, &w) in kernel.iter().enumerate() {
-                group[(ab * group_in + c) * width] = w;
-            }
-        }
-    }
+    let mut packed = workspace.own(forward_len(shape, lanes));
+    let order = ForwardOrder {
+        shape,
+        weights,
+        packed: &mut packed,
+    };
+    T::dispatch(workspace.isa(), order);
     packed
 }
 
-/// Adds up partial gradients in packed order and turns them into the canonical one.
-pub(crate) fn unpack<T: Real>(shape: &ConvShape, lanes: usize, partials: &[T], weights: &mut [T]) {
+/// Turns a gradient in packed order into the canonical one.
+pub(crate) fn unpack<T: Real>(
+    workspace: &Workspace,
+    shape: &ConvShape,
+    packed: &[T],
+    weights: &mut [T],
+) {
     if shape.is_depthwise() {
-        return depthwise::unpack(shape, lanes, partials, weights);
+        return depthwise::unpack(shape, T::lanes(workspace.isa()), packed, weights);
     }
-    let [_, group_in, kh, kw] = shape.weight_shape();
-    let group_out = shape.group_out();
-    let depth = kh * kw * group_in;
-    let group_len = padded_channels(group_out, lanes) * depth;
-    for (out, kernels) in weights.chunks_exact_mut(depth).enumerate() {
-        let (first, width) = place(out % group_out, group_out, lanes, depth);
-        let group = &partials[out / group_out * group_len + first..];
-        for (c, kernel) in kernels.chunks_exact_mut(kh * kw).enumerate() {
-            for (ab, w) in kernel.iter_mut().enumerate() {
-                *w = group[(ab * group_in + c) * width];
-            }
-        }
-    }
+    let order = CanonicalOrder {
+        shape,
+        packed,
+        weights,
+    };
+    T::dispatch(workspace.isa(), order);
 }
 
 /// For each stride phase `f` of the columns, the kernel columns `b` with
@@ -324,31 +358,27 @@ fn pack_backward<T: Real>(
                 len: group_out,
             };
             let runs = merged(taps.iter().enumerate().map(run));
+            let row_depth = taps.len() * group_out;
+            let weight_rows = (0..kh * kw).map(|tap| {
+                let place = taps.iter().position(|&b| b == tap % kw)?;
+                Some(tap / kw * row_depth + place * group_out)
+            });
             Phase {
-                row_depth: taps.len() * group_out,
+                row_depth,
                 runs,
                 weights: start..end,
-                taps,
+                weight_rows: weight_rows.collect(),
             }
         })
         .collect();
 
-    let mut packed = workspace.own_zeroed(end);
-    for phase in &phases {
-        let depth = kh * phase.row_depth;
-        let packed = &mut packed[phase.weights.clone()];
-        for (out, kernels) in weights.chunks_exact(group_in * kh * kw).enumerate() {
-            let group = &mut packed[out / group_out * padded_in * depth..];
-            for (c, kernel) in kernels.chunks_exact(kh * kw).enumerate() {
-                let (first, width) = place(c, group_in, lanes, depth);
-                for a in 0..kh {
-                    for (i, &b) in phase.taps.iter().enumerate() {
-                        let k = a * phase.row_depth + i * group_out + out % group_out;
-                        group[first + k * width] = kernel[a * kw + b];
-                    }
-                }
-            }
-        }
-    }
+    let mut packed = workspace.own(end);
+    let order = BackwardOrder {
+        shape,
+        phases: &phases,
+        weights,
+        packed: &mut packed,
+    };
+    T::dispatch(workspace.isa(), order);
     (packed, phases, left as usize, (left + right) as usize)
 }

@@ -77,6 +77,7 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
                 .map(|dx| &mut dx[i * input..(i + 1) * input]);
             self.conv.backward(s, x, &gradient, dx, dw, &mut scratch);
         }
+        self.conv.finish(s, scratch, dw);
     }
 }
 
@@ -182,6 +183,6 @@ pub fn conv_bias_relu_maxpool_backward<'w, T: Real>(
             partial,
         });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
-    write_sums(&conv, &mut partials, gradients.dw, gradients.db);
+    write_sums(workspace, &conv, &mut partials, gradients.dw, gradients.db);
     Ok(())
 }

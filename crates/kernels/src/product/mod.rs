@@ -15,11 +15,12 @@ mod pack;
 mod tile;
 
 pub(crate) use block::Block;
+pub(crate) use pack::Panels;
 
 use crate::chunks;
 use crate::simd::{Isa, Kernel, Real, Simd};
 use crate::workspace::{Scratch, Workspace};
-use pack::{Panels, pack};
+use pack::pack;
 use tile::{Settings, tile_row};
 
 /// Summed indices of a block: a panel of so many rows and two vectors is 32 KiB.
@@ -256,6 +257,18 @@ fn block_of_depth<S: Simd>(
     while row < a.rows {
         row += tile_row(s, a.rows(row, a.rows), panels, settings, c.below(row));
     }
+}
+
+/// `c = start + a·B`, one piece of work, inside a kernel whose caller has written the panels.
+#[inline(always)]
+pub(crate) fn multiply<S: Simd>(
+    s: S,
+    a: Matrix<'_, S::Scalar>,
+    panels: &Panels<'_, S::Scalar>,
+    start: Start<'_, S::Scalar>,
+    c: &mut Block<'_, S::Scalar>,
+) {
+    block_of_depth(s, a, panels, Settings { start, relu: false }, c);
 }
 
 /// A right factor packed once for many products.

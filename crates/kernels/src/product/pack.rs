@@ -25,8 +25,8 @@ impl<'a, T> Panels<'a, T> {
         }
     }
 
-    /// What [`pack`] has written.
-    pub(super) fn packed(values: &'a [T], depth: usize, columns: usize) -> Self {
+    /// What [`pack`] has written, or another: `[panel][row][column of the panel]`.
+    pub(crate) fn packed(values: &'a [T], depth: usize, columns: usize) -> Self {
         Self {
             values,
             depth,

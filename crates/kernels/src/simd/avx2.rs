@@ -161,26 +161,26 @@ impl Simd for Avx2 {
         // SAFETY: the caller gives 8 rows of 8 elements on both sides; the token, the
         // instructions.
         unsafe {
-            let x: [__m256; 8] = std::array::from_fn(|i| _mm256_loadu_ps(x.add(i * x_row)));
-            let pairs: [__m256; 8] = std::array::from_fn(|i| {
-                let (a, b) = (x[i & !1], x[i | 1]);
-                if i & 1 == 0 {
-                    _mm256_unpacklo_ps(a, b)
-                } else {
-                    _mm256_unpackhi_ps(a, b)
-                }
-            });
+            // Loops, not `array::from_fn`: its closures would not be compiled for the instruction set.
+            let mut rows = [_mm256_setzero_ps(); 8];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = _mm256_loadu_ps(x.add(i * x_row));
+            }
+            let mut pairs = rows;
+            for i in (0..8).step_by(2) {
+                pairs[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
+                pairs[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+            }
             // Vector 4i + c holds, in its half h, rows 4i.. of column 4h + c.
-            let quads: [__m256; 8] = std::array::from_fn(|i| {
-                let at = (i & !3) + (i >> 1 & 1);
-                let a = _mm256_castps_pd(pairs[at]);
-                let b = _mm256_castps_pd(pairs[at + 2]);
-                _mm256_castpd_ps(if i & 1 == 0 {
-                    _mm256_unpacklo_pd(a, b)
-                } else {
-                    _mm256_unpackhi_pd(a, b)
-                })
-            });
+            let mut quads = pairs;
+            for i in (0..8).step_by(4) {
+                for at in 0..2 {
+                    let a = _mm256_castps_pd(pairs[i + at]);
+                    let b = _mm256_castps_pd(pairs[i + at + 2]);
+                    quads[i + 2 * at] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+                    quads[i + 2 * at + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+                }
+            }
             for c in 0..4 {
                 let low = _mm256_permute2f128_ps::<0x20>(quads[c], quads[4 + c]);
                 let high = _mm256_permute2f128_ps::<0x31>(quads[c], quads[4 + c]);

@@ -158,26 +158,26 @@ impl Simd for Avx512 {
         // SAFETY: the caller gives 16 rows of 16 elements on both sides; the token, the
         // instructions.
         unsafe {
-            let x: [__m512; 16] = std::array::from_fn(|i| _mm512_loadu_ps(x.add(i * x_row)));
-            let pairs: [__m512; 16] = std::array::from_fn(|i| {
-                let (a, b) = (x[i & !1], x[i | 1]);
-                if i & 1 == 0 {
-                    _mm512_unpacklo_ps(a, b)
-                } else {
-                    _mm512_unpackhi_ps(a, b)
-                }
-            });
+            // Loops, not `array::from_fn`: its closures would not be compiled for the instruction set.
+            let mut rows = [_mm512_setzero_ps(); 16];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = _mm512_loadu_ps(x.add(i * x_row));
+            }
+            let mut pairs = rows;
+            for i in (0..16).step_by(2) {
+                pairs[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+                pairs[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+            }
             // Vector 4i + c holds, in its quarter q, rows 4i.. of column 4q + c.
-            let quads: [__m512; 16] = std::array::from_fn(|i| {
-                let at = (i & !3) + (i >> 1 & 1);
-                let a = _mm512_castps_pd(pairs[at]);
-                let b = _mm512_castps_pd(pairs[at + 2]);
-                _mm512_castpd_ps(if i & 1 == 0 {
-                    _mm512_unpacklo_pd(a, b)
-                } else {
-                    _mm512_unpackhi_pd(a, b)
-                })
-            });
+            let mut quads = pairs;
+            for i in (0..16).step_by(4) {
+                for at in 0..2 {
+                    let a = _mm512_castps_pd(pairs[i + at]);
+                    let b = _mm512_castps_pd(pairs[i + at + 2]);
+                    quads[i + 2 * at] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                    quads[i + 2 * at + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+                }
+            }
             for c in 0..4 {
                 let even_low = _mm512_shuffle_f32x4::<0x88>(quads[c], quads[4 + c]);
                 let even_high = _mm512_shuffle_f32x4::<0x88>(quads[8 + c], quads[12 + c]);

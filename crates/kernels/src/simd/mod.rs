@@ -12,7 +12,7 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod double;
 mod math;
-mod portable;
+pub(crate) mod portable;
 
 use std::fmt;
 
@@ -179,6 +179,9 @@ pub trait Real:
     const ZERO: Self;
     /// One.
     const ONE: Self;
+    /// Whether a few times the rounding is a fair price for fewer operations.
+    #[doc(hidden)]
+    const TRADES_ROUNDING: bool;
     /// The nearest value.
     fn from_f64(value: f64) -> Self;
     /// The value, exactly.
@@ -196,8 +199,9 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($type:ty, $exp:expr, $tanh:expr) => {
+    ($type:ty, $exp:expr, $tanh:expr, $trades:literal) => {
         impl Real for $type {
+            const TRADES_ROUNDING: bool = $trades;
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             #[inline(always)]
@@ -231,8 +235,8 @@ macro_rules! real {
         }
     };
 }
-real!(f32, math::exp_f32, math::tanh_f32);
-real!(f64, f64::exp, f64::tanh);
+real!(f32, math::exp_f32, math::tanh_f32, true);
+real!(f64, f64::exp, f64::tanh, false);
 
 /// The vectors of one instruction set. The token proves that its instructions may be executed,
 /// so everything but access through raw pointers is safe.

@@ -246,3 +246,23 @@ pub fn convolutions() -> impl Strategy<Value = Conv> {
             }
         })
 }
+
+/// Dense 3 × 3 kernels over whole vectors of channels, with every padding and with sizes that leave
+/// half a tile over: what is computed with fewer multiplications.
+pub fn dense() -> impl Strategy<Value = Conv> {
+    let side = || (0usize..=2, 0usize..=14);
+    let channels = || prop_oneof![4 => Just(16usize), 2 => Just(32), 1 => Just(48), 1 => Just(64)];
+    (1usize..=5, side(), side(), channels(), channels()).prop_map(|(n, rows, columns, c, out)| {
+        let size = |(padding, extra): (usize, usize)| (3usize - padding).max(1) + extra;
+        Conv {
+            n,
+            image: [size(rows), size(columns), c],
+            out,
+            kernel: [3, 3],
+            stride: [1, 1],
+            padding: [rows.0, columns.0],
+            dilation: [1, 1],
+            groups: 1,
+        }
+    })
+}
