@@ -373,6 +373,57 @@ fn many_variables_and_active_bounds() {
     }
 }
 
+/// The minimum from 0 of `½·xᵀHx + Σ slope·cos(i + slope)·xᵢ`, `H` of these eigenvalues, in the box
+/// `[low, high]ⁿ`, searched until nothing moves.
+fn convex_minimum(eigenvalues: &[f64], slope: f64, low: f64, high: f64) -> Minimum {
+    let n = eigenvalues.len();
+    let mut h = vec![0.0; n * n];
+    let mut f = Quadratic::with_spectrum(eigenvalues);
+    for i in 0..n {
+        let mut unit = vec![0.0; n];
+        unit[i] = 1.0;
+        f.hessian_vector(&unit, &unit, &mut h[i * n..(i + 1) * n])
+            .unwrap()
+            .unwrap();
+    }
+    let linear: Vec<f64> = (0..n).map(|i| slope * (i as f64 + slope).cos()).collect();
+    let mut f = Quadratic::new(&h, &linear, 0.0).unwrap();
+    let bounds = Bounds::new(vec![low; n], vec![high; n]).unwrap();
+    let settings = Settings {
+        projected_gradient: 1e-9,
+        reduction: 0.0,
+        ..Settings::default()
+    };
+    minimise(&mut f, &vec![0.0; n], &bounds, &settings, &mut untraced).unwrap()
+}
+
+/// The sixth search ends at the exact minimum along a step towards a corner of the box, and the
+/// seventh projected step leads to the same corner: level, or falling by rounding alone. SciPy 1.17
+/// takes it and stops there, with a projected gradient of 0.68.
+#[test]
+fn a_projected_step_back_to_the_same_corner_is_not_taken() {
+    let eigenvalues = [
+        7.004639909394147,
+        2.3421461491049267,
+        1.1338785915795584,
+        5.331775200289665,
+        8.853444073416188,
+        3.5858304312660336,
+        0.01,
+        6.481622420043382,
+        3.1715389808717576,
+        6.163629357293108,
+        9.950641768006713,
+    ];
+    let minimum = convex_minimum(
+        &eigenvalues,
+        0.8084791979727322,
+        -0.7185897001047096,
+        0.971196852280578,
+    );
+    assert!(minimum.projected_gradient < 1e-7, "{minimum:?}");
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
 
@@ -384,19 +435,7 @@ proptest::proptest! {
         low in -1.0f64..0.0,
         high in 0.0f64..1.0,
     ) {
-        let n = eigenvalues.len();
-        let mut h = vec![0.0; n * n];
-        let mut f = Quadratic::with_spectrum(&eigenvalues);
-        for i in 0..n {
-            let mut unit = vec![0.0; n];
-            unit[i] = 1.0;
-            f.hessian_vector(&unit, &unit, &mut h[i * n..(i + 1) * n]).unwrap().unwrap();
-        }
-        let linear: Vec<f64> = (0..n).map(|i| slope * (i as f64 + slope).cos()).collect();
-        let mut f = Quadratic::new(&h, &linear, 0.0).unwrap();
-        let bounds = Bounds::new(vec![low; n], vec![high; n]).unwrap();
-        let settings = Settings { projected_gradient: 1e-9, reduction: 0.0, ..Settings::default() };
-        let minimum = minimise(&mut f, &vec![0.0; n], &bounds, &settings, &mut untraced).unwrap();
+        let minimum = convex_minimum(&eigenvalues, slope, low, high);
         proptest::prop_assert!(minimum.projected_gradient < 1e-5, "{minimum:?}");
     }
 }

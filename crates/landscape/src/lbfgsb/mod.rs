@@ -12,8 +12,8 @@
 //! 1. the generalised Cauchy point: the first local minimiser of the quadratic model along the
 //!    projected path `P(x − t·g)` (\[BLNZ\] algorithm CP);
 //! 2. the model is minimised over the variables left free there (direct primal method, \[BLNZ\]
-//!    section 5.1), and the step is projected onto the box where that still descends, otherwise
-//!    truncated at the first bound (\[MN\]);
+//!    section 5.1), and the step is projected onto the box where that still clearly descends,
+//!    otherwise truncated at the first bound (\[MN\], who take any descent, rounding's too);
 //! 3. a line search for the strong Wolfe conditions (\[MT\]; decrease 1e-3, curvature 0.9);
 //! 4. the pair `(s, y)` enters the memory of the last `m` unless `sᵀy ≤ ε·|gᵀs|`.
 //!

@@ -11,7 +11,9 @@
 //!
 //! A Krylov space holds but one vector of a repeated eigenvalue's space. So, on request, the method
 //! is run again on the complement of what was found, and what comes up there (further copies, or
-//! anything missed) is taken in until nothing better comes.
+//! anything missed) is taken in until nothing better comes. What a run calls a residual is its part
+//! on the complement; what couples the pair to the earlier, equally inexact ones is taken away at
+//! the end by Rayleigh and Ritz's procedure over all that was found.
 
 use batchwise_core::Estimate;
 use nalgebra::{DMatrix, SymmetricEigen};
@@ -52,7 +54,7 @@ pub struct EigenSettings {
     /// A pair has converged when its residual is at most this part of `|θ|` (or of the largest
     /// `|θ|` met, times 1e-3, where `θ` is nearly 0).
     pub tolerance: f64,
-    /// Products with the operator at most, verification aside.
+    /// Products with the operator at most, decoupling and verification aside.
     pub max_products: u64,
     /// Basis vectors kept at most, each as long as the parameters; raised to `count + 3` if lower.
     pub max_basis: usize,
@@ -144,6 +146,7 @@ pub fn extreme_eigenpairs(
     };
     let count = settings.count.min(n);
     let mut found = search.run(count, &[], 0)?;
+    let mut taken_in = false;
     if settings.find_repeated {
         // every round takes in a better pair, or ends
         for round in 1..=2 * count as u64 {
@@ -154,7 +157,8 @@ pub fn extreme_eigenpairs(
             let Some(next) = search.run(1, &locked, round)?.pop() else {
                 break;
             };
-            let worst = found
+            let kept = &found[..found.len().min(count)];
+            let worst = kept
                 .last()
                 .map_or(f64::NEG_INFINITY, |p| settings.which.key(p.0));
             let margin = settings.tolerance * search.largest;
@@ -162,10 +166,15 @@ pub fn extreme_eigenpairs(
             if !better && found.len() >= count {
                 break;
             }
+            // even a pair pushed out stays: those after it may be coupled to it
             found.push(next);
+            taken_in = true;
             sort(&mut found, settings.which);
-            found.truncate(count);
         }
+    }
+    if taken_in {
+        found = search.decouple(found)?;
+        found.truncate(count);
     }
     let mut pairs = Vec::new();
     let mut product = vec![0.0; n];
@@ -220,8 +229,45 @@ impl Search<'_> {
 
     /// Residual allowed at a Ritz value.
     fn allowed(&self, value: f64) -> f64 {
+        self.within(self.settings.tolerance, value)
+    }
+
+    /// Residual at which a run ends. Half of what is allowed where pairs of several runs come
+    /// together: decoupling may turn those of one value into each other, and their residuals add,
+    /// of `k` such pairs to `√k` times the largest.
+    fn aimed_at(&self, value: f64) -> f64 {
+        let share = if self.settings.find_repeated {
+            0.5
+        } else {
+            1.0
+        };
+        self.within(share * self.settings.tolerance, value)
+    }
+
+    fn within(&self, tolerance: f64, value: f64) -> f64 {
         let floor = f64::EPSILON * self.operator.dimension() as f64;
-        self.settings.tolerance * value.abs().max(1e-3 * self.largest) + floor * self.largest
+        tolerance * value.abs().max(1e-3 * self.largest) + floor * self.largest
+    }
+
+    /// The Ritz pairs of the span of pairs found one run after another, best first.
+    fn decouple(
+        &mut self,
+        found: Vec<(f64, Vec<f64>)>,
+    ) -> Result<Vec<(f64, Vec<f64>)>, LandscapeError> {
+        let basis: Vec<Vec<f64>> = found.into_iter().map(|pair| pair.1).collect();
+        let used = basis.len();
+        let mut projected = DMatrix::zeros(used, used);
+        let mut product = vec![0.0; self.operator.dimension()];
+        for j in 0..used {
+            self.apply(&basis[j], &mut product)?;
+            for i in 0..=j {
+                let entry = dot(&basis[i], &product);
+                projected[(i, j)] = entry;
+                projected[(j, i)] = entry;
+            }
+        }
+        let ritz = Ritz::new(&projected, used, self.settings.which);
+        Ok((0..used).map(|i| ritz.pair(&basis, i)).collect())
     }
 
     /// A random unit vector orthogonal to the locked ones and the basis; `None` when they span
@@ -287,15 +333,9 @@ impl Search<'_> {
                 beta = 0.0;
             }
             let converged = used >= count
-                && (0..count).all(|i| beta * ritz.last(i).abs() <= self.allowed(ritz.values[i]));
+                && (0..count).all(|i| beta * ritz.last(i).abs() <= self.aimed_at(ritz.values[i]));
             let harvest = || -> Vec<(f64, Vec<f64>)> {
-                (0..count.min(used))
-                    .map(|i| {
-                        let mut vector = ritz.vector(&basis, i);
-                        normalise(&mut vector);
-                        (ritz.values[i], vector)
-                    })
-                    .collect()
+                (0..count.min(used)).map(|i| ritz.pair(&basis, i)).collect()
             };
             // an invariant space says nothing of what lies outside it: look one vector further
             let satisfied = converged && (!invariant || used > count);
@@ -351,6 +391,13 @@ impl Ritz {
     /// Coordinate of pair `i` along the last basis vector.
     fn last(&self, i: usize) -> f64 {
         self.coordinates[(self.coordinates.nrows() - 1, self.order[i])]
+    }
+
+    /// Value and vector of length 1.
+    fn pair(&self, basis: &[Vec<f64>], i: usize) -> (f64, Vec<f64>) {
+        let mut vector = self.vector(basis, i);
+        normalise(&mut vector);
+        (self.values[i], vector)
     }
 
     fn vector(&self, basis: &[Vec<f64>], i: usize) -> Vec<f64> {
