@@ -190,6 +190,7 @@ fn check(name: &str, case: &Case, network: &mut dyn Network) {
         .unwrap();
     let rate = case.rate.unwrap_or(0.0625);
     let tolerance = case.tolerance.unwrap_or(TOLERANCE);
+    let evaluated = tolerance.min(1e-3);
     for (step, golden) in case.steps.iter().enumerate() {
         let batch = batch(case, step as u64);
         network.begin_step(case.n as u64);
@@ -226,7 +227,8 @@ fn check(name: &str, case: &Case, network: &mut dyn Network) {
             &format!("evaluation of {name}"),
             metrics.loss,
             golden.evaluation,
-            TOLERANCE * golden.evaluation,
+            // After a step along the gradient.
+            evaluated * golden.evaluation,
         );
         // Among many pixels some scores are equal but for rounding.
         let ties = if case.masks.is_some() { 3.0 } else { 0.0 };

@@ -179,7 +179,7 @@ pub trait Real:
     const ZERO: Self;
     /// One.
     const ONE: Self;
-    /// Whether a few times the rounding is a fair price for fewer operations.
+    /// Whether other rounding than the definition's is a fair price for fewer operations.
     #[doc(hidden)]
     const TRADES_ROUNDING: bool;
     /// The nearest value.
