@@ -80,15 +80,17 @@ struct PixelColumn {
 }
 
 impl PixelColumn {
-    /// `Bᵀ d`; `x` has an image's length, and the vectors' channels exist.
+    /// `Bᵀ d`.
+    ///
+    /// # Safety
+    /// `x` must be an image, and have a whole vector of channels from `channel` on.
     #[inline(always)]
-    fn spread<S: Simd>(self, s: S, x: &[S::Scalar]) -> [S::V; 4] {
+    unsafe fn spread<S: Simd>(self, s: S, x: &[S::Scalar]) -> [S::V; 4] {
         let mut d = [s.zero(); 4];
         for (i, d) in d.iter_mut().enumerate() {
             if let Some(at) = pixel(self.input, self.padding, self.row + i, self.column) {
                 debug_assert!(at + self.channel + S::LANES <= x.len());
-                // SAFETY: the pixel is one of the image, whose length the caller checked, and it
-                // has the vector's channels.
+                // SAFETY: `pixel` is one of the image, and it has the vector's channels.
                 *d = unsafe { s.load_ptr(x.as_ptr().add(at + self.channel)) };
             }
         }
@@ -135,11 +137,21 @@ impl<T: Real> Kernel<T> for InputRow<'_, T> {
         };
         for channel in (0..channels).step_by(S::LANES) {
             // Neighbouring tiles share two columns.
-            let mut a = column(0, channel).spread(s, x);
-            let mut b = column(1, channel).spread(s, x);
+            // SAFETY: `x` is an image and channels come in whole vectors, by the check above.
+            let [mut a, mut b] = unsafe {
+                [
+                    column(0, channel).spread(s, x),
+                    column(1, channel).spread(s, x),
+                ]
+            };
             for tile in 0..tiles {
-                let c = column(2 * tile + 2, channel).spread(s, x);
-                let d = column(2 * tile + 3, channel).spread(s, x);
+                // SAFETY: as above.
+                let [c, d] = unsafe {
+                    [
+                        column(2 * tile + 2, channel).spread(s, x),
+                        column(2 * tile + 3, channel).spread(s, x),
+                    ]
+                };
                 let at = (first + tile) * channels + channel;
                 for i in 0..4 {
                     let v = spread(s, [a[i], b[i], c[i], d[i]]);
