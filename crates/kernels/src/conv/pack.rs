@@ -169,25 +169,31 @@ impl<T: Real> PackedWeights<T> {
     ) -> Self {
         let lanes = T::lanes(workspace.isa());
         let winograd = winograd::fits::<T>(shape, lanes);
-        let mut forward = match directions {
-            Directions::Forward => pack_forward(workspace, shape, lanes, weights),
+        let [inputs, outputs] = [shape.in_channels, shape.out_channels];
+        let forward = match directions {
+            Directions::Forward => {
+                let packed = pack_forward(workspace, shape, lanes, weights);
+                if winograd {
+                    transform(workspace, packed, [inputs, outputs], false)
+                } else {
+                    packed
+                }
+            }
             _ => workspace.own(0),
         };
-        let (mut backward, phases, left, padded) = match directions {
-            Directions::Backward => pack_backward(workspace, shape, lanes, weights),
+        let (backward, phases, left, padded) = match directions {
+            Directions::Backward => {
+                let (packed, phases, left, padded) =
+                    pack_backward(workspace, shape, lanes, weights);
+                let packed = if winograd {
+                    transform(workspace, packed, [outputs, inputs], true)
+                } else {
+                    packed
+                };
+                (packed, phases, left, padded)
+            }
             _ => (workspace.own(0), Vec::new(), 0, 0),
         };
-        let channels = [shape.in_channels, shape.out_channels];
-        match directions {
-            Directions::Forward if winograd => {
-                forward = transform(workspace, forward, channels, false);
-            }
-            Directions::Backward if winograd => {
-                let [inputs, outputs] = channels;
-                backward = transform(workspace, backward, [outputs, inputs], true);
-            }
-            _ => {}
-        }
         Self {
             shape: *shape,
             lanes,

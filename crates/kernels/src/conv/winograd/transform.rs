@@ -8,7 +8,7 @@
 //! ```
 
 use super::{PRODUCTS, Tiling, plane};
-use crate::conv::row::block_vectors;
+use crate::conv::pack::place;
 use crate::simd::{Kernel, Real, Simd};
 
 /// `Bᵀ d`.
@@ -266,7 +266,7 @@ impl<T: Real> Kernel<T> for GradientRow<'_, T> {
         assert!(dy.len() == output.iter().product::<usize>() && channels.is_multiple_of(S::LANES));
         assert!(out.len() >= PRODUCTS * plane && first + columns <= tiles);
         for channel in (0..channels).step_by(S::LANES) {
-            let (start, width) = panel::<S>(channel, channels, tiles);
+            let (start, width) = place(channel, channels, S::LANES, tiles);
             for tile in 0..columns {
                 let at = start + (first + tile) * width;
                 let mut d = [[s.zero(); 2]; 2];
@@ -283,7 +283,7 @@ impl<T: Real> Kernel<T> for GradientRow<'_, T> {
                 let right = scatter(s, [d[0][1], d[1][1]]);
                 for i in 0..4 {
                     for (j, v) in scatter(s, [left[i], right[i]]).into_iter().enumerate() {
-                        // SAFETY: `panel` places a vector of a tile inside the product's plane,
+                        // SAFETY: `place` puts a vector of a tile inside the product's plane,
                         // which the check above puts in the memory.
                         unsafe { s.store_ptr(out.as_mut_ptr().add((4 * i + j) * plane + at), v) }
                     }
@@ -291,15 +291,6 @@ impl<T: Real> Kernel<T> for GradientRow<'_, T> {
             }
         }
     }
-}
-
-/// Where the vector of columns from `column` on begins in the panels of a matrix of `rows` rows, and
-/// how far it is from a row to the next there.
-#[inline(always)]
-fn panel<S: Simd>(column: usize, columns: usize, rows: usize) -> (usize, usize) {
-    let first = column / S::LANES / 2 * 2 * S::LANES;
-    let width = block_vectors((columns - first) / S::LANES) * S::LANES;
-    (first * rows + column - first, width)
 }
 
 /// `G g Gᵀ` of the kernels between all channels, from the order in which the definition packs
@@ -328,8 +319,8 @@ impl<T: Real> Kernel<T> for TransformedKernel<'_, T> {
         } = self;
         let plane = plane(inputs * outputs);
         for output in (0..outputs).step_by(S::LANES) {
-            let (from, width) = panel::<S>(output, outputs, 9 * inputs);
-            let (to, _) = panel::<S>(output, outputs, inputs);
+            let (from, width) = place(output, outputs, S::LANES, 9 * inputs);
+            let (to, _) = place(output, outputs, S::LANES, inputs);
             for input in 0..inputs {
                 let mut columns = [[s.zero(); 4]; 3];
                 for (b, column) in columns.iter_mut().enumerate() {
@@ -379,7 +370,7 @@ impl<T: Real> Kernel<T> for KernelGradient<'_, T> {
         } = self;
         let plane = plane(inputs * outputs);
         for output in (0..outputs).step_by(S::LANES) {
-            let (to, width) = panel::<S>(output, outputs, 9 * inputs);
+            let (to, width) = place(output, outputs, S::LANES, 9 * inputs);
             for input in 0..inputs {
                 let mut columns = [[s.zero(); 3]; 4];
                 for (j, column) in columns.iter_mut().enumerate() {
