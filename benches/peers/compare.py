@@ -50,7 +50,7 @@ class Session:
     peak: float = 0.0  # operations a second of a large matrix product: the best seen so far
 
     def measure_peak(self):
-        """Measures the peak once more. A neighbour on the machine can halve it for a while, and a
+        """Measures the peak once more. A neighbor on the machine can halve it for a while, and a
         peak below what a step reaches would be none."""
         with Variant("torch", "default", "glibc").program() as program:
             theirs = program.ask("peak")["flops"]

@@ -238,7 +238,7 @@ def run(command):
 def sides(ours, task, model, start, peers):
     """The commands of all sides."""
     here = [sys.executable, __file__]
-    mine = {f"batchwise {p}": [ours, task, model, start, p] for p in ("f32", "f64")}
+    mine = {f"batchscope {p}": [ours, task, model, start, p] for p in ("f32", "f64")}
     return mine | {name: [*here, "--peer", name, model, start] for name in peers}
 
 
@@ -268,15 +268,15 @@ def same_sharpness(a, b):
 
 def table(title, answers, same, unit):
     print(f"\n{title}\n")
-    print(f"| side | {unit} | residual | seconds | batchwise f32 is | batchwise f64 is |\n| --- | --- | --- | --- | --- | --- |")
+    print(f"| side | {unit} | residual | seconds | batchscope f32 is | batchscope f64 is |\n| --- | --- | --- | --- | --- | --- |")
     for name, answer in answers.items():
         if "failed" in answer:
             print(f"| {name} | failed: {answer['failed']} | | | | |")
             continue
         ratios = []
-        for mine in ("batchwise f32", "batchwise f64"):
+        for mine in ("batchscope f32", "batchscope f64"):
             other = answers[mine]
-            if name.startswith("batchwise"):
+            if name.startswith("batchscope"):
                 ratios.append("")
             elif "failed" in other or not same(other, answer):
                 ratios.append("answers differ")

@@ -7,7 +7,7 @@
 * `time SECONDS`: the median seconds of a step, measured for about so long.
 * `memory`: the most bytes of memory the process has held.
 
-Our side, crates/batchwise/examples/step, measures in the same way.
+Our side, crates/batchscope/examples/step, measures in the same way.
 """
 
 import json

@@ -2,8 +2,8 @@
 
 A variant is `default`, PyTorch as most programs use it, or some of
 * `channels_last`: the memory format that oneDNN's convolutions prefer;
-* `fused`: the optimiser that updates all parameters in one kernel;
-* `compile`: forward, loss and backward, and the optimiser, through torch.compile (inductor).
+* `fused`: the optimizer that updates all parameters in one kernel;
+* `compile`: forward, loss and backward, and the optimizer, through torch.compile (inductor).
 """
 
 import shutil
@@ -164,30 +164,30 @@ class TorchTrained(Trained):
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.first = [p.detach().clone() for p in self.parameters]
         fused = {"fused": True} if "fused" in options else {}
-        self.optimiser = torch.optim.SGD(self.parameters, LEARNING_RATE, MOMENTUM, **fused)
+        self.optimizer = torch.optim.SGD(self.parameters, LEARNING_RATE, MOMENTUM, **fused)
 
         def loss():
             return F.cross_entropy(model(x), y)
 
-        self.loss, self.update = loss, self.optimiser.step
+        self.loss, self.update = loss, self.optimizer.step
         if "compile" in options:
             torch._dynamo.reset()
             self.loss = torch.compile(loss, dynamic=False)
-            self.update = torch.compile(self.optimiser.step, dynamic=False)
+            self.update = torch.compile(self.optimizer.step, dynamic=False)
         self.restore()
 
     def restore(self):
         with torch.no_grad():
             for parameter, first in zip(self.parameters, self.first, strict=True):
                 parameter.copy_(first)
-                velocity = self.optimiser.state[parameter].get("momentum_buffer")
+                velocity = self.optimizer.state[parameter].get("momentum_buffer")
                 if velocity is None:
                     velocity = torch.zeros_like(parameter)
-                    self.optimiser.state[parameter]["momentum_buffer"] = velocity
+                    self.optimizer.state[parameter]["momentum_buffer"] = velocity
                 velocity.zero_()
 
     def step(self):
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss()
         loss.backward()
         self.update()

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use batchwise_train::Stored;
+use batchscope_train::Stored;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use batchwise_data::readers::csv;
-use batchwise_data::{TableOptions, TableTask};
+use batchscope_data::readers::csv;
+use batchscope_data::{TableOptions, TableTask};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

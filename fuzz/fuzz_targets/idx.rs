@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use batchwise_data::readers::idx;
+use batchscope_data::readers::idx;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

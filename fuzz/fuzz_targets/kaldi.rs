@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use batchwise_data::FrameOptions;
-use batchwise_data::readers::{frames, kaldi};
+use batchscope_data::FrameOptions;
+use batchscope_data::readers::{frames, kaldi};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

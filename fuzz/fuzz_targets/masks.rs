@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use batchwise_data::readers::masks;
+use batchscope_data::readers::masks;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use batchwise_data::readers::{mat, svhn};
+use batchscope_data::readers::{mat, svhn};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use batchwise_data::readers::npz;
+use batchscope_data::readers::npz;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -11,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = npz::assemble(
             Path::new("fuzzed"),
             arrays,
-            batchwise_data::TableTask::Classify,
+            batchscope_data::TableTask::Classify,
         );
     }
 });

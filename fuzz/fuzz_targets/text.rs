@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use batchwise_data::text::{Vocabulary, tokens};
-use batchwise_data::{TextLevel, TextOptions, readers};
+use batchscope_data::text::{Vocabulary, tokens};
+use batchscope_data::{TextLevel, TextOptions, readers};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -14,7 +14,7 @@ pub enum InputShape {
         height: usize,
         /// Columns.
         width: usize,
-        /// 1 for grey, 3 for RGB.
+        /// 1 for gray, 3 for RGB.
         channels: usize,
     },
     /// A flat vector.
@@ -47,8 +47,8 @@ pub enum Task {
     },
     /// The next token at every place of the window; cross-entropy, averaged over tokens.
     NextToken,
-    /// One of `classes` for every pixel of an image; cross-entropy, averaged over the labelled
-    /// pixels. The gradient of a step is divided by all of its pixels, labelled or not: their
+    /// One of `classes` for every pixel of an image; cross-entropy, averaged over the labeled
+    /// pixels. The gradient of a step is divided by all of its pixels, labeled or not: their
     /// number is known before the masks are seen, so that micro-batches and replicas add up.
     Segment {
         /// Number of classes, at most 255.
@@ -96,7 +96,7 @@ impl InputShape {
 /// Inputs of a micro-batch of `n` examples, contiguous, example by example.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Inputs {
-    /// Images (`[n, height, width, channels]`) or vectors (`[n, features]`), normalised.
+    /// Images (`[n, height, width, channels]`) or vectors (`[n, features]`), normalized.
     Values(Vec<f32>),
     /// Token windows, `[n, sequence]`.
     Tokens(Vec<u32>),
@@ -111,12 +111,12 @@ pub enum Labels {
     Values(Vec<f32>),
     /// The token after each input token, `[n, sequence]`.
     Tokens(Vec<u32>),
-    /// A class for each pixel, `[n, height, width]`; [`UNLABELLED`] pixels count for nothing.
+    /// A class for each pixel, `[n, height, width]`; [`UNLABELED`] pixels count for nothing.
     Pixels(Vec<u8>),
 }
 
 /// The label of pixels that are left out of losses and metrics.
-pub const UNLABELLED: u8 = 255;
+pub const UNLABELED: u8 = 255;
 
 /// A micro-batch on the host: the unit a network takes forward and backward at once.
 ///
@@ -168,11 +168,11 @@ impl Batch {
         }
     }
 
-    /// The weight of the batch in a mean: examples, tokens for text, labelled pixels for masks.
+    /// The weight of the batch in a mean: examples, tokens for text, labeled pixels for masks.
     pub fn weight(&self) -> f64 {
         match &self.labels {
             Labels::Tokens(tokens) => tokens.len() as f64,
-            Labels::Pixels(pixels) => pixels.iter().filter(|&&p| p != UNLABELLED).count() as f64,
+            Labels::Pixels(pixels) => pixels.iter().filter(|&&p| p != UNLABELED).count() as f64,
             _ => self.len as f64,
         }
     }

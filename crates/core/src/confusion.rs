@@ -1,6 +1,6 @@
 use std::ops::AddAssign;
 
-/// Counts of labelled pixels by their class and the class that was predicted.
+/// Counts of labeled pixels by their class and the class that was predicted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,
@@ -33,7 +33,7 @@ impl Confusion {
     /// occur among labels or predictions. `None` without pixels.
     ///
     /// ```
-    /// use batchwise_core::Confusion;
+    /// use batchscope_core::Confusion;
     /// let mut confusion = Confusion::new(3);
     /// [(0, 0), (0, 0), (0, 1), (1, 1)].map(|(label, found)| confusion.add(label, found));
     /// // Class 0: 2 of 3; class 1: 1 of 2; class 2 does not occur.
@@ -41,10 +41,10 @@ impl Confusion {
     /// ```
     pub fn mean_iou(&self) -> Option<f64> {
         let of = |class: usize| {
-            let labelled: u64 = (0..self.classes).map(|k| self.count(class, k)).sum();
+            let labeled: u64 = (0..self.classes).map(|k| self.count(class, k)).sum();
             let predicted: u64 = (0..self.classes).map(|k| self.count(k, class)).sum();
             let both = self.count(class, class);
-            let either = labelled + predicted - both;
+            let either = labeled + predicted - both;
             (either > 0).then(|| both as f64 / either as f64)
         };
         let ious: Vec<f64> = (0..self.classes).filter_map(of).collect();

@@ -12,7 +12,7 @@ pub const SMOOTHING_LOG_STEPS: f64 = 0.182_321_556_793_954_6; // ln 1.2
 /// When a trial is evaluated and on how much: steps spaced geometrically.
 ///
 /// ```
-/// use batchwise_core::EvaluationPlan;
+/// use batchscope_core::EvaluationPlan;
 /// let plan = EvaluationPlan { first: 5, ratio: 1.2, ..EvaluationPlan::default() };
 /// let mut step = 0;
 /// let due: Vec<u64> = std::iter::from_fn(|| { step = plan.next_after(step); Some(step) }).take(6).collect();
@@ -96,7 +96,7 @@ impl Smoother {
 /// Watches a metric for the first step at which, smoothed, it is as good as the target.
 ///
 /// ```
-/// use batchwise_core::Crossing;
+/// use batchscope_core::Crossing;
 /// let mut crossing = Crossing::new("val-error=0.1".parse().unwrap());
 /// assert_eq!(crossing.observe(10, 0.5), None);
 /// assert_eq!(crossing.observe(100, 0.05), Some((10, 100))); // in (10, 100]

@@ -21,7 +21,7 @@ pub enum EstimateState {
 /// `n` the number of observations it rests on (fresh seeds, for a batch size's point).
 ///
 /// ```
-/// use batchwise_core::Estimate;
+/// use batchscope_core::Estimate;
 /// let knee = Estimate::estimated(620.0, 480.0, 810.0, 0.95, 45);
 /// assert_eq!(knee.to_string(), "620 (95 % interval 480–810)");
 /// assert_eq!(Estimate::at_least(2048.0, 0.95, 27, "no bend in the range").to_string(), "at least 2048");

@@ -7,7 +7,7 @@ use crate::{Metric, NoiseRecord};
 /// One evaluation during a trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
-    /// Optimiser steps done so far.
+    /// Optimizer steps done so far.
     pub step: u64,
     /// Training examples consumed so far (`step · batch_size`).
     pub examples: u64,
@@ -36,7 +36,7 @@ pub enum Event {
     },
     /// A step is done. Sent for every step: receivers must be cheap.
     Step {
-        /// Optimiser steps done so far.
+        /// Optimizer steps done so far.
         step: u64,
         /// Mean training loss over the step's examples.
         loss: f64,
@@ -47,7 +47,7 @@ pub enum Event {
     Measured(Measurement),
     /// A checkpoint was written after `step` steps.
     Checkpointed {
-        /// Optimiser steps done so far.
+        /// Optimizer steps done so far.
         step: u64,
     },
 }

@@ -1,4 +1,4 @@
-//! The vocabulary of batchwise, and the traits of its seams.
+//! The vocabulary of batchscope, and the traits of its seams.
 //!
 //! Everything a room says to another room is said in these types: a [`TrialSpec`] asks for a
 //! training run, [`Event`]s report it, an [`Outcome`] ends it, an [`Estimate`] carries what was
@@ -6,7 +6,7 @@
 //!
 //! Words that are never mixed:
 //!
-//! * a *step* is one optimiser update;
+//! * a *step* is one optimizer update;
 //! * *batch size* is the number of examples per step over all devices;
 //! * *micro-batch* is the number of examples per forward pass.
 
@@ -25,8 +25,7 @@ mod trainer;
 mod trial;
 
 pub use batch::{
-    Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Sampler, Task,
-    UNLABELLED,
+    Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Sampler, Task, UNLABELED,
 };
 pub use confusion::Confusion;
 pub use crossing::{Crossing, EvaluationPlan, SMOOTHING_LOG_STEPS, Smoother};
@@ -40,6 +39,6 @@ pub use network::{
 };
 pub use noise::{LayerNoise, NoiseMoments, NoiseRecord, NormsOf};
 pub use random::{Purpose, StreamKey};
-pub use schedule::{Decay, Length, OptimiserSpec, Schedule, WarmUp, WarmUpShape};
+pub use schedule::{Decay, Length, OptimizerSpec, Schedule, WarmUp, WarmUpShape};
 pub use trainer::{Control, Flow, NeverStop, StepTiming, Trainer, TrainerError, TrainerInfo};
 pub use trial::{Outcome, Probe, TrialPurpose, TrialRecord, TrialSpec};

@@ -17,7 +17,7 @@ pub enum Split {
 /// What is measured.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Quantity {
-    /// Mean loss per example (per token for text), without regularisation.
+    /// Mean loss per example (per token for text), without regularization.
     Loss,
     /// Fraction of examples (tokens) classified wrongly.
     Error,
@@ -35,7 +35,7 @@ pub enum Quantity {
 /// on the validation set is `val-NAME`.
 ///
 /// ```
-/// use batchwise_core::Metric;
+/// use batchscope_core::Metric;
 /// let metric: Metric = "val-error".parse().unwrap();
 /// assert_eq!(metric.to_string(), "val-error");
 /// ```
@@ -63,7 +63,7 @@ pub enum Direction {
 /// the metric's natural one (higher for accuracy and `miou`, lower for everything else).
 ///
 /// ```
-/// use batchwise_core::{Direction, Target};
+/// use batchscope_core::{Direction, Target};
 /// let target: Target = "val-reward>=12.5".parse().unwrap();
 /// assert_eq!(target.direction, Direction::Higher);
 /// assert!(target.is_met(13.0) && !target.is_met(12.0) && !target.is_met(f64::NAN));

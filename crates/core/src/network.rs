@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Batch, Confusion, DataShape, NormsOf};
 
-/// The role of a parameter tensor, by which optimisers choose to decay or adapt it.
+/// The role of a parameter tensor, by which optimizers choose to decay or adapt it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ParameterKind {
@@ -14,9 +14,9 @@ pub enum ParameterKind {
     Embedding,
     /// Bias of any layer.
     Bias,
-    /// Scale of a normalisation.
+    /// Scale of a normalization.
     NormScale,
-    /// Shift of a normalisation.
+    /// Shift of a normalization.
     NormShift,
 }
 
@@ -73,7 +73,7 @@ pub struct StateTensor {
 pub struct LossSum {
     /// Sum of the example (token, pixel) losses, label smoothing included.
     pub loss: f64,
-    /// Number of examples (tokens, labelled pixels) summed.
+    /// Number of examples (tokens, labeled pixels) summed.
     pub weight: f64,
 }
 
@@ -95,7 +95,7 @@ pub struct MetricSums {
     pub loss: f64,
     /// Number of examples (tokens, pixels) classified wrongly; 0 for regression.
     pub errors: f64,
-    /// Number of examples (tokens, labelled pixels).
+    /// Number of examples (tokens, labeled pixels).
     pub weight: f64,
     /// Labels and predictions of the pixels; for segmentation only.
     pub confusion: Option<Confusion>,
@@ -135,7 +135,7 @@ pub enum NetworkError {
     GhostSize {
         /// What was asked for.
         micro_batch: u64,
-        /// Size of the groups batch norm normalises over.
+        /// Size of the groups batch norm normalizes over.
         ghost: u64,
     },
     /// There is no gradient with respect to the inputs.
@@ -158,7 +158,7 @@ pub trait Network: Send {
     /// The table of parameter tensors, in the order of [`Network::visit`].
     fn layout(&self) -> &ParameterLayout;
 
-    /// Size of the groups batch norm normalises over at this batch size, if it has batch norm:
+    /// Size of the groups batch norm normalizes over at this batch size, if it has batch norm:
     /// the model's ghost size, or the batch size where that is smaller.
     fn ghost_size(&self, batch_size: u64) -> Option<u64>;
 
@@ -261,8 +261,8 @@ pub trait NetworkFactory: Send + Sync {
     /// The model's name with its settings, for records: `mlp(512,512)`.
     fn name(&self) -> String;
 
-    /// A freshly initialised network; the weights depend only on the key (purpose
-    /// `Initialisation`), the model and the shape.
+    /// A freshly initialized network; the weights depend only on the key (purpose
+    /// `Initialization`), the model and the shape.
     ///
     /// # Errors
     /// [`NetworkError::Unfit`] when the model cannot take such data.
@@ -273,7 +273,7 @@ pub trait NetworkFactory: Send + Sync {
     ) -> Result<Box<dyn Network>, NetworkError>;
 
     /// Bytes a training step takes at most for a micro-batch of this size: parameters, gradient,
-    /// optimiser state and activations. An upper estimate, for `--max-memory`.
+    /// optimizer state and activations. An upper estimate, for `--max-memory`.
     fn memory(&self, shape: &DataShape, micro_batch: u64) -> u64;
 
     /// Where it computes: `cpu (flex)`, `cuda:0`, …

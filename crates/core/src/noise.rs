@@ -32,7 +32,7 @@ pub enum NoiseRecord {
 /// them instead of the steps.
 ///
 /// ```
-/// use batchwise_core::NoiseMoments;
+/// use batchscope_core::NoiseMoments;
 /// let mut moments = NoiseMoments::new(64);
 /// moments.push(10.0, 1.0);
 /// moments.push(14.0, 3.0);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// Initial weights.
-    Initialisation = 1,
+    Initialization = 1,
     /// The order of the examples; the stream index is the epoch.
     Order = 2,
     /// Augmentation; the stream index is the example's global position in the run.
@@ -33,7 +33,7 @@ pub enum Purpose {
 /// with a meaning (an epoch, a global example position), never by rank, thread or micro-batch.
 ///
 /// ```
-/// use batchwise_core::{Purpose, StreamKey};
+/// use batchscope_core::{Purpose, StreamKey};
 /// use rand_core::Rng;
 /// let key = StreamKey { study_seed: 1, trial: 0, purpose: Purpose::Order };
 /// assert_eq!(key.stream(3).next_u64(), key.stream(3).next_u64());
@@ -56,6 +56,7 @@ impl StreamKey {
         key[..8].copy_from_slice(&self.study_seed.to_le_bytes());
         key[8..16].copy_from_slice(&self.trial.to_le_bytes());
         key[16..24].copy_from_slice(&(self.purpose as u64).to_le_bytes());
+        // The project's first name. It stays: another constant would be other random numbers.
         key[24..].copy_from_slice(b"batchwis");
         let mut rng = ChaCha8Rng::from_seed(key);
         rng.set_stream(index);

@@ -1,10 +1,10 @@
 use serde::{Deserialize, Serialize};
 
-/// A length of training, in optimiser steps or in passes over the training set.
+/// A length of training, in optimizer steps or in passes over the training set.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Length {
-    /// Optimiser updates.
+    /// Optimizer updates.
     Steps(u64),
     /// Passes over the training examples; `epochs · N / B` steps, rounded up.
     Epochs(f64),
@@ -69,7 +69,7 @@ pub enum Decay {
 
 /// The learning rate of every step: a full rate, a climb to it and a decay from it.
 ///
-/// This is the description; the arithmetic is `batchwise_rules::LearningRate`.
+/// This is the description; the arithmetic is `batchscope_rules::LearningRate`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     /// The climb.
@@ -105,10 +105,10 @@ impl Schedule {
     }
 }
 
-/// An optimiser and its constants. Weight decay is not part of the loss.
+/// An optimizer and its constants. Weight decay is not part of the loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
-pub enum OptimiserSpec {
+pub enum OptimizerSpec {
     /// Stochastic gradient descent: `v ← m·v + (g + wd·w)`, `w ← w − η·v` (dampening 0), and
     /// with Nesterov `w ← w − η·(g + wd·w + m·v)`.
     Sgd {

@@ -53,7 +53,7 @@ pub struct TrainerInfo {
     pub metrics: Vec<Metric>,
 }
 
-/// Time of one optimiser step at a batch and micro-batch size, measured alone on the machine.
+/// Time of one optimizer step at a batch and micro-batch size, measured alone on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StepTiming {
     /// Examples per step.
@@ -86,8 +86,8 @@ pub enum TrainerError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A fault of batchwise itself.
-    #[error("this is a fault in batchwise, please report it: {0}")]
+    /// A fault of batchscope itself.
+    #[error("this is a fault in batchscope, please report it: {0}")]
     Bug(String),
 }
 

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Crossing, Estimate, EvaluationPlan, Measurement, OptimiserSpec, Schedule, Target};
+use crate::{Crossing, Estimate, EvaluationPlan, Measurement, OptimizerSpec, Schedule, Target};
 
 /// What a trial is for. Only `Fresh` trials enter reported estimates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -58,8 +58,9 @@ pub struct TrialSpec {
     pub learning_rate: f64,
     /// Warm-up and decay.
     pub schedule: Schedule,
-    /// Optimiser and its constants.
-    pub optimiser: OptimiserSpec,
+    /// Optimizer and its constants.
+    #[serde(alias = "optimiser")]
+    pub optimizer: OptimizerSpec,
     /// Largest allowed norm of the mean gradient; `None` is no clipping.
     pub clip: Option<f64>,
     /// Seed of the whole study: first part of every stream key.

@@ -1,8 +1,8 @@
 //! Draws a contact sheet of a data set's first training examples as they are trained on:
-//! `cargo run --release -p batchwise-data --example contact_sheet -- glyphs sheet.png`.
+//! `cargo run --release -p batchscope-data --example contact_sheet -- glyphs sheet.png`.
 
-use batchwise_core::{Batch, InputShape, Inputs};
-use batchwise_data::{LoadOptions, open};
+use batchscope_core::{Batch, InputShape, Inputs};
+use batchscope_data::{LoadOptions, open};
 
 const COLUMNS: usize = 24;
 const ROWS: usize = 15;

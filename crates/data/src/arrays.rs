@@ -3,19 +3,19 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use batchwise_core::{
+use batchscope_core::{
     Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Purpose, Sampler,
     StreamKey, Task,
 };
 
-use crate::normalise::Normalisation;
+use crate::normalize::Normalization;
 use crate::order::EpochOrder;
 use crate::windows::Windows;
 
 /// Inputs of many examples, example by example: images as bytes where the source has bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Rows {
-    /// Grey values or RGB of 0..=255, channels last.
+    /// Gray values or RGB of 0..=255, channels last.
     Bytes(Vec<u8>),
     /// Real values; every one finite.
     Floats(Vec<f32>),
@@ -59,16 +59,16 @@ pub struct Part {
     pub answers: Answers,
 }
 
-/// A split: rows of a part, normalised while they are gathered. Splits cut from the same part share
+/// A split: rows of a part, normalized while they are gathered. Splits cut from the same part share
 /// its memory.
 pub(crate) struct ArraySplit {
     pub(crate) shape: DataShape,
     pub(crate) part: Arc<Part>,
     /// Rows of the part in this split's stored order.
     pub(crate) rows: Vec<u32>,
-    pub(crate) inputs: Arc<Normalisation>,
-    /// Standardisation of regression targets.
-    pub(crate) targets: Option<Arc<Normalisation>>,
+    pub(crate) inputs: Arc<Normalization>,
+    /// Standardization of regression targets.
+    pub(crate) targets: Option<Arc<Normalization>>,
 }
 
 impl ArraySplit {

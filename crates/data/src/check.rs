@@ -3,7 +3,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use batchwise_core::{DataShape, Examples};
+use batchscope_core::{DataShape, Examples};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -85,12 +85,12 @@ pub fn check(source: &str, options: &LoadOptions) -> Result<CheckReport, DataErr
             let reports = named(&splits.train, &splits.validation, splits.test.as_ref())
                 .map(|(name, split)| array_report(name, split, loaded.classes.len()))
                 .collect();
-            let normalisation = &splits.train.inputs;
+            let normalization = &splits.train.inputs;
             (
                 splits.train.shape,
                 reports,
-                normalisation.mean.clone(),
-                normalisation.std.clone(),
+                normalization.mean.clone(),
+                normalization.std.clone(),
                 splits.notes,
                 splits.fingerprint,
             )

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use batchwise_core::{DataShape, Examples, Task};
+use batchscope_core::{DataShape, Examples, Task};
 
 use crate::arrays::Arrays;
 use crate::error::DataError;
@@ -179,7 +179,7 @@ fn describe_arrays(arrays: &Arrays, options: &LoadOptions) -> String {
     let task = match arrays.task {
         Task::Classify { classes } => format!("{classes} classes"),
         Task::Regress { outputs } if options.table.raw_targets => format!("{outputs} real outputs"),
-        Task::Regress { outputs } => format!("{outputs} real outputs, standardised"),
+        Task::Regress { outputs } => format!("{outputs} real outputs, standardized"),
         Task::Segment { classes } => format!("masks of {classes} classes"),
         Task::NextToken => unreachable!("arrays have no tokens"),
     };

@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
 
-use crate::catalogue::{RemoteFile, list};
+use crate::catalog::{RemoteFile, list};
 use crate::error::DataError;
 use crate::fingerprint::hex;
 use crate::limits;
@@ -124,7 +124,7 @@ fn agent(timeout: Duration) -> Agent {
         .http_status_as_error(false)
         .timeout_connect(Some(timeout))
         .timeout_recv_response(Some(timeout))
-        .user_agent(concat!("batchwise/", env!("CARGO_PKG_VERSION")))
+        .user_agent(concat!("batchscope/", env!("CARGO_PKG_VERSION")))
         .build()
         .into()
 }

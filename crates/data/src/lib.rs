@@ -1,12 +1,12 @@
 //! Data sets: readers, checks, splits, and batching with a reproducible order.
 //!
 //! [`open`] reads a source (the built-in `glyphs`, or a path) into a [`Dataset`]: three splits that
-//! implement [`batchwise_core::Examples`]. [`check`] reads it through and reports what is in it,
+//! implement [`batchscope_core::Examples`]. [`check`] reads it through and reports what is in it,
 //! [`fetch`] downloads the well-known sets, [`list`] names them.
 //!
 //! ```
-//! use batchwise_core::{Batch, Purpose, StreamKey};
-//! use batchwise_data::{GlyphOptions, LoadOptions, open};
+//! use batchscope_core::{Batch, Purpose, StreamKey};
+//! use batchscope_data::{GlyphOptions, LoadOptions, open};
 //! let options = LoadOptions { glyphs: GlyphOptions { train: 200, test: 20, seed: 0 }, ..LoadOptions::default() };
 //! let data = open("glyphs", &options)?;
 //! assert_eq!((data.train.len(), data.validation.len()), (180, 20));
@@ -25,12 +25,12 @@
 //! * *Stored order.* The rows of every split lie in a seeded random order, so that the first
 //!   thousand examples are a fair sample whatever the order of the files.
 //! * *Subsets* (`examples`, `fraction`) are seeded and nested: a smaller one lies within a larger.
-//! * *Normalisation* is measured on the training split alone, after it was cut to size.
+//! * *Normalization* is measured on the training split alone, after it was cut to size.
 //! * *Files are untrusted.* No file makes a reader panic, loop, or take more memory than its length
 //!   justifies (and never more than [`MAX_DECODED_BYTES`] an array).
 
 mod arrays;
-mod catalogue;
+mod catalog;
 mod check;
 mod dataset;
 mod error;
@@ -38,7 +38,7 @@ mod fetch;
 mod fingerprint;
 mod glyphs;
 mod limits;
-mod normalise;
+mod normalize;
 mod options;
 mod order;
 pub mod readers;
@@ -48,7 +48,7 @@ pub mod text;
 mod windows;
 
 pub use arrays::{Answers, Arrays, Part, Rows};
-pub use catalogue::{Known, RemoteFile, list};
+pub use catalog::{Known, RemoteFile, list};
 pub use check::{CheckReport, FileReport, SplitReport, check};
 pub use dataset::{Dataset, open};
 pub use error::DataError;

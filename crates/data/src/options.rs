@@ -151,7 +151,7 @@ pub struct TableOptions {
     pub label: Option<String>,
     /// What is predicted.
     pub task: TableTask,
-    /// Leave regression targets in their own units; they are standardised otherwise.
+    /// Leave regression targets in their own units; they are standardized otherwise.
     pub raw_targets: bool,
 }
 
@@ -179,7 +179,7 @@ pub enum Format {
     Cifar100,
     /// `train/<class>/…` and `test/<class>/…` of PNG or JPEG files, a folder or `.tar[.gz]`.
     Images,
-    /// `train/images/…` with `train/masks/…`, or Cityscapes' `leftImg8bit` with `gtFine`: 8-bit grey
+    /// `train/images/…` with `train/masks/…`, or Cityscapes' `leftImg8bit` with `gtFine`: 8-bit gray
     /// PNG masks of class numbers; a folder or `.tar[.gz]`.
     Masks,
     /// Frames of speech and their labels in Kaldi's archives, `train/*.ark` and `test/*.ark`: see
@@ -201,7 +201,7 @@ impl Format {
         (
             Format::Glyphs,
             "glyphs",
-            "the built-in characters: 28x28 grey, 10 classes, made in a second",
+            "the built-in characters: 28x28 gray, 10 classes, made in a second",
         ),
         (
             Format::Idx,
@@ -226,7 +226,7 @@ impl Format {
         (
             Format::Masks,
             "masks",
-            "train/images/NAME.png and train/masks/NAME.png (8-bit grey: class numbers, 255 without label): folder, .tar or .tar.gz",
+            "train/images/NAME.png and train/masks/NAME.png (8-bit gray: class numbers, 255 without label): folder, .tar or .tar.gz",
         ),
         (
             Format::Images,

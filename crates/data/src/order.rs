@@ -1,6 +1,6 @@
 //! Permutations: of the examples within an epoch, and of a data set when it is split.
 
-use batchwise_core::StreamKey;
+use batchscope_core::StreamKey;
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 
@@ -68,7 +68,7 @@ impl EpochOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use batchwise_core::Purpose;
+    use batchscope_core::Purpose;
 
     const KEY: StreamKey = StreamKey {
         study_seed: 7,

@@ -114,11 +114,11 @@ pub(crate) fn read(source: &str, options: &LoadOptions) -> Result<Found, DataErr
 
 /// What to do when a path does not exist.
 fn missing_remedy(source: &str) -> String {
-    if crate::catalogue::list()
+    if crate::catalog::list()
         .iter()
         .any(|known| known.name == source)
     {
-        return format!("download it with `batchwise data fetch {source}` and give that folder");
+        return format!("download it with `batchscope data fetch {source}` and give that folder");
     }
     if source == "timit" {
         return "TIMIT is sold by the LDC (LDC93S1): give the folder of what Kaldi's recipe makes of it, \
@@ -150,10 +150,10 @@ fn folder(path: &Path, options: &LoadOptions, depth: usize) -> Result<Contents, 
     if let (Some(inner), true) = (inner, depth > 0) {
         return folder(&path.join(inner), options, depth - 1);
     }
-    Err(unrecognised(path, options.format))
+    Err(unrecognized(path, options.format))
 }
 
-fn unrecognised(path: &Path, forced: Option<Format>) -> DataError {
+fn unrecognized(path: &Path, forced: Option<Format>) -> DataError {
     let formats: Vec<&str> = match forced {
         Some(forced) => Format::ALL
             .iter()
@@ -358,7 +358,7 @@ fn read_folder(
             Ok((format, files, Content::Arrays(arrays)))
         }
         Format::Text => read_text(folder, listing.select(corpus::is_text)),
-        Format::Glyphs => Err(unrecognised(folder, Some(format))),
+        Format::Glyphs => Err(unrecognized(folder, Some(format))),
     }
 }
 
@@ -467,7 +467,7 @@ fn file(path: &Path, options: &LoadOptions) -> Result<Contents, DataError> {
             Ok((Format::Svhn, files, Content::Arrays(arrays)))
         }
         Some(Format::Text) => read_text(path, files),
-        _ => Err(unrecognised(path, options.format)),
+        _ => Err(unrecognized(path, options.format)),
     }
 }
 
@@ -487,7 +487,7 @@ fn tar(path: &Path, options: &LoadOptions) -> Result<Contents, DataError> {
         None => members
             .iter()
             .find_map(|member| cifar::kind_of(&file_name(&member.path))),
-        Some(other) => return Err(unrecognised(path, Some(other))),
+        Some(other) => return Err(unrecognized(path, Some(other))),
     };
     let files = vec![path.to_owned()];
     if let Some(kind) = kind {

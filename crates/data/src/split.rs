@@ -1,14 +1,14 @@
-//! From what a reader found to splits: hold out, cut to size, normalise.
+//! From what a reader found to splits: hold out, cut to size, normalize.
 
 use std::sync::Arc;
 
-use batchwise_core::{DataShape, InputShape, Purpose, StreamKey, Task};
+use batchscope_core::{DataShape, InputShape, Purpose, StreamKey, Task};
 use rayon::prelude::*;
 
 use crate::arrays::{ArraySplit, Arrays, Part, Rows};
 use crate::error::DataError;
 use crate::fingerprint;
-use crate::normalise::Normalisation;
+use crate::normalize::Normalization;
 use crate::options::{LoadOptions, TextOptions, Validation};
 use crate::order::{below, permutation};
 use crate::text::corpus::Text;
@@ -89,7 +89,7 @@ fn note_missing_test(missing: bool, notes: &mut Vec<String>) {
     }
 }
 
-/// Splits, cuts and normalises.
+/// Splits, cuts and normalizes.
 pub(crate) fn arrays(
     source: Arrays,
     options: &LoadOptions,
@@ -149,7 +149,7 @@ pub(crate) fn arrays(
         (_, Rows::Windows(windows)) => windows.width(),
         _ => width,
     };
-    let inputs = Arc::new(Normalisation::measure(
+    let inputs = Arc::new(Normalization::measure(
         &source.train.inputs,
         &order,
         width,
@@ -159,7 +159,7 @@ pub(crate) fn arrays(
         (Task::Regress { outputs }, crate::arrays::Answers::Values(values))
             if !options.table.raw_targets =>
         {
-            Some(Arc::new(Normalisation::measure_floats(
+            Some(Arc::new(Normalization::measure_floats(
                 values, &order, *outputs,
             )))
         }
@@ -263,7 +263,7 @@ pub(crate) fn text(source: Corpus, options: &LoadOptions) -> Result<TextSplits, 
     };
     let total = tokens(&source.train.text, level).count();
     let windows = windows_in(&source.train, total)?;
-    // Held out is the end of the text: neighbouring windows share sentences, so a random choice of
+    // Held out is the end of the text: neighboring windows share sentences, so a random choice of
     // windows would let validation be trained on.
     let kept = match &source.validation {
         Some(_) => {

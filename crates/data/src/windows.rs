@@ -100,7 +100,7 @@ impl Windows {
 
     /// Takes whole sequences out of an order of windows, in the order in which it meets them, until
     /// at least `count` windows are out: windows of one sequence share frames, so that one held out
-    /// would be known to who trains on its neighbours. Gives what was taken, and leaves the rest.
+    /// would be known to who trains on its neighbors. Gives what was taken, and leaves the rest.
     pub(crate) fn hold_out(&self, order: &mut Vec<u32>, count: usize) -> Vec<u32> {
         let sequence = |window: u32| self.sequences.partition_point(|&first| first <= window) - 1;
         let mut held = vec![false; self.sequences.len()];
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_stand_in_for_their_neighbours_at_the_ends() {
+    fn frames_stand_in_for_their_neighbors_at_the_ends() {
         let windows = windows();
         assert_eq!((windows.len(), windows.window()), (4, 6));
         assert_eq!(windows.get(0), [1.0, 2.0, 1.0, 2.0, 3.0, 4.0]);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use batchwise_data::{DataError, FetchOptions, RemoteFile, download, fetch};
+use batchscope_data::{DataError, FetchOptions, RemoteFile, download, fetch};
 use tempfile::tempdir;
 
 /// 50,000 bytes that do not repeat.
@@ -64,7 +64,7 @@ fn send(stream: &mut TcpStream, status: &str, headers: &str, length: usize, body
     let _ = stream.write_all(body);
 }
 
-/// Serves the file and honours ranges.
+/// Serves the file and honors ranges.
 fn honest(stream: &mut TcpStream, start: Option<usize>, _: usize) {
     let all = content();
     match start {
@@ -301,7 +301,7 @@ fn data_sets_are_fetched_by_name_from_another_base() {
         .to_string();
     assert!(error.contains("fashion-mnist"), "{error}");
     let (address, _) = serve(|stream, _, _| send(stream, "404 Not Found", "", 0, &[]));
-    for known in batchwise_data::list() {
+    for known in batchscope_data::list() {
         let options = FetchOptions {
             base_url: Some(format!("{address}/mirror/")),
             ..options()

@@ -1,16 +1,16 @@
-//! The published data sets, where they are at hand: in the folder named by `BATCHWISE_DATA`, or in
+//! The published data sets, where they are at hand: in the folder named by `BATCHSCOPE_DATA`, or in
 //! `../shared/data` beside the repository. Says so and passes where they are not.
 
 mod support;
 
 use std::path::{Path, PathBuf};
 
-use batchwise_core::{InputShape, Task};
-use batchwise_data::{LoadOptions, TextLevel, check, open, readers::idx};
+use batchscope_core::{InputShape, Task};
+use batchscope_data::{LoadOptions, TextLevel, check, open, readers::idx};
 use support::text;
 
 fn real(set: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("BATCHWISE_DATA")
+    let folder = std::env::var_os("BATCHSCOPE_DATA")
         .map_or_else(
             || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
             PathBuf::from,
@@ -18,7 +18,7 @@ fn real(set: &str) -> Option<PathBuf> {
         .join(set);
     if !folder.exists() {
         println!(
-            "skipped: no {} (set BATCHWISE_DATA to the folder that holds it)",
+            "skipped: no {} (set BATCHSCOPE_DATA to the folder that holds it)",
             folder.display()
         );
         return None;
@@ -169,8 +169,8 @@ fn wikitext_2_begins_with_its_words() {
         ),
     ] {
         let path = folder.join(name);
-        let content = batchwise_data::readers::text(std::fs::read(&path).unwrap(), &path).unwrap();
-        let first: Vec<&str> = batchwise_data::text::tokens(&content, TextLevel::Word)
+        let content = batchscope_data::readers::text(std::fs::read(&path).unwrap(), &path).unwrap();
+        let first: Vec<&str> = batchscope_data::text::tokens(&content, TextLevel::Word)
             .take(words.len())
             .collect();
         assert_eq!(first, words, "{name}");

@@ -1,11 +1,11 @@
-//! Splits, subsets, normalisation, and the order of training and evaluation.
+//! Splits, subsets, normalization, and the order of training and evaluation.
 
 mod support;
 
 use std::collections::HashSet;
 
-use batchwise_core::{Batch, Examples, ExamplesError};
-use batchwise_data::{
+use batchscope_core::{Batch, Examples, ExamplesError};
+use batchscope_data::{
     Dataset, GlyphOptions, LoadOptions, TableOptions, TableTask, Validation, open,
 };
 use proptest::prelude::*;
@@ -121,7 +121,7 @@ fn subsets_are_nested_and_leave_validation_alone() {
 }
 
 #[test]
-fn normalisation_is_measured_on_the_training_examples_that_are_left() {
+fn normalization_is_measured_on_the_training_examples_that_are_left() {
     for examples in [None, Some(20)] {
         let data = glyphs(LoadOptions {
             examples,
@@ -148,7 +148,7 @@ fn normalisation_is_measured_on_the_training_examples_that_are_left() {
 }
 
 #[test]
-fn regression_targets_are_standardised_on_request_only() {
+fn regression_targets_are_standardized_on_request_only() {
     let table = |raw_targets| TableOptions {
         task: TableTask::Regress,
         raw_targets,
@@ -163,7 +163,7 @@ fn regression_targets_are_standardised_on_request_only() {
             },
         );
         let batch = all(&*data.train);
-        let batchwise_core::Labels::Values(y) = batch.labels else {
+        let batchscope_core::Labels::Values(y) = batch.labels else {
             panic!("real targets")
         };
         y
@@ -530,11 +530,11 @@ fn glyphs_do_not_depend_on_threads_and_begin_alike() {
             .num_threads(threads)
             .build()
             .unwrap();
-        pool.install(|| batchwise_data::glyphs(&GlyphOptions { train, ..SMALL }).unwrap())
+        pool.install(|| batchscope_data::glyphs(&GlyphOptions { train, ..SMALL }).unwrap())
     };
     let (serial, parallel, longer) = (make(1, 300), make(4, 300), make(2, 310));
     assert_eq!(serial, parallel);
-    let (batchwise_data::Rows::Bytes(short), batchwise_data::Rows::Bytes(long)) =
+    let (batchscope_data::Rows::Bytes(short), batchscope_data::Rows::Bytes(long)) =
         (&serial.train.inputs, &longer.train.inputs)
     else {
         panic!("glyphs are bytes")
@@ -542,7 +542,7 @@ fn glyphs_do_not_depend_on_threads_and_begin_alike() {
     assert_eq!(short[..], long[..short.len()]);
     assert_ne!(
         serial.train.inputs,
-        batchwise_data::glyphs(&GlyphOptions { seed: 1, ..SMALL })
+        batchscope_data::glyphs(&GlyphOptions { seed: 1, ..SMALL })
             .unwrap()
             .train
             .inputs

@@ -1,13 +1,13 @@
 //! Throughput of the convolutions of W2 (the LeNet-like network) and W3 (ResNet-20 on 32×32), and
 //! of some wider ones, in floating-point operations a second (criterion's `elem/s`; `Gelem/s` are GFLOP/s).
 //!
-//! `cargo bench -p batchwise-kernels` compares the instruction sets of the machine on all its
+//! `cargo bench -p batchscope-kernels` compares the instruction sets of the machine on all its
 //! cores; set `RAYON_NUM_THREADS=1` for one.
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use batchwise_kernels::{
+use batchscope_kernels::{
     ConvGradients, ConvNormGradients, ConvShape, Isa, NormParameters, NormStatistics, PoolShape,
     Window, Workspace, conv_backward, conv_batch_norm_backward, conv_batch_norm_forward,
     conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward, conv_forward,

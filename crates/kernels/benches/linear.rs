@@ -1,12 +1,14 @@
 //! Throughput of the linear layers of W1 (the perceptron) and W4 (the language model), in
 //! floating-point operations a second (criterion's `elem/s`; `Gelem/s` are GFLOP/s).
 //!
-//! `cargo bench -p batchwise-kernels --bench linear`; set `RAYON_NUM_THREADS=1` for one core.
+//! `cargo bench -p batchscope-kernels --bench linear`; set `RAYON_NUM_THREADS=1` for one core.
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use batchwise_kernels::{LinearGradients, LinearShape, Workspace, linear_backward, linear_forward};
+use batchscope_kernels::{
+    LinearGradients, LinearShape, Workspace, linear_backward, linear_forward,
+};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn tensor(len: usize) -> Vec<f32> {

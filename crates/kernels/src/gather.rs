@@ -9,17 +9,17 @@ use crate::simd::{Dispatch, Isa, Kernel, Simd};
 /// The numbers do not depend on the instruction set: a difference and a product, rounded apart.
 ///
 /// ```
-/// use batchwise_kernels::{Isa, gather_normalised};
+/// use batchscope_kernels::{Isa, gather_normalized};
 /// let pixels: [u8; 4] = [10, 20, 30, 40]; // two examples of two pixels
 /// let mut batch = [0.0; 2];
-/// gather_normalised(Isa::best(), &pixels, &[1], &[20.0, 20.0], &[0.1, 0.5], &mut batch)?;
+/// gather_normalized(Isa::best(), &pixels, &[1], &[20.0, 20.0], &[0.1, 0.5], &mut batch)?;
 /// assert_eq!(batch, [1.0, 10.0]);
-/// # Ok::<(), batchwise_kernels::KernelError>(())
+/// # Ok::<(), batchscope_kernels::KernelError>(())
 /// ```
 ///
 /// # Errors
 /// When a row is not in the table, the width is 0 or a slice does not have its shape's length.
-pub fn gather_normalised<X: Copy + Into<f32> + Sync>(
+pub fn gather_normalized<X: Copy + Into<f32> + Sync>(
     isa: Isa,
     table: &[X],
     rows: &[u32],
@@ -39,17 +39,17 @@ pub fn gather_normalised<X: Copy + Into<f32> + Sync>(
 /// `rows` says with which, and goes on over those after it.
 ///
 /// ```
-/// use batchwise_kernels::{Isa, gather_windows_normalised};
+/// use batchscope_kernels::{Isa, gather_windows_normalized};
 /// let frames = [1.0, 2.0, 3.0, 4.0]; // four frames of one number, windows of two
 /// let mut batch = [0.0; 4];
-/// gather_windows_normalised(Isa::best(), &frames, 1, &[2, 1], &[0.0; 2], &[1.0; 2], &mut batch)?;
+/// gather_windows_normalized(Isa::best(), &frames, 1, &[2, 1], &[0.0; 2], &[1.0; 2], &mut batch)?;
 /// assert_eq!(batch, [3.0, 4.0, 2.0, 3.0]);
-/// # Ok::<(), batchwise_kernels::KernelError>(())
+/// # Ok::<(), batchscope_kernels::KernelError>(())
 /// ```
 ///
 /// # Errors
-/// As [`gather_normalised`], and when a window is no whole number of frames.
-pub fn gather_windows_normalised<X: Copy + Into<f32> + Sync>(
+/// As [`gather_normalized`], and when a window is no whole number of frames.
+pub fn gather_windows_normalized<X: Copy + Into<f32> + Sync>(
     isa: Isa,
     table: &[X],
     frame: usize,

@@ -30,13 +30,13 @@
 //! | pointwise part of an LSTM cell | [`lstm_cell_forward`] | [`lstm_cell_backward`] |
 //! | LSTM over a sequence | [`lstm_forward`] | [`lstm_backward`] |
 //! | embedding | [`embedding_gather`] | [`embedding_scatter_add`] |
-//! | optimiser update in place | [`sgd_step`], [`adam_step`] | |
+//! | optimizer update in place | [`sgd_step`], [`adam_step`] | |
 //! | squared norm of a tensor | [`squared_norm`] | |
 //! | squared norms of every example's gradient | | [`linear_example_norms`], [`lstm_example_norms`], [`embedding_example_norms`], [`tied_example_products`], [`conv_example_norms`], [`conv_bias_relu_maxpool_example_norms`] |
 //!
 //! ```
-//! use batchwise_kernels::{ConvGradients, ConvShape, PoolShape, Window, Workspace};
-//! use batchwise_kernels::{conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward};
+//! use batchscope_kernels::{ConvGradients, ConvShape, PoolShape, Window, Workspace};
+//! use batchscope_kernels::{conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward};
 //!
 //! static WORKSPACE: Workspace = Workspace::new();
 //! let shape = ConvShape::new(2, [28, 28, 1], 16, Window::square(5, 1, 2))?;
@@ -52,7 +52,7 @@
 //! let gradients = ConvGradients { dx: None, dw: &mut dw, db: Some(&mut db) };
 //! conv_bias_relu_maxpool_backward(&WORKSPACE, &shape, &pool, &x, &w, &dy, &places, gradients)?;
 //! assert_eq!(db, [2.0 * 14.0 * 14.0; 16]);
-//! # Ok::<(), batchwise_kernels::KernelError>(())
+//! # Ok::<(), batchscope_kernels::KernelError>(())
 //! ```
 
 mod average;
@@ -66,7 +66,7 @@ mod loss;
 mod lstm;
 mod norm;
 mod norms;
-mod optimiser;
+mod optimizer;
 mod pool;
 mod product;
 mod rectifier;
@@ -84,7 +84,7 @@ pub use conv::{
 };
 pub use embedding::{embedding_gather, embedding_scatter_add};
 pub use error::KernelError;
-pub use gather::{gather_normalised, gather_windows_normalised};
+pub use gather::{gather_normalized, gather_windows_normalized};
 pub use linear::{LinearGradients, LinearShape, linear_backward, linear_forward};
 pub use loss::{LossSums, softmax_cross_entropy};
 pub use lstm::{
@@ -98,7 +98,7 @@ pub use norms::{
     ExampleNorms, embedding_example_norms, linear_example_norms, lstm_example_norms,
     outer_norm_work, pick_tied_scores, squared_norm, tied_example_products, tied_pairs,
 };
-pub use optimiser::{Adam, Sgd, adam_step, sgd_step};
+pub use optimizer::{Adam, Sgd, adam_step, sgd_step};
 pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
 pub use rectifier::{Rectified, Rectifier};
 pub use simd::{Isa, Real};

@@ -12,7 +12,7 @@ use crate::simd::Isa;
 /// threads and calls at once, so a program needs one:
 ///
 /// ```
-/// use batchwise_kernels::Workspace;
+/// use batchscope_kernels::Workspace;
 /// static WORKSPACE: Workspace = Workspace::new();
 /// let buffer = WORKSPACE.take::<f32>(1000);
 /// let address = buffer.as_ptr();
@@ -213,7 +213,7 @@ pub struct Scratch<'a, T: Element> {
 impl<T: Element> Deref for Scratch<'_, T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: `take` made the lines hold at least `len` elements; they are initialised, aligned
+        // SAFETY: `take` made the lines hold at least `len` elements; they are initialized, aligned
         // to 64 bytes, and every bit pattern is an element.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
@@ -255,7 +255,7 @@ pub(crate) struct Aligned<T> {
 impl<T: Element> Deref for Aligned<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: `own` made the lines hold at least `len` elements, initialised and aligned;
+        // SAFETY: `own` made the lines hold at least `len` elements, initialized and aligned;
         // every bit pattern is an element.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }

@@ -1,6 +1,6 @@
-//! Gathering with normalisation against a plain loop, on every instruction set.
+//! Gathering with normalization against a plain loop, on every instruction set.
 
-use batchwise_kernels::{Isa, KernelError, gather_normalised, gather_windows_normalised};
+use batchscope_kernels::{Isa, KernelError, gather_normalized, gather_windows_normalized};
 use proptest::prelude::*;
 
 proptest! {
@@ -24,10 +24,10 @@ proptest! {
             .collect();
         for isa in Isa::available() {
             let mut out = vec![f32::NAN; expected.len()];
-            gather_normalised(isa, table, &rows, shift, scale, &mut out).unwrap();
+            gather_normalized(isa, table, &rows, shift, scale, &mut out).unwrap();
             prop_assert_eq!(&out, &expected, "{:?} of bytes", isa);
             out.fill(f32::NAN);
-            gather_normalised(isa, &floats, &rows, shift, scale, &mut out).unwrap();
+            gather_normalized(isa, &floats, &rows, shift, scale, &mut out).unwrap();
             prop_assert_eq!(&out, &expected, "{:?} of floats", isa);
         }
     }
@@ -40,7 +40,7 @@ fn windows_overlap_and_end_with_the_table() {
     let gather = |frame: usize, rows: &[u32]| {
         let mut out = vec![0.0; 6 * rows.len()];
         let isa = Isa::best();
-        gather_windows_normalised(isa, &table, frame, rows, &shift, &scale, &mut out).map(|()| out)
+        gather_windows_normalized(isa, &table, frame, rows, &shift, &scale, &mut out).map(|()| out)
     };
     let expected: Vec<f32> = [4u8, 5, 6, 7, 8, 9, 2, 3, 4, 5, 6, 7]
         .map(|x| (f32::from(x) - 1.0) * 2.0)
@@ -69,7 +69,7 @@ fn rows_outside_the_table_and_wrong_lengths_are_refused() {
     let gather = |rows: &[u32], width: usize, out: usize| {
         let (table, mut out) = ([0u8; 6], vec![0.0; out]);
         let (shift, scale) = (vec![0.0; width], vec![1.0; width]);
-        gather_normalised(Isa::portable(), &table, rows, &shift, &scale, &mut out)
+        gather_normalized(Isa::portable(), &table, rows, &shift, &scale, &mut out)
     };
     assert_eq!(gather(&[0, 1], 3, 6), Ok(()));
     assert_eq!(

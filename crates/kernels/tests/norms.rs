@@ -2,7 +2,7 @@
 
 mod common;
 
-use batchwise_kernels::{
+use batchscope_kernels::{
     ConvGradients, ExampleNorms, Isa, LinearShape, LstmGradients, LstmShape, PoolShape, Real,
     Workspace, conv_backward, conv_bias_relu_maxpool_backward,
     conv_bias_relu_maxpool_example_norms, conv_bias_relu_maxpool_forward, conv_example_norms,

@@ -1,8 +1,8 @@
-//! Loss, LSTM cell, embedding and optimisers against their definitions and central differences.
+//! Loss, LSTM cell, embedding and optimizers against their definitions and central differences.
 
 mod common;
 
-use batchwise_kernels::{
+use batchscope_kernels::{
     Adam, LossSums, Sgd, Workspace, adam_step, embedding_gather, embedding_scatter_add,
     lstm_cell_backward, lstm_cell_forward, sgd_step, softmax_cross_entropy,
 };
@@ -150,7 +150,7 @@ fn ties_and_nan_in_the_logits() {
     }
 }
 
-/// Trajectories of the optimisers' definitions in double precision.
+/// Trajectories of the optimizers' definitions in double precision.
 fn definition(
     settings: &Settings,
     weights: &mut [f64],
@@ -207,7 +207,7 @@ enum Settings {
 }
 
 #[test]
-fn optimisers_follow_their_definitions() {
+fn optimizers_follow_their_definitions() {
     let sgd = Sgd {
         learning_rate: 0.1,
         momentum: 0.9,

@@ -2,7 +2,7 @@
 
 mod common;
 
-use batchwise_kernels::{
+use batchscope_kernels::{
     PoolShape, Workspace, global_average_pool_backward, global_average_pool_forward,
     max_pool_backward, max_pool_forward,
 };

@@ -2,7 +2,7 @@
 
 mod common;
 
-use batchwise_kernels::{
+use batchscope_kernels::{
     Adam, ConvShape, Isa, KernelError, NormShape, PackedWeights, PoolShape, Sgd, Window, Workspace,
     adam_step, conv_forward, embedding_gather, lstm_cell_forward, sgd_step, softmax_cross_entropy,
 };

@@ -2,7 +2,7 @@
 
 mod common;
 
-use batchwise_kernels::{
+use batchscope_kernels::{
     LinearGradients, LinearShape, LstmGradients, LstmShape, Workspace, linear_backward,
     linear_forward, lstm_backward, lstm_forward,
 };

@@ -2,7 +2,7 @@
 
 mod common;
 
-use batchwise_kernels::{
+use batchscope_kernels::{
     ConvGradients, ConvNormGradients, ConvShape, NormParameters, NormStatistics, PoolShape, Window,
     Workspace, conv_backward, conv_batch_norm_backward, conv_batch_norm_forward,
     conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_forward, conv_forward,

@@ -2,15 +2,15 @@
 
 mod common;
 
-use batchwise_kernels::{Real, UpsampleShape, Workspace, upsample_backward, upsample_forward};
+use batchscope_kernels::{Real, UpsampleShape, Workspace, upsample_backward, upsample_forward};
 use common::*;
 use proptest::prelude::*;
 
 /// Weight of place `k` in a kernel of `2 · factor`: a triangle, as FCN's and DRN's code fill it.
 fn triangle(k: usize, factor: usize) -> f64 {
     let f = factor as f64;
-    let centre = (2.0 * f - 1.0) / (2.0 * f);
-    1.0 - (k as f64 / f - centre).abs()
+    let center = (2.0 * f - 1.0) / (2.0 * f);
+    1.0 - (k as f64 / f - center).abs()
 }
 
 /// The transposed convolution with stride `factor` and padding `factor / 2`.

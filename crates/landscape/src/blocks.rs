@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use batchwise_core::{ParameterKind, ParameterLayout};
+use batchscope_core::{ParameterKind, ParameterLayout};
 use serde::{Deserialize, Serialize};
 
 use crate::LandscapeError;
@@ -23,7 +23,7 @@ pub enum Filters {
         /// Number of filters.
         count: usize,
     },
-    /// No filters: biases and the scales and shifts of normalisations, which directions leave
+    /// No filters: biases and the scales and shifts of normalizations, which directions leave
     /// alone (Li et al. 2018).
     None,
 }
@@ -56,7 +56,7 @@ impl Block {
 /// The blocks of a parameter vector: contiguous, in order, covering it.
 ///
 /// ```
-/// use batchwise_landscape::{Block, Blocks, Filters};
+/// use batchscope_landscape::{Block, Blocks, Filters};
 /// let blocks = Blocks::new(vec![
 ///     Block { name: "fc.weight".into(), range: 0..6, filters: Filters::Columns { count: 3 } },
 ///     Block { name: "fc.bias".into(), range: 6..9, filters: Filters::None },
@@ -154,7 +154,7 @@ impl Blocks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use batchwise_core::ParameterTensor;
+    use batchscope_core::ParameterTensor;
 
     #[test]
     fn a_layout_gives_each_kind_its_filters() {

@@ -8,7 +8,7 @@ use crate::{LandscapeError, LinearOperator};
 /// approximate, the mean of `v_iᵀ(A·v_j)` and `v_jᵀ(A·v_i)` is taken.
 ///
 /// ```
-/// use batchwise_landscape::{operator, quadratic_forms};
+/// use batchscope_landscape::{operator, quadratic_forms};
 /// let mut diagonal = operator(2, |v: &[f64], out: &mut [f64]| {
 ///     (out[0], out[1]) = (2.0 * v[0], -v[1]);
 ///     Ok(())

@@ -36,7 +36,7 @@ pub enum Products {
 /// to `ε^{0.3}`, so that the curvature is that of the smooth piece, as automatic differentiation sees it.
 ///
 /// ```
-/// use batchwise_landscape::{HessianOperator, LinearOperator, Products, problems::Rosenbrock};
+/// use batchscope_landscape::{HessianOperator, LinearOperator, Products, problems::Rosenbrock};
 /// let mut f = Rosenbrock { dimension: 2 };
 /// let mut hessian = HessianOperator::new(&mut f, &[1.0, 1.0], Products::Checked).unwrap();
 /// let mut product = [0.0; 2];

@@ -1,6 +1,6 @@
 //! Estimates from repeated measurements.
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// `t` with `P(|T| ≤ t) = level` for Student's T.

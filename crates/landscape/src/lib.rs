@@ -3,10 +3,10 @@
 //! Pure: no tensors, files, clocks or randomness of its own (seeds come in). Everything works on an
 //! [`Objective`], a loss and its gradient on a flat parameter vector:
 //!
-//! * [`lbfgsb`]: minimisation within bounds with limited memory;
+//! * [`lbfgsb`]: minimization within bounds with limited memory;
 //! * [`sharpness`]: Keskar's, adaptive worst-case, average-case;
 //! * [`spectrum`]: extreme eigenpairs, trace, spectral density;
-//! * [`slices`]: paths between solutions, filter-normalised lines and surfaces;
+//! * [`slices`]: paths between solutions, filter-normalized lines and surfaces;
 //! * [`survey`]: all of these at one point, with what they cost, as records to be stored;
 //! * [`problems`]: objectives with known answers, to try all this on;
 //! * [`HessianOperator`], [`GaussNewtonOperator`], [`Restricted`]: curvature by its products;

@@ -14,7 +14,7 @@ use crate::{Blocks, ObjectiveError};
 /// parallel (see [`slices`](crate::slices)) takes one objective per worker.
 ///
 /// ```
-/// use batchwise_landscape::{Objective, ObjectiveError};
+/// use batchscope_landscape::{Objective, ObjectiveError};
 ///
 /// /// f(x) = Σ x⁴
 /// struct Quartic(usize);
@@ -70,7 +70,7 @@ pub trait Objective {
         None
     }
 
-    /// Generalised Gauss–Newton product `Jᵀ·∇²ℓ·J·v` (mean over examples, `J` the Jacobian of the
+    /// Generalized Gauss–Newton product `Jᵀ·∇²ℓ·J·v` (mean over examples, `J` the Jacobian of the
     /// network's outputs, `ℓ` the loss as a function of them; Schraudolph 2002) into `product`,
     /// where the objective offers it.
     fn gauss_newton_vector(

@@ -43,7 +43,7 @@ impl<A: LinearOperator + ?Sized> LinearOperator for &mut A {
 /// The operator of a closure `f(v, product)`.
 ///
 /// ```
-/// use batchwise_landscape::{LinearOperator, operator};
+/// use batchscope_landscape::{LinearOperator, operator};
 /// let mut twice = operator(2, |v: &[f64], out: &mut [f64]| {
 ///     out.iter_mut().zip(v).for_each(|(o, v)| *o = 2.0 * v);
 ///     Ok(())
@@ -68,7 +68,7 @@ where
     Closure(dimension, apply)
 }
 
-/// The generalised Gauss–Newton matrix at `x`, of an objective that offers its products.
+/// The generalized Gauss–Newton matrix at `x`, of an objective that offers its products.
 pub struct GaussNewtonOperator<'a> {
     objective: &'a mut dyn Objective,
     x: Vec<f64>,

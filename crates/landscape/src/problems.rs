@@ -10,7 +10,7 @@ use crate::{LandscapeError, Objective, ObjectiveError};
 /// `f(x) = ½·xᵀHx + gᵀx + c` with a dense symmetric `H`.
 ///
 /// ```
-/// use batchwise_landscape::{Objective, problems::Quadratic};
+/// use batchscope_landscape::{Objective, problems::Quadratic};
 /// let mut f = Quadratic::diagonal(&[1.0, 4.0], &[0.0, -1.0], 3.0);
 /// assert_eq!(f.value(&[2.0, 1.0]).unwrap(), 2.0 + 2.0 - 1.0 + 3.0);
 /// ```

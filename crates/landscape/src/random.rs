@@ -1,6 +1,6 @@
 //! Random vectors from ChaCha streams.
 
-use batchwise_core::{Purpose, StreamKey};
+use batchscope_core::{Purpose, StreamKey};
 use rand_core::Rng;
 
 /// What a stream inside this crate is for; two uses never share numbers.

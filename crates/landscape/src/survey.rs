@@ -1,7 +1,7 @@
 //! A survey of a landscape at one point: which measurements there are, what each costs, and what
 //! they found, as records that can be stored and reported.
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 use serde::{Deserialize, Serialize};
 
 use crate::sharpness::{
@@ -66,9 +66,9 @@ pub enum Part {
 pub struct SurveySettings {
     /// Seed of starts, subspaces, probes and perturbations.
     pub seed: u64,
-    /// Starts of each maximisation.
+    /// Starts of each maximization.
     pub starts: u32,
-    /// Iterations of each maximisation: 10 in Keskar's paper.
+    /// Iterations of each maximization: 10 in Keskar's paper.
     pub iterations: u64,
     /// Relative residual of eigenvalues.
     pub tolerance: f64,
@@ -161,7 +161,7 @@ const PRODUCTS_OF_THE_FIRST: u64 = 25;
 const PRODUCTS_OF_ANOTHER: u64 = 15;
 /// Products that a trace takes, as networks go.
 const PRODUCTS_OF_TRACE: u64 = 60;
-/// Evaluations of a maximisation for each of its iterations.
+/// Evaluations of a maximization for each of its iterations.
 const EVALUATIONS_PER_ITERATION: f64 = 1.3;
 /// Places of a density's curve.
 const CURVE: usize = 241;
@@ -223,8 +223,8 @@ impl Part {
     /// Measures at `x`.
     ///
     /// ```
-    /// use batchwise_landscape::problems::Quadratic;
-    /// use batchwise_landscape::survey::{Found, Part, SurveySettings};
+    /// use batchscope_landscape::problems::Quadratic;
+    /// use batchscope_landscape::survey::{Found, Part, SurveySettings};
     /// let mut f = Quadratic::diagonal(&[8.0, 2.0], &[0.0; 2], 1.0);
     /// let found = Part::Top { count: 1 }.measure(&mut f, &[0.0; 2], &SurveySettings::default());
     /// let Found::Eigenvalues { values, stable_learning_rate, .. } = found.unwrap() else { panic!() };
@@ -441,9 +441,9 @@ pub enum SliceKind {
         /// Name of the other solution.
         to: String,
     },
-    /// Along a filter-normalised random direction.
+    /// Along a filter-normalized random direction.
     Line,
-    /// On the plane of two filter-normalised random directions.
+    /// On the plane of two filter-normalized random directions.
     Surface,
 }
 

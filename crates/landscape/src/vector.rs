@@ -69,7 +69,7 @@ pub(crate) fn scale(s: f64, x: &mut [f64]) {
 }
 
 /// Scales to unit length and returns the length it had; leaves a zero vector alone.
-pub(crate) fn normalise(x: &mut [f64]) -> f64 {
+pub(crate) fn normalize(x: &mut [f64]) -> f64 {
     let length = norm(x);
     if length > 0.0 {
         scale(1.0 / length, x);
@@ -79,7 +79,7 @@ pub(crate) fn normalise(x: &mut [f64]) -> f64 {
 
 /// Removes from `x` its components along orthonormal `basis` vectors: classical Gram–Schmidt done
 /// twice, which leaves them orthogonal to rounding (Giraud, Langou and Rozložník 2005).
-pub(crate) fn orthogonalise(basis: &[Vec<f64>], x: &mut [f64]) {
+pub(crate) fn orthogonalize(basis: &[Vec<f64>], x: &mut [f64]) {
     for _ in 0..2 {
         let along: Vec<f64> = basis.iter().map(|q| dot(q, x)).collect();
         for (q, c) in basis.iter().zip(along) {
@@ -111,15 +111,15 @@ mod tests {
     }
 
     #[test]
-    fn orthogonalising_twice_reaches_rounding() {
+    fn orthogonalizing_twice_reaches_rounding() {
         // nearly parallel to the basis: one pass alone would leave 1e-10 of it
         let n = 100;
         let mut q: Vec<f64> = (0..n).map(|i| 1.0 + i as f64).collect();
-        normalise(&mut q);
+        normalize(&mut q);
         let mut x = q.clone();
         x[3] += 1e-8;
-        orthogonalise(std::slice::from_ref(&q), &mut x);
-        normalise(&mut x);
+        orthogonalize(std::slice::from_ref(&q), &mut x);
+        normalize(&mut x);
         assert!(dot(&q, &x).abs() < 1e-14);
     }
 }

@@ -7,7 +7,7 @@ use crate::{Blocks, Objective, ObjectiveError};
 ///
 /// ```
 /// use std::ops::ControlFlow;
-/// use batchwise_landscape::{Objective, Stopped, Watched, problems::Rosenbrock};
+/// use batchscope_landscape::{Objective, Stopped, Watched, problems::Rosenbrock};
 /// let mut seen = 0;
 /// let mut f = Watched::new(Rosenbrock { dimension: 2 }, |evaluations| {
 ///     seen = evaluations;

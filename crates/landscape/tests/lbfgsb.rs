@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use batchwise_landscape::lbfgsb::{Bounds, Minimum, Settings, Status, minimise, untraced};
-use batchwise_landscape::problems::{Quadratic, Rosenbrock};
-use batchwise_landscape::{Objective, ObjectiveError};
+use batchscope_landscape::lbfgsb::{Bounds, Minimum, Settings, Status, minimize, untraced};
+use batchscope_landscape::problems::{Quadratic, Rosenbrock};
+use batchscope_landscape::{Objective, ObjectiveError};
 use serde_json::Value;
 
 type Closed = fn(&[f64], &mut [f64]) -> f64;
@@ -163,7 +163,7 @@ fn solve(case: &Value, settings: &Settings) -> Minimum {
         f: closed_form(case["name"].as_str().unwrap()),
     };
     let mut last = f64::INFINITY;
-    let minimum = minimise(&mut problem, &start, &bounds, settings, &mut |iteration| {
+    let minimum = minimize(&mut problem, &start, &bounds, settings, &mut |iteration| {
         assert!(iteration.value <= last, "the value rose");
         last = iteration.value;
         ControlFlow::Continue(())
@@ -283,7 +283,7 @@ impl Objective for Cliff {
 #[test]
 fn a_cliff_into_nan_is_a_status_not_a_panic() {
     let solve = |start: [f64; 2]| {
-        minimise(
+        minimize(
             &mut Cliff,
             &start,
             &Bounds::none(2),
@@ -304,7 +304,7 @@ fn limits_and_stops_are_obeyed_and_named() {
     let bounds = Bounds::new(vec![-2.0; 6], vec![2.0; 6]).unwrap();
     let start = [-1.2, 1.0, -1.2, 1.0, -1.2, 1.0];
     let mut seen = Vec::new();
-    let minimum = minimise(&mut f, &start, &bounds, &Settings::default(), &mut |i| {
+    let minimum = minimize(&mut f, &start, &bounds, &Settings::default(), &mut |i| {
         seen.push(i.iteration);
         if i.iteration == 4 {
             ControlFlow::Break(())
@@ -321,16 +321,16 @@ fn limits_and_stops_are_obeyed_and_named() {
         max_evaluations: 7,
         ..Settings::default()
     };
-    let minimum = minimise(&mut f, &start, &bounds, &few, &mut untraced).unwrap();
+    let minimum = minimize(&mut f, &start, &bounds, &few, &mut untraced).unwrap();
     assert_eq!(minimum.status, Status::EvaluationLimit);
     assert!(minimum.evaluations < 7 + 20);
 
     assert!(Bounds::new(vec![1.0], vec![0.0]).is_err());
     assert!(Bounds::new(vec![f64::NAN], vec![0.0]).is_err());
-    assert!(minimise(&mut f, &[0.0; 5], &bounds, &few, &mut untraced).is_err());
-    assert!(minimise(&mut f, &[f64::NAN; 6], &bounds, &few, &mut untraced).is_err());
+    assert!(minimize(&mut f, &[0.0; 5], &bounds, &few, &mut untraced).is_err());
+    assert!(minimize(&mut f, &[f64::NAN; 6], &bounds, &few, &mut untraced).is_err());
     let none = Settings { memory: 0, ..few };
-    assert!(minimise(&mut f, &start, &bounds, &none, &mut untraced).is_err());
+    assert!(minimize(&mut f, &start, &bounds, &none, &mut untraced).is_err());
 }
 
 /// A quarter of a million variables, a third of them ending at a bound: the minimum of a separable
@@ -345,9 +345,9 @@ fn many_variables_and_active_bounds() {
         fn value_and_gradient(&mut self, x: &[f64], g: &mut [f64]) -> Result<f64, ObjectiveError> {
             let mut f = 0.0;
             for (i, (x, g)) in x.iter().zip(g).enumerate() {
-                let (h, centre) = (1.0 + (i % 7) as f64, (i as f64).sin());
-                *g = h * (x - centre);
-                f += 0.5 * h * (x - centre).powi(2);
+                let (h, center) = (1.0 + (i % 7) as f64, (i as f64).sin());
+                *g = h * (x - center);
+                f += 0.5 * h * (x - center).powi(2);
             }
             Ok(f)
         }
@@ -359,7 +359,7 @@ fn many_variables_and_active_bounds() {
         reduction: 0.0,
         ..Settings::default()
     };
-    let minimum = minimise(
+    let minimum = minimize(
         &mut Separable(n),
         &vec![0.0; n],
         &bounds,
@@ -394,7 +394,7 @@ fn convex_minimum(eigenvalues: &[f64], slope: f64, low: f64, high: f64) -> Minim
         reduction: 0.0,
         ..Settings::default()
     };
-    minimise(&mut f, &vec![0.0; n], &bounds, &settings, &mut untraced).unwrap()
+    minimize(&mut f, &vec![0.0; n], &bounds, &settings, &mut untraced).unwrap()
 }
 
 /// The sixth search ends at the exact minimum along a step towards a corner of the box, and the

@@ -3,11 +3,11 @@
 
 use std::ops::{Add, Mul};
 
-use batchwise_landscape::spectrum::{
+use batchscope_landscape::spectrum::{
     DensitySettings, EigenSettings, TraceSettings, Which, extreme_eigenpairs, spectral_density,
     trace,
 };
-use batchwise_landscape::{HessianOperator, LinearOperator, Objective, ObjectiveError, Products};
+use batchscope_landscape::{HessianOperator, LinearOperator, Objective, ObjectiveError, Products};
 use nalgebra::DMatrix;
 
 /// `v + a·ε₁ + b·ε₂ + ab·ε₁ε₂` with `ε₁² = ε₂² = 0`.

@@ -1,13 +1,13 @@
 //! Sharpness against closed forms.
 
-use batchwise_core::EstimateState;
-use batchwise_landscape::lbfgsb;
-use batchwise_landscape::problems::Quadratic;
-use batchwise_landscape::sharpness::{
+use batchscope_core::EstimateState;
+use batchscope_landscape::lbfgsb;
+use batchscope_landscape::problems::Quadratic;
+use batchscope_landscape::sharpness::{
     AverageCase, Keskar, Norm, Perturbation, Scale, Space, Subspace, WorstCase, average_case,
     keskar, worst_case,
 };
-use batchwise_landscape::{Block, Blocks, Filters, Objective, ObjectiveError};
+use batchscope_landscape::{Block, Blocks, Filters, Objective, ObjectiveError};
 
 fn close(a: f64, b: f64, relative: f64) {
     assert!((a - b).abs() <= relative * b.abs(), "{a} against {b}");
@@ -109,7 +109,7 @@ fn a_quadratic_s_corner_by_convergence_and_repeatably() {
     assert_eq!(keskar(&mut f, &x, &other).unwrap().phi.n, 2);
 }
 
-/// The closed forms of the scaled neighbourhoods for a linear function: `ρ‖T∇f‖₁` in the maximum
+/// The closed forms of the scaled neighborhoods for a linear function: `ρ‖T∇f‖₁` in the maximum
 /// norm, `ρ‖T∇f‖₂` in the Euclidean.
 #[test]
 fn adaptive_sharpness_of_a_linear_function() {
@@ -230,7 +230,7 @@ fn average_sharpness_is_half_the_scaled_trace() {
     }
 }
 
-/// Where the loss overflows inside the neighbourhood the sharpness is a lower bound, not a number.
+/// Where the loss overflows inside the neighborhood the sharpness is a lower bound, not a number.
 #[test]
 fn overflow_is_at_least_and_bad_settings_are_errors() {
     struct Wall;

@@ -1,11 +1,11 @@
 //! Spectra of quadratics whose eigenvalues are known: clusters, repeats, negative ones, all zero.
 
-use batchwise_landscape::problems::{Logistic, Quadratic};
-use batchwise_landscape::spectrum::{
+use batchscope_landscape::problems::{Logistic, Quadratic};
+use batchscope_landscape::spectrum::{
     DensitySettings, EigenSettings, Eigenpairs, TraceSettings, Which, extreme_eigenpairs,
     spectral_density, stable_learning_rate, trace,
 };
-use batchwise_landscape::{
+use batchscope_landscape::{
     GaussNewtonOperator, HessianOperator, LandscapeError, LinearOperator, Objective, Products,
     Restricted, operator,
 };
@@ -355,7 +355,7 @@ fn hessian_gauss_newton_and_blocks_of_a_regression() {
     let rate = stable_learning_rate(&whole.pairs[0].value);
     assert!((rate.value.unwrap() - 2.0 / values(&whole)[0]).abs() < 1e-9);
     assert!(rate.low < rate.value && rate.value < rate.high);
-    let flat = batchwise_core::Estimate::exact(-1.0);
+    let flat = batchscope_core::Estimate::exact(-1.0);
     assert_eq!(stable_learning_rate(&flat).value, None);
 }
 
@@ -371,7 +371,7 @@ fn differenced_curvature_carries_its_error() {
             &mut self,
             x: &[f64],
             g: &mut [f64],
-        ) -> Result<f64, batchwise_landscape::ObjectiveError> {
+        ) -> Result<f64, batchscope_landscape::ObjectiveError> {
             self.0.value_and_gradient(x, g)
         }
     }

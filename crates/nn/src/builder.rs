@@ -1,5 +1,5 @@
-use batchwise_core::{ParameterKind, ParameterLayout, ParameterTensor, Purpose, StreamKey};
-use batchwise_kernels::outer_norm_work;
+use batchscope_core::{ParameterKind, ParameterLayout, ParameterTensor, Purpose, StreamKey};
+use batchscope_kernels::outer_norm_work;
 use burn::tensor::Device;
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A sequence's products, of a few dozen rows, take so many times as long for a multiply-add as the
-/// large ones of a pass: 3.4 measured (`cargo run --release -p batchwise --example noise_ways`).
+/// large ones of a pass: 3.4 measured (`cargo run --release -p batchscope --example noise_ways`).
 const SHORT_PRODUCTS: u64 = 3;
 
 /// Collects what a model is made of while its layers are constructed.
@@ -78,7 +78,7 @@ impl Builder {
     /// A builder that draws initial weights from the key; `kernels` where the CPU kernels compute.
     pub(crate) fn new(key: StreamKey, kernels: bool) -> Self {
         Self {
-            key: Some(key.with_purpose(Purpose::Initialisation)),
+            key: Some(key.with_purpose(Purpose::Initialization)),
             ..Self::measuring(kernels)
         }
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Where a network computes: `cpu`, `cuda`, `cuda:1`, `wgpu`.
 ///
 /// ```
-/// use batchwise_nn::DeviceSpec;
+/// use batchscope_nn::DeviceSpec;
 /// assert_eq!("cuda".parse::<DeviceSpec>().unwrap(), DeviceSpec::Cuda(0));
 /// assert_eq!(DeviceSpec::Cuda(1).to_string(), "cuda:1");
 /// ```

@@ -111,7 +111,7 @@ impl TensorNorms {
 
 impl AffineNorms {
     /// Takes in what an operation found.
-    pub(crate) fn add(&self, found: batchwise_kernels::ExampleNorms) {
+    pub(crate) fn add(&self, found: batchscope_kernels::ExampleNorms) {
         self.sums.add(self.weight, found.weights);
         if let Some(bias) = self.bias {
             self.sums.add(bias, found.bias);

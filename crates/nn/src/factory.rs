@@ -1,5 +1,5 @@
-use batchwise_core::{
-    DataShape, InputShape, Network, NetworkError, NetworkFactory, StreamKey, Task, UNLABELLED,
+use batchscope_core::{
+    DataShape, InputShape, Network, NetworkError, NetworkFactory, StreamKey, Task, UNLABELED,
 };
 use burn::tensor::Device;
 
@@ -113,9 +113,9 @@ impl Factory {
             ));
         }
         let pixels = match shape.task {
-            Task::Segment { classes } if classes > usize::from(UNLABELLED) => {
+            Task::Segment { classes } if classes > usize::from(UNLABELED) => {
                 return Err(unfit(format!(
-                    "{classes} classes of pixels are more than the {UNLABELLED} that masks can tell apart"
+                    "{classes} classes of pixels are more than the {UNLABELED} that masks can tell apart"
                 )));
             }
             Task::Segment { .. } if self.model.architecture() != &Architecture::DrnD22 => {
@@ -303,7 +303,7 @@ impl NetworkFactory for Factory {
         if self.construct(shape, &mut builder).is_err() {
             return 0;
         }
-        // Parameters, gradient window, gradient of the micro-batch, two moments of an optimiser.
+        // Parameters, gradient window, gradient of the micro-batch, two moments of an optimizer.
         let fixed = (5 * builder.layout().parameters() + builder.scratch_floats()) as u64 + PACKING;
         // What the forward pass keeps, and as much again for the gradients of the backward pass.
         let example = (shape.input.len() + 2 * builder.activations_per_example()) as u64;

@@ -3,10 +3,10 @@
 //! Tensor `i` of the parameter table draws from stream `i` of the key, in row-major order of its
 //! canonical shape: a model's weights depend on the key, the model and the data's shape alone.
 
-use batchwise_core::StreamKey;
+use batchscope_core::StreamKey;
 use rand_core::Rng;
 
-/// How a tensor is initialised.
+/// How a tensor is initialized.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Init {
     /// All the same value.
@@ -49,14 +49,14 @@ fn unit(word: u32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use batchwise_core::Purpose;
+    use batchscope_core::Purpose;
 
     use super::*;
 
     const KEY: StreamKey = StreamKey {
         study_seed: 3,
         trial: 1,
-        purpose: Purpose::Initialisation,
+        purpose: Purpose::Initialization,
     };
 
     #[test]

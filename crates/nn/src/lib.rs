@@ -1,11 +1,11 @@
-//! Models on burn, and the [`Network`](batchwise_core::Network) they implement.
+//! Models on burn, and the [`Network`](batchscope_core::Network) they implement.
 //!
 //! A [`ModelSpec`] names a model and its settings (`mlp(512,512)`, `resnet20(ghost=64)`), a
 //! [`DeviceSpec`] where it computes, and a [`Factory`] makes networks of them:
 //!
 //! ```
-//! use batchwise_core::{DataShape, InputShape, NetworkFactory, Purpose, StreamKey, Task};
-//! use batchwise_nn::{DeviceSpec, Factory, ModelSpec};
+//! use batchscope_core::{DataShape, InputShape, NetworkFactory, Purpose, StreamKey, Task};
+//! use batchscope_nn::{DeviceSpec, Factory, ModelSpec};
 //!
 //! let model: ModelSpec = "mlp(128,64)".parse()?;
 //! let factory = Factory::new(model, DeviceSpec::Cpu)?;
@@ -13,7 +13,7 @@
 //!     input: InputShape::Image { height: 28, width: 28, channels: 1 },
 //!     task: Task::Classify { classes: 10 },
 //! };
-//! let key = StreamKey { study_seed: 1, trial: 0, purpose: Purpose::Initialisation };
+//! let key = StreamKey { study_seed: 1, trial: 0, purpose: Purpose::Initialization };
 //! let network = factory.build(&digits, key)?;
 //! assert_eq!(network.layout().parameters(), 784 * 128 + 128 + 128 * 64 + 64 + 64 * 10 + 10);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -22,7 +22,7 @@
 //! Inside, a model (`models/`) is a description that holds handles of its parameters; tensors live
 //! in the network, and a *pass* lends them to the layers (`layers/`) for one forward computation.
 //! Images are channels-last everywhere; parameters keep the canonical shapes of
-//! [`ParameterKind`](batchwise_core::ParameterKind) whatever the kernels use.
+//! [`ParameterKind`](batchscope_core::ParameterKind) whatever the kernels use.
 
 mod architecture;
 mod builder;

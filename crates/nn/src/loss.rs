@@ -1,11 +1,11 @@
 //! Losses: one number per row of outputs (an example, a token of text, a pixel).
 
-use batchwise_core::{MetricSums, NetworkError, UNLABELLED};
+use batchscope_core::{MetricSums, NetworkError, UNLABELED};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 
 use crate::{
     cpu,
-    segment::{labelled, segmentation},
+    segment::{labeled, segmentation},
     storage::{Storage, to_numbers},
 };
 
@@ -46,11 +46,11 @@ pub(crate) fn training_loss(
             return Ok(TrainingLoss { scaled, sum });
         }
         // Nothing to learn from, but a graph to go back through.
-        Targets::Pixels(labels) if labels.iter().all(|&label| label == UNLABELLED) => {
+        Targets::Pixels(labels) if labels.iter().all(|&label| label == UNLABELED) => {
             outputs.mul_scalar(0.0)
         }
         Targets::Pixels(labels) => {
-            let (outputs, labels) = labelled(outputs, labels);
+            let (outputs, labels) = labeled(outputs, labels);
             cross_entropy(outputs, &labels, smoothing)
         }
         Targets::Classes(labels) => cross_entropy(outputs, labels, smoothing),

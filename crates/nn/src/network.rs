@@ -1,6 +1,6 @@
-use batchwise_core::{
+use batchscope_core::{
     Batch, DataShape, InputShape, Inputs, Labels, LossSum, MetricSums, Network, NetworkError,
-    NormsOf, ParameterLayout, StateTensor, Task, UNLABELLED,
+    NormsOf, ParameterLayout, StateTensor, Task, UNLABELED,
 };
 use burn::tensor::{Device, Tensor};
 
@@ -155,7 +155,7 @@ impl ModelNetwork {
                 (inputs, labels.len(), Some((labels, vocabulary)))
             }
             (Labels::Pixels(labels), Task::Segment { classes }) => {
-                let unknown = |&&label: &&u8| label != UNLABELLED && usize::from(label) >= classes;
+                let unknown = |&&label: &&u8| label != UNLABELED && usize::from(label) >= classes;
                 if let Some(label) = labels.iter().find(unknown) {
                     return unfit(format!("label {label} is outside the {classes} classes"));
                 }
@@ -424,7 +424,7 @@ impl Network for ModelNetwork {
 
     fn visit(
         &mut self,
-        visitor: &mut batchwise_core::ParameterVisitor<'_>,
+        visitor: &mut batchscope_core::ParameterVisitor<'_>,
     ) -> Result<(), NetworkError> {
         self.parameters.visit(visitor)
     }

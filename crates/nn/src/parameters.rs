@@ -1,4 +1,4 @@
-use batchwise_core::{NetworkError, ParameterLayout, ParameterVisitor};
+use batchscope_core::{NetworkError, ParameterLayout, ParameterVisitor};
 use burn::{
     backend::DispatchTensor,
     tensor::{Device, Gradients, Tensor},
@@ -74,7 +74,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// See [`batchwise_core::Network::visit`].
+    /// See [`batchscope_core::Network::visit`].
     pub(crate) fn visit(&mut self, visitor: &mut ParameterVisitor<'_>) -> Result<(), NetworkError> {
         for (index, tensor) in self.layout.tensors.iter().enumerate() {
             let gradient = self.gradients[index].get_or_insert_with(|| {

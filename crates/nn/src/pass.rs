@@ -1,4 +1,4 @@
-use batchwise_core::StreamKey;
+use batchscope_core::StreamKey;
 use burn::tensor::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 
@@ -22,7 +22,7 @@ pub(crate) struct Pass<'a> {
     leaves: Option<Leaves>,
     /// Where layers leave the squared norms of the examples' gradients; `None` where nobody asks.
     examples: Option<ExampleNorms>,
-    /// Examples per group of batch norm; `None` normalises by the running statistics.
+    /// Examples per group of batch norm; `None` normalizes by the running statistics.
     ghost: Option<usize>,
     /// Key of the dropout masks and position of the first example in the run.
     noise: Option<(StreamKey, u64)>,
@@ -195,7 +195,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Ends the pass: writes the hidden states back and returns the leaves.
-    pub(crate) fn finish(self) -> Result<Option<Leaves>, batchwise_core::NetworkError> {
+    pub(crate) fn finish(self) -> Result<Option<Leaves>, batchscope_core::NetworkError> {
         for (id, state) in self.hidden {
             self.streams
                 .write(id, self.first, &crate::storage::to_host(state)?);

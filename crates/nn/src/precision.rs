@@ -1,4 +1,4 @@
-use batchwise_kernels::Real;
+use batchscope_kernels::Real;
 use burn_flex::FlexTensor;
 use burn_std::DType;
 use serde::{Deserialize, Serialize};

@@ -1,11 +1,11 @@
 //! The metrics of segmentation.
 
-use batchwise_core::{Confusion, MetricSums, NetworkError, UNLABELLED};
+use batchscope_core::{Confusion, MetricSums, NetworkError, UNLABELED};
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::storage::to_numbers;
 
-/// Metric sums over the labelled pixels of scores `[pixels, classes]`. The prediction is the class
+/// Metric sums over the labeled pixels of scores `[pixels, classes]`. The prediction is the class
 /// with the first largest score; a pixel whose scores are not all numbers counts as wrong.
 pub(crate) fn segmentation(scores: Tensor<2>, labels: &[u8]) -> Result<MetricSums, NetworkError> {
     let classes = scores.dims()[1];
@@ -13,7 +13,7 @@ pub(crate) fn segmentation(scores: Tensor<2>, labels: &[u8]) -> Result<MetricSum
     let mut confusion = Confusion::new(classes);
     let mut sums = MetricSums::default();
     for (row, &label) in scores.chunks_exact(classes).zip(labels) {
-        if label == UNLABELLED {
+        if label == UNLABELED {
             continue;
         }
         let label = usize::from(label);
@@ -42,12 +42,12 @@ pub(crate) fn segmentation(scores: Tensor<2>, labels: &[u8]) -> Result<MetricSum
     Ok(sums)
 }
 
-/// The rows of labelled pixels and their classes, for burn's operations.
-pub(crate) fn labelled(scores: Tensor<2>, labels: &[u8]) -> (Tensor<2>, Vec<u32>) {
+/// The rows of labeled pixels and their classes, for burn's operations.
+pub(crate) fn labeled(scores: Tensor<2>, labels: &[u8]) -> (Tensor<2>, Vec<u32>) {
     let device = scores.device().without_autodiff();
     let (rows, classes): (Vec<i64>, Vec<u32>) = (0..)
         .zip(labels)
-        .filter(|&(_, &label)| label != UNLABELLED)
+        .filter(|&(_, &label)| label != UNLABELED)
         .map(|(pixel, &label)| (pixel, u32::from(label)))
         .unzip();
     let shape = [rows.len()];

@@ -22,14 +22,14 @@ use crate::architecture::Architecture;
 ///
 /// Every model takes `smoothing=0` (label smoothing, of classification and text); those with batch
 /// norm take `ghost=32`. `mlp:128,64` means `mlp(128,64)`. It is written back in its shortest
-/// form, and serialises as that text.
+/// form, and serializes as that text.
 ///
-/// The ghost size is the number of examples batch norm normalises over, whatever the batch size:
-/// it belongs to the model. 32 is what each worker of Goyal et al. 2017 normalised over, who kept
+/// The ghost size is the number of examples batch norm normalizes over, whatever the batch size:
+/// it belongs to the model. 32 is what each worker of Goyal et al. 2017 normalized over, who kept
 /// it fixed for the same reason.
 ///
 /// ```
-/// use batchwise_nn::ModelSpec;
+/// use batchscope_nn::ModelSpec;
 /// let model: ModelSpec = "mlp:512, 512, smoothing=0.1".parse().unwrap();
 /// assert_eq!(model.to_string(), "mlp(512,512,smoothing=0.1)");
 /// ```
@@ -42,7 +42,7 @@ pub struct ModelSpec {
     ghost: u64,
 }
 
-/// Examples batch norm normalises over unless the model says otherwise.
+/// Examples batch norm normalizes over unless the model says otherwise.
 const DEFAULT_GHOST: u64 = 32;
 /// Largest accepted width, number of layers and text: far above use, small enough to be safe.
 const MAX_WIDTH: usize = 1 << 16;
@@ -110,7 +110,7 @@ impl ModelSpec {
         self.dropout
     }
 
-    /// Examples batch norm normalises over; `None` without batch norm.
+    /// Examples batch norm normalizes over; `None` without batch norm.
     pub fn ghost(&self) -> Option<u64> {
         self.architecture.has_norm().then_some(self.ghost)
     }

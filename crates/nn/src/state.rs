@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{NetworkError, StateTensor};
+use batchscope_core::{NetworkError, StateTensor};
 use burn::tensor::Device;
 
 use crate::{layers::NormState, parameters::Parameters, streams::Streams};

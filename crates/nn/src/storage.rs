@@ -4,14 +4,14 @@ use burn::{
 };
 use burn_flex::FlexTensor;
 
-use batchwise_core::NetworkError;
-use batchwise_kernels::{Isa, Real, squared_norm};
+use batchscope_core::NetworkError;
+use batchscope_kernels::{Isa, Real, squared_norm};
 
 use crate::precision::{Number, Precision, in_precision};
 
 /// A tensor at rest on its device, of a rank known only at run time.
 ///
-/// On the CPU the host slice is the tensor's own memory, so an optimiser updates it in place; on
+/// On the CPU the host slice is the tensor's own memory, so an optimizer updates it in place; on
 /// other devices a host slice is a copy that must be written back.
 #[derive(Debug, Clone)]
 pub(crate) enum Storage {

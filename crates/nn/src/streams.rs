@@ -1,4 +1,4 @@
-use batchwise_core::StateTensor;
+use batchscope_core::StateTensor;
 
 /// The hidden states of text streams, on the host: row `p` of each state belongs to the stream at
 /// position `p` of the batch.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use batchwise_core::{DataShape, NetworkError, Task};
+use batchscope_core::{DataShape, NetworkError, Task};
 use common::*;
 
 const CASES: [(&str, DataShape, usize, &[usize]); 11] = [
@@ -139,7 +139,7 @@ fn running_statistics_take_a_step_in_once() {
     let shape = vectors(3, Task::Regress { outputs: 1 });
     let mut network = network("mlp(2,norm,ghost=4)", &shape);
     let state = network.export().unwrap();
-    let find = |state: &[batchwise_core::StateTensor], name: &str| {
+    let find = |state: &[batchscope_core::StateTensor], name: &str| {
         state
             .iter()
             .find(|tensor| tensor.name == name)
@@ -152,7 +152,7 @@ fn running_statistics_take_a_step_in_once() {
     let after = network.export().unwrap();
 
     let batch = batch(shape, 0, 10);
-    let batchwise_core::Inputs::Values(x) = &batch.inputs else {
+    let batchscope_core::Inputs::Values(x) = &batch.inputs else {
         unreachable!()
     };
     let hidden = |i: usize, unit: usize| -> f64 {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use batchwise_core::{
+use batchscope_core::{
     Batch, DataShape, Inputs, Labels, NetworkError, NetworkFactory, StateTensor, StreamKey, Task,
 };
 use common::*;
@@ -199,7 +199,7 @@ fn a_stored_state_goes_on_bit_for_bit() {
         ("resnet20(ghost=4)", images(8, 3)),
         ("lstm(layers=2,width=8,dropout=0.2)", text(5, 20)),
     ] {
-        let train = |network: &mut dyn batchwise_core::Network, steps: std::ops::Range<u64>| {
+        let train = |network: &mut dyn batchscope_core::Network, steps: std::ops::Range<u64>| {
             steps
                 .map(|step| descend(network, shape, step, 8, 0.1))
                 .collect::<Vec<_>>()
@@ -413,7 +413,7 @@ fn evaluation_has_no_noise_and_leaves_training_alone() {
         assert!(network.export().unwrap() == before, "{model}");
         assert_eq!(whole.weight, batch.weight());
         // Example by example, the same sums.
-        let mut sums = batchwise_core::MetricSums::default();
+        let mut sums = batchscope_core::MetricSums::default();
         for position in 0..6 {
             sums += network
                 .evaluate(&common::batch(shape, position, 1))
@@ -435,7 +435,7 @@ fn evaluation_has_no_noise_and_leaves_training_alone() {
 fn text_streams_continue_in_evaluation() {
     let shape = text(4, 11);
     let mut network = network("lstm(width=8)", &shape);
-    let evaluate = |network: &mut dyn batchwise_core::Network, fresh: bool| {
+    let evaluate = |network: &mut dyn batchscope_core::Network, fresh: bool| {
         let batch = Batch {
             fresh_streams: fresh,
             ..batch(shape, 0, 3)

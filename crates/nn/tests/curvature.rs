@@ -5,12 +5,12 @@ mod common;
 
 use std::ops::{Add, Mul};
 
-use batchwise_core::{Batch, DataShape, Inputs, Labels, Task};
-use batchwise_landscape::{
+use batchscope_core::{Batch, DataShape, Inputs, Labels, Task};
+use batchscope_landscape::{
     GaussNewtonOperator, HessianOperator, LinearOperator, Products,
     spectrum::{EigenSettings, extreme_eigenpairs},
 };
-use batchwise_nn::{NetworkObjective, ObjectiveSettings, Precision};
+use batchscope_nn::{NetworkObjective, ObjectiveSettings, Precision};
 use common::*;
 use nalgebra::DMatrix;
 

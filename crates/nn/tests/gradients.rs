@@ -2,7 +2,7 @@
 
 mod common;
 
-use batchwise_core::{DataShape, Task};
+use batchscope_core::{DataShape, Task};
 use common::*;
 use rand_core::Rng;
 

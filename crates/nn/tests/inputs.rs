@@ -3,7 +3,7 @@
 
 mod common;
 
-use batchwise_core::{Batch, Inputs, Labels, NetworkError, Task};
+use batchscope_core::{Batch, Inputs, Labels, NetworkError, Task};
 use common::*;
 use rand_core::Rng;
 

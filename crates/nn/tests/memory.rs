@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use batchwise_core::NetworkFactory;
+use batchscope_core::NetworkFactory;
 use common::*;
 
 struct Counting;

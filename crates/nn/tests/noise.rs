@@ -2,7 +2,7 @@
 
 mod common;
 
-use batchwise_core::{DataShape, Network, NormsOf, Task};
+use batchscope_core::{DataShape, Network, NormsOf, Task};
 use common::*;
 
 /// The tensors of the gradient window.

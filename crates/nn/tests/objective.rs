@@ -2,12 +2,12 @@
 
 mod common;
 
-use batchwise_core::{DataShape, NetworkError, StateTensor, Task};
-use batchwise_landscape::{
+use batchscope_core::{DataShape, NetworkError, StateTensor, Task};
+use batchscope_landscape::{
     Objective,
     slices::{Measure, Path, Reading, Slice, evaluate},
 };
-use batchwise_nn::{
+use batchscope_nn::{
     NetworkObjective, NormMode, ObjectiveSettings, Precision, SliceMeasure, Statistics,
 };
 use common::*;
@@ -98,7 +98,7 @@ fn the_gradient_is_the_network_s_own() {
         let state = state(model, shape, 2);
         let mut network = network(model, &shape);
         network.import(&state).unwrap();
-        let fresh = |batch: &mut batchwise_core::Batch| batch.fresh_streams = true;
+        let fresh = |batch: &mut batchscope_core::Batch| batch.fresh_streams = true;
         let weight = batch(shape, 0, EXAMPLES).weight() / EXAMPLES as f64;
         let (loss, window) = gradient(network.as_mut(), shape, EXAMPLES, EXAMPLES, fresh);
         let window: Vec<f64> = window.into_iter().flatten().map(f64::from).collect();
@@ -188,7 +188,7 @@ fn threads_and_workers_do_not_change_a_bit() {
 #[test]
 fn statistics_are_estimated_from_the_examples() {
     let shape = vectors(4, Task::Classify { classes: 3 });
-    let batchwise_core::Inputs::Values(inputs) = batch(shape, 0, EXAMPLES).inputs else {
+    let batchscope_core::Inputs::Values(inputs) = batch(shape, 0, EXAMPLES).inputs else {
         unreachable!()
     };
     let inputs: Vec<f64> = inputs.iter().map(|&v| f64::from(v)).collect();

@@ -4,9 +4,9 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{
+use batchscope_core::{
     Batch, DataShape, InputShape, Inputs, Labels, Network, ParameterKind, ParameterTensor, Task,
-    UNLABELLED,
+    UNLABELED,
 };
 use serde::Deserialize;
 
@@ -121,7 +121,7 @@ fn batch(case: &Case, step: u64) -> Batch {
                     let pixels = case.n * shape.input.pixels();
                     // A class more than there are stands for pixels without a label.
                     let label = |class| match class {
-                        class if class == classes as u32 => UNLABELLED,
+                        class if class == classes as u32 => UNLABELED,
                         class => class as u8,
                     };
                     let labels = below(2000 + step, pixels, classes + 1);

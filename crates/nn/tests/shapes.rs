@@ -2,13 +2,13 @@
 
 mod common;
 
-use batchwise_core::{DataShape, Task};
+use batchscope_core::{DataShape, Task};
 use common::*;
 
 /// `conv1 32×32×64, …`, one layer after the other.
 fn table(model: &str, shape: &DataShape) -> String {
     let layers = factory(model).layers(shape).unwrap();
-    let row = |layer: &batchwise_nn::LayerOutput| {
+    let row = |layer: &batchscope_nn::LayerOutput| {
         let sizes: Vec<String> = layer.shape.iter().map(usize::to_string).collect();
         format!("{} {}", layer.name, sizes.join("×"))
     };

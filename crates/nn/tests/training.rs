@@ -2,7 +2,7 @@
 
 mod common;
 
-use batchwise_core::Task;
+use batchscope_core::Task;
 use common::*;
 
 #[test]

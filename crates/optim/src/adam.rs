@@ -18,13 +18,13 @@
 //! Decoupled decay is multiplied by the learning rate of the step, as in `torch.optim.AdamW`; in
 //! the paper it is multiplied by the schedule's factor alone.
 
-use batchwise_core::{ParameterLayout, StateTensor};
-use batchwise_kernels as kernels;
+use batchscope_core::{ParameterLayout, StateTensor};
+use batchscope_kernels as kernels;
 
 use crate::{
-    DecayPolicy, Optimiser, SettingError, StateError, WORKSPACE,
+    DecayPolicy, Optimizer, SettingError, StateError, WORKSPACE,
     buffers::{self, Buffers},
-    optimiser::{fraction, not_negative},
+    optimizer::{fraction, not_negative},
 };
 
 /// How weight decay enters.
@@ -80,7 +80,7 @@ impl Adam {
     }
 }
 
-impl Optimiser for Adam {
+impl Optimizer for Adam {
     fn begin_step(&mut self, learning_rate: f64, step: u64) {
         self.learning_rate = learning_rate;
         self.update = step.saturating_add(1);

@@ -1,4 +1,4 @@
-use batchwise_core::{ParameterLayout, StateTensor};
+use batchscope_core::{ParameterLayout, StateTensor};
 
 use crate::StateError;
 

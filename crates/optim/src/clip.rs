@@ -11,7 +11,7 @@
 
 /// Sum of squares in double precision, in a fixed order: the same bits on every machine.
 pub fn sum_of_squares(values: &[f32]) -> f64 {
-    // Eight lanes so that the loop vectorises without re-association by the compiler.
+    // Eight lanes so that the loop vectorizes without re-association by the compiler.
     let mut lanes = [0.0f64; 8];
     let chunks = values.chunks_exact(8);
     let rest = chunks.remainder();

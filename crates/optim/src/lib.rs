@@ -1,38 +1,38 @@
-//! Optimisers on flat parameters with a table of layers.
+//! Optimizers on flat parameters with a table of layers.
 //!
-//! An [`Optimiser`] sees a network as the tensors of a [`batchwise_core::ParameterLayout`]: one
+//! An [`Optimizer`] sees a network as the tensors of a [`batchscope_core::ParameterLayout`]: one
 //! contiguous slice of parameters and one of gradients at a time. It neither knows how the
 //! gradient came about nor on which device the network lives, and every update is one fused pass
 //! in place, without allocation.
 //!
 //! ```
-//! use batchwise_core::{OptimiserSpec, ParameterKind, ParameterLayout, ParameterTensor};
-//! use batchwise_optim::{build, DecayPolicy};
+//! use batchscope_core::{OptimizerSpec, ParameterKind, ParameterLayout, ParameterTensor};
+//! use batchscope_optim::{build, DecayPolicy};
 //!
 //! let layout = ParameterLayout {
 //!     tensors: vec![ParameterTensor { name: "weight".into(), shape: vec![2], kind: ParameterKind::Matrix }],
 //! };
-//! let spec = OptimiserSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 };
-//! let mut optimiser = build(&spec, &layout, DecayPolicy::Weights)?;
+//! let spec = OptimizerSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 };
+//! let mut optimizer = build(&spec, &layout, DecayPolicy::Weights)?;
 //! let mut weight = [1.0, 2.0];
 //! for step in 0..2 {
-//!     optimiser.begin_step(0.1, step);
-//!     optimiser.update(0, &mut weight, &[1.0, 0.0]);
+//!     optimizer.begin_step(0.1, step);
+//!     optimizer.update(0, &mut weight, &[1.0, 0.0]);
 //! }
 //! assert_eq!(weight, [1.0 - 0.1 - 0.19, 2.0]);
-//! # Ok::<(), batchwise_optim::SettingError>(())
+//! # Ok::<(), batchscope_optim::SettingError>(())
 //! ```
 
 mod adam;
 mod buffers;
 mod clip;
-mod optimiser;
+mod optimizer;
 mod sgd;
 
 pub use adam::{Adam, DecayKind};
 pub use clip::{clip_factor, sum_of_squares};
-pub use optimiser::{DecayPolicy, Optimiser, SettingError, StateError, build};
+pub use optimizer::{DecayPolicy, Optimizer, SettingError, StateError, build};
 pub use sgd::Sgd;
 
 /// Chooses the instruction set of the updates; they need no scratch memory.
-static WORKSPACE: batchwise_kernels::Workspace = batchwise_kernels::Workspace::new();
+static WORKSPACE: batchscope_kernels::Workspace = batchscope_kernels::Workspace::new();

@@ -16,13 +16,13 @@
 //! `v` starts at 0 and dampening is 0, as in `torch.optim.SGD`: the learning rate stands outside
 //! the buffer, so a change of rate acts at once on the whole velocity.
 
-use batchwise_core::{ParameterLayout, StateTensor};
-use batchwise_kernels as kernels;
+use batchscope_core::{ParameterLayout, StateTensor};
+use batchscope_kernels as kernels;
 
 use crate::{
-    DecayPolicy, Optimiser, SettingError, StateError, WORKSPACE,
+    DecayPolicy, Optimizer, SettingError, StateError, WORKSPACE,
     buffers::{self, Buffers},
-    optimiser::{fraction, not_negative},
+    optimizer::{fraction, not_negative},
 };
 
 /// SGD, with momentum and weight decay where they are not 0.
@@ -69,7 +69,7 @@ impl Sgd {
     }
 }
 
-impl Optimiser for Sgd {
+impl Optimizer for Sgd {
     fn begin_step(&mut self, learning_rate: f64, _step: u64) {
         self.learning_rate = learning_rate;
     }

@@ -1,9 +1,11 @@
-//! One suite for every optimiser: each case of the golden traces is also a case of each property.
+//! One suite for every optimizer: each case of the golden traces is also a case of each property.
 
 use std::sync::LazyLock;
 
-use batchwise_core::{OptimiserSpec, ParameterKind, ParameterLayout, ParameterTensor, StateTensor};
-use batchwise_optim::{DecayPolicy, Optimiser, StateError, build, clip_factor, sum_of_squares};
+use batchscope_core::{
+    OptimizerSpec, ParameterKind, ParameterLayout, ParameterTensor, StateTensor,
+};
+use batchscope_optim::{DecayPolicy, Optimizer, StateError, build, clip_factor, sum_of_squares};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -46,7 +48,7 @@ fn tensors(value: &Value) -> Vec<Vec<f32>> {
 }
 
 struct Case {
-    spec: OptimiserSpec,
+    spec: OptimizerSpec,
     policy: DecayPolicy,
     clip: Option<f64>,
     trace: Vec<Vec<Vec<f32>>>,
@@ -54,7 +56,7 @@ struct Case {
 }
 
 impl Case {
-    fn build(&self) -> Box<dyn Optimiser> {
+    fn build(&self) -> Box<dyn Optimizer> {
         build(&self.spec, &layout(), self.policy).unwrap()
     }
 }
@@ -70,24 +72,24 @@ fn cases() -> Vec<Case> {
             number("eps"),
         );
         let spec = match case["kind"].as_str().unwrap() {
-            "sgd" => OptimiserSpec::Sgd {
+            "sgd" => OptimizerSpec::Sgd {
                 momentum: number("momentum"),
                 nesterov: settings["nesterov"].as_bool().unwrap_or(false),
                 weight_decay,
             },
-            "adam" => OptimiserSpec::Adam {
+            "adam" => OptimizerSpec::Adam {
                 beta1,
                 beta2,
                 epsilon,
                 weight_decay,
             },
-            "adamw" => OptimiserSpec::Adamw {
+            "adamw" => OptimizerSpec::Adamw {
                 beta1,
                 beta2,
                 epsilon,
                 weight_decay,
             },
-            other => panic!("no optimiser {other}"),
+            other => panic!("no optimizer {other}"),
         };
         Case {
             spec,
@@ -115,7 +117,7 @@ fn cases() -> Vec<Case> {
 }
 
 /// One step of the problem the traces were made on: gradient `0.5·w + noise`.
-fn step(optimiser: &mut dyn Optimiser, parameters: &mut [Vec<f32>], k: usize, clip: Option<f64>) {
+fn step(optimizer: &mut dyn Optimizer, parameters: &mut [Vec<f32>], k: usize, clip: Option<f64>) {
     let golden = golden();
     let mut gradients = tensors(&golden["noise"][k]);
     for (g, w) in gradients
@@ -129,9 +131,9 @@ fn step(optimiser: &mut dyn Optimiser, parameters: &mut [Vec<f32>], k: usize, cl
     if let Some(factor) = clip.and_then(|c| clip_factor(norm, c)) {
         gradients.iter_mut().flatten().for_each(|g| *g *= factor);
     }
-    optimiser.begin_step(golden["rates"][k].as_f64().unwrap(), k as u64);
+    optimizer.begin_step(golden["rates"][k].as_f64().unwrap(), k as u64);
     for (tensor, (w, g)) in parameters.iter_mut().zip(&gradients).enumerate() {
-        optimiser.update(tensor, w, g);
+        optimizer.update(tensor, w, g);
     }
 }
 
@@ -144,9 +146,9 @@ fn steps_follow_pytorch() {
     let cases = cases();
     assert!(cases.len() >= 15);
     for case in cases {
-        let (mut optimiser, mut parameters) = (case.build(), start());
+        let (mut optimizer, mut parameters) = (case.build(), start());
         for (k, expected) in case.trace.iter().enumerate() {
-            step(optimiser.as_mut(), &mut parameters, k, case.clip);
+            step(optimizer.as_mut(), &mut parameters, k, case.clip);
             for (w, e) in parameters.iter().flatten().zip(expected.iter().flatten()) {
                 assert!(
                     (w - e).abs() <= 3e-6 * (1.0 + e.abs()),
@@ -159,7 +161,7 @@ fn steps_follow_pytorch() {
 }
 
 #[test]
-fn a_resumed_optimiser_continues_to_the_bit() {
+fn a_resumed_optimizer_continues_to_the_bit() {
     for case in cases() {
         let (mut straight, mut expected) = (case.build(), start());
         let (mut resumed, mut parameters) = (case.build(), start());
@@ -178,9 +180,9 @@ fn a_resumed_optimiser_continues_to_the_bit() {
 #[test]
 fn a_foreign_state_is_refused_and_changes_nothing() {
     for case in cases() {
-        let (mut optimiser, mut parameters) = (case.build(), start());
-        step(optimiser.as_mut(), &mut parameters, 0, None);
-        let before = optimiser.state();
+        let (mut optimizer, mut parameters) = (case.build(), start());
+        step(optimizer.as_mut(), &mut parameters, 0, None);
+        let before = optimizer.state();
 
         let mut unknown = before.clone();
         unknown.push(StateTensor {
@@ -189,42 +191,42 @@ fn a_foreign_state_is_refused_and_changes_nothing() {
             values: vec![0.0],
         });
         assert!(
-            matches!(optimiser.load(&unknown), Err(StateError::Unknown(name)) if name == "momentum.conv9.weight")
+            matches!(optimizer.load(&unknown), Err(StateError::Unknown(name)) if name == "momentum.conv9.weight")
         );
         if !before.is_empty() {
             let mut missing = before.clone();
             missing.pop();
             assert!(matches!(
-                optimiser.load(&missing),
+                optimizer.load(&missing),
                 Err(StateError::Missing(_))
             ));
             let mut reshaped = before.clone();
             reshaped[0].shape.reverse();
             assert!(matches!(
-                optimiser.load(&reshaped),
+                optimizer.load(&reshaped),
                 Err(StateError::Shape { .. })
             ));
             let mut short = before.clone();
             short[0].values.pop();
             assert!(matches!(
-                optimiser.load(&short),
+                optimizer.load(&short),
                 Err(StateError::Shape { .. })
             ));
         }
-        assert_eq!(optimiser.state(), before, "{}", case.label);
+        assert_eq!(optimizer.state(), before, "{}", case.label);
     }
 }
 
 #[test]
-fn every_optimiser_descends_a_quadratic() {
+fn every_optimizer_descends_a_quadratic() {
     for case in cases() {
-        let mut optimiser = case.build();
+        let mut optimizer = case.build();
         let mut parameters = [vec![1.0f32; 12], vec![-1.0f32; 4]];
         for k in 0..400 {
-            optimiser.begin_step(0.02, k);
+            optimizer.begin_step(0.02, k);
             for (tensor, w) in parameters.iter_mut().enumerate() {
                 let gradient: Vec<f32> = w.iter().map(|&x| 2.0 * x).collect();
-                optimiser.update(tensor, w, &gradient);
+                optimizer.update(tensor, w, &gradient);
             }
         }
         assert!(
@@ -243,28 +245,28 @@ fn decay_by_default_leaves_biases_and_norms_alone() {
     assert_eq!(decayed, [true, true, true, false, false, false]);
 
     // With no gradient only decay moves a parameter.
-    let spec = OptimiserSpec::Adamw {
+    let spec = OptimizerSpec::Adamw {
         beta1: 0.9,
         beta2: 0.999,
         epsilon: 1e-8,
         weight_decay: 0.5,
     };
-    let mut optimiser = build(&spec, &layout(), DecayPolicy::default()).unwrap();
-    optimiser.begin_step(0.1, 0);
+    let mut optimizer = build(&spec, &layout(), DecayPolicy::default()).unwrap();
+    optimizer.begin_step(0.1, 0);
     let (mut weight, mut bias) = ([1.0f32; 12], [1.0f32; 4]);
-    optimiser.update(0, &mut weight, &[0.0; 12]);
-    optimiser.update(1, &mut bias, &[0.0; 4]);
+    optimizer.update(0, &mut weight, &[0.0; 12]);
+    optimizer.update(1, &mut bias, &[0.0; 4]);
     assert_eq!((weight, bias), ([0.95; 12], [1.0; 4]));
 }
 
 #[test]
 fn constants_out_of_range_are_named() {
-    let sgd = |momentum, nesterov, weight_decay| OptimiserSpec::Sgd {
+    let sgd = |momentum, nesterov, weight_decay| OptimizerSpec::Sgd {
         momentum,
         nesterov,
         weight_decay,
     };
-    let adam = |beta1, beta2, epsilon| OptimiserSpec::Adam {
+    let adam = |beta1, beta2, epsilon| OptimizerSpec::Adam {
         beta1,
         beta2,
         epsilon,
@@ -319,11 +321,11 @@ proptest! {
     #[test]
     fn a_rate_of_zero_moves_nothing(gradient in prop::collection::vec(-2.0f32..2.0, 12)) {
         for case in cases() {
-            let (mut optimiser, mut parameters) = (case.build(), start());
-            step(optimiser.as_mut(), &mut parameters, 0, case.clip);
+            let (mut optimizer, mut parameters) = (case.build(), start());
+            step(optimizer.as_mut(), &mut parameters, 0, case.clip);
             let before = parameters[0].clone();
-            optimiser.begin_step(0.0, 1);
-            optimiser.update(0, &mut parameters[0], &gradient);
+            optimizer.begin_step(0.0, 1);
+            optimizer.update(0, &mut parameters[0], &gradient);
             prop_assert_eq!(&before, &parameters[0]);
         }
     }

@@ -23,6 +23,6 @@ pub enum ReportError {
         why: String,
     },
     /// A drawing could not be made: a fault of ours.
-    #[error("this is a fault in batchwise, please report it: the report drew {0}")]
+    #[error("this is a fault in batchscope, please report it: the report drew {0}")]
     Drawing(String),
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use batchwise_core::{
-    Metric, NoiseMoments, NoiseRecord, OptimiserSpec, Outcome, TrialPurpose, TrialRecord,
+use batchscope_core::{
+    Metric, NoiseMoments, NoiseRecord, OptimizerSpec, Outcome, TrialPurpose, TrialRecord,
 };
-use batchwise_scaling::Findings;
+use batchscope_scaling::Findings;
 use serde::Serialize;
 
 use crate::{Column, ReportError, Table, Values};
@@ -149,10 +149,10 @@ pub(crate) fn last_step(record: &TrialRecord) -> Option<u64> {
     }
 }
 
-/// An optimiser with its constants, in words.
-pub(crate) fn optimiser(spec: &OptimiserSpec) -> String {
+/// An optimizer with its constants, in words.
+pub(crate) fn optimizer(spec: &OptimizerSpec) -> String {
     match spec {
-        OptimiserSpec::Sgd {
+        OptimizerSpec::Sgd {
             momentum,
             nesterov,
             weight_decay,
@@ -162,7 +162,7 @@ pub(crate) fn optimiser(spec: &OptimiserSpec) -> String {
                 if *nesterov { " nesterov" } else { "" }
             )
         }
-        OptimiserSpec::Adam {
+        OptimizerSpec::Adam {
             beta1,
             beta2,
             epsilon,
@@ -172,7 +172,7 @@ pub(crate) fn optimiser(spec: &OptimiserSpec) -> String {
                 "adam beta1={beta1} beta2={beta2} epsilon={epsilon} weight-decay={weight_decay}"
             )
         }
-        OptimiserSpec::Adamw {
+        OptimizerSpec::Adamw {
             beta1,
             beta2,
             epsilon,
@@ -228,8 +228,8 @@ pub fn trials_records(records: &[TrialRecord]) -> Table {
             "full learning rate, before the schedule",
             &|r| Some(r.spec.learning_rate),
         ),
-        text("optimiser", "optimiser and its constants", &|r| {
-            Some(optimiser(&r.spec.optimiser))
+        text("optimizer", "optimizer and its constants", &|r| {
+            Some(optimizer(&r.spec.optimizer))
         }),
         whole(
             "study_seed",
@@ -252,7 +252,7 @@ pub fn trials_records(records: &[TrialRecord]) -> Table {
             "reached, not_reached, completed, raced, diverged, infeasible, failed or interrupted",
             &|r| Some(state(&r.outcome).into()),
         ),
-        whole("step", "optimiser step at which it ended", &last_step),
+        whole("step", "optimizer step at which it ended", &last_step),
         whole(
             "after",
             "lower end of the bracket of the crossing, exclusive",
@@ -299,12 +299,12 @@ pub fn trials_records(records: &[TrialRecord]) -> Table {
 
 /// One row per evaluation of each trial.
 pub fn measurements_table(records: &[TrialRecord]) -> Table {
-    let all: Vec<(&TrialRecord, &batchwise_core::Measurement)> = records
+    let all: Vec<(&TrialRecord, &batchscope_core::Measurement)> = records
         .iter()
         .flat_map(|r| r.measurements.iter().map(move |m| (r, m)))
         .collect();
     let whole =
-        |name: &str, about, of: &dyn Fn(&TrialRecord, &batchwise_core::Measurement) -> u64| {
+        |name: &str, about, of: &dyn Fn(&TrialRecord, &batchscope_core::Measurement) -> u64| {
             Column {
                 name: name.into(),
                 about,
@@ -312,7 +312,7 @@ pub fn measurements_table(records: &[TrialRecord]) -> Table {
             }
         };
     let real =
-        |name: &str, about, of: &dyn Fn(&batchwise_core::Measurement) -> Option<f64>| Column {
+        |name: &str, about, of: &dyn Fn(&batchscope_core::Measurement) -> Option<f64>| Column {
             name: name.into(),
             about,
             values: Values::Real(all.iter().map(|(_, m)| of(m)).collect()),
@@ -326,7 +326,7 @@ pub fn measurements_table(records: &[TrialRecord]) -> Table {
             "examples per step over all devices",
             &|r, _| r.spec.batch_size,
         ),
-        whole("step", "optimiser steps done", &|_, m| m.step),
+        whole("step", "optimizer steps done", &|_, m| m.step),
         whole("examples", "examples trained on", &|_, m| m.examples),
         whole(
             "replayed",

@@ -4,8 +4,8 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use batchwise_core::TrialRecord;
-use batchwise_scaling::Findings;
+use batchscope_core::TrialRecord;
+use batchscope_scaling::Findings;
 
 use crate::{Document, Figure, HowRun, ReportError, figures, html, plot, to_json, trials_csv};
 

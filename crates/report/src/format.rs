@@ -1,11 +1,11 @@
 //! The one place where numbers become text: figures, tables, prose and the terminal all use it.
 
-use batchwise_core::{Estimate, EstimateState};
+use batchscope_core::{Estimate, EstimateState};
 
 /// Three significant digits; whole numbers from 100 on, grouped by commas from 10,000 on.
 ///
 /// ```
-/// use batchwise_report::format::number;
+/// use batchscope_report::format::number;
 /// assert_eq!(number(0.0301), "0.0301");
 /// assert_eq!(number(12.345), "12.3");
 /// assert_eq!(number(12345.6), "12,346");

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 pub struct HowRun {
     /// The command line that ran, or would run again, the study.
     pub command: String,
-    /// Version of batchwise, with its commit where known.
+    /// Version of batchscope, with its commit where known.
     pub version: String,
     /// Compiler it was built with.
     pub rustc: String,

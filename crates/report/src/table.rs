@@ -90,7 +90,7 @@ impl Table {
             .map(|c| KeyValue::new(format!("about.{}", c.name), c.about.to_owned()))
             .collect();
         let properties = WriterProperties::builder()
-            .set_created_by(format!("batchwise {}", env!("CARGO_PKG_VERSION")))
+            .set_created_by(format!("batchscope {}", env!("CARGO_PKG_VERSION")))
             .set_key_value_metadata(Some(about))
             .build();
         let mut writer = SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties))

@@ -1,7 +1,7 @@
 //! The findings in twenty lines of a terminal, and the trials as a table of its width.
 
-use batchwise_core::{EstimateState, TrialRecord};
-use batchwise_scaling::{BandPoint, Findings, PointState, advice_sentence};
+use batchscope_core::{EstimateState, TrialRecord};
+use batchscope_scaling::{BandPoint, Findings, PointState, advice_sentence};
 
 use crate::columns::{TextColumn, display_width, fold, text_table};
 use crate::export::{last_step, purpose, state};
@@ -12,8 +12,8 @@ use crate::format::{axis_tick, batch_tick, count, duration, estimate, estimate_s
 const ROWS: usize = 9;
 /// Marks of the curves, by category; a letter would collide with words.
 const MARKS: [char; 7] = ['●', '■', '▲', '◆', '▼', '✚', '⬟'];
-/// Terminal colours of the curves (ANSI 256), near those of the figures.
-const COLOURS: [u8; 7] = [32, 166, 36, 175, 178, 74, 245];
+/// Terminal colors of the curves (ANSI 256), near those of the figures.
+const COLORS: [u8; 7] = [32, 166, 36, 175, 178, 74, 245];
 
 /// The findings in about twenty lines: the verdict, the setting to use, a plot of steps against
 /// batch size, what it rests on. `width` is the terminal's in columns; the plot is left out below
@@ -109,7 +109,7 @@ impl Paint {
         if self.color {
             format!(
                 "\x1b[38;5;{}m{text}\x1b[0m",
-                COLOURS[category % COLOURS.len()]
+                COLORS[category % COLORS.len()]
             )
         } else {
             text.to_owned()

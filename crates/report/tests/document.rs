@@ -1,7 +1,7 @@
 //! Pages and charts made of anything: sound, complete, and inert whatever they are given.
 
-use batchwise_core::Estimate;
-use batchwise_report::{
+use batchscope_core::Estimate;
+use batchscope_report::{
     Axis, AxisScale, Chart, ChartPanel, Document, HowRun, PageTable, Point, Section, Series,
     write_document,
 };
@@ -115,7 +115,7 @@ fn a_page_holds_everything_and_runs_nothing_it_was_given() {
         facts: vec![("Model".to_owned(), "f1(ghost=\"3\")".to_owned())],
     };
     let how = HowRun {
-        command: "batchwise reproduce 'a & b'".to_owned(),
+        command: "batchscope reproduce 'a & b'".to_owned(),
         ..HowRun::default()
     };
     let page = document.html(&how);

@@ -2,8 +2,8 @@
 
 mod fixtures;
 
-use batchwise_core::{Outcome, TrialRecord};
-use batchwise_report::{
+use batchscope_core::{Outcome, TrialRecord};
+use batchscope_report::{
     Format, Table, Values, export, export_measurements, measurements_table, trials_csv,
     trials_records,
 };
@@ -126,7 +126,7 @@ fn json_holds_findings_and_trials_whole() {
     let mut bytes = Vec::new();
     export(&study.records, &study.findings, Format::Json, &mut bytes).unwrap();
     let mut value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-    let findings: batchwise_scaling::Findings =
+    let findings: batchscope_scaling::Findings =
         serde_json::from_value(value["findings"].take()).unwrap();
     assert_eq!(findings, study.findings);
     let trials = value["trials"].as_array().unwrap();

@@ -2,7 +2,7 @@
 
 mod fixtures;
 
-use batchwise_report::{figures, format, html, png, terminal_summary, to_json, write};
+use batchscope_report::{figures, format, html, png, terminal_summary, to_json, write};
 use fixtures::Study;
 use sha2::Digest as _;
 
@@ -260,7 +260,7 @@ fn names_are_never_markup() {
             .iter()
             .map(|c| format!("{EVIL}{c}"))
             .collect();
-        record.outcome = batchwise_core::Outcome::Failed { why: EVIL.into() };
+        record.outcome = batchscope_core::Outcome::Failed { why: EVIL.into() };
     }
     how.command = EVIL.into();
     how.version = EVIL.into();
@@ -330,7 +330,7 @@ fn bounds_are_said_as_bounds() {
     assert!(
         page.contains("≥\u{a0}256")
             && page.contains("undefined")
-            && page.contains("<code>batchwise study --dir study")
+            && page.contains("<code>batchscope study --dir study")
     );
     let titles: Vec<String> = figures(&study.findings, &study.records)
         .into_iter()
@@ -380,7 +380,7 @@ fn a_report_is_a_folder_of_whole_files() {
         found += usize::from(path.is_file());
     }
     assert_eq!(found, files.len());
-    let read: batchwise_scaling::Findings =
+    let read: batchscope_scaling::Findings =
         serde_json::from_str(&std::fs::read_to_string(&files[0]).unwrap()).unwrap();
     assert_eq!(read, study.findings);
 }

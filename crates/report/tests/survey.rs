@@ -1,11 +1,11 @@
 //! The report of a survey: of a quadratic measured in every way, and of slices with holes in them.
 
-use batchwise_landscape::{
+use batchscope_landscape::{
     problems::Quadratic,
     slices::Reading,
     survey::{Measured, Part, SliceKind, SliceRecord, Subject, Survey, SurveySettings},
 };
-use batchwise_report::{display_width, survey_figures, survey_html, survey_summary, write_survey};
+use batchscope_report::{display_width, survey_figures, survey_html, survey_summary, write_survey};
 use sha2::Digest as _;
 
 fn subject() -> Subject {

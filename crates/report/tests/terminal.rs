@@ -2,7 +2,7 @@
 
 mod fixtures;
 
-use batchwise_report::{display_width, terminal_summary, trials_table};
+use batchscope_report::{display_width, terminal_summary, trials_table};
 
 #[test]
 fn a_tuned_study_in_twenty_lines() {
@@ -36,7 +36,7 @@ fn nothing_runs_over_the_edge() {
 }
 
 #[test]
-fn colour_adds_escapes_and_nothing_else() {
+fn color_adds_escapes_and_nothing_else() {
     let findings = fixtures::three_rules().findings;
     let plain = terminal_summary(&findings, 80, false);
     let painted = terminal_summary(&findings, 80, true);

@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
-use batchwise_core::NetworkError;
-use batchwise_landscape::LandscapeError;
-use batchwise_train::TrainError;
+use batchscope_core::NetworkError;
+use batchscope_landscape::LandscapeError;
+use batchscope_train::TrainError;
 
 /// Why an experiment could not go on.
 #[derive(Debug, thiserror::Error)]

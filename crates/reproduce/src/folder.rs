@@ -74,7 +74,7 @@ impl Folder {
             })
     }
 
-    /// Writes a JSON file: to a temporary name, synchronised, then renamed.
+    /// Writes a JSON file: to a temporary name, synchronized, then renamed.
     ///
     /// # Errors
     /// When the system refuses.

@@ -1,6 +1,6 @@
 //! Student's intervals of means, differences and ratios over a few starts.
 
-use batchwise_core::{Estimate, EstimateState};
+use batchscope_core::{Estimate, EstimateState};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Level of every interval.

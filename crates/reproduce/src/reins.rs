@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use batchwise_core::{Control, Flow};
+use batchscope_core::{Control, Flow};
 
 /// Asks to stop once they are pulled, or when somebody outside wants everything to.
 pub(crate) struct Reins<'a> {

@@ -5,7 +5,7 @@ use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use batchwise_core::{Control, Flow};
+use batchscope_core::{Control, Flow};
 
 use crate::{ReproduceError, reins::Reins};
 
@@ -194,7 +194,7 @@ fn standing<T>(tasks: &[Task<T>], parts: &[Option<f64>], finished: &[bool]) -> (
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use batchwise_core::NeverStop;
+    use batchscope_core::NeverStop;
 
     use super::*;
 

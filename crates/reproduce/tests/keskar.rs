@@ -11,19 +11,19 @@ use std::{
     },
 };
 
-use batchwise_core::{
+use batchscope_core::{
     Batch, Control, DataShape, EstimateState, Examples, Flow, InputShape, NetworkFactory,
     NeverStop, Purpose, StateTensor, StreamKey, Task,
 };
-use batchwise_landscape::{Objective, ObjectiveError};
-use batchwise_reproduce::{
+use batchscope_landscape::{Objective, ObjectiveError};
+use batchscope_reproduce::{
     Folder, ReproduceError, Side,
     keskar::{
         self, Ended, Lab, Method, Pace, Part, Plan, Plateau, Results, RunId, Scope, Setting,
         Sharpening, Statistics,
     },
 };
-use batchwise_train::{
+use batchscope_train::{
     read_state,
     testing::{Blobs, TinyFactory},
 };
@@ -117,7 +117,7 @@ fn key(start: u64) -> StreamKey {
     StreamKey {
         study_seed: 3,
         trial: start,
-        purpose: Purpose::Initialisation,
+        purpose: Purpose::Initialization,
     }
 }
 

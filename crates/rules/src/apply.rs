@@ -1,4 +1,4 @@
-use batchwise_core::{OptimiserSpec, Schedule};
+use batchscope_core::{OptimizerSpec, Schedule};
 
 use crate::{Rule, RulesError, error::check, token_half_life_beta2};
 
@@ -11,8 +11,8 @@ pub struct Base {
     pub learning_rate: f64,
     /// Warm-up and decay.
     pub schedule: Schedule,
-    /// Optimiser and its constants.
-    pub optimiser: OptimiserSpec,
+    /// Optimizer and its constants.
+    pub optimizer: OptimizerSpec,
     /// Move Adam's β2 with the batch size so that its half-life in examples stays
     /// ([`token_half_life_beta2`]); otherwise β2 stays.
     pub keep_token_half_life: bool,
@@ -25,8 +25,8 @@ pub struct Setting {
     pub learning_rate: f64,
     /// Warm-up and decay, gradual warm-up starting from the base rate.
     pub schedule: Schedule,
-    /// Optimiser and its constants.
-    pub optimiser: OptimiserSpec,
+    /// Optimizer and its constants.
+    pub optimizer: OptimizerSpec,
 }
 
 /// What `base` becomes at `batch_size` under `rule`: the rate scaled, gradual warm-up told where
@@ -45,10 +45,10 @@ pub fn apply(rule: Rule, base: &Base, batch_size: u64) -> Result<Setting, RulesE
         b >= 1.0
     })?;
     check("batch_size", batch_size as f64, "at least 1", |b| b >= 1.0)?;
-    let mut optimiser = base.optimiser.clone();
+    let mut optimizer = base.optimizer.clone();
     if base.keep_token_half_life
-        && let OptimiserSpec::Adam { beta2, .. } | OptimiserSpec::Adamw { beta2, .. } =
-            &mut optimiser
+        && let OptimizerSpec::Adam { beta2, .. } | OptimizerSpec::Adamw { beta2, .. } =
+            &mut optimizer
     {
         *beta2 = token_half_life_beta2(*beta2, base.batch_size, batch_size)?;
     }
@@ -58,13 +58,13 @@ pub fn apply(rule: Rule, base: &Base, batch_size: u64) -> Result<Setting, RulesE
             base_learning_rate: Some(base.learning_rate),
             ..base.schedule.clone()
         },
-        optimiser,
+        optimizer,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use batchwise_core::{Length, WarmUp, WarmUpShape};
+    use batchscope_core::{Length, WarmUp, WarmUpShape};
 
     use super::*;
     use crate::LearningRate;
@@ -80,7 +80,7 @@ mod tests {
                 },
                 ..Schedule::constant()
             },
-            optimiser: OptimiserSpec::Adam {
+            optimizer: OptimizerSpec::Adam {
                 beta1: 0.9,
                 beta2: 0.999,
                 epsilon: 1e-8,
@@ -95,28 +95,28 @@ mod tests {
         let setting = apply(Rule::Lsr, &adam(false), 128).unwrap();
         let rate = LearningRate::new(&setting.schedule, setting.learning_rate, 128, 1000).unwrap();
         assert_eq!((rate.at(0), rate.at(10)), (1e-3, 4e-3));
-        assert_eq!(setting.optimiser, adam(false).optimiser);
+        assert_eq!(setting.optimizer, adam(false).optimizer);
     }
 
     #[test]
     fn beta2_moves_only_when_asked_and_only_for_adam() {
-        let OptimiserSpec::Adam { beta1, beta2, .. } =
-            apply(Rule::Blr, &adam(true), 64).unwrap().optimiser
+        let OptimizerSpec::Adam { beta1, beta2, .. } =
+            apply(Rule::Blr, &adam(true), 64).unwrap().optimizer
         else {
-            panic!("another optimiser came back")
+            panic!("another optimizer came back")
         };
         assert_eq!(beta1, 0.9);
         assert!((beta2 - 0.999f64.powi(2)).abs() < 1e-15);
-        let sgd = OptimiserSpec::Sgd {
+        let sgd = OptimizerSpec::Sgd {
             momentum: 0.9,
             nesterov: true,
             weight_decay: 1e-4,
         };
         let base = Base {
-            optimiser: sgd.clone(),
+            optimizer: sgd.clone(),
             ..adam(true)
         };
-        assert_eq!(apply(Rule::Srsr, &base, 64).unwrap().optimiser, sgd);
+        assert_eq!(apply(Rule::Srsr, &base, 64).unwrap().optimizer, sgd);
     }
 
     #[test]

@@ -10,11 +10,11 @@ use crate::{RulesError, error::check};
 /// `base_batch`.
 ///
 /// ```
-/// # use batchwise_rules::token_half_life_beta2;
+/// # use batchscope_rules::token_half_life_beta2;
 /// // the paper's direction: a batch 512 times smaller needs β2 far closer to one
 /// let beta2 = token_half_life_beta2(0.95, 512, 1)?;
 /// assert!((beta2 - 0.9999).abs() < 1e-6);
-/// # Ok::<(), batchwise_rules::RulesError>(())
+/// # Ok::<(), batchscope_rules::RulesError>(())
 /// ```
 ///
 /// # Errors
@@ -24,7 +24,7 @@ pub fn token_half_life_beta2(
     base_batch: u64,
     batch_size: u64,
 ) -> Result<f64, RulesError> {
-    check("optimiser.beta2", beta2, "in (0, 1)", |b| {
+    check("optimizer.beta2", beta2, "in (0, 1)", |b| {
         b > 0.0 && b < 1.0
     })?;
     check("base_batch", base_batch as f64, "at least 1", |b| b >= 1.0)?;
@@ -37,7 +37,7 @@ pub fn token_half_life_beta2(
 /// # Errors
 /// When `beta2` is outside (0, 1) or the batch size is zero.
 pub fn beta2_half_life(beta2: f64, batch_size: u64) -> Result<f64, RulesError> {
-    check("optimiser.beta2", beta2, "in (0, 1)", |b| {
+    check("optimizer.beta2", beta2, "in (0, 1)", |b| {
         b > 0.0 && b < 1.0
     })?;
     check("batch_size", batch_size as f64, "at least 1", |b| b >= 1.0)?;

@@ -1,4 +1,4 @@
-//! The learning rate of every optimiser step: warm-up, then decay.
+//! The learning rate of every optimizer step: warm-up, then decay.
 //!
 //! With full rate `η`, warm-up of `W` steps, step `t` from 0 and `u = t − W`:
 //!
@@ -12,18 +12,18 @@
 //! Marks of a step decay count from the first step of training, lengths of the other decays from
 //! the end of warm-up. A mark inside warm-up multiplies the climb too.
 
-use batchwise_core::{Decay, Length, Schedule, WarmUpShape};
+use batchscope_core::{Decay, Length, Schedule, WarmUpShape};
 
 use crate::{RulesError, error::check};
 
 /// Steps in a length at a batch size on `train_examples`: `epochs·N/B`, rounded up.
 ///
 /// ```
-/// use batchwise_core::Length;
-/// use batchwise_rules::steps_in;
+/// use batchscope_core::Length;
+/// use batchscope_rules::steps_in;
 /// assert_eq!(steps_in(Length::Epochs(1.0), 128, 50_000)?, 391);
 /// assert_eq!(steps_in(Length::Steps(200), 128, 50_000)?, 200);
-/// # Ok::<(), batchwise_rules::RulesError>(())
+/// # Ok::<(), batchscope_rules::RulesError>(())
 /// ```
 ///
 /// # Errors
@@ -238,7 +238,7 @@ fn marks(
 
 #[cfg(test)]
 mod tests {
-    use batchwise_core::WarmUp;
+    use batchscope_core::WarmUp;
     use proptest::prelude::*;
 
     use super::*;

@@ -4,20 +4,20 @@
 //!
 //! * [`Rule`]: the full learning rate at a batch size, from the base batch size's;
 //! * [`LearningRate`]: the rate of every step, from the full rate and a
-//!   [`batchwise_core::Schedule`] of warm-up and decay;
+//!   [`batchscope_core::Schedule`] of warm-up and decay;
 //! * [`token_half_life_beta2`]: Adam's β2 at a batch size.
 //!
 //! [`apply`] does all three at once.
 //!
 //! ```
-//! use batchwise_core::{OptimiserSpec, Schedule};
-//! use batchwise_rules::{apply, Base, LearningRate, Rule};
+//! use batchscope_core::{OptimizerSpec, Schedule};
+//! use batchscope_rules::{apply, Base, LearningRate, Rule};
 //!
 //! let base = Base {
 //!     batch_size: 64,
 //!     learning_rate: 0.1,
 //!     schedule: Schedule::warm_up(10),
-//!     optimiser: OptimiserSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
+//!     optimizer: OptimizerSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
 //!     keep_token_half_life: false,
 //! };
 //! let setting = apply(Rule::Lsr, &base, 256)?;
@@ -25,7 +25,7 @@
 //! let rate = LearningRate::new(&setting.schedule, setting.learning_rate, 256, 50_000)?;
 //! assert!((rate.at(0) - 0.04).abs() < 1e-15);
 //! assert_eq!(rate.at(10), 0.4);
-//! # Ok::<(), batchwise_rules::RulesError>(())
+//! # Ok::<(), batchscope_rules::RulesError>(())
 //! ```
 
 mod apply;

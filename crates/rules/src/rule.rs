@@ -10,11 +10,11 @@ use crate::RulesError;
 /// Gradient Descent" (arXiv 1811.12941), section 3, compares the three.
 ///
 /// ```
-/// use batchwise_rules::Rule;
+/// use batchscope_rules::Rule;
 /// let rule: Rule = "srsr".parse()?;
 /// assert_eq!(rule.learning_rate(0.1, 64, 256), 0.2);
 /// assert_eq!(Rule::Lsr.learning_rate(0.1, 64, 256), 0.4);
-/// # Ok::<(), batchwise_rules::RulesError>(())
+/// # Ok::<(), batchscope_rules::RulesError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -5,7 +5,7 @@
 //! from the fastest, the one that needs the fewest examples: equal time, less energy. Only batch
 //! sizes that reached the target and micro-batches that were timed are ever recommended.
 
-use batchwise_core::{Estimate, StepTiming};
+use batchscope_core::{Estimate, StepTiming};
 
 use crate::cost::{StepTime, StepTimes, all_reduce};
 use crate::findings::{Advice, Assumptions, DeviceOption, Findings, Point, Recommendation};
@@ -29,7 +29,7 @@ pub enum AdviceError {
     NoneReached(String),
     /// Nothing was timed.
     #[error(
-        "no step was timed: run 'batchwise advise' where the study ran, so that it can time steps"
+        "no step was timed: run 'batchscope advise' where the study ran, so that it can time steps"
     )]
     NoTimings,
     /// Every timed micro-batch is larger than every usable batch size.
@@ -310,7 +310,7 @@ fn options(candidates: &[Candidate], assumptions: &Assumptions) -> Vec<DeviceOpt
         .collect()
 }
 
-/// Which numbers are measured and which modelled.
+/// Which numbers are measured and which modeled.
 fn provenance(
     findings: &Findings,
     recommended: &Candidate,
@@ -329,13 +329,13 @@ fn provenance(
         )
     } else {
         format!(
-            "Modelled: the step of the recommendation was not timed itself; its time is {} times that of timed micro-batches of {}, linear in their number.",
+            "Modeled: the step of the recommendation was not timed itself; its time is {} times that of timed micro-batches of {}, linear in their number.",
             recommended.step.accumulation, recommended.step.micro_batch
         )
     });
     if candidates.iter().any(|c| c.devices > 1) {
         lines.push(format!(
-            "Modelled: more than one device. Each computes its share at this machine's speed, then waits for a ring all-reduce of {parameters} gradients of 4 bytes: 2(n − 1)/n · 4P/bandwidth + 2(n − 1) · latency, with the stated bandwidth {:.3e} bytes/s and latency {:.3e} s.",
+            "Modeled: more than one device. Each computes its share at this machine's speed, then waits for a ring all-reduce of {parameters} gradients of 4 bytes: 2(n − 1)/n · 4P/bandwidth + 2(n − 1) · latency, with the stated bandwidth {:.3e} bytes/s and latency {:.3e} s.",
             assumptions.bandwidth, assumptions.latency
         ));
     }

@@ -1,14 +1,14 @@
-//! Seconds of an optimiser step, on one device and on several.
+//! Seconds of an optimizer step, on one device and on several.
 //!
 //! On one device a step of `s` examples is `⌈s/b⌉` micro-batches of a size `b` that was timed. Its
-//! time is *measured* where exactly this step was timed. Otherwise it is *modelled*: linear in the
+//! time is *measured* where exactly this step was timed. Otherwise it is *modeled*: linear in the
 //! number of micro-batches between the timed numbers of the same `b`, in proportion outside them.
 //!
 //! On `n` devices each takes `⌈B/n⌉` examples, and a ring all-reduce of `P` gradients of 4 bytes
 //! follows (Patarasuk and Yuan 2009), not overlapped with computing:
 //! `2(n − 1)/n · 4P/bandwidth + 2(n − 1)·latency`.
 
-use batchwise_core::StepTiming;
+use batchscope_core::StepTiming;
 
 use crate::distribution::normal_quantile;
 use crate::findings::Assumptions;
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_modelled_from_timed_micro_batches_only() {
+    fn others_are_modeled_from_timed_micro_batches_only() {
         let times = StepTimes::new(&[timing(64, 64, 0.010), timing(256, 64, 0.037)], 0.95);
         let between = times.step(128).unwrap();
         assert!(

@@ -17,7 +17,7 @@
 //! lower and an upper curve. Where those cross the level are the ends: as Fieller's intervals they
 //! are open where the data do not close them.
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 
 use crate::findings::CriticalBatchSizes;
 use crate::fit::{Hyperbola, NoFit, point};
@@ -66,13 +66,13 @@ pub(crate) fn critical_batch_sizes(
             (curve.critical.clone(), overhead, plateau)
         }
     };
-    let normalised = [
+    let normalized = [
         hyperbola.clone(),
         overhead.scaled(1.0 / OVERHEAD),
         plateau.scaled(PLATEAU),
     ];
     let disagreement = {
-        let estimated: Vec<f64> = normalised
+        let estimated: Vec<f64> = normalized
             .iter()
             .filter(|e| e.is_estimated())
             .filter_map(|e| e.value)
@@ -82,11 +82,11 @@ pub(crate) fn critical_batch_sizes(
             .fold((f64::INFINITY, 0.0f64), |(l, h), &v| (l.min(v), h.max(v)));
         (estimated.len() > 1).then(|| high / low)
     };
-    let [hyperbola, overhead20, plateau_normalised] = normalised;
+    let [hyperbola, overhead20, plateau_normalized] = normalized;
     CriticalBatchSizes {
         hyperbola,
         overhead20,
-        plateau: plateau_normalised,
+        plateau: plateau_normalized,
         overhead20_batch: overhead,
         plateau_batch: plateau,
         disagreement,
@@ -94,7 +94,7 @@ pub(crate) fn critical_batch_sizes(
     }
 }
 
-/// (b) and (c) before normalisation.
+/// (b) and (c) before normalization.
 fn measured_definitions(
     samples: &[Sample],
     pooled: &Pooled,
@@ -176,7 +176,7 @@ struct Errors {
     excesses: Vec<Vec<f64>>,
 }
 
-/// Studies simulated from the fitted curve, analysed like this one.
+/// Studies simulated from the fitted curve, analyzed like this one.
 fn simulate(
     samples: &[Sample],
     pooled: &Pooled,

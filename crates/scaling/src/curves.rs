@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{Length, Outcome, TrialPurpose, TrialRecord};
+use batchscope_core::{Length, Outcome, TrialPurpose, TrialRecord};
 
 use crate::findings::{PointState, Repeat};
 use crate::sample::Sample;

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{Estimate, Metric, StepTiming, Target};
+use batchscope_core::{Estimate, Metric, StepTiming, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::noise::NoiseCourse;
 
 /// Version of the layout of `findings.json`.
-pub const SCHEMA: &str = "batchwise.findings/1.1";
+pub const SCHEMA: &str = "batchscope.findings/1.1";
 
 /// Everything a study found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,8 +28,9 @@ pub struct Findings {
     pub regimes: BTreeMap<String, Regimes>,
     /// By curve: how the answer moves with the target, from the same runs, hardest target first.
     pub targets: BTreeMap<String, Vec<TargetMovement>>,
-    /// By curve: generalisation against batch size.
-    pub generalisation: BTreeMap<String, Generalisation>,
+    /// By curve: generalization against batch size.
+    #[serde(alias = "generalisation")]
+    pub generalization: BTreeMap<String, Generalization>,
     /// Golmant's `|L − L̂|` by batch size, where it was probed (the LSR curve).
     pub linearity: Vec<LinearityPoint>,
     /// By curve: the gradient noise scale `B_simple` at each batch size, where it was watched.
@@ -205,11 +206,11 @@ pub struct CriticalBatchSizes {
     pub overhead20: Estimate,
     /// (c) The batch at which steps are within 10 % of `S_min`, divided by 10.
     pub plateau: Estimate,
-    /// (b) before normalisation: the batch size itself.
+    /// (b) before normalization: the batch size itself.
     pub overhead20_batch: Estimate,
-    /// (c) before normalisation.
+    /// (c) before normalization.
     pub plateau_batch: Estimate,
-    /// Largest ratio between two of the normalised definitions; 1 is full agreement.
+    /// Largest ratio between two of the normalized definitions; 1 is full agreement.
     pub disagreement: Option<f64>,
     /// The command that would settle what is only bounded, and what it would cost.
     pub to_settle: Option<Settle>,
@@ -246,7 +247,7 @@ pub struct RegimePoint {
     pub batch_size: u64,
     /// Which regime.
     pub regime: Regime,
-    /// Measured local slope `d ln S/d ln B` (central difference over neighbours), if there is one.
+    /// Measured local slope `d ln S/d ln B` (central difference over neighbors), if there is one.
     pub slope: Option<f64>,
 }
 
@@ -275,29 +276,29 @@ pub struct TargetMovement {
     pub reached: u64,
 }
 
-/// Generalisation against batch size under three comparisons that must not be mixed.
+/// Generalization against batch size under three comparisons that must not be mixed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Generalisation {
+pub struct Generalization {
     /// What is compared (the validation metric of the target's quantity, or loss).
     pub metric: Metric,
     /// At the largest number of examples that all batch sizes trained on.
-    pub equal_epochs: Option<GeneralisationAt>,
+    pub equal_epochs: Option<GeneralizationAt>,
     /// At the largest number of steps that all batch sizes made.
-    pub equal_steps: Option<GeneralisationAt>,
+    pub equal_steps: Option<GeneralizationAt>,
     /// At the lowest training loss that all batch sizes reached.
-    pub equal_loss: Option<GeneralisationAt>,
+    pub equal_loss: Option<GeneralizationAt>,
 }
 
 /// One comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GeneralisationAt {
+pub struct GeneralizationAt {
     /// Epochs, steps or training loss at which the batch sizes are compared.
     pub at: f64,
     /// The validation metric of each batch size there.
     pub points: Vec<(u64, Estimate)>,
 }
 
-/// The linearisation error of one batch size.
+/// The linearization error of one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinearityPoint {
     /// Examples per step.
@@ -342,7 +343,7 @@ pub struct Advice {
     pub assumptions: Assumptions,
     /// Predicted options for 1..N devices: time against cost.
     pub options: Vec<DeviceOption>,
-    /// Which numbers are measured and which modelled.
+    /// Which numbers are measured and which modeled.
     pub provenance: Vec<String>,
 }
 

@@ -14,7 +14,7 @@
 //! What lies outside the studied range is a bound: without a bend inside the range the critical
 //! batch size is `at_least`, never above the largest batch size that reached the target.
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 
 use crate::distribution::{f_survival, t_quantile};
 use crate::findings::{BandPoint, Fit};
@@ -87,7 +87,7 @@ pub(crate) fn point(profile: &Profile) -> (f64, f64) {
 /// When fewer than three batch sizes reached the target, and why.
 ///
 /// ```
-/// use batchwise_scaling::{Sample, fit};
+/// use batchscope_scaling::{Sample, fit};
 /// let samples: Vec<Sample> = [8u64, 32, 128, 512, 2048].iter().map(|&b| {
 ///     let mut sample = Sample::new(b);
 ///     for noise in [-0.01, 0.0, 0.01f64] {
@@ -289,7 +289,7 @@ impl Region {
     }
 }
 
-/// Largest value over the nodes, by the parabola through the best node and its neighbours.
+/// Largest value over the nodes, by the parabola through the best node and its neighbors.
 fn peak(nodes: &[Node], value: impl Fn(&Node) -> f64) -> f64 {
     let values: Vec<f64> = nodes.iter().map(value).collect();
     let best = (0..values.len())

@@ -7,7 +7,7 @@
 //! with a likelihood-ratio interval); the variance that crossing brackets leave is added with
 //! Satterthwaite's degrees of freedom.
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 
 use crate::distribution::{ln_normal_cdf, normal_quantile, t_quantile};
 use crate::sample::Sample;
@@ -57,7 +57,7 @@ impl Pooled {
             .locations
             .iter()
             .zip(&groups)
-            .map(|(&m, g)| if repeated { m } else { g.centre });
+            .map(|(&m, g)| if repeated { m } else { g.center });
         let means = samples
             .iter()
             .map(|s| {
@@ -91,9 +91,9 @@ impl Pooled {
             });
             return LnInterval::AtLeast(cap + shift.min(0.0));
         }
-        let (centre, _) = sample.moments();
+        let (center, _) = sample.moments();
         let Some(sigma) = self.sigma else {
-            return LnInterval::Open(centre);
+            return LnInterval::Open(center);
         };
         let n = sample.n_reached() as f64;
         let sampling = sigma * sigma / n;
@@ -106,7 +106,7 @@ impl Pooled {
         let t = t_quantile(level, dof);
         let profile = Profile {
             n,
-            centre,
+            center,
             sigma,
             caps: &sample.ln_caps,
         };
@@ -168,14 +168,14 @@ pub(crate) enum LnInterval {
 /// Log likelihood of one batch size's mean at a known deviation.
 struct Profile<'a> {
     n: f64,
-    centre: f64,
+    center: f64,
     sigma: f64,
     caps: &'a [f64],
 }
 
 impl Profile<'_> {
     fn at(&self, mean: f64) -> f64 {
-        let reached = -0.5 * self.n * ((mean - self.centre) / self.sigma).powi(2);
+        let reached = -0.5 * self.n * ((mean - self.center) / self.sigma).powi(2);
         reached
             + self
                 .caps
@@ -187,7 +187,7 @@ impl Profile<'_> {
     /// The maximum lies at or above the reached mean; the likelihood is concave.
     fn maximum(&self) -> f64 {
         if self.caps.is_empty() {
-            return self.centre;
+            return self.center;
         }
         let slope = |mean: f64| {
             let pull: f64 = self
@@ -195,10 +195,10 @@ impl Profile<'_> {
                 .iter()
                 .map(|c| crate::distribution::inverse_mills((mean - c) / self.sigma))
                 .sum();
-            pull - self.n * (mean - self.centre) / self.sigma
+            pull - self.n * (mean - self.center) / self.sigma
         };
-        let mut low = self.centre;
-        let mut high = self.caps.iter().fold(self.centre, |a, &b| a.max(b)) + self.sigma;
+        let mut low = self.center;
+        let mut high = self.caps.iter().fold(self.center, |a, &b| a.max(b)) + self.sigma;
         while slope(high) > 0.0 {
             high += high - low;
         }

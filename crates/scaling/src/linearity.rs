@@ -1,13 +1,13 @@
 //! Golmant et al. 2018's diagnostic of the linear scaling rule, `|L(w) − L̂(w)|` (section 4): the
 //! error of a first-order prediction across one step. Above 1 the rule's premise is gone.
 
-use batchwise_core::{Metric, Quantity, Split};
+use batchscope_core::{Metric, Quantity, Split};
 
 use crate::curves::CurveTrials;
 use crate::findings::LinearityPoint;
-use crate::generalisation::means;
+use crate::generalization::means;
 
-/// Name under which [`batchwise_core::Probe::Linearity`] reports, on the train split.
+/// Name under which [`batchscope_core::Probe::Linearity`] reports, on the train split.
 fn metric() -> Metric {
     Metric::new(Split::Train, Quantity::Other("linearity".into()))
 }

@@ -7,7 +7,7 @@
 use crate::intervals::Pooled;
 use crate::sample::Sample;
 
-/// Parts into which the grid divides the ratio of neighbouring batch sizes.
+/// Parts into which the grid divides the ratio of neighboring batch sizes.
 const PARTS: u32 = 8;
 
 /// Where a measured curve crosses a level.
@@ -61,7 +61,7 @@ impl Measured {
         sum / weight
     }
 
-    /// The measured batch sizes and [`PARTS`]` − 1` places between neighbours, at equal ratios.
+    /// The measured batch sizes and [`PARTS`]` − 1` places between neighbors, at equal ratios.
     pub fn grid(&self) -> Vec<f64> {
         let mut grid: Vec<f64> = self
             .batch_sizes

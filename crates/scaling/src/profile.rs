@@ -48,7 +48,7 @@ pub(crate) struct Profile {
     within: f64,
 }
 
-/// The likelihood maximised at one `b`.
+/// The likelihood maximized at one `b`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct At {
     /// `ln B_c`.
@@ -59,7 +59,7 @@ pub(crate) struct At {
     pub sigma: f64,
     /// Log likelihood.
     pub log_likelihood: f64,
-    /// Curvature in `a`, `σ` maximised.
+    /// Curvature in `a`, `σ` maximized.
     pub information: f64,
 }
 
@@ -107,27 +107,27 @@ impl Profile {
         }
     }
 
-    /// The likelihood at `b`, maximised over `E_min` and `σ`. Needs a reached trial.
+    /// The likelihood at `b`, maximized over `E_min` and `σ`. Needs a reached trial.
     pub fn at(&self, b: f64) -> At {
         let mut sum = 0.0;
         let shapes = self.cells.iter().map(|c| shape(c.inverse, b));
         for (cell, g) in self.cells.iter().zip(shapes.clone()) {
             sum += cell.n * (cell.mean - g);
         }
-        let centre = sum / self.n;
+        let center = sum / self.n;
         let mut squares = self.within;
         let mut censored = Vec::new();
         for (cell, g) in self.cells.iter().zip(shapes) {
-            squares += cell.n * (cell.mean - g - centre).powi(2);
+            squares += cell.n * (cell.mean - g - center).powi(2);
             censored.extend(
                 cell.caps
                     .iter()
-                    .map(|(cap, count)| (cap - g - centre, *count)),
+                    .map(|(cap, count)| (cap - g - center, *count)),
             );
         }
         let solution = tobit::solve(&[Group {
             n: self.n,
-            centre,
+            center,
             squares,
             censored,
         }]);

@@ -2,7 +2,7 @@
 //!
 //! On the hyperbola the slope is `−1/(1 + B/B_c)`: −0.8 at `B_c/4`, −0.2 at `4·B_c`.
 
-use batchwise_core::{Estimate, EstimateState};
+use batchscope_core::{Estimate, EstimateState};
 
 use crate::findings::{Regime, RegimePoint, Regimes};
 use crate::intervals::Pooled;
@@ -86,7 +86,7 @@ fn within(boundary: Estimate, range: Option<(f64, f64)>) -> Estimate {
     }
 }
 
-/// Measured slope at a batch size: central over its neighbours, one-sided at the ends.
+/// Measured slope at a batch size: central over its neighbors, one-sided at the ends.
 fn slope(measured: &[(u64, f64)], batch_size: u64) -> Option<f64> {
     let index = measured.iter().position(|&(b, _)| b == batch_size)?;
     let before = measured[index.saturating_sub(1)];

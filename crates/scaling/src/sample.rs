@@ -1,13 +1,13 @@
 //! What the statistics see of the fresh trials of one batch size.
 
-use batchwise_core::{Outcome, TrialRecord};
+use batchscope_core::{Outcome, TrialRecord};
 
 use crate::tobit::Group;
 
 /// The ends of one batch size's trials, on the log scale.
 ///
 /// ```
-/// use batchwise_scaling::Sample;
+/// use batchscope_scaling::Sample;
 /// let mut sample = Sample::new(64);
 /// sample.reached(980, 1000.0);
 /// sample.not_reached(4000.0);
@@ -85,12 +85,12 @@ impl Sample {
 
     /// As a group with its own location. Needs a reached trial.
     pub(crate) fn group(&self) -> Group {
-        let (centre, squares) = self.moments();
+        let (center, squares) = self.moments();
         Group {
             n: self.ln_steps.len() as f64,
-            centre,
+            center,
             squares,
-            censored: self.ln_caps.iter().map(|c| (c - centre, 1.0)).collect(),
+            censored: self.ln_caps.iter().map(|c| (c - center, 1.0)).collect(),
         }
     }
 }

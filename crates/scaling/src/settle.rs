@@ -1,6 +1,6 @@
 //! What would turn a bound into a number: which batch sizes to add, the command, its cost.
 
-use batchwise_core::{EstimateState, Outcome, TrialRecord};
+use batchscope_core::{EstimateState, Outcome, TrialRecord};
 
 use crate::curves::CurveTrials;
 use crate::findings::{CriticalBatchSizes, Settle};

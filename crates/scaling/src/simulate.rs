@@ -1,6 +1,6 @@
 //! Draws for the parametric bootstrap.
 
-use batchwise_core::{Purpose, StreamKey};
+use batchscope_core::{Purpose, StreamKey};
 use rand_core::Rng;
 
 /// A stream of draws of one replicate.

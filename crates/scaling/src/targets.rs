@@ -1,11 +1,11 @@
 //! How the critical batch size moves with the target, from the same runs.
 //!
 //! Harder targets tend to have larger critical batch sizes (the gradient noise grows as training
-//! goes on), so an answer for one target says little until its neighbours are seen. Every easier
+//! goes on), so an answer for one target says little until its neighbors are seen. Every easier
 //! target was passed on the way to the study's own, so its steps are read off the recorded
 //! evaluations.
 
-use batchwise_core::{Estimate, Outcome, Target, TrialRecord};
+use batchscope_core::{Estimate, Outcome, Target, TrialRecord};
 
 use crate::curves::CurveTrials;
 use crate::findings::TargetMovement;

@@ -14,20 +14,20 @@ use crate::distribution::{inverse_mills, ln_normal_cdf};
 /// the likelihood unbounded.
 pub(crate) const SIGMA_FLOOR: f64 = 1e-7;
 
-/// Observations around one unknown location, relative to `centre`, the mean of the reached.
+/// Observations around one unknown location, relative to `center`, the mean of the reached.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Group {
     /// Number of reached observations, at least 1.
     pub n: f64,
     /// Their mean.
-    pub centre: f64,
-    /// Their sum of squares about `centre`.
+    pub center: f64,
+    /// Their sum of squares about `center`.
     pub squares: f64,
-    /// Censored observations: (value − `centre`, how many).
+    /// Censored observations: (value − `center`, how many).
     pub censored: Vec<(f64, f64)>,
 }
 
-/// The maximum: locations relative to each group's centre, and the common deviation.
+/// The maximum: locations relative to each group's center, and the common deviation.
 #[derive(Debug, Clone)]
 pub(crate) struct Solution {
     /// `μ_g`, absolute.
@@ -36,11 +36,11 @@ pub(crate) struct Solution {
     pub sigma: f64,
     /// Log likelihood, constants `−½ ln 2π` left out.
     pub log_likelihood: f64,
-    /// Curvature `−d²ℓ/dμ²` of the profile likelihood of the first location (σ maximised).
+    /// Curvature `−d²ℓ/dμ²` of the profile likelihood of the first location (σ maximized).
     pub information: f64,
 }
 
-/// Maximises the likelihood of the groups (each with a reached observation).
+/// Maximizes the likelihood of the groups (each with a reached observation).
 pub(crate) fn solve(groups: &[Group]) -> Solution {
     let n: f64 = groups.iter().map(|g| g.n).sum();
     let squares: f64 = groups.iter().map(|g| g.squares).sum();
@@ -52,7 +52,7 @@ pub(crate) fn solve(groups: &[Group]) -> Solution {
     if groups.iter().all(|g| g.censored.is_empty()) {
         let log_likelihood = n * state.h.ln() - 0.5 * n;
         return Solution {
-            locations: groups.iter().map(|g| g.centre).collect(),
+            locations: groups.iter().map(|g| g.center).collect(),
             sigma: 1.0 / state.h,
             log_likelihood,
             information: groups.first().map_or(0.0, |g| g.n * state.h * state.h),
@@ -90,7 +90,7 @@ pub(crate) fn solve(groups: &[Group]) -> Solution {
         locations: groups
             .iter()
             .zip(&state.delta)
-            .map(|(g, d)| g.centre + d / state.h)
+            .map(|(g, d)| g.center + d / state.h)
             .collect(),
         sigma: 1.0 / state.h,
         log_likelihood: value,
@@ -211,12 +211,12 @@ mod tests {
 
     fn group(reached: &[f64], caps: &[f64]) -> Group {
         let n = reached.len() as f64;
-        let centre = reached.iter().sum::<f64>() / n;
+        let center = reached.iter().sum::<f64>() / n;
         Group {
             n,
-            centre,
-            squares: reached.iter().map(|y| (y - centre).powi(2)).sum(),
-            censored: caps.iter().map(|c| (c - centre, 1.0)).collect(),
+            center,
+            squares: reached.iter().map(|y| (y - center).powi(2)).sum(),
+            censored: caps.iter().map(|c| (c - center, 1.0)).collect(),
         }
     }
 

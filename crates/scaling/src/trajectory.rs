@@ -1,6 +1,6 @@
 //! Reading recorded metrics: smoothed as during the trial, interpolated in log steps.
 
-use batchwise_core::{Direction, Metric, Smoother, Target, TrialRecord};
+use batchscope_core::{Direction, Metric, Smoother, Target, TrialRecord};
 
 /// A trial's smoothed metric over its evaluations: `(step, value)`, steps increasing from 1.
 ///

@@ -1,6 +1,6 @@
 //! The findings in words: one sentence first, then what it rests on and what would change it.
 
-use batchwise_core::{Estimate, EstimateState};
+use batchscope_core::{Estimate, EstimateState};
 
 use crate::curves::TUNED;
 use crate::findings::{Curve, Findings, Fit, PointState};

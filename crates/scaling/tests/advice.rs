@@ -2,9 +2,9 @@
 
 mod common;
 
-use batchwise_core::{EstimateState, StepTiming};
-use batchwise_scaling::{
-    AdviceError, AnalysisOptions, Assumptions, Findings, advice_sentence, advise, analyse,
+use batchscope_core::{EstimateState, StepTiming};
+use batchscope_scaling::{
+    AdviceError, AnalysisOptions, Assumptions, Findings, advice_sentence, advise, analyze,
 };
 use common::World;
 
@@ -39,7 +39,7 @@ fn findings() -> Findings {
         sigma: 0.03,
         ..World::default()
     };
-    analyse(
+    analyze(
         world.summary(),
         world.tuning(),
         &world.records(),
@@ -157,7 +157,7 @@ fn more_devices_are_faster_and_dearer_until_communication_eats_them() {
         advice
             .provenance
             .iter()
-            .any(|line| line.starts_with("Modelled: more than one device"))
+            .any(|line| line.starts_with("Modeled: more than one device"))
     );
 
     // a link so slow that a second device only hurts

@@ -5,8 +5,8 @@
 //! must hold the truth in 93–97 % of the studies (binomial noise of 1,000 alone is ±1.4 %). A bound
 //! counts as holding the truth when it does.
 
-use batchwise_core::{Estimate, EstimateState, Purpose, StreamKey};
-use batchwise_scaling::{Pooled, Sample, fit};
+use batchscope_core::{Estimate, EstimateState, Purpose, StreamKey};
+use batchscope_scaling::{Pooled, Sample, fit};
 use rand_core::Rng;
 
 const STUDIES: u64 = 1000;

@@ -6,8 +6,8 @@
 
 mod common;
 
-use batchwise_core::{Estimate, EstimateState};
-use batchwise_scaling::{AnalysisOptions, analyse};
+use batchscope_core::{Estimate, EstimateState};
+use batchscope_scaling::{AnalysisOptions, analyze};
 use common::World;
 
 const STUDIES: u64 = 250;
@@ -30,7 +30,7 @@ fn coverage(world: &World) -> [f64; 4] {
             study_seed,
             ..world.clone()
         };
-        let findings = analyse(world.summary(), Vec::new(), &world.records(), &options);
+        let findings = analyze(world.summary(), Vec::new(), &world.records(), &options);
         let found = &findings.critical_batch_size["tuned"];
         held[0] += f64::from(holds(&found.overhead20, world.critical));
         held[1] += f64::from(holds(&found.plateau, world.critical));

@@ -1,7 +1,7 @@
 //! The fit on curves whose answer is known in closed form.
 
-use batchwise_core::EstimateState;
-use batchwise_scaling::{NoFit, Sample, fit};
+use batchscope_core::EstimateState;
+use batchscope_scaling::{NoFit, Sample, fit};
 use proptest::prelude::*;
 
 fn sample(batch_size: u64, steps: impl IntoIterator<Item = f64>) -> Sample {
@@ -150,7 +150,7 @@ fn lack_of_fit_widens_and_says_so() {
         "{:?}",
         uneven.critical
     );
-    let width = |e: &batchwise_core::Estimate| (e.high.unwrap() / e.low.unwrap()).ln();
+    let width = |e: &batchscope_core::Estimate| (e.high.unwrap() / e.low.unwrap()).ln();
     assert!(width(&uneven.critical) > 5.0 * width(&clean.critical));
     assert!(uneven.critical.low.unwrap() < 128.0 && uneven.critical.high.unwrap() > 128.0);
 }
@@ -229,7 +229,7 @@ proptest! {
         };
         let (one, other) = (fit(&study(1), 0.95).unwrap(), fit(&study(factor), 0.95).unwrap());
         prop_assume!(one.critical.is_estimated());
-        let ratio = |a: &batchwise_core::Estimate, b: &batchwise_core::Estimate| b.value.unwrap() / a.value.unwrap();
+        let ratio = |a: &batchscope_core::Estimate, b: &batchscope_core::Estimate| b.value.unwrap() / a.value.unwrap();
         prop_assert!((ratio(&one.critical, &other.critical) / factor as f64 - 1.0).abs() < 1e-4);
         prop_assert!((ratio(&one.fit.s_min, &other.fit.s_min) - 1.0).abs() < 1e-4);
     }

@@ -1,6 +1,6 @@
 //! The censored fit against another implementation: scipy, by `tests/golden/fit.py`.
 
-use batchwise_scaling::{Sample, fit};
+use batchscope_scaling::{Sample, fit};
 use serde_json::Value;
 
 fn samples(rows: &Value) -> Vec<Sample> {

@@ -7,11 +7,11 @@
 //! printed, as `docs/results/noise-coverage.md` has it, by
 //!
 //! ```sh
-//! cargo test -p batchwise-scaling --test noise_coverage -- --ignored --nocapture
+//! cargo test -p batchscope-scaling --test noise_coverage -- --ignored --nocapture
 //! ```
 
-use batchwise_core::{Estimate, Purpose, StreamKey};
-use batchwise_scaling::noise::{Groups, Pieces, Replicates, Sampling, Smoothed};
+use batchscope_core::{Estimate, Purpose, StreamKey};
+use batchscope_scaling::noise::{Groups, Pieces, Replicates, Sampling, Smoothed};
 use rand_core::Rng;
 
 const LEVEL: f64 = 0.95;
@@ -183,8 +183,8 @@ fn alternatives(steps: &[Pieces], truth: f64) -> (bool, bool) {
         })
         .collect();
     let jackknife = pseudo.is_some_and(|pseudo| {
-        let centre = pseudo.iter().sum::<f64>() / n - truth.ln();
-        centre.abs() <= T_31 * deviation(&pseudo)
+        let center = pseudo.iter().sum::<f64>() / n - truth.ln();
+        center.abs() <= T_31 * deviation(&pseudo)
     });
     (delta, jackknife)
 }
@@ -235,10 +235,10 @@ fn from_training_set(noise_scale: f64, batch_size: u64, seed: u64) -> (Tally, Ta
     for repetition in 0..REPETITIONS {
         let mut normal = normal(seed, repetition);
         let set: Vec<Vector> = (0..EXAMPLES).map(|_| world.fresh(1, &mut normal)).collect();
-        let centre = mean(&set);
+        let center = mean(&set);
         let trace = set
             .iter()
-            .map(|g| square(&std::array::from_fn(|i| g[i] - centre[i])))
+            .map(|g| square(&std::array::from_fn(|i| g[i] - center[i])))
             .sum::<f64>()
             / (EXAMPLES - 1) as f64;
         let mut order: Vec<usize> = (0..set.len()).collect();
@@ -262,7 +262,7 @@ fn from_training_set(noise_scale: f64, batch_size: u64, seed: u64) -> (Tally, Ta
         }
         let noise = steps.estimate(Sampling::TrainingSet { examples: EXAMPLES }, LEVEL);
         let inside = noise.training_set.unwrap().noise_scale;
-        inner.count(&inside, trace / square(&centre));
+        inner.count(&inside, trace / square(&center));
         outer.count(&noise.population.noise_scale, world.noise_scale());
     }
     (inner, outer)

@@ -2,8 +2,8 @@
 
 mod common;
 
-use batchwise_core::{Estimate, Outcome, TrialRecord};
-use batchwise_scaling::{AnalysisOptions, Findings, analyse};
+use batchscope_core::{Estimate, Outcome, TrialRecord};
+use batchscope_scaling::{AnalysisOptions, Findings, analyze};
 use common::World;
 use proptest::prelude::*;
 
@@ -100,7 +100,7 @@ proptest! {
     fn never_panics(by in mangled(), level in prop_oneof![Just(0.95), Just(f64::NAN), Just(0.0), Just(1.0), Just(0.5)]) {
         let world = World::default();
         let records = mangle(world.records(), by);
-        let findings = analyse(world.summary(), world.tuning(), &records, &AnalysisOptions { level, ..options() });
+        let findings = analyze(world.summary(), world.tuning(), &records, &AnalysisOptions { level, ..options() });
         sound(&findings)?;
     }
 
@@ -109,8 +109,8 @@ proptest! {
         let world = World::default();
         let records = world.records();
         let shuffled: Vec<TrialRecord> = order.iter().map(|&i| records[i].clone()).collect();
-        let one = analyse(world.summary(), world.tuning(), &records, &options());
-        let other = analyse(world.summary(), world.tuning(), &shuffled, &options());
+        let one = analyze(world.summary(), world.tuning(), &records, &options());
+        let other = analyze(world.summary(), world.tuning(), &shuffled, &options());
         prop_assert_eq!(one, other);
     }
 }

@@ -3,16 +3,16 @@
 //! The program here is the noisy quadratic, small enough to read: `L(w) = ½ Σ hᵢ wᵢ²`, with gradients
 //! `h ∘ w + z/√B`, `z` standard normal. Small batches are drowned in noise, large ones are not.
 //!
-//! `cargo run --release -p batchwise-study --example own_trainer`
+//! `cargo run --release -p batchscope-study --example own_trainer`
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{
+use batchscope_core::{
     Control, Crossing, Event, Flow, Measurement, Metric, Outcome, Purpose, Quantity, Split,
     StreamKey, Trainer, TrainerError, TrainerInfo, TrialRecord, TrialSpec,
 };
-use batchwise_scaling::{AnalysisOptions, analyse};
-use batchwise_study::{MemoryStore, Plan, RateRange, Silent, StopToken, run};
+use batchscope_scaling::{AnalysisOptions, analyze};
+use batchscope_study::{MemoryStore, Plan, RateRange, Silent, StopToken, run};
 use rand_core::Rng;
 
 struct NoisyQuadratic {
@@ -151,7 +151,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         &Silent,
     )?;
     let summary = result.summary.ok_or("the study was interrupted")?;
-    let findings = analyse(
+    let findings = analyze(
         summary,
         result.tuning,
         &result.records,

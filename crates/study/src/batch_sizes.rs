@@ -10,7 +10,7 @@ const MOST: usize = 64;
 /// `8,24,96`; or several of these joined by commas. The result is increasing, without repetition.
 ///
 /// ```
-/// use batchwise_study::parse_batch_sizes;
+/// use batchscope_study::parse_batch_sizes;
 /// assert_eq!(parse_batch_sizes("8..64").unwrap(), [8, 16, 32, 64]);
 /// assert_eq!(parse_batch_sizes("8..512:x4").unwrap(), [8, 32, 128, 512]);
 /// assert_eq!(parse_batch_sizes("24,8,16..32").unwrap(), [8, 16, 24, 32]);

@@ -1,6 +1,6 @@
 //! When two records are the same.
 
-use batchwise_core::{Measurement, TrialRecord};
+use batchscope_core::{Measurement, TrialRecord};
 
 /// True if two records are exactly equal, number by number, a NaN being equal to a NaN.
 pub fn same_record(a: &TrialRecord, b: &TrialRecord) -> bool {

@@ -1,6 +1,6 @@
 //! Whether a stored study may be continued with the plan at hand.
 
-use batchwise_core::{TrainerInfo, TrialPurpose};
+use batchscope_core::{TrainerInfo, TrialPurpose};
 use serde_json::Value;
 
 use crate::{Header, Plan, Store, StudyError};
@@ -46,7 +46,11 @@ pub fn resume_plan(plan: &Plan, info: &TrainerInfo, store: &dyn Store) -> Result
     let stored = store.header()?;
     let mut kept = None;
     if let Some(header) = &stored {
-        if let Some(mismatch) = difference(&value(&header.trainer), &value(info), &[]) {
+        let trainer = TrainerInfo {
+            trainer: renamed(&header.trainer.trainer),
+            ..header.trainer.clone()
+        };
+        if let Some(mismatch) = difference(&value(&trainer), &value(info), &[]) {
             return Err(mismatch);
         }
         let begun = store
@@ -67,6 +71,14 @@ pub fn resume_plan(plan: &Plan, info: &TrainerInfo, store: &dyn Store) -> Result
     let plan = plan.resolved(kept);
     plan.check_against(info)?;
     Ok(plan)
+}
+
+/// The trainer's name as it is today: batchscope was called batchwise up to 0.1.0.
+fn renamed(trainer: &str) -> String {
+    match trainer.strip_prefix("batchwise ") {
+        Some(version) => format!("batchscope {version}"),
+        None => trainer.to_owned(),
+    }
 }
 
 fn same_but_budgets(stored: &Plan, plan: &Plan) -> bool {

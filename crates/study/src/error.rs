@@ -1,4 +1,4 @@
-use batchwise_core::{Target, TrainerError};
+use batchscope_core::{Target, TrainerError};
 
 use crate::{PlanError, StoreError};
 
@@ -67,7 +67,7 @@ pub enum StudyError {
         /// The first failure.
         why: String,
     },
-    /// A fault of batchwise itself.
-    #[error("this is a fault in batchwise, please report it: {0}")]
+    /// A fault of batchscope itself.
+    #[error("this is a fault in batchscope, please report it: {0}")]
     Bug(String),
 }

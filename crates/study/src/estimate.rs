@@ -1,4 +1,4 @@
-use batchwise_core::{StepTiming, TrainerInfo, TrialRecord};
+use batchscope_core::{StepTiming, TrainerInfo, TrialRecord};
 
 use crate::{
     Load, Plan, StudyError,
@@ -29,7 +29,7 @@ pub struct CostEstimate {
     /// Kilowatt-hours.
     pub energy: Option<Bounded>,
     /// True once the pilot's model is known; before, expectations are guesses from its bound.
-    pub modelled: bool,
+    pub modeled: bool,
 }
 
 /// An expectation and its upper bound. Widened tuning ranges come on top of both.
@@ -71,7 +71,7 @@ pub struct CostRow {
     pub seconds: Bounded,
 }
 
-/// What is left of a study of `plan` after `records`, with `step` the time of an optimiser step at a
+/// What is left of a study of `plan` after `records`, with `step` the time of an optimizer step at a
 /// batch size, where it is known. Runs nothing.
 ///
 /// For a study that has begun `plan` is the one [`crate::resume_plan`] gives, with the choices it
@@ -128,7 +128,7 @@ pub fn estimate(
         seconds,
         money: prices.per_hour.map(hours),
         energy: prices.watts.map(|watts| hours(watts / 1000.0)),
-        modelled: study.model.is_some(),
+        modeled: study.model.is_some(),
         rows,
     })
 }

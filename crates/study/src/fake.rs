@@ -4,11 +4,11 @@ use std::{
     time::Duration,
 };
 
-use batchwise_core::{
+use batchscope_core::{
     Control, Crossing, Event, Flow, Measurement, Metric, Outcome, Probe, Purpose, Quantity, Split,
     StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo, TrialRecord, TrialSpec,
 };
-use batchwise_rules::LearningRate;
+use batchscope_rules::LearningRate;
 use rand_core::Rng;
 
 use crate::identity;

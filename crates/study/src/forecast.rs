@@ -1,6 +1,6 @@
 //! What is left to do, as far as it can be foreseen.
 
-use batchwise_core::{Outcome, TrainerInfo, TrialPurpose, TrialRecord};
+use batchscope_core::{Outcome, TrainerInfo, TrialPurpose, TrialRecord};
 
 use crate::{
     Plan, Progress, Stage, Tune,

@@ -1,6 +1,6 @@
 //! What makes two trials the same trial, and the seed that follows from it.
 
-use batchwise_core::{TrialPurpose, TrialSpec};
+use batchscope_core::{TrialPurpose, TrialSpec};
 
 /// Bits of a trial seed that hold the batch size.
 pub(crate) const BATCH_BITS: u32 = 38;

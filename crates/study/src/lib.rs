@@ -8,7 +8,7 @@
 //! * [`FakeTrainer`] stands in for training, so that all of this is tested in milliseconds.
 //!
 //! ```
-//! use batchwise_study::{FakeTrainer, MemoryStore, Plan, Silent, StopToken, run};
+//! use batchscope_study::{FakeTrainer, MemoryStore, Plan, Silent, StopToken, run};
 //! let plan = Plan { batch_sizes: vec![32, 128, 512], target: "val-error=0.1".parse()?, ..Plan::default() };
 //! let result = run(&plan, &FakeTrainer::default(), &mut MemoryStore::new(), &StopToken::new(), &Silent)?;
 //! assert_eq!(result.tuning.len(), 3);

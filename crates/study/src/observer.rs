@@ -1,4 +1,4 @@
-use batchwise_core::{Event, TrialRecord, TrialSpec};
+use batchscope_core::{Event, TrialRecord, TrialSpec};
 
 use crate::Stage;
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use batchwise_core::{Outcome, Trainer, TrainerInfo, TrialRecord};
-use batchwise_scaling::{StudySummary, TuningSummary};
+use batchscope_core::{Outcome, Trainer, TrainerInfo, TrialRecord};
+use batchscope_scaling::{StudySummary, TuningSummary};
 
 use crate::{
     Header, Observer, Plan, Stage, StopToken, Store, StudyError, StudyEvent,

@@ -5,7 +5,7 @@
 //! hash (2020). The first 2^k points put exactly one into each of 2^k equal strata, and the
 //! scramble makes every point uniform: an equal budget searches every batch size equally well.
 
-use batchwise_core::{Purpose, StreamKey};
+use batchscope_core::{Purpose, StreamKey};
 use rand_core::Rng;
 
 /// A range of learning rates, searched uniformly in its logarithm.
@@ -38,14 +38,14 @@ impl RateRange {
     }
 
     /// The range of this ratio (`high/low`) around a rate.
-    pub fn around(centre: f64, ratio: f64) -> Self {
+    pub fn around(center: f64, ratio: f64) -> Self {
         Self {
-            low: centre / ratio.sqrt(),
-            high: centre * ratio.sqrt(),
+            low: center / ratio.sqrt(),
+            high: center * ratio.sqrt(),
         }
     }
 
-    /// The neighbouring range above, `factor` wide.
+    /// The neighboring range above, `factor` wide.
     pub fn above(&self, factor: f64) -> Self {
         Self {
             low: self.high,
@@ -53,7 +53,7 @@ impl RateRange {
         }
     }
 
-    /// The neighbouring range below, `factor` wide.
+    /// The neighboring range below, `factor` wide.
     pub fn below(&self, factor: f64) -> Self {
         Self {
             low: self.low / factor,
@@ -61,8 +61,8 @@ impl RateRange {
         }
     }
 
-    /// Its geometric centre.
-    pub fn centre(&self) -> f64 {
+    /// Its geometric center.
+    pub fn center(&self) -> f64 {
         (self.low * self.high).sqrt()
     }
 }

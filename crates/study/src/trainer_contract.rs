@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use batchwise_core::{Control, Event, Flow, NeverStop, Outcome, Trainer, TrialRecord, TrialSpec};
+use batchscope_core::{Control, Event, Flow, NeverStop, Outcome, Trainer, TrialRecord, TrialSpec};
 
 use crate::{planner::coarse_end, without_times};
 

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchwise_core::{
+use batchscope_core::{
     Control, Event, Flow, Outcome, Trainer, TrainerError, TrialPurpose, TrialRecord, TrialSpec,
 };
 

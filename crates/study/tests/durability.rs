@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use batchwise_core::TrialRecord;
-use batchwise_study::{
+use batchscope_core::TrialRecord;
+use batchscope_study::{
     FakeTrainer, MemoryStore, Plan, RateRange, Silent, SqliteStore, StopToken, Store, StoreError,
     StudyError, StudyResult, finished_records, run, same_record, without_times,
 };
@@ -45,7 +45,7 @@ fn same_but_for_times(a: &[TrialRecord], b: &[TrialRecord]) {
     }
 }
 
-const CHILD: &str = "BATCHWISE_STUDY_TEST_CHILD";
+const CHILD: &str = "BATCHSCOPE_STUDY_TEST_CHILD";
 
 /// Not a test of its own: the process that `a_killed_study_loses_nothing_finished` kills.
 #[test]
@@ -230,7 +230,7 @@ fn a_later_layout_is_refused_by_number() {
             matches!(error, StoreError::Newer { found: 7, .. }),
             "{error}"
         );
-        assert!(error.to_string().contains("later batchwise"), "{error}");
+        assert!(error.to_string().contains("later batchscope"), "{error}");
     }
 }
 

@@ -3,11 +3,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use batchwise_core::{
+use batchscope_core::{
     Control, Direction, Event, Outcome, Smoother, StepTiming, Trainer, TrainerError, TrainerInfo,
     TrialPurpose, TrialRecord, TrialSpec,
 };
-use batchwise_study::{
+use batchscope_study::{
     FakeTrainer, MemoryStore, Plan, Prices, RateRange, Silent, Stage, StopToken, Store, StudyError,
     StudyResult, TrialState, estimate, outcome_name, resume_plan, run, without_times,
 };
@@ -575,7 +575,7 @@ fn an_estimate_bounds_what_the_study_then_takes() {
         watts: Some(1000.0),
     };
     let before = estimate(&plan, &info, step, &[], prices).unwrap();
-    assert!(!before.modelled);
+    assert!(!before.modeled);
     let result = once(&plan).unwrap();
     let spent: f64 = result
         .records
@@ -610,7 +610,7 @@ fn an_estimate_bounds_what_the_study_then_takes() {
         .map(|r| r.measurements.last().map_or(0.0, |m| m.examples as f64))
         .sum();
     assert!(
-        after_pilot.modelled && rest < after_pilot.examples.most,
+        after_pilot.modeled && rest < after_pilot.examples.most,
         "{rest} {after_pilot:?}"
     );
     assert!(

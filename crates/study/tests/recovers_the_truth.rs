@@ -1,8 +1,8 @@
 //! From plan to critical batch size, on a trainer whose critical batch size is known.
 
-use batchwise_core::EstimateState;
-use batchwise_scaling::{AnalysisOptions, analyse};
-use batchwise_study::{FakeTrainer, MemoryStore, Plan, Silent, StopToken, parse_batch_sizes, run};
+use batchscope_core::EstimateState;
+use batchscope_scaling::{AnalysisOptions, analyze};
+use batchscope_study::{FakeTrainer, MemoryStore, Plan, Silent, StopToken, parse_batch_sizes, run};
 
 #[test]
 fn the_fakes_critical_batch_size_lies_in_the_interval() {
@@ -31,7 +31,7 @@ fn the_fakes_critical_batch_size_lies_in_the_interval() {
             &Silent,
         )
         .unwrap();
-        let findings = analyse(
+        let findings = analyze(
             result.summary.unwrap(),
             result.tuning,
             &result.records,

@@ -3,9 +3,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use batchwise_core::{Outcome, Probe, TrialPurpose, TrialRecord};
-use batchwise_rules::Rule;
-use batchwise_study::{
+use batchscope_core::{Outcome, Probe, TrialPurpose, TrialRecord};
+use batchscope_rules::Rule;
+use batchscope_study::{
     FakeTrainer, MemoryStore, Plan, RateRange, Silent, SqliteStore, StopToken, Store, StudyError,
     StudyEvent, StudyResult, TrialState, Tune, load, run, same_record, trainer_contract,
     without_times,
@@ -60,7 +60,7 @@ fn the_fake_keeps_the_trainers_contract() {
         let like = |r: &&TrialRecord| {
             matches!(r.spec.purpose, TrialPurpose::Tune { .. })
                 && r.spec.batch_size == 1024
-                && batchwise_study::outcome_name(&r.outcome) == end
+                && batchscope_study::outcome_name(&r.outcome) == end
         };
         let Some(record) = result.records.iter().find(like) else {
             continue;
@@ -71,7 +71,7 @@ fn the_fake_keeps_the_trainers_contract() {
         }
     }
     let reached = fresh(&result).find(|r| r.spec.batch_size == 1024).unwrap();
-    let short = batchwise_core::TrialSpec {
+    let short = batchscope_core::TrialSpec {
         cap: reached.steps().unwrap() / 2,
         ..reached.spec.clone()
     };
@@ -137,7 +137,7 @@ fn jobs_and_stores_change_nothing_but_times() {
     assert_eq!(serial.tuning, parallel.tuning);
     assert_eq!(serial.decisions, parallel.decisions);
     // What others read from the store is the same again.
-    let stored = batchwise_study::finished_records(&store).unwrap();
+    let stored = batchscope_study::finished_records(&store).unwrap();
     same_but_for_times(&stored, &serial.records);
     assert_eq!(store.decisions().unwrap(), serial.decisions);
 }
@@ -147,10 +147,10 @@ fn racing_is_exact() {
     let result = study(&Plan { jobs: 3, ..plan() }, &mut MemoryStore::new()).unwrap();
     let unraced = |record: &TrialRecord| {
         let trainer = FakeTrainer::default();
-        batchwise_core::Trainer::run(
+        batchscope_core::Trainer::run(
             &trainer,
             &record.spec,
-            &batchwise_core::NeverStop,
+            &batchscope_core::NeverStop,
             &mut |_| {},
         )
         .unwrap()
@@ -194,7 +194,7 @@ fn interrupted_anywhere_and_resumed_a_study_ends_the_same() {
             let stop = StopToken::new();
             let steps = AtomicU64::new(0);
             let observer = |event: StudyEvent<'_>| {
-                if let StudyEvent::Trial(_, batchwise_core::Event::Step { .. }) = event
+                if let StudyEvent::Trial(_, batchscope_core::Event::Step { .. }) = event
                     && steps.fetch_add(1, Ordering::SeqCst) == stride * (1 + runs % 5)
                 {
                     stop.stop();
@@ -367,7 +367,7 @@ fn base_tuning_gives_one_curve_per_rule_and_shares_what_coincides() {
     // The linear rule leaves the stable rates at 1024: 16 times a rate near 0.2.
     let states: Vec<&str> = fresh(&result)
         .filter(|r| r.spec.batch_size == 1024 && r.spec.curves == ["lsr"])
-        .map(|r| batchwise_study::outcome_name(&r.outcome))
+        .map(|r| batchscope_study::outcome_name(&r.outcome))
         .collect();
     assert!(
         states.iter().all(|s| *s == "diverged" || *s == "reached") && states.len() == 3,
@@ -422,7 +422,7 @@ fn rules_may_be_added_later() {
     let at_base: Vec<_> = fresh(&all).filter(|r| r.spec.batch_size == 64).collect();
     assert_eq!(at_base.len(), 3, "shared, not run again");
     assert!(at_base.iter().all(|r| r.spec.curves == ["blr", "srsr"]));
-    let stored = batchwise_study::finished_records(&store).unwrap();
+    let stored = batchscope_study::finished_records(&store).unwrap();
     same_but_for_times(&stored, &all.records);
 }
 

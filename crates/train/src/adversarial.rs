@@ -9,13 +9,13 @@
 //! ```
 //!
 //! `x̃` is held fixed when `J̃` is differentiated. ε is in the units the network sees: standard
-//! deviations of the training inputs, where those are standardised. `J` is the loss of training
+//! deviations of the training inputs, where those are standardized. `J` is the loss of training
 //! throughout: batch norm by its ghost batches, the same dropout masks for `x` and `x̃`; the
 //! statistics of both enter the running ones. A coordinate without a slope stays where it is.
 
 use std::{fmt, str::FromStr};
 
-use batchwise_core::{DataShape, InputShape, Inputs, LossSum, Network, Sampler, StreamKey};
+use batchscope_core::{DataShape, InputShape, Inputs, LossSum, Network, Sampler, StreamKey};
 use serde::{Deserialize, Serialize};
 
 use crate::{GradientSource, Portions, TrainError, augment::Augmenter, gradient::Feed};
@@ -23,12 +23,12 @@ use crate::{GradientSource, Portions, TrainError, augment::Augmenter, gradient::
 /// Settings of adversarial training, written `EPSILON` or `EPSILON:SHARE`.
 ///
 /// ```
-/// use batchwise_train::Adversarial;
+/// use batchscope_train::Adversarial;
 /// let setting: Adversarial = "0.25".parse()?;
 /// assert_eq!(setting, Adversarial { epsilon: 0.25, share: 0.5 });
 /// assert_eq!("0.1:0.7".parse::<Adversarial>()?.to_string(), "0.1:0.7");
 /// assert!("0.1:1.5".parse::<Adversarial>().is_err());
-/// # Ok::<(), batchwise_train::TrainError>(())
+/// # Ok::<(), batchscope_train::TrainError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Adversarial {

@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use batchwise_core::{
+use batchscope_core::{
     Control, Crossing, Event, Examples, Metric, NetworkFactory, Outcome, Purpose, Solo, Split,
     StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo, TrialPurpose, TrialRecord,
     TrialSpec,
 };
-use batchwise_optim::DecayPolicy;
-use batchwise_rules::LearningRate;
+use batchscope_optim::DecayPolicy;
+use batchscope_rules::LearningRate;
 
 use crate::{
     Adversarial, AdversarialSource, Cadence, Checkpointer, Conservative, EVALUATION_CHUNK,
@@ -133,7 +133,7 @@ impl BuiltIn {
         let key = StreamKey {
             study_seed: 0,
             trial: 0,
-            purpose: Purpose::Initialisation,
+            purpose: Purpose::Initialization,
         };
         Augmenter::new(&config.augment, &shape, key)
             .map_err(|e| TrainError::Refused(e.to_string()))?;
@@ -153,7 +153,7 @@ impl BuiltIn {
                 .map(move |quantity| Metric::new(split, quantity.clone()))
         });
         let method = config.method();
-        let trainer = concat!("batchwise ", env!("CARGO_PKG_VERSION"));
+        let trainer = concat!("batchscope ", env!("CARGO_PKG_VERSION"));
         let info = TrainerInfo {
             trainer: match method.is_empty() {
                 true => trainer.to_owned(),
@@ -300,7 +300,7 @@ impl BuiltIn {
         let key = StreamKey {
             study_seed: spec.study_seed,
             trial: spec.seed,
-            purpose: Purpose::Initialisation,
+            purpose: Purpose::Initialization,
         };
         let sampler = config
             .train
@@ -330,13 +330,13 @@ impl BuiltIn {
             && let (Some(ghost), Some(model_ghost)) = (ghost, model_ghost)
         {
             progress.note(format!(
-                "batch norm normalises over {ghost} examples instead of {model_ghost}, since the batch is no larger"
+                "batch norm normalizes over {ghost} examples instead of {model_ghost}, since the batch is no larger"
             ));
         }
 
         let augmenter = Augmenter::new(&config.augment, &shape, key)
             .map_err(|e| TrainError::Refused(e.to_string()))?;
-        let optimiser = batchwise_optim::build(&spec.optimiser, network.layout(), config.decay)?;
+        let optimizer = batchscope_optim::build(&spec.optimizer, network.layout(), config.decay)?;
         let portions = Portions::whole(spec.batch_size, micro_batch);
         let source: Box<dyn GradientSource + 'a> = match config.adversarial {
             Some(settings) => Box::new(AdversarialSource::new(
@@ -347,7 +347,7 @@ impl BuiltIn {
         let run = Run {
             spec,
             source,
-            rule: Box::new(Synchronous::new(optimiser, spec.clip)),
+            rule: Box::new(Synchronous::new(optimizer, spec.clip)),
             conservative: config.conservative,
             network,
             rates,
@@ -501,7 +501,7 @@ impl Trainer for BuiltIn {
     }
 
     /// Counts what the loop itself keeps beside the network: up to two copies of parameters and
-    /// optimiser state, for snapshots and checkpoints. 0 if not even one example fits.
+    /// optimizer state, for snapshots and checkpoints. 0 if not even one example fits.
     fn micro_batch_within(&self, bytes: u64) -> Option<u64> {
         let copies = 2 * 3 * 4 * self.info.parameters;
         let (factory, shape) = (self.config.factory.as_ref(), self.config.train.shape());

@@ -8,15 +8,15 @@
 //! x_{k+1} = argmin_x 1/|B_k| Σ_{i ∈ B_k} f_i(x) + (λ/2)·‖x − x_k‖²
 //! ```
 //!
-//! with λ = 1e-3 and three iterations of ADAM for the problem of a step. The optimiser is that of
+//! with λ = 1e-3 and three iterations of ADAM for the problem of a step. The optimizer is that of
 //! the run: its moments, and the count its bias corrections go by, run on from one problem to the
 //! next, on which the paper is silent. Augmentation and dropout masks are those of the step
-//! throughout, so that one function is minimised, and the batch-norm statistics of the last
+//! throughout, so that one function is minimized, and the batch-norm statistics of the last
 //! iteration are the step's.
 
 use std::{fmt, str::FromStr};
 
-use batchwise_core::{Group, LossSum, Network};
+use batchscope_core::{Group, LossSum, Network};
 use serde::{Deserialize, Serialize};
 
 use crate::{GradientSource, TrainError, UpdateRule};
@@ -27,11 +27,11 @@ const MOST_ITERATIONS: u32 = 10_000;
 /// Settings of conservative training, written `LAMBDA` or `LAMBDA:ITERATIONS`.
 ///
 /// ```
-/// use batchwise_train::Conservative;
+/// use batchscope_train::Conservative;
 /// assert_eq!("0.001".parse::<Conservative>()?, Conservative::default());
 /// assert_eq!("0.5:10".parse::<Conservative>()?.to_string(), "0.5:10");
 /// assert!("-1".parse::<Conservative>().is_err());
-/// # Ok::<(), batchwise_train::TrainError>(())
+/// # Ok::<(), batchscope_train::TrainError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Conservative {

@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
-use batchwise_core::{ExamplesError, GroupError, NetworkError, TrainerError};
-use batchwise_optim::{SettingError, StateError};
-use batchwise_rules::RulesError;
+use batchscope_core::{ExamplesError, GroupError, NetworkError, TrainerError};
+use batchscope_optim::{SettingError, StateError};
+use batchscope_rules::RulesError;
 
 /// Why a training run could not be set up or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -16,10 +16,10 @@ pub enum TrainError {
     /// A learning-rate schedule makes no sense.
     #[error(transparent)]
     Rules(#[from] RulesError),
-    /// A constant of the optimiser makes no sense.
+    /// A constant of the optimizer makes no sense.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// A stored optimiser state does not belong to this optimiser.
+    /// A stored optimizer state does not belong to this optimizer.
     #[error(transparent)]
     State(#[from] StateError),
     /// The replicas could not exchange their gradients.
@@ -40,7 +40,7 @@ pub enum TrainError {
         why: String,
     },
     /// A stored network could not be used.
-    #[error("{} cannot be used: {why}; give a checkpoint that `batchwise train --checkpoint DIR` wrote, whole and of this model", path.display())]
+    #[error("{} cannot be used: {why}; give a checkpoint that `batchscope train --checkpoint DIR` wrote, whole and of this model", path.display())]
     Stored {
         /// The file.
         path: PathBuf,
@@ -60,8 +60,8 @@ pub enum TrainError {
     /// The reins were pulled in the middle of a gradient, of which nothing is kept.
     #[error("it was told to stop")]
     Stopped,
-    /// A fault of batchwise itself.
-    #[error("this is a fault in batchwise, please report it: {0}")]
+    /// A fault of batchscope itself.
+    #[error("this is a fault in batchscope, please report it: {0}")]
     Bug(String),
 }
 

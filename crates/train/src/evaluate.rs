@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{
+use batchscope_core::{
     Batch, Confusion, DataShape, Examples, Metric, MetricSums, Network, Purpose, Quantity, Sampler,
     Split, StreamKey, Task,
 };

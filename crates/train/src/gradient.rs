@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use batchwise_core::{
+use batchscope_core::{
     Batch, Control, DataShape, Flow, InputShape, LossSum, Network, NormsOf, Purpose, Sampler,
     StreamKey, Task,
 };
@@ -82,7 +82,7 @@ impl Portions {
     }
 }
 
-/// The labelled examples of every step, augmented: what the gradient sources of this crate share.
+/// The labeled examples of every step, augmented: what the gradient sources of this crate share.
 pub(crate) struct Feed<'a> {
     sampler: Box<dyn Sampler + 'a>,
     pub(crate) portions: Portions,
@@ -129,7 +129,7 @@ impl<'a> Feed<'a> {
     }
 }
 
-/// The gradient of the training loss on labelled examples.
+/// The gradient of the training loss on labeled examples.
 pub struct Supervised<'a> {
     feed: Feed<'a>,
     /// Measure the noise of every step rather than of those training can afford.

@@ -4,7 +4,7 @@
 //! [`AdversarialSource`]) for the mean gradient and hands it to an [`UpdateRule`], once or, where
 //! steps are [`Conservative`], several times; between steps it evaluates ([`Evaluator`]), watches for the
 //! target and for divergence, and saves the run. [`BuiltIn`] sets up a [`Run`] from a
-//! [`batchwise_core::TrialSpec`] and is the [`batchwise_core::Trainer`] of this workspace's own
+//! [`batchscope_core::TrialSpec`] and is the [`batchscope_core::Trainer`] of this workspace's own
 //! networks and data.
 //!
 //! A run is a function of its spec: everything random is keyed by the step and the example's

@@ -3,11 +3,11 @@
 //! Evaluations are spaced geometrically, so a crossing is first known to lie in a bracket
 //! `(after, step]` 20 % wide. The steps from `after` on are done again from the snapshot taken
 //! there (sampling, augmentation and noise depend on the step alone, so they are the same steps),
-//! evaluating the target's split at [`batchwise_core::EvaluationPlan::replay_steps`]. The smoothing
+//! evaluating the target's split at [`batchscope_core::EvaluationPlan::replay_steps`]. The smoothing
 //! continues from `after`. If the finer evaluations never meet the target, the crossing lies
 //! between the last of them and `step`.
 
-use batchwise_core::{Crossing, Event};
+use batchscope_core::{Crossing, Event};
 
 use crate::{Events, Run, TrainError, train_loop::Reins};
 

@@ -1,6 +1,6 @@
 //! How many examples go forward at once.
 
-use batchwise_core::{DataShape, NetworkFactory};
+use batchscope_core::{DataShape, NetworkFactory};
 
 use crate::TrainError;
 
@@ -35,7 +35,7 @@ pub fn largest_within(
 
 /// The micro-batch of a trial.
 ///
-/// `asked` is the trial's own, `ghost` the size of the groups batch norm normalises over at this
+/// `asked` is the trial's own, `ghost` the size of the groups batch norm normalizes over at this
 /// batch size, `within` the largest that fits the memory. Chosen freely, the micro-batch is the
 /// batch itself up to `ceiling` (and `within`), otherwise an even share of it.
 ///
@@ -59,7 +59,7 @@ pub fn choose(
             ));
         }
         if micro_batch < batch_size && micro_batch % unit != 0 {
-            let error = batchwise_core::NetworkError::GhostSize {
+            let error = batchscope_core::NetworkError::GhostSize {
                 micro_batch,
                 ghost: unit,
             };

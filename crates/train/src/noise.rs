@@ -2,13 +2,13 @@
 //!
 //! A step's mean gradient `g_B` is a sum of parts: its micro-batches, or its examples. The squared
 //! norms of the parts and of the whole give unbiased estimates of `tr Σ` and `|G|²`
-//! ([`batchwise_scaling::noise::Pieces`]), with no pass more than the step needs. A step is measured
+//! ([`batchscope_scaling::noise::Pieces`]), with no pass more than the step needs. A step is measured
 //! in one of three ways:
 //!
 //! * from the norms of every example's gradient, where the network tells examples apart
-//!   ([`batchwise_core::Network::measures_examples`]): the training run stays what it was, to the bit.
+//!   ([`batchscope_core::Network::measures_examples`]): the training run stays what it was, to the bit.
 //!   In a network of plain linear layers it costs next to nothing, in one of convolutions up to a
-//!   third of the step ([`batchwise_core::Network::example_norms_cost`]);
+//!   third of the step ([`batchscope_core::Network::example_norms_cost`]);
 //! * from those of the micro-batches, where the step has several: to the bit too;
 //! * from two halves the step is split into. That moves its result by rounding, as accumulation
 //!   does, and costs a second, smaller pass' overhead.
@@ -22,19 +22,19 @@
 //! weighs, and in networks where they are nearly free; halves or micro-batches win in convolutional
 //! networks at large batches.
 //!
-//! With batch norm an example's gradient depends on its neighbours: the smallest unit is then a
+//! With batch norm an example's gradient depends on its neighbors: the smallest unit is then a
 //! ghost batch, halves are multiples of it, and `Σ` is that of ghost batches times their size.
 //!
 //! Not every step is measured: one in [`NoiseWay::every`], chosen to keep the cost under 3 % of
-//! training by counting passes over parameters and multiply-adds; `cargo bench -p batchwise -- noise`
-//! measures it, `cargo run --release -p batchwise --example noise_ways` the ways beside each other.
+//! training by counting passes over parameters and multiply-adds; `cargo bench -p batchscope -- noise`
+//! measures it, `cargo run --release -p batchscope --example noise_ways` the ways beside each other.
 //! Which steps follows from counts alone, never from a clock, so that the same study gives the same
 //! numbers.
 //!
 //! The gradient is taken as it is before clipping and without weight decay, which is no noise.
 
-use batchwise_core::{LayerNoise, Network, NoiseMoments, NoiseRecord, NormsOf, ParameterLayout};
-use batchwise_scaling::noise::{NoiseError, Pieces};
+use batchscope_core::{LayerNoise, Network, NoiseMoments, NoiseRecord, NormsOf, ParameterLayout};
+use batchscope_scaling::noise::{NoiseError, Pieces};
 
 use crate::TrainError;
 
@@ -49,7 +49,7 @@ pub enum NoiseWay {
     /// From every example's gradient.
     Examples {
         /// What the norms cost beside a step, as its share
-        /// ([`batchwise_core::Network::example_norms_cost`]).
+        /// ([`batchscope_core::Network::example_norms_cost`]).
         cost: f64,
     },
     /// From the micro-batches a step has.
@@ -72,7 +72,7 @@ impl NoiseWay {
         Self::cheapest(network, batch_size, micro_batch, cost)
     }
 
-    /// The same where every step is made to be measured, as `batchwise noise` does: a way then costs
+    /// The same where every step is made to be measured, as `batchscope noise` does: a way then costs
     /// the step and what it adds.
     pub fn of_every_step(network: &dyn Network, batch_size: u64, micro_batch: u64) -> Self {
         let cost = |way: &Self| match way {
@@ -183,7 +183,7 @@ impl PartNorms {
         }
     }
 
-    /// Takes in what [`batchwise_core::Network::accumulate_measured`] found of a micro-batch of
+    /// Takes in what [`batchscope_core::Network::accumulate_measured`] found of a micro-batch of
     /// `examples`, whose gradients are in the window as shares of the step's mean: a part of `b`
     /// examples has added `b/B·g`.
     pub fn add(&mut self, of: NormsOf, examples: u64, squared_norms: &[f64]) {
@@ -230,9 +230,9 @@ pub enum StepNoise {
 /// When the device fails.
 pub fn window_norms(network: &mut dyn Network) -> Result<Vec<f64>, TrainError> {
     let mut norms = Vec::with_capacity(network.layout().tensors.len());
-    let isa = batchwise_kernels::Isa::best();
+    let isa = batchscope_kernels::Isa::best();
     network.visit(&mut |_, _, gradient| {
-        norms.push(batchwise_kernels::squared_norm(isa, gradient));
+        norms.push(batchscope_kernels::squared_norm(isa, gradient));
     })?;
     Ok(norms)
 }

@@ -7,8 +7,8 @@
 
 use std::time::Instant;
 
-use batchwise_core::{Control, Estimate, Network, Purpose, StreamKey, Task, TrainerError};
-use batchwise_scaling::noise::{Pieces, mean_square_error};
+use batchscope_core::{Control, Estimate, Network, Purpose, StreamKey, Task, TrainerError};
+use batchscope_scaling::noise::{Pieces, mean_square_error};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -89,7 +89,7 @@ impl BuiltIn {
         let key = StreamKey {
             study_seed: request.seed,
             trial: 0,
-            purpose: Purpose::Initialisation,
+            purpose: Purpose::Initialization,
         };
         let mut network = config.factory.build(&shape, key)?;
         if let Some(path) = &request.checkpoint {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use batchwise_core::{Control, Purpose, StreamKey, TrainerError};
-use batchwise_scaling::noise::{LayerEstimates, LayerReplicates, NoiseScale, Pieces, Sampling};
+use batchscope_core::{Control, Purpose, StreamKey, TrainerError};
+use batchscope_scaling::noise::{LayerEstimates, LayerReplicates, NoiseScale, Pieces, Sampling};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -31,7 +31,7 @@ pub struct NoiseRequest {
     pub micro_batch: Option<u64>,
     /// Seed of the weights and of the order of the examples.
     pub seed: u64,
-    /// Whose network to measure; `None` measures freshly initialised weights.
+    /// Whose network to measure; `None` measures freshly initialized weights.
     pub checkpoint: Option<PathBuf>,
     /// Stop once the upper end of the population's noise scale is below so many times its lower.
     pub width: f64,
@@ -97,7 +97,7 @@ impl BuiltIn {
         let key = StreamKey {
             study_seed: request.seed,
             trial: 0,
-            purpose: Purpose::Initialisation,
+            purpose: Purpose::Initialization,
         };
         let order = key.with_purpose(Purpose::Order);
         let sampler = config.train.sampler(order, batch_size)?;
@@ -115,7 +115,7 @@ impl BuiltIn {
         };
         let within = config
             .max_memory
-            .and_then(|bytes| batchwise_core::Trainer::micro_batch_within(self, bytes));
+            .and_then(|bytes| batchscope_core::Trainer::micro_batch_within(self, bytes));
         let ceiling = config.micro_batch_ceiling;
         let micro_batch = micro_batch::choose(batch_size, asked, ghost, within, ceiling)?;
         let (way, micro_batch) =

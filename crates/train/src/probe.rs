@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{Measurement, Metric, Quantity, Split};
+use batchscope_core::{Measurement, Metric, Quantity, Split};
 
 use crate::{Run, TrainError, update::squared_gradient_norm};
 

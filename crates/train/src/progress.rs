@@ -1,4 +1,4 @@
-use batchwise_core::{Crossing, EvaluationPlan, Measurement, NoiseRecord, Outcome, StateTensor};
+use batchscope_core::{Crossing, EvaluationPlan, Measurement, NoiseRecord, Outcome, StateTensor};
 use serde::{Deserialize, Serialize};
 
 use crate::divergence::Divergence;
@@ -29,7 +29,7 @@ impl Cadence {
 /// of a checkpoint that is not tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Optimiser steps done.
+    /// Optimizer steps done.
     pub step: u64,
     /// The last evaluated step; 0 before the first evaluation.
     pub evaluated: u64,
@@ -78,7 +78,7 @@ impl Progress {
 /// The complete state of training after some step, from which the steps after it can be done again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
-    /// Optimiser steps done.
+    /// Optimizer steps done.
     pub step: u64,
     /// The network's state.
     pub network: Vec<StateTensor>,

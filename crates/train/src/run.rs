@@ -1,9 +1,9 @@
 use std::{collections::BTreeMap, time::Instant};
 
-use batchwise_core::{
+use batchscope_core::{
     Event, Group, LossSum, Measurement, Network, Probe, Split, TrialPurpose, TrialSpec,
 };
-use batchwise_rules::LearningRate;
+use batchscope_rules::LearningRate;
 
 use crate::{
     Cadence, Conservative, Evaluator, GradientSource, Progress, Snapshot, TrainError, UpdateRule,
@@ -56,7 +56,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// One optimiser step: gradient, update, bookkeeping. Returns the mean loss over its examples
+    /// One optimizer step: gradient, update, bookkeeping. Returns the mean loss over its examples
     /// and the learning rate.
     pub(crate) fn take_step(
         &mut self,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use batchwise_core::{Control, Flow, Solo, StepTiming};
+use batchscope_core::{Control, Flow, Solo, StepTiming};
 
 use crate::{Run, TrainError};
 

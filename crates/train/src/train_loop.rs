@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use batchwise_core::{Control, Event, Flow, Group, Outcome, Split};
+use batchscope_core::{Control, Event, Flow, Group, Outcome, Split};
 
 use crate::{Events, Run, TrainError, locate::locate};
 

@@ -1,7 +1,7 @@
 //! How a mean gradient changes the parameters.
 
-use batchwise_core::{Group, Network, NetworkError, StateTensor};
-use batchwise_optim::{Optimiser, StateError, clip_factor, sum_of_squares};
+use batchscope_core::{Group, Network, NetworkError, StateTensor};
+use batchscope_optim::{Optimizer, StateError, clip_factor, sum_of_squares};
 
 use crate::TrainError;
 
@@ -31,16 +31,16 @@ pub trait UpdateRule: Send {
 }
 
 /// Synchronous descent: gradients summed over the group, clipped by their global norm, handed to
-/// an optimiser.
+/// an optimizer.
 pub struct Synchronous {
-    optimiser: Box<dyn Optimiser>,
+    optimizer: Box<dyn Optimizer>,
     clip: Option<f64>,
 }
 
 impl Synchronous {
-    /// An optimiser, behind clipping of the mean gradient's norm to `clip` if given.
-    pub fn new(optimiser: Box<dyn Optimiser>, clip: Option<f64>) -> Self {
-        Self { optimiser, clip }
+    /// An optimizer, behind clipping of the mean gradient's norm to `clip` if given.
+    pub fn new(optimizer: Box<dyn Optimizer>, clip: Option<f64>) -> Self {
+        Self { optimizer, clip }
     }
 }
 
@@ -59,22 +59,22 @@ impl UpdateRule for Synchronous {
             Some(clip) => clip_factor(squared_gradient_norm(network)?, clip),
             None => None,
         };
-        self.optimiser.begin_step(learning_rate, step);
+        self.optimizer.begin_step(learning_rate, step);
         network.visit(&mut |tensor, parameters, gradient| {
             if let Some(factor) = factor {
                 gradient.iter_mut().for_each(|g| *g *= factor);
             }
-            self.optimiser.update(tensor, parameters, gradient);
+            self.optimizer.update(tensor, parameters, gradient);
         })?;
         Ok(())
     }
 
     fn state(&self) -> Vec<StateTensor> {
-        self.optimiser.state()
+        self.optimizer.state()
     }
 
     fn load(&mut self, state: &[StateTensor]) -> Result<(), StateError> {
-        self.optimiser.load(state)
+        self.optimizer.load(state)
     }
 }
 

@@ -4,13 +4,13 @@ mod common;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use batchwise_core::{
-    DataShape, Examples, Group, InputShape, Metric, NetworkFactory, NeverStop, OptimiserSpec,
+use batchscope_core::{
+    DataShape, Examples, Group, InputShape, Metric, NetworkFactory, NeverStop, OptimizerSpec,
     Outcome, Probe, Purpose, Schedule, Solo, StateTensor, StreamKey, Task, TrainerError, TrialSpec,
 };
-use batchwise_optim::DecayPolicy;
-use batchwise_rules::LearningRate;
-use batchwise_train::{
+use batchscope_optim::DecayPolicy;
+use batchscope_rules::LearningRate;
+use batchscope_train::{
     BuiltIn, Cadence, EvaluationSet, Evaluator, Portions, Progress, Run, Supervised, Synchronous,
     augment::Augmenter,
     testing::{Blobs, ThreadGroup, TinyFactory},
@@ -31,7 +31,7 @@ fn train(
     let key = StreamKey {
         study_seed: spec.study_seed,
         trial: spec.seed,
-        purpose: Purpose::Initialisation,
+        purpose: Purpose::Initialization,
     };
     let network = factory.build(&shape, key).unwrap();
     let sampler = examples
@@ -39,12 +39,12 @@ fn train(
         .unwrap();
     let portions = Portions::of_rank(spec.batch_size, micro_batch, group.rank(), group.size());
     let augmenter = Augmenter::new(&augment.parse().unwrap(), &shape, key).unwrap();
-    let optimiser =
-        batchwise_optim::build(&spec.optimiser, network.layout(), DecayPolicy::Weights).unwrap();
+    let optimizer =
+        batchscope_optim::build(&spec.optimizer, network.layout(), DecayPolicy::Weights).unwrap();
     let mut run = Run {
         spec,
         source: Box::new(Supervised::new(sampler, shape, portions, augmenter, key)),
-        rule: Box::new(Synchronous::new(optimiser, spec.clip)),
+        rule: Box::new(Synchronous::new(optimizer, spec.clip)),
         conservative: None,
         rates: LearningRate::new(&spec.schedule, spec.learning_rate, spec.batch_size, 300).unwrap(),
         evaluator: Evaluator {
@@ -103,17 +103,17 @@ fn settings() -> Vec<(
         schedule: Schedule::constant(),
         ..spec()
     };
-    let plain = OptimiserSpec::Sgd {
+    let plain = OptimizerSpec::Sgd {
         momentum: 0.0,
         nesterov: false,
         weight_decay: 0.0,
     };
-    let nesterov = OptimiserSpec::Sgd {
+    let nesterov = OptimizerSpec::Sgd {
         momentum: 0.9,
         nesterov: true,
         weight_decay: 0.01,
     };
-    let adamw = OptimiserSpec::Adamw {
+    let adamw = OptimizerSpec::Adamw {
         beta1: 0.9,
         beta2: 0.999,
         epsilon: 1e-3,
@@ -129,7 +129,7 @@ fn settings() -> Vec<(
             tiny,
             classes(),
             TrialSpec {
-                optimiser: plain,
+                optimizer: plain,
                 ..base.clone()
             },
             "none",
@@ -140,7 +140,7 @@ fn settings() -> Vec<(
             tiny,
             classes(),
             TrialSpec {
-                optimiser: nesterov,
+                optimizer: nesterov,
                 ..base.clone()
             },
             "none",
@@ -150,7 +150,7 @@ fn settings() -> Vec<(
             tiny,
             classes(),
             TrialSpec {
-                optimiser: adamw,
+                optimizer: adamw,
                 learning_rate: 0.01,
                 ..base.clone()
             },
@@ -273,7 +273,7 @@ fn a_micro_batch_that_is_no_multiple_of_the_ghost_size_is_refused() {
     };
     let trainer = BuiltIn::new(config(factory, classes())).unwrap();
     let outcome =
-        |spec: &TrialSpec| batchwise_core::Trainer::run(&trainer, spec, &NeverStop, &mut |_| {});
+        |spec: &TrialSpec| batchscope_core::Trainer::run(&trainer, spec, &NeverStop, &mut |_| {});
     let odd = TrialSpec {
         micro_batch: Some(6),
         cap: 5,
@@ -333,7 +333,7 @@ fn a_group_of_threads_takes_the_steps_of_one_process() {
 #[test]
 fn the_mean_gradient_is_what_is_clipped() {
     // Clipped to a tiny norm, plain descent moves by exactly rate · clip, whatever the batch.
-    let optimiser = OptimiserSpec::Sgd {
+    let optimizer = OptimizerSpec::Sgd {
         momentum: 0.0,
         nesterov: false,
         weight_decay: 0.0,
@@ -341,7 +341,7 @@ fn the_mean_gradient_is_what_is_clipped() {
     for batch_size in [2, 64] {
         let spec = TrialSpec {
             batch_size,
-            optimiser: optimiser.clone(),
+            optimizer: optimizer.clone(),
             clip: Some(1e-3),
             learning_rate: 0.5,
             schedule: Schedule::constant(),
@@ -351,7 +351,7 @@ fn the_mean_gradient_is_what_is_clipped() {
         let key = StreamKey {
             study_seed: spec.study_seed,
             trial: spec.seed,
-            purpose: Purpose::Initialisation,
+            purpose: Purpose::Initialization,
         };
         let before = TinyFactory::default()
             .build(&classes(), key)
@@ -428,7 +428,7 @@ fn linearity_is_the_formula_on_a_loss_known_in_closed_form() {
     let spec = TrialSpec {
         batch_size: 40,
         cap: 1,
-        optimiser: OptimiserSpec::Sgd {
+        optimizer: OptimizerSpec::Sgd {
             momentum: 0.0,
             nesterov: false,
             weight_decay: 0.0,
@@ -476,11 +476,11 @@ fn states_after(examples: &Blobs, spec: &TrialSpec) -> (Vec<StateTensor>, BTreeM
     let key = StreamKey {
         study_seed: spec.study_seed,
         trial: spec.seed,
-        purpose: Purpose::Initialisation,
+        purpose: Purpose::Initialization,
     };
     let network = TinyFactory::default().build(&shape, key).unwrap();
-    let optimiser =
-        batchwise_optim::build(&spec.optimiser, network.layout(), DecayPolicy::Weights).unwrap();
+    let optimizer =
+        batchscope_optim::build(&spec.optimizer, network.layout(), DecayPolicy::Weights).unwrap();
     let sampler = examples
         .sampler(key.with_purpose(Purpose::Order), spec.batch_size)
         .unwrap();
@@ -493,7 +493,7 @@ fn states_after(examples: &Blobs, spec: &TrialSpec) -> (Vec<StateTensor>, BTreeM
             None,
             key,
         )),
-        rule: Box::new(Synchronous::new(optimiser, None)),
+        rule: Box::new(Synchronous::new(optimizer, None)),
         conservative: None,
         rates: LearningRate::new(&spec.schedule, spec.learning_rate, spec.batch_size, 40).unwrap(),
         evaluator: Evaluator {

@@ -5,12 +5,12 @@ mod common;
 
 use std::{ops::Range, sync::Arc};
 
-use batchwise_core::{
+use batchscope_core::{
     Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, NetworkFactory,
-    NeverStop, OptimiserSpec, Outcome, Purpose, Quantity, Sampler, Schedule, StateTensor,
+    NeverStop, OptimizerSpec, Outcome, Purpose, Quantity, Sampler, Schedule, StateTensor,
     StreamKey, Task, Trainer, TrainerError, TrialSpec,
 };
-use batchwise_train::{
+use batchscope_train::{
     Adversarial, AdversarialSource, BuiltIn, BuiltInConfig, Cadence, Conservative, GradientSource,
     Portions, SingleRun, Stored, TrainError, load_network, read_state,
     testing::{LinearFactory, TinyFactory},
@@ -72,7 +72,7 @@ impl Sampler for InOrder<'_> {
 const KEY: StreamKey = StreamKey {
     study_seed: 1,
     trial: 2,
-    purpose: Purpose::Initialisation,
+    purpose: Purpose::Initialization,
 };
 
 /// For a linear model, `w·x̃ − y = r + ε·sign(r)·‖w‖₁`: the loss is `(|r| + ε·‖w‖₁)²`, and moving
@@ -151,7 +151,7 @@ fn a_conservative_step_solves_its_proximal_problem() {
         batch_size: 3,
         learning_rate: 0.02,
         schedule: Schedule::constant(),
-        optimiser: OptimiserSpec::Sgd {
+        optimizer: OptimizerSpec::Sgd {
             momentum: 0.0,
             nesterov: false,
             weight_decay: 0.0,
@@ -160,7 +160,7 @@ fn a_conservative_step_solves_its_proximal_problem() {
         ..spec()
     };
     let (mut run, _) = trainer.begin(&spec, Cadence::Planned).unwrap();
-    train_loop(&mut run, &batchwise_core::Solo, &NeverStop, &mut |_| {}).unwrap();
+    train_loop(&mut run, &batchscope_core::Solo, &NeverStop, &mut |_| {}).unwrap();
     let found = run.network.export().unwrap()[0].values[0];
     let mut w = 2.0;
     let (mut xx, mut xy) = (0.0, 0.0);

@@ -3,12 +3,12 @@
 
 mod common;
 
-use batchwise_core::{
+use batchscope_core::{
     Batch, DataShape, Examples, Network, NetworkFactory, NoiseMoments, NoiseRecord, Outcome, Probe,
     Purpose, StreamKey, Trainer, TrialPurpose, TrialRecord, TrialSpec,
 };
-use batchwise_scaling::noise::{Pieces, Sampling, noise_of};
-use batchwise_train::{
+use batchscope_scaling::noise::{Pieces, Sampling, noise_of};
+use batchscope_train::{
     BuiltIn, GradientSource, NoiseRequest, NoiseWay, Portions, StepNoise, Supervised,
     noise::window_norms,
     testing::{Blobs, TinyFactory},
@@ -18,7 +18,7 @@ use common::*;
 const KEY: StreamKey = StreamKey {
     study_seed: 3,
     trial: 1,
-    purpose: Purpose::Initialisation,
+    purpose: Purpose::Initialization,
 };
 
 /// The gradient of every example of a split, flat, one after the other alone.
@@ -74,7 +74,7 @@ fn measured(
 }
 
 fn regression() -> DataShape {
-    use batchwise_core::{InputShape, Task};
+    use batchscope_core::{InputShape, Task};
     DataShape {
         input: InputShape::Vector { features: 6 },
         task: Task::Regress { outputs: 2 },
@@ -219,7 +219,7 @@ fn watched(spec: TrialSpec) -> TrialSpec {
 }
 
 fn moments(record: &TrialRecord) -> Vec<(u64, NoiseMoments)> {
-    let of = |m: &batchwise_core::Measurement| match &m.noise {
+    let of = |m: &batchscope_core::Measurement| match &m.noise {
         Some(NoiseRecord::Measured(moments)) => Some((m.step, moments.clone())),
         _ => None,
     };
@@ -336,7 +336,7 @@ fn what_cannot_be_measured_says_why() {
         assert!(why.contains("ghost"), "{why}");
     }
     let error = trainer
-        .measure_noise(&request(16), &batchwise_core::NeverStop, &mut |_, _| {})
+        .measure_noise(&request(16), &batchscope_core::NeverStop, &mut |_, _| {})
         .unwrap_err();
     assert!(error.to_string().contains("undefined"), "{error}");
 }
@@ -360,7 +360,7 @@ fn at_rest_the_interval_holds_the_truth() {
     let key = StreamKey {
         study_seed: 4,
         trial: 0,
-        purpose: Purpose::Initialisation,
+        purpose: Purpose::Initialization,
     };
     let mut network = config.factory.build(&classes(), key).unwrap();
     let (squared_norm, trace) = truth(&gradients(network.as_mut(), config.train.as_ref()));
@@ -369,7 +369,7 @@ fn at_rest_the_interval_holds_the_truth() {
     let found = trainer
         .measure_noise(
             &request(40),
-            &batchwise_core::NeverStop,
+            &batchscope_core::NeverStop,
             &mut |examples, _| {
                 heard = examples;
             },
@@ -403,7 +403,7 @@ fn at_rest_the_interval_holds_the_truth() {
         ..request(40)
     };
     let sooner = trainer
-        .measure_noise(&wide, &batchwise_core::NeverStop, &mut |_, _| {})
+        .measure_noise(&wide, &batchscope_core::NeverStop, &mut |_, _| {})
         .unwrap()
         .unwrap();
     assert!(sooner.settled && sooner.examples < 20_000);
@@ -420,7 +420,7 @@ fn a_short_measurement_may_settle_too() {
             ..request(40)
         };
         let found = trainer
-            .measure_noise(&short, &batchwise_core::NeverStop, &mut |_, _| {})
+            .measure_noise(&short, &batchscope_core::NeverStop, &mut |_, _| {})
             .unwrap()
             .unwrap();
         assert_eq!(found.steps, 12);
@@ -450,7 +450,7 @@ fn the_parts_of_a_split_step_are_named_by_their_size() {
     };
     let found = |request| {
         trainer
-            .measure_noise(request, &batchwise_core::NeverStop, &mut |_, _| {})
+            .measure_noise(request, &batchscope_core::NeverStop, &mut |_, _| {})
             .unwrap()
             .unwrap()
     };
@@ -490,7 +490,7 @@ fn moments_give_the_same_scale_as_their_steps() {
     let mut network = TinyFactory::default().build(&classes(), KEY).unwrap();
     let steps = measured(network.as_mut(), &examples, Portions::whole(12, 4), 40);
     let mut moments = NoiseMoments::new(12);
-    let mut replicates = batchwise_scaling::noise::Replicates::new();
+    let mut replicates = batchscope_scaling::noise::Replicates::new();
     for pieces in steps {
         moments.push(pieces.trace, pieces.squared_norm);
         replicates.push(pieces).unwrap();
@@ -515,16 +515,20 @@ fn the_error_of_a_gradient_follows_its_law() {
     let key = StreamKey {
         study_seed: 4,
         trial: 0,
-        purpose: Purpose::Initialisation,
+        purpose: Purpose::Initialization,
     };
     let mut network = config.factory.build(&classes(), key).unwrap();
     let (squared_norm, trace) = truth(&gradients(network.as_mut(), config.train.as_ref()));
     let trainer = BuiltIn::new(config).unwrap();
     let mut heard = Vec::new();
     let law = trainer
-        .measure_law(&request(40), &batchwise_core::NeverStop, &mut |done, of| {
-            heard.push((done, of));
-        })
+        .measure_law(
+            &request(40),
+            &batchscope_core::NeverStop,
+            &mut |done, of| {
+                heard.push((done, of));
+            },
+        )
         .unwrap()
         .unwrap();
     assert_eq!(heard.len(), 8);
@@ -560,14 +564,14 @@ fn the_law_s_intervals_hold_the_truth_at_half_of_the_examples() {
         let key = StreamKey {
             study_seed: seed,
             trial: 0,
-            purpose: Purpose::Initialisation,
+            purpose: Purpose::Initialization,
         };
         let mut network = config.factory.build(&classes(), key).unwrap();
         let (_, trace) = truth(&gradients(network.as_mut(), config.train.as_ref()));
         let request = NoiseRequest { seed, ..request(8) };
         let law = BuiltIn::new(config)
             .unwrap()
-            .measure_law(&request, &batchwise_core::NeverStop, &mut |_, _| {})
+            .measure_law(&request, &batchscope_core::NeverStop, &mut |_, _| {})
             .unwrap()
             .unwrap();
         let half = law.points.last().unwrap();

@@ -2,11 +2,11 @@
 
 mod common;
 
-use batchwise_core::{
+use batchscope_core::{
     Control, Crossing, EvaluationPlan, Flow, NeverStop, Outcome, Schedule, Split, Target, Trainer,
     TrainerError, TrialPurpose, TrialSpec,
 };
-use batchwise_train::{Cadence, SingleRun};
+use batchscope_train::{Cadence, SingleRun};
 use common::*;
 
 fn target(text: &str) -> Option<Target> {
@@ -27,7 +27,7 @@ fn a_run_without_a_target_is_evaluated_as_planned_and_at_its_cap() {
     let trainer = trainer();
     let mut log = Log::default();
     let record = trainer
-        .run(&spec(), &batchwise_core::NeverStop, &mut |event| {
+        .run(&spec(), &batchscope_core::NeverStop, &mut |event| {
             log.take(event)
         })
         .unwrap();
@@ -92,7 +92,7 @@ fn the_crossing_is_where_a_run_evaluated_at_the_same_steps_has_it() {
                 cadence: Cadence::Every(1),
                 ..SingleRun::default()
             },
-            &batchwise_core::NeverStop,
+            &batchscope_core::NeverStop,
             &mut |_| {},
         )
         .unwrap();
@@ -199,7 +199,7 @@ fn only_fresh_and_single_trials_look_at_the_test_set_once_at_the_end() {
             },
         );
         let has =
-            |m: &batchwise_core::Measurement| m.metrics.keys().any(|k| k.split == Split::Test);
+            |m: &batchscope_core::Measurement| m.metrics.keys().any(|k| k.split == Split::Test);
         let (last, earlier) = record.measurements.split_last().unwrap();
         assert!(!earlier.iter().any(has));
         has(last)
@@ -324,7 +324,7 @@ fn what_cannot_be_run_says_why() {
     assert!(why.contains("501") && why.contains("500"), "{why}");
 
     let refused =
-        |spec: &TrialSpec| match trainer.run(spec, &batchwise_core::NeverStop, &mut |_| {}) {
+        |spec: &TrialSpec| match trainer.run(spec, &batchscope_core::NeverStop, &mut |_| {}) {
             Err(TrainerError::Refused(why)) => why,
             other => panic!("{other:?}"),
         };
@@ -361,20 +361,20 @@ fn what_cannot_be_run_says_why() {
 #[test]
 fn memory_bounds_the_micro_batch_and_too_little_is_infeasible() {
     let mut config = config(Default::default(), classes());
-    let free = batchwise_train::BuiltIn::new(config.clone()).unwrap();
+    let free = batchscope_train::BuiltIn::new(config.clone()).unwrap();
     let bytes = (1u64 << 12..1 << 20)
         .step_by(64)
         .find(|&b| free.micro_batch_within(b) == Some(5))
         .unwrap();
     config.max_memory = Some(bytes);
-    let bounded = batchwise_train::BuiltIn::new(config.clone()).unwrap();
+    let bounded = batchscope_train::BuiltIn::new(config.clone()).unwrap();
     assert_eq!(
         run(&bounded, &TrialSpec { cap: 3, ..spec() }).micro_batch,
         4,
         "16 in even parts of at most 5"
     );
     config.max_memory = Some(100);
-    let none = batchwise_train::BuiltIn::new(config).unwrap();
+    let none = batchscope_train::BuiltIn::new(config).unwrap();
     assert_eq!(none.micro_batch_within(100), Some(0));
     assert!(matches!(
         run(&none, &spec()).outcome,

@@ -5,10 +5,10 @@ mod common;
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use batchwise_core::{
-    NeverStop, OptimiserSpec, Outcome, Trainer, TrainerError, TrialPurpose, TrialRecord, TrialSpec,
+use batchscope_core::{
+    NeverStop, OptimizerSpec, Outcome, Trainer, TrainerError, TrialPurpose, TrialRecord, TrialSpec,
 };
-use batchwise_train::{BuiltIn, Cadence, SingleRun, testing::TinyFactory};
+use batchscope_train::{BuiltIn, Cadence, SingleRun, testing::TinyFactory};
 use common::*;
 use proptest::prelude::*;
 
@@ -50,7 +50,7 @@ fn a_run_in_pieces_is_the_run_in_one_go() {
         dropout: 0.1,
         ..TinyFactory::default()
     };
-    let adam = OptimiserSpec::Adam {
+    let adam = OptimizerSpec::Adam {
         beta1: 0.9,
         beta2: 0.99,
         epsilon: 1e-8,
@@ -61,7 +61,7 @@ fn a_run_in_pieces_is_the_run_in_one_go() {
         (
             ghost,
             TrialSpec {
-                optimiser: adam,
+                optimizer: adam,
                 cap: 150,
                 ..reaching()
             },
@@ -310,7 +310,7 @@ fn foreign_checkpoints_are_refused_by_name_and_remedy() {
         safetensors::serialize(Vec::<(String, Nothing)>::new(), None).unwrap(),
     )
     .unwrap();
-    assert!(refusal(&trainer, &reaching(), &single).contains("no checkpoint of batchwise"));
+    assert!(refusal(&trainer, &reaching(), &single).contains("no checkpoint of batchscope"));
     // A header that promises more than any machine has.
     fs::write(&path, [&u64::MAX.to_le_bytes()[..], b"{}"].concat()).unwrap();
     assert!(refusal(&trainer, &reaching(), &single).contains("no whole safetensors file"));

@@ -1,4 +1,4 @@
-//! The built-in data set: 28×28 grey pictures of ten characters of our own.
+//! The built-in data set: 28×28 gray pictures of ten characters of our own.
 //!
 //! Each picture is a character's strokes under a random affine map, a smooth elastic distortion and
 //! a pen of random width and ink, sometimes with a bar across it, always with noise. Example `i`
@@ -10,7 +10,7 @@ mod geometry;
 mod render;
 mod shapes;
 
-use batchwise_core::{InputShape, Purpose, StreamKey, Task};
+use batchscope_core::{InputShape, Purpose, StreamKey, Task};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 

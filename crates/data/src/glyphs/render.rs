@@ -19,17 +19,17 @@ const TURN: f32 = 0.19;
 const SHEAR: f32 = 0.35;
 /// Relative range of the sizes, each axis for itself.
 const STRETCH: (f32, f32) = (0.68, 1.12);
-/// Largest shift of the centre, in pixels.
+/// Largest shift of the center, in pixels.
 const SHIFT: f32 = 3.4;
 /// Largest displacement of a grid point of the elastic field, in character sizes.
 const ELASTIC: f32 = 0.16;
 /// Half the pen's width, in pixels.
 const PEN: (f32, f32) = (0.55, 1.5);
-/// Ink of the pen, as a grey value.
+/// Ink of the pen, as a gray value.
 const INK: (f32, f32) = (120.0, 255.0);
 /// Chance of a bar across the glyph, and its half-width in pixels.
 const BAR: (f32, f32) = (0.5, 1.4);
-/// Standard deviation of the noise of a pixel, in grey values, at its most.
+/// Standard deviation of the noise of a pixel, in gray values, at its most.
 const NOISE: (f32, f32) = (8.0, 41.0);
 
 /// Uniform in `from..to`, of 24 random bits.
@@ -47,7 +47,7 @@ pub(super) fn render(class: usize, rng: &mut ChaCha8Rng, out: &mut [u8]) {
     let mut ink = [0f32; PIXELS];
     let warp = Warp::draw(rng);
     let pen = uniform(rng, PEN);
-    let grey = uniform(rng, INK);
+    let gray = uniform(rng, INK);
     let mut points = Vec::with_capacity(64);
     for stroke in ALPHABET[class].strokes {
         points.clear();
@@ -70,14 +70,14 @@ pub(super) fn render(class: usize, rng: &mut ChaCha8Rng, out: &mut [u8]) {
     for ((out, &ink), noise) in out.iter_mut().zip(&ink).zip(bytes.chunks_exact(2)) {
         // The sum of two uniform bytes is triangular with standard deviation √((256² − 1)/6).
         let noise = (f32::from(noise[0]) + f32::from(noise[1]) - 255.0) / 104.511;
-        *out = (ink * grey + deviation * noise).clamp(0.0, 255.0) as u8;
+        *out = (ink * gray + deviation * noise).clamp(0.0, 255.0) as u8;
     }
 }
 
 /// Where a point of the unit square lands on the picture.
 struct Warp {
     linear: [[f32; 2]; 2],
-    centre: Point,
+    center: Point,
     elastic: Elastic,
 }
 
@@ -93,14 +93,14 @@ impl Warp {
             [sin * wide, (sin * shear + cos) * high],
         ];
         let middle = (SIDE - 1) as f32 / 2.0;
-        let centre = [middle + around(rng, SHIFT), middle + around(rng, SHIFT)];
+        let center = [middle + around(rng, SHIFT), middle + around(rng, SHIFT)];
         let mut grid = [[[0.0; 2]; Elastic::SIDE]; Elastic::SIDE];
         for vector in grid.iter_mut().flatten() {
             *vector = [around(rng, ELASTIC), around(rng, ELASTIC)];
         }
         Self {
             linear,
-            centre,
+            center,
             elastic: Elastic { grid },
         }
     }
@@ -110,8 +110,8 @@ impl Warp {
         let (x, y) = (p[0] + bend[0] - 0.5, p[1] + bend[1] - 0.5);
         let [[xx, xy], [yx, yy]] = self.linear;
         [
-            self.centre[0] + xx * x + xy * y,
-            self.centre[1] + yx * x + yy * y,
+            self.center[0] + xx * x + xy * y,
+            self.center[1] + yx * x + yy * y,
         ]
     }
 }
@@ -136,7 +136,7 @@ fn paint(ink: &mut [f32; PIXELS], a: Point, b: Point, pen: f32, level: f32) {
     }
 }
 
-/// Occlusion: now and then a bar of a random grey lies across the glyph.
+/// Occlusion: now and then a bar of a random gray lies across the glyph.
 fn cover(ink: &mut [f32; PIXELS], rng: &mut ChaCha8Rng) {
     if uniform(rng, (0.0, 1.0)) >= BAR.0 {
         return;
@@ -148,11 +148,11 @@ fn cover(ink: &mut [f32; PIXELS], rng: &mut ChaCha8Rng) {
     } else {
         ([0.0, from], [edge, to])
     };
-    let (half, grey) = (uniform(rng, (0.5, BAR.1)), uniform(rng, (0.0, 1.0)));
+    let (half, gray) = (uniform(rng, (0.5, BAR.1)), uniform(rng, (0.0, 1.0)));
     for y in 0..SIDE {
         for x in 0..SIDE {
             if distance_squared([x as f32, y as f32], a, b) < half * half {
-                ink[y * SIDE + x] = grey;
+                ink[y * SIDE + x] = gray;
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use batchwise_core::{InputShape, Task};
+use batchscope_core::{InputShape, Task};
 
 use super::split_names::SplitName;
 use crate::arrays::{Answers, Arrays, Part, Rows};

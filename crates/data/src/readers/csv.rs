@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use batchwise_core::InputShape;
+use batchscope_core::InputShape;
 
 use super::labels::{self, RawLabels};
 use super::split_names::{SplitName, Splits};

@@ -1,4 +1,4 @@
-//! Labelled frames of speech: what a Kaldi recipe leaves, as examples.
+//! Labeled frames of speech: what a Kaldi recipe leaves, as examples.
 //!
 //! A folder with `train`, and `test` and `dev` where there are any (other names of the splits are
 //! understood too). Each holds archives `*.ark` or `*.ark.gz` of [Kaldi's format](super::kaldi): matrices
@@ -11,13 +11,13 @@
 //! ali-to-pdf exp/tri3_ali/final.mdl "ark:gunzip -c exp/tri3_ali/ali.*.gz|" ark:timit/train/pdfs.ark
 //! ```
 //!
-//! and the same with an alignment of the test part. An example is a frame with its neighbours (see
+//! and the same with an alignment of the test part. An example is a frame with its neighbors (see
 //! [`FrameOptions::context`]), its class the label in the middle.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use batchwise_core::{InputShape, Task};
+use batchscope_core::{InputShape, Task};
 
 use super::kaldi::{Entry, Matrix, Object};
 use super::split_names::{SplitName, Splits};

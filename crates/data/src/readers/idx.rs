@@ -5,7 +5,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use batchwise_core::{InputShape, Task};
+use batchscope_core::{InputShape, Task};
 
 use super::split_names::{SplitName, Splits};
 use crate::arrays::{Answers, Arrays, Part, Rows};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use batchwise_core::{InputShape, Task};
+use batchscope_core::{InputShape, Task};
 use image::{ColorType, ImageDecoder, ImageReader, Limits};
 use rayon::prelude::*;
 
@@ -24,7 +24,7 @@ pub struct Picture {
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// 1 for grey, 3 for RGB.
+    /// 1 for gray, 3 for RGB.
     pub channels: usize,
     /// Channels last.
     pub pixels: Vec<u8>,
@@ -39,7 +39,7 @@ pub(crate) fn is_image(name: &str) -> bool {
     !name.starts_with('.') && matches!(extension.as_str(), "png" | "jpg" | "jpeg")
 }
 
-/// Decodes a PNG or JPEG to 8-bit grey or RGB; transparency is dropped. With `expected`, another
+/// Decodes a PNG or JPEG to 8-bit gray or RGB; transparency is dropped. With `expected`, another
 /// height or width is refused before anything is decoded. `file` is named in errors.
 ///
 /// # Errors
@@ -84,12 +84,12 @@ pub fn decode(
             format!("images have 1 to {MAX_SIDE} rows and columns"),
         ));
     }
-    let grey = matches!(
+    let gray = matches!(
         decoder.color_type(),
         ColorType::L8 | ColorType::La8 | ColorType::L16 | ColorType::La16
     );
     let picture = image::DynamicImage::from_decoder(decoder).map_err(broken)?;
-    let (channels, pixels) = if grey {
+    let (channels, pixels) = if gray {
         (1, picture.into_luma8().into_raw())
     } else {
         (3, picture.into_rgb8().into_raw())
@@ -189,7 +189,7 @@ pub(crate) fn assemble(source: &Path, mut items: Vec<Item>) -> Result<Arrays, Da
         if picture.channels == channels {
             pixels.extend_from_slice(&picture.pixels);
         } else {
-            pixels.extend(picture.pixels.iter().flat_map(|&grey| [grey; 3]));
+            pixels.extend(picture.pixels.iter().flat_map(|&gray| [gray; 3]));
         }
         let class = classes
             .binary_search(&item.class)

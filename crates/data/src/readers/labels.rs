@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use batchwise_core::Task;
+use batchscope_core::Task;
 
 use super::split_names::Splits;
 use crate::arrays::Answers;

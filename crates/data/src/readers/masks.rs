@@ -7,14 +7,14 @@
 //! ```
 //!
 //! or as Cityscapes comes: `leftImg8bit/train/CITY/NAME_leftImg8bit.png` with
-//! `gtFine/train/CITY/NAME_gtFine_labelTrainIds.png`. A mask is an 8-bit grey PNG whose grey levels
+//! `gtFine/train/CITY/NAME_gtFine_labelTrainIds.png`. A mask is an 8-bit gray PNG whose gray levels
 //! are class numbers from 0; 255 marks pixels without a label. All images have one size.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use batchwise_core::{InputShape, Task, UNLABELLED};
+use batchscope_core::{InputShape, Task, UNLABELED};
 use image::{ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 use rayon::prelude::*;
 
@@ -27,7 +27,7 @@ use crate::limits;
 /// Decodes a mask of `[height, width]` pixels to class numbers. `file` is named in errors.
 ///
 /// # Errors
-/// When it is no 8-bit grey PNG, damaged, of another size, or without any label.
+/// When it is no 8-bit gray PNG, damaged, of another size, or without any label.
 pub fn decode_mask(
     bytes: &[u8],
     expected: (usize, usize),
@@ -64,15 +64,15 @@ pub fn decode_mask(
         return Err(DataError::malformed(
             file,
             format!("has pixels of kind {:?}", decoder.original_color_type()),
-            "save masks as 8-bit grey PNG files whose grey levels are class numbers",
+            "save masks as 8-bit gray PNG files whose gray levels are class numbers",
         ));
     }
     let picture = image::DynamicImage::from_decoder(decoder).map_err(broken)?;
     let labels = picture.into_luma8().into_raw();
-    if labels.iter().all(|&label| label == UNLABELLED) {
+    if labels.iter().all(|&label| label == UNLABELED) {
         return Err(DataError::malformed(
             file,
-            format!("labels no pixel (all are {UNLABELLED})"),
+            format!("labels no pixel (all are {UNLABELED})"),
             "remove it and its image, or label something",
         ));
     }
@@ -219,7 +219,7 @@ pub(crate) fn assemble(source: &Path, items: Vec<Item>) -> Result<Arrays, DataEr
     let largest = decoded
         .iter()
         .flat_map(|(_, labels)| labels)
-        .filter(|&&label| label != UNLABELLED)
+        .filter(|&&label| label != UNLABELED)
         .max()
         .map_or(0, |&label| usize::from(label));
 
@@ -231,7 +231,7 @@ pub(crate) fn assemble(source: &Path, items: Vec<Item>) -> Result<Arrays, DataEr
         if picture.channels == channels {
             pixels.extend_from_slice(&picture.pixels);
         } else {
-            pixels.extend(picture.pixels.iter().flat_map(|&grey| [grey; 3]));
+            pixels.extend(picture.pixels.iter().flat_map(|&gray| [gray; 3]));
         }
         masks.extend_from_slice(&labels);
     }

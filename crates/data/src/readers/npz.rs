@@ -6,7 +6,7 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use batchwise_core::InputShape;
+use batchscope_core::InputShape;
 
 use super::archive::member_name;
 use super::csv::join;

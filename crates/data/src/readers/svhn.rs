@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use batchwise_core::{InputShape, Task};
+use batchscope_core::{InputShape, Task};
 
 use super::mat::{self, MatValues, Variable};
 use super::split_names::{SplitName, Splits};

@@ -62,7 +62,7 @@ pub(crate) fn is_text(name: &str) -> bool {
         .rsplit_once('.')
         .map_or("", |(_, extension)| extension)
         .to_ascii_lowercase();
-    let notice = ["readme", "license", "licence"]
+    let notice = ["readme", "license", "license"]
         .iter()
         .any(|word| name.to_ascii_lowercase().starts_with(word));
     matches!(extension.as_str(), "txt" | "tokens" | "raw" | "text") && !notice

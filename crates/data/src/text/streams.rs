@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use batchwise_core::{
+use batchscope_core::{
     Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Purpose, Sampler,
     StreamKey, Task,
 };

@@ -2,20 +2,20 @@
 //! or memory that its length does not justify. The functions are those of the fuzz targets in
 //! `fuzz/fuzz_targets`.
 
-mod catalogue;
+mod catalog;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::path::Path;
 
-use batchwise_data::readers::{
+use batchscope_data::readers::{
     archive, cifar as cifar_reader, csv, frames, idx as idx_reader, images, kaldi as kaldi_reader,
     masks, mat as mat_reader, npy as npy_reader, npz, svhn, text as parse_text,
 };
-use batchwise_data::{DataError, FrameOptions, LoadOptions, TableOptions, TableTask, check, open};
-use catalogue::{catalogue, good};
+use batchscope_data::{DataError, FrameOptions, LoadOptions, TableOptions, TableTask, check, open};
+use catalog::{catalog, good};
 use proptest::prelude::*;
-use support::{cifar, grey, gzip, idx, mat, mat_matrix, npy, tar, text, write, zip};
+use support::{cifar, gray, gzip, idx, mat, mat_matrix, npy, tar, text, write, zip};
 
 fn here() -> &'static Path {
     Path::new("some/file")
@@ -71,9 +71,9 @@ fn the_good_files_are_good() {
 }
 
 #[test]
-fn every_file_of_the_catalogue_is_refused_by_name() {
+fn every_file_of_the_catalog_is_refused_by_name() {
     let mut wrong = Vec::new();
-    for (number, (name, bytes, expected)) in catalogue().into_iter().enumerate() {
+    for (number, (name, bytes, expected)) in catalog().into_iter().enumerate() {
         match reader(name)(&bytes) {
             Ok(()) => wrong.push(format!("{number} ({name}, '{expected}') was accepted")),
             Err(error) => {
@@ -179,80 +179,80 @@ fn sets_that_contradict_themselves_are_refused_by_file() {
         ),
         (
             vec![
-                ("train/a/1.png", grey(4, 4, 0)),
-                ("train/b/2.png", grey(5, 4, 0)),
+                ("train/a/1.png", gray(4, 4, 0)),
+                ("train/b/2.png", gray(5, 4, 0)),
             ],
             &["2.png", "4×5", "4×4"],
         ),
         (
             vec![
-                ("train/a/1.png", grey(4, 4, 0)),
+                ("train/a/1.png", gray(4, 4, 0)),
                 ("train/b/2.png", b"no image".to_vec()),
             ],
             &["2.png", "cannot be decoded"],
         ),
         (
-            vec![("test/a/1.png", grey(4, 4, 0))],
+            vec![("test/a/1.png", gray(4, 4, 0))],
             &["no train/<class> folder"],
         ),
         (
             vec![
-                ("train/a/1.png", grey(4, 4, 0)),
-                ("other/b/1.png", grey(4, 4, 0)),
+                ("train/a/1.png", gray(4, 4, 0)),
+                ("other/b/1.png", gray(4, 4, 0)),
             ],
             &["outside the split folders"],
         ),
         (
             vec![
-                ("train/images/1.png", grey(4, 4, 0)),
-                ("train/masks/1.png", grey(4, 4, 0)),
-                ("train/images/2.png", grey(4, 4, 0)),
+                ("train/images/1.png", gray(4, 4, 0)),
+                ("train/masks/1.png", gray(4, 4, 0)),
+                ("train/images/2.png", gray(4, 4, 0)),
             ],
             &["images/2.png", "no mask of its name"],
         ),
         (
             vec![
-                ("train/images/1.png", grey(4, 4, 0)),
-                ("val/masks/1.png", grey(4, 4, 0)),
+                ("train/images/1.png", gray(4, 4, 0)),
+                ("val/masks/1.png", gray(4, 4, 0)),
             ],
             &["images/1.png", "no mask of its name"],
         ),
         (
             vec![
-                ("train/images/1.png", grey(4, 4, 0)),
-                ("train/masks/1.png", grey(4, 4, 0)),
-                ("train/masks/2.png", grey(4, 4, 0)),
+                ("train/images/1.png", gray(4, 4, 0)),
+                ("train/masks/1.png", gray(4, 4, 0)),
+                ("train/masks/2.png", gray(4, 4, 0)),
             ],
             &["masks/2.png", "no image of its name"],
         ),
         (
             vec![
-                ("train/images/1.png", grey(4, 4, 0)),
-                ("train/images/1.jpg", grey(4, 4, 0)),
-                ("train/masks/1.png", grey(4, 4, 0)),
+                ("train/images/1.png", gray(4, 4, 0)),
+                ("train/images/1.jpg", gray(4, 4, 0)),
+                ("train/masks/1.png", gray(4, 4, 0)),
             ],
             &["images/1.", "keep one of the two"],
         ),
         (
             vec![
-                ("train/images/1.png", grey(4, 4, 0)),
-                ("train/masks/1.png", grey(4, 5, 0)),
+                ("train/images/1.png", gray(4, 4, 0)),
+                ("train/masks/1.png", gray(4, 5, 0)),
             ],
             &["masks/1.png", "is 5×4, its image 4×4"],
         ),
         (
             vec![
-                ("test/images/1.png", grey(4, 4, 0)),
-                ("test/masks/1.png", grey(4, 4, 0)),
+                ("test/images/1.png", gray(4, 4, 0)),
+                ("test/masks/1.png", gray(4, 4, 0)),
             ],
             &["there is no training folder"],
         ),
         (
             vec![
-                ("train/images/1.png", grey(4, 4, 0)),
-                ("train/masks/1.png", grey(4, 4, 0)),
-                ("images/1.png", grey(4, 4, 0)),
-                ("masks/1.png", grey(4, 4, 0)),
+                ("train/images/1.png", gray(4, 4, 0)),
+                ("train/masks/1.png", gray(4, 4, 0)),
+                ("images/1.png", gray(4, 4, 0)),
+                ("masks/1.png", gray(4, 4, 0)),
             ],
             &["outside the split folders"],
         ),
@@ -326,7 +326,7 @@ fn sets_that_contradict_themselves_are_refused_by_file() {
 #[test]
 fn special_files_are_refused_before_they_are_opened() {
     let folder = tempfile::tempdir().unwrap();
-    let refused = |path: &std::path::Path, format: Option<batchwise_data::Format>, what: &str| {
+    let refused = |path: &std::path::Path, format: Option<batchscope_data::Format>, what: &str| {
         let options = LoadOptions {
             format,
             ..LoadOptions::default()
@@ -359,7 +359,7 @@ fn special_files_are_refused_before_they_are_opened() {
         refused(std::path::Path::new(device), None, "is a device");
         refused(
             std::path::Path::new(device),
-            Some(batchwise_data::Format::Text),
+            Some(batchscope_data::Format::Text),
             "is a device",
         );
     }
@@ -377,7 +377,7 @@ fn paths_that_are_no_data_say_what_to_do() {
             .to_string()
     };
     assert!(message("no/such/place").contains("glyphs"));
-    assert!(message("cifar100").contains("batchwise data fetch cifar100"));
+    assert!(message("cifar100").contains("batchscope data fetch cifar100"));
 }
 
 proptest! {
@@ -416,7 +416,7 @@ proptest! {
         let place = at % header.len();
         header[place] = to;
         let _ = reader("idx")(&gzip(&header));
-        let mut archive = tar(&[("train/a/1.png", &grey(4, 4, 9))]);
+        let mut archive = tar(&[("train/a/1.png", &gray(4, 4, 9))]);
         let place = (at * 3) % archive.len();
         archive[place] = to;
         let _ = reader("archive")(&gzip(&archive));

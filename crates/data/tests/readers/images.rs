@@ -1,10 +1,10 @@
 //! IDX, CIFAR, image folders and SVHN.
 
-use batchwise_core::Task;
-use batchwise_data::{LoadOptions, Validation, open};
+use batchscope_core::Task;
+use batchscope_data::{LoadOptions, Validation, open};
 
 use crate::support::{
-    all, cifar, classes, content, golden, grey, gzip, idx, mat, mat_matrix, png, tar, text, values,
+    all, cifar, classes, content, golden, gray, gzip, idx, mat, mat_matrix, png, tar, text, values,
 };
 use crate::{folder, image, mnist, read, training_classes};
 
@@ -99,7 +99,7 @@ fn a_description_tells_the_content() {
 }
 
 #[test]
-fn idx_pixels_are_normalised_row_by_row() {
+fn idx_pixels_are_normalized_row_by_row() {
     let data = read(&[
         (
             "train-images-idx3-ubyte",
@@ -148,7 +148,7 @@ fn cifar_10_folder_archive_and_names() {
         (packed.fingerprint, packed.classes),
         (data.fingerprint, data.classes)
     );
-    // Planes become channels: green and blue are constant, so they are centred on 0.
+    // Planes become channels: green and blue are constant, so they are centered on 0.
     let batch = all(&*data.test.unwrap());
     let pixels = values(&batch);
     assert!(
@@ -181,10 +181,10 @@ fn image_folders_and_archives_of_them() {
         bytes
     };
     let files = [
-        ("train/cat/a.png", grey(4, 3, 10)),
-        ("train/cat/b.png", grey(4, 3, 20)),
+        ("train/cat/a.png", gray(4, 3, 10)),
+        ("train/cat/b.png", gray(4, 3, 20)),
         ("train/ant/z.JPG", jpeg),
-        ("test/bee/1.png", grey(4, 3, 200)),
+        ("test/bee/1.png", gray(4, 3, 200)),
         ("train/cat/.hidden.png", b"not an image".to_vec()),
         ("train/cat/notes.md", b"left alone".to_vec()),
     ];
@@ -228,7 +228,7 @@ fn image_folders_and_archives_of_them() {
 fn archives_with_long_names() {
     let class = "a-class-with-a-long-name".repeat(5);
     let path = format!("train/{class}/1.png");
-    let gnu = tar(&[(&path, &grey(2, 2, 1)), ("train/b/2.png", &grey(2, 2, 2))]);
+    let gnu = tar(&[(&path, &gray(2, 2, 1)), ("train/b/2.png", &gray(2, 2, 2))]);
     let posix = {
         let record = format!(" path={path}\n");
         let record = format!("{}{record}", record.len() + 3);
@@ -244,8 +244,8 @@ fn archives_with_long_names() {
             tar::EntryType::XHeader,
             record.as_bytes(),
         );
-        append("train/cut/1.png", tar::EntryType::Regular, &grey(2, 2, 1));
-        append("train/b/2.png", tar::EntryType::Regular, &grey(2, 2, 2));
+        append("train/cut/1.png", tar::EntryType::Regular, &gray(2, 2, 1));
+        append("train/b/2.png", tar::EntryType::Regular, &gray(2, 2, 2));
         builder.into_inner().unwrap()
     };
     for archive in [gnu, posix] {
@@ -254,7 +254,7 @@ fn archives_with_long_names() {
 }
 
 #[test]
-fn one_colour_image_makes_the_whole_set_rgb() {
+fn one_color_image_makes_the_whole_set_rgb() {
     let red = png(
         2,
         1,
@@ -264,7 +264,7 @@ fn one_colour_image_makes_the_whole_set_rgb() {
     let transparent = png(2, 1, image::ExtendedColorType::La8, &[7, 0, 9, 255]);
     let data = read(&[
         ("a/1.png", red),
-        ("b/1.png", grey(2, 1, 5)),
+        ("b/1.png", gray(2, 1, 5)),
         ("b/2.png", transparent),
     ]);
     assert_eq!(
@@ -282,19 +282,19 @@ fn svhn_as_scipy_writes_it() {
         golden::mat(golden::MAT_COMPRESSED),
         golden::mat(golden::MAT_PLAIN),
     ] {
-        let variables = batchwise_data::readers::mat::parse(&file, "golden.mat".as_ref()).unwrap();
+        let variables = batchscope_data::readers::mat::parse(&file, "golden.mat".as_ref()).unwrap();
         let (part, input) =
-            batchwise_data::readers::svhn::part(variables, "golden.mat".as_ref()).unwrap();
+            batchscope_data::readers::svhn::part(variables, "golden.mat".as_ref()).unwrap();
         assert_eq!(input, image(2, 3, 3));
         assert_eq!(
             part.answers,
-            batchwise_data::Answers::Classes(vec![1, 0, 9, 2])
+            batchscope_data::Answers::Classes(vec![1, 0, 9, 2])
         );
         // X[row, column, channel, n] was ((row·3 + column)·3 + channel)·4 + n.
         let expected: Vec<u8> = (0..4)
             .flat_map(|n| (0..18).map(move |at| at * 4 + n))
             .collect();
-        assert_eq!(part.inputs, batchwise_data::Rows::Bytes(expected));
+        assert_eq!(part.inputs, batchscope_data::Rows::Bytes(expected));
     }
 }
 

@@ -8,8 +8,8 @@ mod support;
 mod tables;
 mod words;
 
-use batchwise_core::InputShape;
-use batchwise_data::{Dataset, Format, LoadOptions, Validation, check, open};
+use batchscope_core::InputShape;
+use batchscope_data::{Dataset, Format, LoadOptions, Validation, check, open};
 use support::{content, idx, text, write};
 use tempfile::{TempDir, tempdir};
 

@@ -1,7 +1,7 @@
 //! Segmentation folders.
 
-use batchwise_core::{Batch, Labels, Task, UNLABELLED};
-use batchwise_data::{Format, LoadOptions, check, open};
+use batchscope_core::{Batch, Labels, Task, UNLABELED};
+use batchscope_data::{Format, LoadOptions, check, open};
 
 use crate::support::{all, gzip, png, tar, text, values};
 use crate::{folder, image, read};
@@ -11,7 +11,7 @@ const GREY: image::ExtendedColorType = image::ExtendedColorType::L8;
 /// An image whose pixels follow its number, and the mask that goes with it.
 fn pair(number: u8) -> (Vec<u8>, Vec<u8>) {
     let pixels: Vec<u8> = (0..6).map(|p| 40 * p + number).collect();
-    let labels = [number % 3, 1, 0, UNLABELLED, 2, 0];
+    let labels = [number % 3, 1, 0, UNLABELED, 2, 0];
     (png(3, 2, GREY, &pixels), png(3, 2, GREY, &labels))
 }
 
@@ -54,13 +54,13 @@ fn folders_of_images_and_masks() {
     );
     // Each image keeps its mask, whatever the order: its first pixel tells its number.
     let batch = all(&*data.train);
-    assert_eq!(batch.weight(), 5.0 * 5.0, "unlabelled pixels weigh nothing");
+    assert_eq!(batch.weight(), 5.0 * 5.0, "unlabeled pixels weigh nothing");
     let mut order: Vec<usize> = (0..5).collect();
     let first = |i: &usize| values(&batch)[i * 6];
     order.sort_by(|a, b| first(a).total_cmp(&first(b)));
     for (number, at) in order.into_iter().enumerate() {
         let mask = &masks(&batch)[at * 6..(at + 1) * 6];
-        assert_eq!(mask, [number as u8 % 3, 1, 0, UNLABELLED, 2, 0]);
+        assert_eq!(mask, [number as u8 % 3, 1, 0, UNLABELED, 2, 0]);
     }
     assert!(
         data.description.contains("masks of 3 classes"),
@@ -105,7 +105,7 @@ fn cityscapes_as_it_comes() {
     assert_eq!(
         data.shape.input,
         image(2, 3, 3),
-        "one colour image makes all colour"
+        "one color image makes all color"
     );
     assert_eq!((data.train.len(), data.validation.len()), (2, 1));
 }

@@ -1,8 +1,8 @@
 //! Frames of speech in Kaldi's archives.
 
-use batchwise_core::{InputShape, Task};
-use batchwise_data::readers::kaldi::{self, Object};
-use batchwise_data::{DataError, FrameOptions, LoadOptions, Validation, check, open};
+use batchscope_core::{InputShape, Task};
+use batchscope_data::readers::kaldi::{self, Object};
+use batchscope_data::{DataError, FrameOptions, LoadOptions, Validation, check, open};
 
 use crate::support::{all, classes, golden, gzip, kaldi_labels, kaldi_matrix, text, values};
 use crate::{folder, read};
@@ -46,7 +46,7 @@ fn timit(width: usize) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn frames_are_joined_with_their_labels_and_their_neighbours() {
+fn frames_are_joined_with_their_labels_and_their_neighbors() {
     let data = read(&timit(2));
     // 2 numbers make no 360: five frames on either side
     assert_eq!(data.shape.input, InputShape::Vector { features: 22 });
@@ -68,20 +68,20 @@ fn frames_are_joined_with_their_labels_and_their_neighbours() {
             data.notes
         );
     }
-    // Normalisation is one straight line for each feature, whatever its place in the window: the
+    // Normalization is one straight line for each feature, whatever its place in the window: the
     // frames come back from the known values of one window, and with them every window.
     let batch = all(data.train.as_ref());
     let rows: Vec<&[f32]> = values(&batch).chunks(22).collect();
-    let centre = |row: &[f32]| row[10];
+    let center = |row: &[f32]| row[10];
     let first = |class| classes(&batch).iter().position(|&c| c == class).unwrap();
-    // the only frame labelled 0 is frame 0 of utterance 0; the only one labelled 5 frame 4 of 1 or
+    // the only frame labeled 0 is frame 0 of utterance 0; the only one labeled 5 frame 4 of 1 or
     // frame 3 of 2
     let zero = rows[first(0)];
     assert!(zero[..12].iter().all(|&x| x == zero[0]), "{zero:?}");
     let unit = zero[12] - zero[10];
     let back = |x: f32| (x - zero[0]) / unit;
     for (row, &class) in rows.iter().zip(classes(&batch)) {
-        let own = back(centre(row)).round() as i32;
+        let own = back(center(row)).round() as i32;
         let (number, frame) = (own / 100, own % 100);
         assert_eq!(class as i32, number + frame);
         let last = [3, 5, 4][number as usize] - 1;

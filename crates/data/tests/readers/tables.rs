@@ -1,7 +1,7 @@
 //! NumPy arrays and CSV tables.
 
-use batchwise_core::{InputShape, Labels, Task};
-use batchwise_data::{LoadOptions, TableOptions, TableTask};
+use batchscope_core::{InputShape, Labels, Task};
+use batchscope_data::{LoadOptions, TableOptions, TableTask};
 
 use crate::support::{all, classes, golden, npy, zip};
 use crate::{image, read, read_with, training_classes};
@@ -18,13 +18,13 @@ fn npz_as_numpy_writes_it() {
         (vec![0, 1, 2, 2], 2)
     );
     let arrays =
-        batchwise_data::readers::npz::parse(&golden::bytes(golden::NPZ), "golden.npz".as_ref())
+        batchscope_data::readers::npz::parse(&golden::bytes(golden::NPZ), "golden.npz".as_ref())
             .unwrap();
     let test = arrays.iter().find(|named| named.name == "x_test").unwrap();
     let ramp = (0..6).map(|i| i as f32).collect();
     assert_eq!(
         test.array.values,
-        batchwise_data::readers::npy::NpyValues::Floats(ramp),
+        batchscope_data::readers::npy::NpyValues::Floats(ramp),
         "Fortran order and big-endian"
     );
 }

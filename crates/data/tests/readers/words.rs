@@ -1,7 +1,7 @@
 //! Corpora of text.
 
-use batchwise_core::InputShape;
-use batchwise_data::{LoadOptions, TextLevel};
+use batchscope_core::InputShape;
+use batchscope_data::{LoadOptions, TextLevel};
 
 use crate::read_with;
 use crate::support::{all, tokens};

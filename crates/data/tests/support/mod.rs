@@ -6,7 +6,7 @@ pub mod golden;
 use std::io::Write;
 use std::path::Path;
 
-use batchwise_core::{Batch, Examples, Inputs, Labels, Purpose, StreamKey};
+use batchscope_core::{Batch, Examples, Inputs, Labels, Purpose, StreamKey};
 use flate2::{Compression, write::GzEncoder, write::ZlibEncoder};
 
 pub fn key(seed: u64) -> StreamKey {
@@ -50,16 +50,16 @@ pub fn cifar(labels: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-pub fn png(width: u32, height: u32, colour: image::ExtendedColorType, pixels: &[u8]) -> Vec<u8> {
+pub fn png(width: u32, height: u32, color: image::ExtendedColorType, pixels: &[u8]) -> Vec<u8> {
     use image::ImageEncoder;
     let mut bytes = Vec::new();
     image::codecs::png::PngEncoder::new(&mut bytes)
-        .write_image(pixels, width, height, colour)
+        .write_image(pixels, width, height, color)
         .unwrap();
     bytes
 }
 
-pub fn grey(width: u32, height: u32, level: u8) -> Vec<u8> {
+pub fn gray(width: u32, height: u32, level: u8) -> Vec<u8> {
     png(
         width,
         height,

@@ -8,12 +8,12 @@ use crate::chunks;
 use crate::error::{KernelError, check_length};
 use crate::norm::image::{GradientCoefficients, apply_gradient, moments};
 use crate::norm::statistics::{join_gradients, join_moments};
-use crate::norm::{NormParameters, NormShape, NormStatistics, gradient_sums, normalise};
+use crate::norm::{NormParameters, NormShape, NormStatistics, gradient_sums, normalize};
 use crate::rectifier::{Rectified, Rectifier};
 use crate::simd::{Kernel, Real, Simd};
 use crate::workspace::Workspace;
 
-/// Where the gradients of a normalised convolution go; each is overwritten.
+/// Where the gradients of a normalized convolution go; each is overwritten.
 #[derive(Debug)]
 pub struct ConvNormGradients<'a, T> {
     /// Of the input, `[n, height, width, in_channels]`, where it is wanted.
@@ -170,7 +170,7 @@ pub fn conv_batch_norm_forward<'w, T: Real>(
         });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     join_moments(&norm, &moments, statistics.mean, statistics.variance);
-    normalise(
+    normalize(
         workspace,
         &norm,
         convolved,

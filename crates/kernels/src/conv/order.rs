@@ -2,7 +2,7 @@
 //! which the kernels read them, and gradients back.
 //!
 //! Packed, a vector spans output channels (input channels, for the gradient of the input), which
-//! lie far apart in the canonical order: squares of as many channels by as many neighbouring numbers
+//! lie far apart in the canonical order: squares of as many channels by as many neighboring numbers
 //! are turned round in registers.
 
 use super::ConvShape;

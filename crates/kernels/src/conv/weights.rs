@@ -23,7 +23,7 @@ pub(crate) struct Walk<'a, T> {
     pub out: [usize; 2],
 }
 
-/// `R` kernel rows by `J` neighbouring weight rows by `N` vectors of output channels.
+/// `R` kernel rows by `J` neighboring weight rows by `N` vectors of output channels.
 struct Tile<'a, T, const R: usize, const J: usize, const N: usize> {
     walk: &'a Walk<'a, T>,
     /// Input and weight row of the tile's corner.

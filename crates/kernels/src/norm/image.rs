@@ -1,4 +1,4 @@
-//! Batch normalisation of one image, `[pixels, channels]`: what threads run on their share.
+//! Batch normalization of one image, `[pixels, channels]`: what threads run on their share.
 
 use crate::rectifier::{Rectified, Rectifier};
 use crate::simd::{Real, Simd};

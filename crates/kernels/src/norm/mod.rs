@@ -1,4 +1,4 @@
-//! Batch normalisation over ghost batches (Ioffe & Szegedy 2015; ghost batches: Hoffer, Hubara &
+//! Batch normalization over ghost batches (Ioffe & Szegedy 2015; ghost batches: Hoffer, Hubara &
 //! Soudry 2017), fused with a residual and a rectifier.
 
 pub(crate) mod image;
@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 use image::GradientCoefficients;
 use shares::{Apply, ApplyGradient, GradientSums, Moments};
 
-/// The checked shape of a batch normalisation: `n` images of `pixels` by `channels`, normalised in
+/// The checked shape of a batch normalization: `n` images of `pixels` by `channels`, normalized in
 /// ghost batches of `ghost` images each, the last of which may be smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NormShape {
@@ -25,7 +25,7 @@ pub struct NormShape {
 
 impl NormShape {
     /// For `[n, height, width, channels]`, `pixels` is `height · width`; for `[n, features]` it is
-    /// 1. A `ghost` of at least `n` normalises over the whole batch.
+    /// 1. A `ghost` of at least `n` normalizes over the whole batch.
     ///
     /// # Errors
     /// When a size is zero or a buffer could not exist.
@@ -56,7 +56,7 @@ impl NormShape {
         self.n.div_ceil(self.ghost)
     }
 
-    /// Elements of the tensor that is normalised.
+    /// Elements of the tensor that is normalized.
     pub fn tensor_len(&self) -> usize {
         self.n * self.pixels * self.channels
     }
@@ -82,7 +82,7 @@ impl NormShape {
     }
 }
 
-/// Parameters of a batch normalisation.
+/// Parameters of a batch normalization.
 #[derive(Debug, Clone, Copy)]
 pub struct NormParameters<'a, T> {
     /// Scale, `[channels]`.
@@ -118,7 +118,7 @@ pub struct NormStatistics<'a, T> {
     pub variance: &'a mut [T],
 }
 
-/// Where the gradients of a batch normalisation go; each is overwritten.
+/// Where the gradients of a batch normalization go; each is overwritten.
 #[derive(Debug)]
 pub struct NormGradients<'a, T> {
     /// Of the input, `[n, pixels, channels]`.
@@ -164,7 +164,7 @@ pub fn batch_norm_forward<T: Real>(
         });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     statistics::join_moments(shape, &moments, statistics.mean, statistics.variance);
-    normalise(
+    normalize(
         workspace,
         shape,
         x,
@@ -205,7 +205,7 @@ pub fn batch_norm_inference<T: Real>(
         ghost: shape.n,
         ..*shape
     };
-    normalise(
+    normalize(
         workspace,
         &whole,
         x,
@@ -284,7 +284,7 @@ pub fn batch_norm_inference_backward<'r, T: Real>(
     )
 }
 
-/// The gradients of a normalisation by the statistics of its ghost batches or, if they are
+/// The gradients of a normalization by the statistics of its ghost batches or, if they are
 /// `constant`, by ones that do not depend on `x`.
 #[allow(clippy::too_many_arguments)] // the tensors of one operation
 fn backward<T: Real>(
@@ -396,7 +396,7 @@ pub(crate) fn gradient_sums<'w, T: Real>(
 
 /// Applies statistics to all images.
 #[allow(clippy::too_many_arguments)] // the tensors of one operation
-pub(crate) fn normalise<T: Real>(
+pub(crate) fn normalize<T: Real>(
     workspace: &Workspace,
     shape: &NormShape,
     x: &[T],

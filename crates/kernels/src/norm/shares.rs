@@ -24,7 +24,7 @@ impl<T: Real> Kernel<T> for Moments<'_, T> {
     }
 }
 
-/// Normalises a share of the images.
+/// Normalizes a share of the images.
 pub(super) struct Apply<'a, T> {
     pub shape: NormShape,
     /// Number of the share's first image.

@@ -29,7 +29,7 @@ const BLOCK: usize = 1024;
 /// type's smallest number count as 0, those above its largest make the sum infinite.
 ///
 /// ```
-/// use batchwise_kernels::{Isa, squared_norm};
+/// use batchscope_kernels::{Isa, squared_norm};
 /// assert_eq!(squared_norm(Isa::best(), &[3.0f32, -4.0]), 25.0);
 /// ```
 pub fn squared_norm<T: Real>(isa: Isa, x: &[T]) -> f64 {

@@ -32,7 +32,7 @@ pub(crate) fn by_products(terms: usize, inputs: usize, outputs: usize) -> bool {
 /// `kernel height · kernel width · in_channels / groups` inputs).
 ///
 /// ```
-/// use batchwise_kernels::outer_norm_work;
+/// use batchscope_kernels::outer_norm_work;
 /// assert_eq!(outer_norm_work(1, 512, 10), 522);
 /// assert_eq!(outer_norm_work(35, 200, 800), 35 * 35 * 1000); // less than 35 · 200 · 800
 /// assert_eq!(outer_norm_work(576, 25, 16), 576 * 25 * 16);

@@ -21,7 +21,7 @@ use crate::workspace::Element;
 /// An instruction set that this processor has: the proof that entering its code is sound.
 ///
 /// ```
-/// use batchwise_kernels::Isa;
+/// use batchscope_kernels::Isa;
 /// let best = Isa::best();
 /// assert!(Isa::available().contains(&best) && Isa::available().contains(&Isa::portable()));
 /// ```

@@ -1,7 +1,7 @@
 //! What the test files share: data, tolerances, thread pools and naive reference loops in f64.
 #![allow(dead_code)] // each test file uses its part
 
-use batchwise_kernels::{ConvShape, Isa, Window, Workspace};
+use batchscope_kernels::{ConvShape, Isa, Window, Workspace};
 use proptest::prelude::*;
 
 /// Numbers that look random, in −1..1, from a seed (SplitMix64).

@@ -1,4 +1,4 @@
-//! The generalised Cauchy point (\[BLNZ\] algorithm CP).
+//! The generalized Cauchy point (\[BLNZ\] algorithm CP).
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -8,7 +8,7 @@ use nalgebra::DVector;
 use super::{Bounds, Memory};
 use crate::vector::dot;
 
-/// The generalised Cauchy point and the variables held at a bound there.
+/// The generalized Cauchy point and the variables held at a bound there.
 pub(super) struct Cauchy {
     pub(super) point: Vec<f64>,
     pub(super) fixed: Vec<bool>,
@@ -143,7 +143,7 @@ pub(super) fn cauchy_point(x: &[f64], g: &[f64], bounds: &Bounds, memory: &Memor
 mod tests {
     use super::*;
 
-    /// Without memory the model is ½‖z‖² + gᵀz, whose minimiser along the projected path is known:
+    /// Without memory the model is ½‖z‖² + gᵀz, whose minimizer along the projected path is known:
     /// each free variable runs for t = 1.
     #[test]
     fn with_the_identity_each_variable_runs_its_gradient_or_to_its_bound() {

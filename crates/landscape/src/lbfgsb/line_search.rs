@@ -207,7 +207,7 @@ fn cubic_parts(a: Trial, b: Trial) -> (f64, f64, f64) {
     (theta, scale, radicand)
 }
 
-/// Minimiser of the cubic that interpolates both trials, written from `a`.
+/// Minimizer of the cubic that interpolates both trials, written from `a`.
 fn cubic_minimum(a: Trial, b: Trial) -> f64 {
     let (theta, scale, radicand) = cubic_parts(a, b);
     let gamma = (scale * radicand.max(0.0).sqrt()).copysign(b.step - a.step);

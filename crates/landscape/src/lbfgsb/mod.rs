@@ -1,4 +1,4 @@
-//! L-BFGS-B: minimisation within bounds, with limited memory.
+//! L-BFGS-B: minimization within bounds, with limited memory.
 //!
 //! * \[BLNZ\] R. H. Byrd, P. Lu, J. Nocedal, C. Zhu, "A limited memory algorithm for bound
 //!   constrained optimization", SIAM J. Sci. Comput. 16 (1995), 1190–1208.
@@ -9,9 +9,9 @@
 //! An iteration at `x` with gradient `g` and the quasi-Newton matrix `B = θI − W·M·Wᵀ`
 //! ([`Memory`](self), \[BLNZ\] equation 3.2):
 //!
-//! 1. the generalised Cauchy point: the first local minimiser of the quadratic model along the
+//! 1. the generalized Cauchy point: the first local minimizer of the quadratic model along the
 //!    projected path `P(x − t·g)` (\[BLNZ\] algorithm CP);
-//! 2. the model is minimised over the variables left free there (direct primal method, \[BLNZ\]
+//! 2. the model is minimized over the variables left free there (direct primal method, \[BLNZ\]
 //!    section 5.1), and the step is projected onto the box where that still clearly descends,
 //!    otherwise truncated at the first bound (\[MN\], who take any descent, rounding's too);
 //! 3. a line search for the strong Wolfe conditions (\[MT\]; decrease 1e-3, curvature 0.9);
@@ -74,7 +74,7 @@ impl Default for Settings {
     }
 }
 
-/// Why a minimisation ended.
+/// Why a minimization ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -116,7 +116,7 @@ pub struct Iteration<'a> {
     pub projected_gradient: f64,
 }
 
-/// Where a minimisation ended.
+/// Where a minimization ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Minimum {
     /// The last iterate; inside the bounds, and of all iterates the one of least value.
@@ -138,15 +138,15 @@ pub fn untraced(_: &Iteration<'_>) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// Minimises `objective` within `bounds` from `start` (projected onto them first). `trace` sees
+/// Minimizes `objective` within `bounds` from `start` (projected onto them first). `trace` sees
 /// every iterate and may stop.
 ///
 /// ```
-/// use batchwise_landscape::{lbfgsb, problems::Rosenbrock};
+/// use batchscope_landscape::{lbfgsb, problems::Rosenbrock};
 ///
 /// // the valley's bottom, (1, 1), lies outside x ≤ 0.8
 /// let bounds = lbfgsb::Bounds::new(vec![-2.0, -2.0], vec![0.8, 2.0]).unwrap();
-/// let minimum = lbfgsb::minimise(
+/// let minimum = lbfgsb::minimize(
 ///     &mut Rosenbrock { dimension: 2 },
 ///     &[-1.2, 1.0],
 ///     &bounds,
@@ -161,7 +161,7 @@ pub fn untraced(_: &Iteration<'_>) -> ControlFlow<()> {
 /// # Errors
 /// When the lengths differ, a setting is out of range, or the objective fails. Not converging is a
 /// [`Status`], not an error.
-pub fn minimise(
+pub fn minimize(
     objective: &mut dyn Objective,
     start: &[f64],
     bounds: &Bounds,
@@ -330,7 +330,7 @@ impl State {
         }
     }
 
-    /// Minimiser of the quadratic model over the box, as far as steps 1 and 2 go; `None` when the
+    /// Minimizer of the quadratic model over the box, as far as steps 1 and 2 go; `None` when the
     /// model is not positive definite numerically.
     fn model_minimum(&mut self, bounds: &Bounds) -> Option<Vec<f64>> {
         let cauchy = if bounds.any() || self.memory.is_empty() {
@@ -343,7 +343,7 @@ impl State {
             return Some(cauchy.point);
         }
         self.gram.update(&self.memory, &cauchy.fixed);
-        subspace::minimise(&self.x, &self.g, bounds, &self.memory, &self.gram, cauchy)
+        subspace::minimize(&self.x, &self.g, bounds, &self.memory, &self.gram, cauchy)
     }
 
     /// Searches along `d = target − x`; on success `x`, `g` and the value are the new ones,

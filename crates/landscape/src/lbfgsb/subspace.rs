@@ -1,4 +1,4 @@
-//! Minimisation of the quadratic model over the free variables (\[BLNZ\] section 5.1, \[MN\]).
+//! Minimization of the quadratic model over the free variables (\[BLNZ\] section 5.1, \[MN\]).
 
 use nalgebra::{DMatrix, DVector};
 
@@ -123,12 +123,12 @@ impl FreeGram {
     }
 }
 
-/// The minimiser over the free variables from the Cauchy point, brought back into the box; `None`
+/// The minimizer over the free variables from the Cauchy point, brought back into the box; `None`
 /// when the reduced system is singular.
 ///
 /// With `r = −Zᵀ(g + θ(x^c − x) − W·M·c)` the unconstrained step is
 /// `d = r/θ + ZᵀW·(I − M·WᵀZZᵀW/θ)⁻¹·M·WᵀZ·r/θ²` (\[BLNZ\] equation 5.11).
-pub(super) fn minimise(
+pub(super) fn minimize(
     x: &[f64],
     g: &[f64],
     bounds: &Bounds,

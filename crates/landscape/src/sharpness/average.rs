@@ -1,6 +1,6 @@
 //! Average-case sharpness: the expected rise under a random perturbation (\[A\] equation 2).
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 use serde::{Deserialize, Serialize};
 
 use super::{Scale, check_radius, value_at};
@@ -54,7 +54,7 @@ impl AverageCase {
 /// negative. Undefined where the loss overflows.
 ///
 /// ```
-/// use batchwise_landscape::{problems::Quadratic, sharpness::{AverageCase, Scale, average_case}};
+/// use batchscope_landscape::{problems::Quadratic, sharpness::{AverageCase, Scale, average_case}};
 /// let mut f = Quadratic::diagonal(&[2.0, 1.0], &[5.0, 0.0], 1.0);
 /// let settings = AverageCase { scale: Scale::Keskar, pairs: 2000, ..AverageCase::adaptive(0.1) };
 /// let rise = average_case(&mut f, &[0.0, 1.0], &settings).unwrap();

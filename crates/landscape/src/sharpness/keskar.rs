@@ -10,7 +10,7 @@
 //! here its entries are standard normals. The start is uniform in the box; every start in a random
 //! subspace draws a subspace of its own.
 
-use super::maximise::{Identity, in_box};
+use super::maximize::{Identity, in_box};
 use super::{Sharpness, Subspace, check_radius, value_at};
 use crate::{LandscapeError, Objective, lbfgsb};
 
@@ -45,7 +45,7 @@ pub struct Keskar {
     pub space: Space,
     /// Random starts, 1 to 10000.
     pub starts: u32,
-    /// The maximisation; ten iterations unless changed.
+    /// The maximization; ten iterations unless changed.
     pub search: lbfgsb::Settings,
     /// Seed of starts and subspaces.
     pub seed: u64,
@@ -73,7 +73,7 @@ impl Default for Keskar {
 /// `φ_{x,f}(ε, A)`, in percent.
 ///
 /// ```
-/// use batchwise_landscape::{problems::Quadratic, sharpness::{Keskar, keskar}};
+/// use batchscope_landscape::{problems::Quadratic, sharpness::{Keskar, keskar}};
 /// // ½(h₁z₁² + h₂z₂²) about 0: the maximum is in a corner of the box of half-width ε
 /// let mut f = Quadratic::diagonal(&[10.0, 30.0], &[0.0, 0.0], 1.0);
 /// let sharpness = keskar(&mut f, &[0.0, 0.0], &Keskar::default()).unwrap();

@@ -1,4 +1,4 @@
-//! Sharpness of a minimum: how far the loss rises within a small neighbourhood.
+//! Sharpness of a minimum: how far the loss rises within a small neighborhood.
 //!
 //! * \[K\] N. S. Keskar, D. Mudigere, J. Nocedal, M. Smelyanskiy, P. T. P. Tang, "On Large-Batch
 //!   Training for Deep Learning: Generalization Gap and Sharp Minima" (arXiv 1609.04836), section
@@ -20,12 +20,12 @@
 
 mod average;
 mod keskar;
-mod maximise;
+mod maximize;
 mod scale;
 mod subspace;
 mod worst;
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 use serde::{Deserialize, Serialize};
 
 pub use average::{AverageCase, Perturbation, average_case};
@@ -37,10 +37,10 @@ pub use worst::{Norm, WorstCase, worst_case};
 use crate::lbfgsb::Status;
 use crate::{LandscapeError, interval};
 
-/// One maximisation.
+/// One maximization.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// Rise of the loss found, `max f − f(x)`; never negative, for the centre is in the region.
+    /// Rise of the loss found, `max f − f(x)`; never negative, for the center is in the region.
     pub rise: f64,
     /// Iterations done.
     pub iterations: u64,
@@ -52,7 +52,7 @@ pub struct Run {
     pub overflowed: bool,
 }
 
-/// A sharpness with its maximisations.
+/// A sharpness with its maximizations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sharpness {
     /// `100·(max f − f(x))/(1 + f(x))`, in percent: mean over the starts. At least that where the

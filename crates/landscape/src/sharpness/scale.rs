@@ -26,7 +26,7 @@ impl Scale {
     /// The diagonal of `T`: the distance of each parameter per unit of radius.
     ///
     /// ```
-    /// use batchwise_landscape::{Blocks, sharpness::Scale};
+    /// use batchscope_landscape::{Blocks, sharpness::Scale};
     /// let blocks = Blocks::whole(2);
     /// assert_eq!(Scale::Keskar.diagonal(&[3.0, -4.0], &blocks), [4.0, 5.0]);
     /// assert_eq!(Scale::Element { eta: 0.5 }.diagonal(&[3.0, -4.0], &blocks), [3.5, 4.5]);

@@ -3,7 +3,7 @@
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
-use super::maximise::Displacement;
+use super::maximize::Displacement;
 use crate::LandscapeError;
 use crate::random::{Use, draws};
 
@@ -19,7 +19,7 @@ const ROWS: usize = 1024;
 /// (400 MB).
 ///
 /// ```
-/// use batchwise_landscape::sharpness::Subspace;
+/// use batchscope_landscape::sharpness::Subspace;
 /// let kept = Subspace::new(7, 0, 3000, 4, u64::MAX).unwrap();
 /// let made = Subspace::new(7, 0, 3000, 4, 0).unwrap();
 /// let x: Vec<f64> = (0..3000).map(|i| (i as f64).cos()).collect();

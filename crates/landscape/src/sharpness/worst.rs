@@ -1,22 +1,22 @@
-//! Worst-case sharpness in a scaled neighbourhood.
+//! Worst-case sharpness in a scaled neighborhood.
 //!
 //! \[ASAM\] definition 1: with `T = diag` of a [`Scale`],
 //! `max_{‖T⁻¹δ‖ ≤ ρ} f(x + δ) − f(x)`, in the maximum norm (a box, searched by L-BFGS-B as Keskar's
-//! is) or the Euclidean norm (an ellipsoid). In the latter, with `δ = T·u`, the maximiser of the
-//! linearised loss is `u = ρ·T∇f/‖T∇f‖`, ASAM's step; it is taken again and again at the new point,
+//! is) or the Euclidean norm (an ellipsoid). In the latter, with `δ = T·u`, the maximizer of the
+//! linearized loss is `u = ρ·T∇f/‖T∇f‖`, ASAM's step; it is taken again and again at the new point,
 //! a fixed-point iteration that is power iteration on `T·∇²f·T` near a minimum, and replaced by a
 //! projected gradient step with backtracking where it does not raise the loss.
 
 use serde::{Deserialize, Serialize};
 
-use super::maximise::{Identity, in_box};
+use super::maximize::{Identity, in_box};
 use super::{Run, Scale, Sharpness, check_radius, value_at};
 use crate::lbfgsb::{self, Status};
 use crate::random::{Use, draws};
 use crate::vector::{axpy, norm, scale};
 use crate::{LandscapeError, Objective};
 
-/// The norm that bounds the neighbourhood.
+/// The norm that bounds the neighborhood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Norm {
@@ -29,7 +29,7 @@ pub enum Norm {
 /// Settings of [`worst_case`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WorstCase {
-    /// Radius ρ of the neighbourhood, in units of the scale.
+    /// Radius ρ of the neighborhood, in units of the scale.
     pub radius: f64,
     /// The scale `T`.
     pub scale: Scale,
@@ -80,7 +80,7 @@ const LITTLE: f64 = 1e-9;
 /// [`keskar`](super::keskar); the rise itself is in [`Run::rise`].
 ///
 /// ```
-/// use batchwise_landscape::{problems::Quadratic, sharpness::{Scale, WorstCase, worst_case}};
+/// use batchscope_landscape::{problems::Quadratic, sharpness::{Scale, WorstCase, worst_case}};
 /// // ρ²/2 times the largest eigenvalue of T·H·T = diag(2·1², 0.5·3²)
 /// let mut f = Quadratic::diagonal(&[2.0, 0.5], &[-2.0, -1.5], 10.0);
 /// let settings = WorstCase { scale: Scale::Element { eta: 0.0 }, ..WorstCase::asam(0.1) };
@@ -174,7 +174,7 @@ fn in_ball(
                 status = Status::ProjectedGradient;
                 break;
             }
-            // the linearised maximiser, then ever shorter projected steps
+            // the linearized maximizer, then ever shorter projected steps
             let mut taken = None;
             for backtrack in 0..=BACKTRACKS {
                 let mut next = slope.clone();

@@ -5,25 +5,25 @@ use crate::{Blocks, LandscapeError};
 const TINY: f64 = 1e-10;
 
 /// A random normal direction, each filter scaled to the length of the parameters' own:
-/// `d ← d·‖w‖/(‖d‖ + 1e-10)`, and zero where there are no filters (biases, normalisations), as in Li
+/// `d ← d·‖w‖/(‖d‖ + 1e-10)`, and zero where there are no filters (biases, normalizations), as in Li
 /// et al. 2018. Along it a step of 1 moves every filter by its own length, so that networks whose
 /// weights differ in scale can be compared. `index` tells the directions of a seed apart.
 ///
 /// ```
-/// use batchwise_landscape::{Block, Blocks, Filters, slices::filter_normalised};
+/// use batchscope_landscape::{Block, Blocks, Filters, slices::filter_normalized};
 /// let blocks = Blocks::new(vec![
 ///     Block { name: "weight".into(), range: 0..4, filters: Filters::Rows { count: 2 } },
 ///     Block { name: "bias".into(), range: 4..6, filters: Filters::None },
 /// ])
 /// .unwrap();
-/// let d = filter_normalised(&blocks, &[3.0, 4.0, 0.0, 0.1, 1.0, 1.0], 7, 0).unwrap();
+/// let d = filter_normalized(&blocks, &[3.0, 4.0, 0.0, 0.1, 1.0, 1.0], 7, 0).unwrap();
 /// assert!((d[0].hypot(d[1]) - 5.0).abs() < 1e-6 && (d[2].hypot(d[3]) - 0.1).abs() < 1e-6);
 /// assert_eq!(d[4..], [0.0, 0.0]);
 /// ```
 ///
 /// # Errors
 /// When the blocks cover another number of parameters, or `index` is too large.
-pub fn filter_normalised(
+pub fn filter_normalized(
     blocks: &Blocks,
     x: &[f64],
     seed: u64,
@@ -65,13 +65,13 @@ mod tests {
         };
         let blocks = Blocks::new(vec![block]).unwrap();
         let x = [3.0, 0.0, 0.0, 2.0, 4.0, 0.0];
-        let d = filter_normalised(&blocks, &x, 1, 0).unwrap();
+        let d = filter_normalized(&blocks, &x, 1, 0).unwrap();
         let even: f64 = d.iter().step_by(2).map(|d| d * d).sum();
         let odd: f64 = d.iter().skip(1).step_by(2).map(|d| d * d).sum();
         assert!((even - 25.0).abs() < 1e-6 && (odd - 4.0).abs() < 1e-6);
-        assert_eq!(d, filter_normalised(&blocks, &x, 1, 0).unwrap());
-        assert_ne!(d, filter_normalised(&blocks, &x, 1, 1).unwrap());
-        assert_ne!(d, filter_normalised(&blocks, &x, 2, 0).unwrap());
-        assert!(filter_normalised(&blocks, &[0.0; 5], 1, 0).is_err());
+        assert_eq!(d, filter_normalized(&blocks, &x, 1, 0).unwrap());
+        assert_ne!(d, filter_normalized(&blocks, &x, 1, 1).unwrap());
+        assert_ne!(d, filter_normalized(&blocks, &x, 2, 0).unwrap());
+        assert!(filter_normalized(&blocks, &[0.0; 5], 1, 0).is_err());
     }
 }

@@ -29,8 +29,8 @@ pub trait Measure: Send {
 /// that a later call can be given it). The numbers do not depend on the number of workers.
 ///
 /// ```
-/// use batchwise_landscape::ObjectiveError;
-/// use batchwise_landscape::slices::{Measure, Path, Slice, evaluate};
+/// use batchscope_landscape::ObjectiveError;
+/// use batchscope_landscape::slices::{Measure, Path, Slice, evaluate};
 ///
 /// struct SquaredLength;
 /// impl Measure for SquaredLength {

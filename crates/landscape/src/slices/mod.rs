@@ -3,7 +3,7 @@
 //! * \[K\] N. S. Keskar et al., "On Large-Batch Training for Deep Learning" (arXiv 1609.04836),
 //!   figures 3 and 4: the loss on the line and on a curved path between two solutions.
 //! * \[L\] H. Li, Z. Xu, G. Taylor, C. Studer, T. Goldstein, "Visualizing the Loss Landscape of
-//!   Neural Nets" (arXiv 1712.09913): filter-normalised random directions.
+//!   Neural Nets" (arXiv 1712.09913): filter-normalized random directions.
 //!
 //! A [`Slice`] makes coordinates and points, and knows nothing of losses; [`evaluate`] measures
 //! whatever is asked for at each of them, on several workers, taking up what is already known.
@@ -19,7 +19,7 @@ mod statistic;
 use crate::LandscapeError;
 use crate::error::check_length;
 
-pub use directions::filter_normalised;
+pub use directions::filter_normalized;
 pub use evaluate::{Measure, evaluate};
 pub use reading::Reading;
 pub use statistic::Statistic;
@@ -32,7 +32,7 @@ pub const KESKAR_ENDS: (f64, f64) = (-1.0, 2.0);
 /// `count` numbers from `low` to `high`, evenly spaced, both ends exact.
 ///
 /// ```
-/// use batchwise_landscape::slices::steps;
+/// use batchscope_landscape::slices::steps;
 /// assert_eq!(steps(4, -1.0, 2.0), [-1.0, 0.0, 1.0, 2.0]);
 /// ```
 pub fn steps(count: usize, low: f64, high: f64) -> Vec<f64> {
@@ -110,7 +110,7 @@ impl Slice {
     /// The paper's 25 points from −1 to 2 between two solutions.
     ///
     /// ```
-    /// use batchwise_landscape::slices::{Path, Slice};
+    /// use batchscope_landscape::slices::{Path, Slice};
     /// let slice = Slice::between(Path::Straight, &[0.0, 1.0], &[2.0, 1.0]).unwrap();
     /// assert_eq!((slice.len(), slice.coordinates(8)), (25, vec![0.0]));
     /// let mut x = [0.0; 2];

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 /// Loss and error of a network at one point.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Reading {
-    /// Mean loss per example (token, labelled pixel), without label smoothing. It may be infinite or
+    /// Mean loss per example (token, labeled pixel), without label smoothing. It may be infinite or
     /// not a number, far from any solution.
     #[serde(with = "any_number")]
     pub loss: f64,

@@ -18,7 +18,7 @@ impl Statistic {
     /// logarithm, they lie on the straight line as far as it is above 0.
     ///
     /// ```
-    /// use batchwise_landscape::slices::Statistic;
+    /// use batchscope_landscape::slices::Statistic;
     /// assert_eq!(Statistic::Mean.between(2.0, 1.0, 4.0), 7.0);
     /// assert!((Statistic::Variance.between(0.5, 1.0, 4.0) - 2.0).abs() < 1e-12);
     /// assert!((Statistic::Variance.between(-1.0, 1.0, 4.0) - 0.25).abs() < 1e-12);

@@ -10,12 +10,12 @@
 //! and the squared first coordinates `τ_i²` of their vectors as weights, exact for polynomials up
 //! to degree `2m − 1`. Several `v` (random signs) give the mean and its error.
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 use nalgebra::{DMatrix, SymmetricEigen};
 
 use crate::interval::mean_estimate;
 use crate::random::{Use, draws};
-use crate::vector::{axpy, dot, norm, normalise, orthogonalise, scale};
+use crate::vector::{axpy, dot, norm, normalize, orthogonalize, scale};
 use crate::{LandscapeError, LinearOperator};
 
 /// Settings of [`spectral_density`].
@@ -55,8 +55,8 @@ pub struct SpectralDensity {
 /// The spectral density of a symmetric operator.
 ///
 /// ```
-/// use batchwise_landscape::spectrum::{DensitySettings, spectral_density};
-/// use batchwise_landscape::{HessianOperator, Products, problems::Quadratic};
+/// use batchscope_landscape::spectrum::{DensitySettings, spectral_density};
+/// use batchscope_landscape::{HessianOperator, Products, problems::Quadratic};
 /// let eigenvalues: Vec<f64> = (0..50).map(|i| if i < 40 { 0.0 } else { 8.0 }).collect();
 /// let mut f = Quadratic::with_spectrum(&eigenvalues);
 /// let mut hessian = HessianOperator::new(&mut f, &[0.0; 50], Products::Fast).unwrap();
@@ -87,8 +87,8 @@ pub fn spectral_density(
     };
     for probe in 0..settings.probes {
         let mut start = draws(settings.seed, Use::Density, probe, 0).signs(n);
-        normalise(&mut start);
-        let (diagonal, off_diagonal) = tridiagonalise(operator, start, settings.steps.min(n))?;
+        normalize(&mut start);
+        let (diagonal, off_diagonal) = tridiagonalize(operator, start, settings.steps.min(n))?;
         density.products += diagonal.len() as u64;
         density
             .quadratures
@@ -98,9 +98,9 @@ pub fn spectral_density(
     Ok(density)
 }
 
-/// Lanczos with full reorthogonalisation: the diagonal and off-diagonal of `QᵀAQ`. Ends early in an
+/// Lanczos with full reorthogonalization: the diagonal and off-diagonal of `QᵀAQ`. Ends early in an
 /// invariant space, which the quadrature then covers exactly.
-fn tridiagonalise(
+fn tridiagonalize(
     operator: &mut dyn LinearOperator,
     start: Vec<f64>,
     steps: usize,
@@ -118,7 +118,7 @@ fn tridiagonalise(
         if diagonal.len() == steps {
             return Ok((diagonal, off_diagonal));
         }
-        orthogonalise(&basis, &mut product);
+        orthogonalize(&basis, &mut product);
         let beta = norm(&product);
         largest = largest.max(alpha.abs()).max(beta);
         if beta <= 1e3 * f64::EPSILON * largest {

@@ -3,7 +3,7 @@
 //! * \[WS\] K. Wu, H. Simon, "Thick-Restart Lanczos Method for Large Symmetric Eigenvalue
 //!   Problems", SIAM J. Matrix Anal. Appl. 22 (2000), 602–616.
 //!
-//! A Krylov basis is grown with full reorthogonalisation (twice, classical Gram–Schmidt) up to a
+//! A Krylov basis is grown with full reorthogonalization (twice, classical Gram–Schmidt) up to a
 //! limit; the Ritz pairs `(θ, Qs)` of `QᵀAQ` approximate eigenpairs, with residuals
 //! `‖A·Qs − θ·Qs‖ = β·|s_last|` known at no cost. At the limit the basis is condensed to its best
 //! Ritz vectors and grown on, so memory stays bounded. An invariant subspace met on the way is left
@@ -15,11 +15,11 @@
 //! on the complement; what couples the pair to the earlier, equally inexact ones is taken away at
 //! the end by Rayleigh and Ritz's procedure over all that was found.
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 use nalgebra::{DMatrix, SymmetricEigen};
 
 use crate::random::{Use, draws};
-use crate::vector::{axpy, dot, norm, normalise, orthogonalise};
+use crate::vector::{axpy, dot, norm, normalize, orthogonalize};
 use crate::{LandscapeError, LinearOperator};
 
 /// Which end of the spectrum.
@@ -108,8 +108,8 @@ pub struct Eigenpairs {
 /// The eigenpairs at one end of a symmetric operator's spectrum.
 ///
 /// ```
-/// use batchwise_landscape::spectrum::{EigenSettings, extreme_eigenpairs};
-/// use batchwise_landscape::{HessianOperator, Products, problems::Quadratic};
+/// use batchscope_landscape::spectrum::{EigenSettings, extreme_eigenpairs};
+/// use batchscope_landscape::{HessianOperator, Products, problems::Quadratic};
 /// let mut f = Quadratic::with_spectrum(&[9.0, 4.0, 4.0, 1.0, 0.0, -2.0]);
 /// let mut hessian = HessianOperator::new(&mut f, &[0.0; 6], Products::Fast).unwrap();
 /// let top = extreme_eigenpairs(&mut hessian, &EigenSettings::largest(3)).unwrap();
@@ -284,14 +284,14 @@ impl Search<'_> {
             return None;
         }
         let mut v = draws(self.settings.seed, Use::Lanczos, round, draw).normals(n);
-        normalise(&mut v);
-        orthogonalise(locked, &mut v);
-        orthogonalise(basis, &mut v);
-        normalise(&mut v);
-        // once more: the first pass may have cancelled nearly all of it
-        orthogonalise(locked, &mut v);
-        orthogonalise(basis, &mut v);
-        (normalise(&mut v) > 0.5).then_some(v)
+        normalize(&mut v);
+        orthogonalize(locked, &mut v);
+        orthogonalize(basis, &mut v);
+        normalize(&mut v);
+        // once more: the first pass may have canceled nearly all of it
+        orthogonalize(locked, &mut v);
+        orthogonalize(basis, &mut v);
+        (normalize(&mut v) > 0.5).then_some(v)
     }
 
     /// The best `count` Ritz pairs on the complement of `locked`.
@@ -322,8 +322,8 @@ impl Search<'_> {
                 projected[(i, j)] = entry;
                 projected[(j, i)] = entry;
             }
-            orthogonalise(locked, &mut product);
-            orthogonalise(&basis, &mut product);
+            orthogonalize(locked, &mut product);
+            orthogonalize(&basis, &mut product);
             let mut beta = norm(&product);
             let used = basis.len();
             let ritz = Ritz::new(&projected, used, self.settings.which);
@@ -361,8 +361,8 @@ impl Search<'_> {
                     projected[(i, i)] = ritz.values[i];
                 }
                 // condensing rounds; keep the new vector orthogonal to what was kept
-                orthogonalise(&basis, &mut next);
-                normalise(&mut next);
+                orthogonalize(&basis, &mut next);
+                normalize(&mut next);
             }
         }
     }
@@ -396,7 +396,7 @@ impl Ritz {
     /// Value and vector of length 1.
     fn pair(&self, basis: &[Vec<f64>], i: usize) -> (f64, Vec<f64>) {
         let mut vector = self.vector(basis, i);
-        normalise(&mut vector);
+        normalize(&mut vector);
         (self.values[i], vector)
     }
 

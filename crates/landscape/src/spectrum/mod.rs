@@ -16,7 +16,7 @@ mod density;
 mod lanczos;
 mod trace;
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 
 pub use density::{DensitySettings, SpectralDensity, spectral_density};
 pub use lanczos::{EigenSettings, Eigenpair, Eigenpairs, Which, extreme_eigenpairs};
@@ -26,8 +26,8 @@ pub use trace::{TraceEstimate, TraceSettings, trace};
 /// the largest eigenvalue. Undefined where that is not positive: nothing curves upwards.
 ///
 /// ```
-/// use batchwise_core::Estimate;
-/// use batchwise_landscape::spectrum::stable_learning_rate;
+/// use batchscope_core::Estimate;
+/// use batchscope_landscape::spectrum::stable_learning_rate;
 /// let rate = stable_learning_rate(&Estimate::estimated(40.0, 32.0, 50.0, 1.0, 1));
 /// assert_eq!((rate.low, rate.value, rate.high), (Some(0.04), Some(0.05), Some(0.0625)));
 /// ```

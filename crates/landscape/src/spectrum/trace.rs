@@ -9,12 +9,12 @@
 //! `g`. The paper fixes the number of products; here probes are added until the interval is as
 //! narrow as asked.
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 use serde::{Deserialize, Serialize};
 
 use crate::interval::{mean_and_error, t_quantile};
 use crate::random::{Use, draws};
-use crate::vector::{axpy, dot, normalise, orthogonalise};
+use crate::vector::{axpy, dot, normalize, orthogonalize};
 use crate::{LandscapeError, LinearOperator};
 
 /// Settings of [`trace`].
@@ -68,8 +68,8 @@ pub struct TraceEstimate {
 /// `tr A` of a symmetric operator.
 ///
 /// ```
-/// use batchwise_landscape::spectrum::{TraceSettings, trace};
-/// use batchwise_landscape::{HessianOperator, Products, problems::Quadratic};
+/// use batchscope_landscape::spectrum::{TraceSettings, trace};
+/// use batchscope_landscape::{HessianOperator, Products, problems::Quadratic};
 /// let eigenvalues: Vec<f64> = (1..=60).map(|i| 100.0 / (i * i) as f64).collect();
 /// let mut f = Quadratic::with_spectrum(&eigenvalues);
 /// let mut hessian = HessianOperator::new(&mut f, &[0.0; 60], Products::Fast).unwrap();
@@ -109,12 +109,12 @@ pub fn trace(
         operator.apply(&column, &mut product)?;
         products += 1;
         let mut q = product.clone();
-        let length = normalise(&mut q);
-        orthogonalise(&basis, &mut q);
+        let length = normalize(&mut q);
+        orthogonalize(&basis, &mut q);
         // a column that the others span already adds nothing
-        if length > 0.0 && normalise(&mut q) > 1e-10 {
-            orthogonalise(&basis, &mut q);
-            normalise(&mut q);
+        if length > 0.0 && normalize(&mut q) > 1e-10 {
+            orthogonalize(&basis, &mut q);
+            normalize(&mut q);
             basis.push(q);
         }
     }

@@ -1,6 +1,6 @@
 """Golden values for tests/lbfgsb.rs: SciPy's L-BFGS-B on bound-constrained problems.
 
-Each problem is minimised three times: to convergence (ftol 0, gtol 1e-10), and stopped after 10 iterations
+Each problem is minimized three times: to convergence (ftol 0, gtol 1e-10), and stopped after 10 iterations
 at SciPy's default settings, as Keskar et al. 2016 do; and once at the default settings throughout.
 Run: python lbfgsb.py > lbfgsb.json
 """

@@ -1,4 +1,4 @@
-use batchwise_kernels::{
+use batchscope_kernels::{
     ConvGradients, ConvNormGradients, ConvShape, KernelError, NormParameters, PoolShape, Rectified,
     Rectifier, Scratch, Window, conv_backward, conv_batch_norm_backward, conv_batch_norm_forward,
     conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_example_norms,

@@ -1,4 +1,4 @@
-use batchwise_kernels::{
+use batchscope_kernels::{
     LinearShape, embedding_example_norms, embedding_gather, embedding_scatter_add,
     tied_example_products,
 };

@@ -1,4 +1,4 @@
-use batchwise_kernels::{
+use batchscope_kernels::{
     LinearGradients, LinearShape, linear_backward, linear_example_norms, linear_forward,
     pick_tied_scores, tied_pairs,
 };

@@ -1,4 +1,4 @@
-use batchwise_kernels::{LossSums, Real, softmax_cross_entropy};
+use batchscope_kernels::{LossSums, Real, softmax_cross_entropy};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 

@@ -1,4 +1,4 @@
-use batchwise_kernels::{
+use batchscope_kernels::{
     LstmGradients, LstmShape, lstm_backward, lstm_example_norms, lstm_forward,
 };
 use burn::{backend::Flex, tensor::Tensor};

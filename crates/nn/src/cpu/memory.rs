@@ -4,7 +4,7 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-use batchwise_kernels::Scratch;
+use batchscope_kernels::Scratch;
 use burn_flex::{FlexTensor, Layout};
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes, Shape};
 
@@ -66,7 +66,7 @@ impl<T: Number> AllocationController for Buffer<T> {
         _: AccessPolicy,
     ) -> Result<&mut [MaybeUninit<u8>], AccessError> {
         let numbers: &mut [T] = &mut self.0;
-        // SAFETY: the same memory, byte by byte; the caller writes initialised bytes only, and any
+        // SAFETY: the same memory, byte by byte; the caller writes initialized bytes only, and any
         // bytes are a `T` (the kernels' `Element`).
         Ok(unsafe {
             std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), size_of_val(numbers))
@@ -75,7 +75,7 @@ impl<T: Number> AllocationController for Buffer<T> {
 
     fn memory(&self, _: AccessPolicy) -> Result<&[MaybeUninit<u8>], AccessError> {
         let numbers: &[T] = &self.0;
-        // SAFETY: the same memory, byte by byte, all of it initialised.
+        // SAFETY: the same memory, byte by byte, all of it initialized.
         Ok(unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), size_of_val(numbers)) })
     }
 }
@@ -88,7 +88,7 @@ pub(super) fn flex<T: Number>(values: Buffer<T>, shape: &[usize]) -> FlexTensor 
         shape.iter().product::<usize>(),
         "a tensor has its values"
     );
-    // SAFETY: the buffer holds so many bytes, all of them initialised.
+    // SAFETY: the buffer holds so many bytes, all of them initialized.
     let bytes = unsafe { Bytes::from_controller(Box::new(values), bytes) };
     FlexTensor::new(
         bytes,

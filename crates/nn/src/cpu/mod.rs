@@ -34,7 +34,7 @@ pub(crate) use upsample::upsample;
 
 use std::{fmt::Debug, marker::PhantomData};
 
-use batchwise_kernels::{KernelError, Workspace};
+use batchscope_kernels::{KernelError, Workspace};
 use burn::{
     backend::{
         Autodiff, DispatchTensor, Flex,
@@ -172,5 +172,5 @@ fn contiguous(tensor: FlexTensor) -> FlexTensor {
 
 /// Kernels check shapes and indices; here both follow from tensors that have been checked.
 fn checked<T>(result: Result<T, KernelError>) -> T {
-    result.unwrap_or_else(|error| panic!("a fault in batchwise-nn: {error}"))
+    result.unwrap_or_else(|error| panic!("a fault in batchscope-nn: {error}"))
 }

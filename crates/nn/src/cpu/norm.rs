@@ -1,4 +1,4 @@
-use batchwise_kernels::{
+use batchscope_kernels::{
     NormGradients, NormParameters, NormShape, NormStatistics, Rectified, Rectifier,
     batch_norm_backward, batch_norm_forward, batch_norm_inference, batch_norm_inference_backward,
 };

@@ -1,4 +1,4 @@
-use batchwise_kernels::{
+use batchscope_kernels::{
     PoolShape, Scratch, global_average_pool_backward, global_average_pool_forward,
     max_pool_backward, max_pool_forward,
 };

@@ -1,5 +1,5 @@
-use batchwise_core::UNLABELLED;
-use batchwise_kernels::{Real, softmax_cross_entropy};
+use batchscope_core::UNLABELED;
+use batchscope_kernels::{Real, softmax_cross_entropy};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
@@ -32,7 +32,7 @@ pub(crate) fn pixel_cross_entropy(
     )
 }
 
-/// The sum over the labelled pixels, and `scale` times its gradient.
+/// The sum over the labeled pixels, and `scale` times its gradient.
 fn differentiated<T: Number>(
     scores: &[T],
     classes: usize,
@@ -40,10 +40,10 @@ fn differentiated<T: Number>(
     smoothing: f64,
     scale: f64,
 ) -> (f64, Buffer<T>) {
-    let labelled: Vec<usize> = (0..labels.len())
-        .filter(|&pixel| labels[pixel] != UNLABELLED)
+    let labeled: Vec<usize> = (0..labels.len())
+        .filter(|&pixel| labels[pixel] != UNLABELED)
         .collect();
-    let targets: Vec<u32> = labelled.iter().map(|&p| u32::from(labels[p])).collect();
+    let targets: Vec<u32> = labeled.iter().map(|&p| u32::from(labels[p])).collect();
     let loss = |scores: &[T], gradient: &mut [T]| {
         let gradient = Some(gradient);
         checked(softmax_cross_entropy(
@@ -52,17 +52,17 @@ fn differentiated<T: Number>(
         .loss
     };
     let mut gradient = zeros(scores.len());
-    let sum = if labelled.len() == labels.len() {
+    let sum = if labeled.len() == labels.len() {
         loss(scores, &mut gradient)
     } else {
         let row = |pixel: usize| pixel * classes..(pixel + 1) * classes;
-        let mut kept = buffer(labelled.len() * classes);
-        for (&pixel, kept) in labelled.iter().zip(kept.chunks_exact_mut(classes)) {
+        let mut kept = buffer(labeled.len() * classes);
+        for (&pixel, kept) in labeled.iter().zip(kept.chunks_exact_mut(classes)) {
             kept.copy_from_slice(&scores[row(pixel)]);
         }
         let mut of_kept = buffer(kept.len());
         let sum = loss(&kept, &mut of_kept);
-        for (&pixel, of_kept) in labelled.iter().zip(of_kept.chunks_exact(classes)) {
+        for (&pixel, of_kept) in labeled.iter().zip(of_kept.chunks_exact(classes)) {
             gradient[row(pixel)].copy_from_slice(of_kept);
         }
         sum

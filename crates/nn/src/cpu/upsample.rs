@@ -1,4 +1,4 @@
-use batchwise_kernels::{UpsampleShape, upsample_backward, upsample_forward};
+use batchscope_kernels::{UpsampleShape, upsample_backward, upsample_forward};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 

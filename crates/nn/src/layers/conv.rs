@@ -1,5 +1,5 @@
-use batchwise_core::ParameterKind;
-use batchwise_kernels::Rectifier;
+use batchscope_core::ParameterKind;
+use batchscope_kernels::Rectifier;
 use burn::tensor::{Tensor, activation::relu, module::conv2d, ops::ConvOptions};
 
 use crate::{
@@ -43,7 +43,7 @@ impl ImageSize {
 pub(crate) struct Window {
     /// Side.
     pub size: usize,
-    /// Distance between neighbouring windows.
+    /// Distance between neighboring windows.
     pub stride: usize,
     /// Rows and columns added on every side.
     pub padding: usize,
@@ -163,7 +163,7 @@ pub(crate) struct Conv2d {
 }
 
 impl Conv2d {
-    /// A layer with bias, initialised like PyTorch's: `U(−1/√fan_in, 1/√fan_in)`, `fan_in =
+    /// A layer with bias, initialized like PyTorch's: `U(−1/√fan_in, 1/√fan_in)`, `fan_in =
     /// in / groups · size²`, weight and bias alike.
     pub(crate) fn new(
         builder: &mut Builder,
@@ -184,7 +184,7 @@ impl Conv2d {
         conv
     }
 
-    /// A layer without bias, for a normalisation to follow.
+    /// A layer without bias, for a normalization to follow.
     pub(crate) fn without_bias(
         builder: &mut Builder,
         name: &str,

@@ -76,7 +76,7 @@ impl Dropout {
 
 #[cfg(test)]
 mod tests {
-    use batchwise_core::{Purpose, StreamKey};
+    use batchscope_core::{Purpose, StreamKey};
 
     use super::*;
 

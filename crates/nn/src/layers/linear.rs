@@ -1,4 +1,4 @@
-use batchwise_core::ParameterKind;
+use batchscope_core::ParameterKind;
 use burn::tensor::{Tensor, activation::relu, module::linear};
 
 use crate::{
@@ -12,7 +12,7 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    /// A layer initialised like PyTorch's: weight and bias from `U(−1/√inputs, 1/√inputs)`.
+    /// A layer initialized like PyTorch's: weight and bias from `U(−1/√inputs, 1/√inputs)`.
     pub(crate) fn new(builder: &mut Builder, name: &str, inputs: usize, outputs: usize) -> Self {
         let mut linear = Self::without_bias(builder, name, inputs, outputs);
         let init = Init::fan_in(inputs);
@@ -26,7 +26,7 @@ impl Linear {
         linear
     }
 
-    /// A layer without `b`, for a normalisation to follow.
+    /// A layer without `b`, for a normalization to follow.
     pub(crate) fn without_bias(
         builder: &mut Builder,
         name: &str,

@@ -1,4 +1,4 @@
-use batchwise_core::ParameterKind;
+use batchscope_core::ParameterKind;
 use burn::tensor::{
     Tensor,
     activation::{sigmoid, tanh},

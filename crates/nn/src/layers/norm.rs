@@ -1,4 +1,4 @@
-use batchwise_core::{NetworkError, ParameterKind};
+use batchscope_core::{NetworkError, ParameterKind};
 use burn::tensor::{Device, Tensor, activation::relu};
 
 use crate::{
@@ -12,7 +12,7 @@ pub(crate) const EPSILON: f64 = 1e-5;
 const MOMENTUM: f32 = 0.1;
 
 /// Batch norm (Ioffe and Szegedy 2015) over *ghost batches* (Hoffer et al. 2017): in training each
-/// consecutive group of `ghost` examples of a step is normalised by its own mean and variance, so
+/// consecutive group of `ghost` examples of a step is normalized by its own mean and variance, so
 /// that the network stays the same at every batch size. The last group may be smaller.
 ///
 /// `y = γ·(x − μ)/√(σ² + ε) + β` per channel, the last dimension. Running statistics take in each
@@ -48,11 +48,11 @@ pub(crate) struct NormArguments {
     pub scale: Tensor<1>,
     /// β, `[channels]`.
     pub shift: Tensor<1>,
-    /// By what the input is normalised.
+    /// By what the input is normalized.
     pub by: NormBy,
 }
 
-/// Statistics that normalise.
+/// Statistics that normalize.
 #[expect(
     clippy::large_enum_variant,
     reason = "one lives for the length of a layer's call"
@@ -72,7 +72,7 @@ pub(crate) enum NormBy {
 impl GhostNorm {
     /// A layer with γ = 1 and β = 0 over `channels` channels of `len` numbers per example.
     pub(crate) fn new(builder: &mut Builder, name: &str, channels: usize, len: usize) -> Self {
-        // The output; centred, normalised and scaled values.
+        // The output; centered, normalized and scaled values.
         builder.activations(len);
         builder.composed(3 * len);
         Self {
@@ -154,15 +154,15 @@ pub(crate) fn norm(x: Tensor<3>, arguments: NormArguments) -> (Tensor<3>, Option
             return ((x - row(mean)) * (rate * scale) + shift, None);
         }
     };
-    // Normalises `groups` groups of equal size; gives their means and variances too.
-    let normalise = |x: Tensor<3>, groups: usize| {
+    // Normalizes `groups` groups of equal size; gives their means and variances too.
+    let normalize = |x: Tensor<3>, groups: usize| {
         let [examples, ..] = x.dims();
         let x: Tensor<3> = x.reshape([groups, examples / groups * pixels, channels]);
         let mean = x.clone().mean_dim(1);
-        let centred = x - mean.clone();
-        let variance = centred.clone().square().mean_dim(1);
+        let centered = x - mean.clone();
+        let variance = centered.clone().square().mean_dim(1);
         let rate = (variance.clone() + EPSILON).sqrt().recip();
-        let y = centred * (rate * scale.clone()) + shift.clone();
+        let y = centered * (rate * scale.clone()) + shift.clone();
         let moment = |x: Tensor<3>| x.inner().reshape([groups, channels]);
         (
             y.reshape([examples, pixels, channels]),
@@ -172,11 +172,11 @@ pub(crate) fn norm(x: Tensor<3>, arguments: NormArguments) -> (Tensor<3>, Option
     };
     let whole = n / ghost * ghost;
     let (y, mean, variance) = if whole == n {
-        normalise(x, n / ghost)
+        normalize(x, n / ghost)
     } else {
         let (main, main_mean, main_variance) =
-            normalise(x.clone().narrow(0, 0, whole), whole / ghost);
-        let (rest, mean, variance) = normalise(x.narrow(0, whole, n - whole), 1);
+            normalize(x.clone().narrow(0, 0, whole), whole / ghost);
+        let (rest, mean, variance) = normalize(x.narrow(0, whole, n - whole), 1);
         let join = |a: Tensor<2>, b: Tensor<2>| Tensor::cat(vec![a, b], 0);
         (
             Tensor::cat(vec![main, rest], 0),

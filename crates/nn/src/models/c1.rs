@@ -12,7 +12,7 @@ use crate::{
 /// batch norm and ReLU everywhere, dropout after the hidden layers.
 ///
 /// C3 is the same network for the hundred classes of CIFAR-100: the number of outputs comes from the
-/// data. Layers before a batch norm have no bias, which the normalisation would take away again.
+/// data. Layers before a batch norm have no bias, which the normalization would take away again.
 pub(crate) struct C1 {
     input: ImageSize,
     convs: [(ConvNorm, MaxPool); 2],

@@ -16,7 +16,7 @@ use crate::{
 /// Dropout is that of the authors' code (`deepnet` in github.com/keskarnitish/large-batch-training):
 /// 0.3 between the convolutions of the first stack and 0.4 between those of the others, 0.5 around
 /// the hidden layer. Another probability than 0.5 scales all three. C4 is the same network for the
-/// hundred classes of CIFAR-100. Layers before a batch norm have no bias, which the normalisation
+/// hundred classes of CIFAR-100. Layers before a batch norm have no bias, which the normalization
 /// would take away again.
 pub(crate) struct C2 {
     input: ImageSize,

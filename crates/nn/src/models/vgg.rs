@@ -23,7 +23,7 @@ pub(crate) const SMALLEST: usize = 32;
 /// last 512 channels, the form in wide use (github.com/kuangliu/pytorch-cifar).
 ///
 /// That form has biases before its batch norms, 4,224 of its 14,728,266 parameters; the
-/// normalisation would take them away again, so this one has none.
+/// normalization would take them away again, so this one has none.
 pub(crate) struct Vgg {
     input: ImageSize,
     stacks: Vec<(Vec<ConvNorm>, MaxPool)>,

@@ -1,4 +1,4 @@
-//! Products with the generalised Gauss–Newton matrix `G = (1/W)·Σ Jᵀ·∇²ℓ·J` (N. N. Schraudolph, "Fast
+//! Products with the generalized Gauss–Newton matrix `G = (1/W)·Σ Jᵀ·∇²ℓ·J` (N. N. Schraudolph, "Fast
 //! Curvature Matrix-Vector Products for Second-Order Gradient Descent", Neural Computation 14
 //! (2002)), `J` being the Jacobian of the outputs and `ℓ` the loss as a function of them.
 //!
@@ -6,8 +6,8 @@
 //! `∇²ℓ` is `diag(p) − p·pᵀ` for the cross-entropy of a softmax `p`, whatever the labels, and 2 for a
 //! squared error. `G` is positive semi-definite, and the Hessian where all residuals are zero.
 
-use batchwise_core::NetworkError;
-use batchwise_core::UNLABELLED;
+use batchscope_core::NetworkError;
+use batchscope_core::UNLABELED;
 
 use super::{Chunk, NetworkObjective, along};
 use crate::{
@@ -80,7 +80,7 @@ fn curved(scores: &[f64], mut slopes: Vec<f64>, outputs: usize, targets: &Target
     {
         match targets {
             Targets::Values(_) => slopes.iter_mut().for_each(|s| *s *= 2.0),
-            Targets::Pixels(labels) if labels[row] == UNLABELLED => slopes.fill(0.0),
+            Targets::Pixels(labels) if labels[row] == UNLABELED => slopes.fill(0.0),
             _ => {
                 let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let weights: Vec<f64> = scores.iter().map(|s| (s - most).exp()).collect();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use batchwise_core::{Batch, NetworkError};
+use batchscope_core::{Batch, NetworkError};
 
 use super::{NetworkObjective, Wanted};
 

@@ -7,11 +7,11 @@ mod statistics;
 
 use std::sync::Arc;
 
-use batchwise_core::{
+use batchscope_core::{
     Batch, DataShape, Inputs, Labels, MetricSums, Network, NetworkError, ParameterLayout, Purpose,
     StateTensor, StreamKey,
 };
-use batchwise_landscape::{Blocks, Objective, ObjectiveError};
+use batchscope_landscape::{Blocks, Objective, ObjectiveError};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ use crate::{
     storage::Storage,
 };
 
-/// By what batch norm normalises.
+/// By what batch norm normalizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NormMode {
@@ -62,24 +62,24 @@ const CHUNK_FLOATS: usize = 1 << 22;
 ///
 /// No augmentation, no dropout. Regression takes the mean over the examples of the squared error
 /// summed over the outputs; text the mean over tokens, every window starting from a hidden state of
-/// zeros; segmentation the mean over the labelled pixels.
+/// zeros; segmentation the mean over the labeled pixels.
 ///
 /// Examples are taken in chunks whose size depends on the model alone; gradients are summed within
 /// a chunk by the kernels, in a fixed order, and over the chunks in double precision. The same
 /// parameters give the same bits, whatever the number of threads.
 ///
 /// ```
-/// use batchwise_core::{Batch, DataShape, InputShape, Inputs, Labels, NetworkFactory, Purpose};
-/// use batchwise_core::{StreamKey, Task};
-/// use batchwise_landscape::Objective;
-/// use batchwise_nn::{DeviceSpec, Factory, ObjectiveSettings};
+/// use batchscope_core::{Batch, DataShape, InputShape, Inputs, Labels, NetworkFactory, Purpose};
+/// use batchscope_core::{StreamKey, Task};
+/// use batchscope_landscape::Objective;
+/// use batchscope_nn::{DeviceSpec, Factory, ObjectiveSettings};
 ///
 /// let shape = DataShape {
 ///     input: InputShape::Vector { features: 2 },
 ///     task: Task::Classify { classes: 2 },
 /// };
 /// let factory = Factory::new("softmax".parse()?, DeviceSpec::Cpu)?;
-/// let key = StreamKey { study_seed: 0, trial: 0, purpose: Purpose::Initialisation };
+/// let key = StreamKey { study_seed: 0, trial: 0, purpose: Purpose::Initialization };
 /// let state = factory.build(&shape, key)?.export()?;
 /// let examples = Batch {
 ///     len: 2,
@@ -138,7 +138,7 @@ impl Factory {
         let key = StreamKey {
             study_seed: 0,
             trial: 0,
-            purpose: Purpose::Initialisation,
+            purpose: Purpose::Initialization,
         };
         self.network(shape, key)
     }
@@ -247,7 +247,7 @@ impl NetworkObjective {
         Ok(sums)
     }
 
-    /// Size of the ghost batches that this objective normalises by, if it does.
+    /// Size of the ghost batches that this objective normalizes by, if it does.
     fn groups(&self) -> Option<usize> {
         let training = self.settings.norm == NormMode::Training;
         self.ghost.filter(|_| training)
@@ -339,7 +339,7 @@ struct Chunk {
     start: usize,
     /// At most so many.
     len: usize,
-    /// Size of the ghost batches; `None` normalises by the running statistics.
+    /// Size of the ghost batches; `None` normalizes by the running statistics.
     ghost: Option<usize>,
     /// Keep the graph for a gradient.
     tracked: bool,

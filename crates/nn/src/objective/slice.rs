@@ -1,7 +1,7 @@
 //! The points of a slice, measured on training and test examples.
 
-use batchwise_core::{MetricSums, NetworkError, Task};
-use batchwise_landscape::{
+use batchscope_core::{MetricSums, NetworkError, Task};
+use batchscope_landscape::{
     ObjectiveError,
     slices::{Measure, Reading},
 };
@@ -15,7 +15,7 @@ pub enum Statistics {
     /// Those of the state that the objective was made with, everywhere.
     Kept,
     /// Between those of the two solutions of a path, by its coordinate α and
-    /// [`Statistic::between`](batchwise_landscape::slices::Statistic::between).
+    /// [`Statistic::between`](batchscope_landscape::slices::Statistic::between).
     Interpolated {
         /// Of the small-batch solution, where α is 0; see [`NetworkObjective::statistics`].
         small: Vec<f64>,

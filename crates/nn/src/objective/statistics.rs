@@ -1,7 +1,7 @@
 //! The running statistics of batch norm at a point: read, replaced, estimated anew.
 
-use batchwise_core::{Batch, DataShape, NetworkError, StateTensor};
-use batchwise_landscape::slices::Statistic;
+use batchscope_core::{Batch, DataShape, NetworkError, StateTensor};
+use batchscope_landscape::slices::Statistic;
 
 use super::{NetworkObjective, ObjectiveSettings, Wanted};
 use crate::{factory::Factory, layers::NormState, precision::Precision};

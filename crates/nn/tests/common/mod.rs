@@ -1,17 +1,17 @@
 //! What the tests share: small synthetic data and a plain training loop.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use batchwise_core::{
+use batchscope_core::{
     Batch, DataShape, InputShape, Inputs, Labels, Network, NetworkFactory, Purpose, StreamKey,
-    Task, UNLABELLED,
+    Task, UNLABELED,
 };
-use batchwise_nn::{DeviceSpec, Factory};
+use batchscope_nn::{DeviceSpec, Factory};
 use rand_core::Rng;
 
 pub const KEY: StreamKey = StreamKey {
     study_seed: 7,
     trial: 3,
-    purpose: Purpose::Initialisation,
+    purpose: Purpose::Initialization,
 };
 pub const NOISE: StreamKey = StreamKey {
     purpose: Purpose::Network,
@@ -98,7 +98,7 @@ pub fn batch(shape: DataShape, position: u64, len: usize) -> Batch {
                     .unwrap();
                 let pixels = shape.input.pixels();
                 y.extend((0..pixels).map(|p| match p {
-                    0 => UNLABELLED,
+                    0 => UNLABELED,
                     p if p < pixels / 2 => class as u8,
                     _ => ((class + 1) % classes) as u8,
                 }));

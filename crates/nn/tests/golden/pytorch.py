@@ -2,7 +2,7 @@
 
 Weights, inputs and labels come from an integer hash that the test repeats exactly, so the file
 holds only results: losses, and of every gradient and state its norm and its product with a fixed
-vector. Models are written with torch.nn.functional on parameters in batchwise's canonical shapes.
+vector. Models are written with torch.nn.functional on parameters in batchscope's canonical shapes.
 
     python3 pytorch.py > pytorch.json
 """

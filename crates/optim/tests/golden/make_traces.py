@@ -1,4 +1,4 @@
-"""Golden traces of optimiser steps from PyTorch, written to traces.json beside this file.
+"""Golden traces of optimizer steps from PyTorch, written to traces.json beside this file.
 
 Run with PyTorch 2.x on the CPU:  python make_traces.py
 Parameters: a matrix `weight` [3, 4] and a vector `bias` [4]. The gradient of step k is
@@ -43,16 +43,16 @@ def run(kind, settings, extra):
     groups = [{"params": [parameters["weight"]]}, {"params": [parameters["bias"]]}]
     if extra.get("decay") == "weights":
         groups[1]["weight_decay"] = 0.0
-    optimiser = CLASSES[kind](groups, lr=1.0, foreach=False, **settings)
+    optimizer = CLASSES[kind](groups, lr=1.0, foreach=False, **settings)
     trace = []
     for step in range(STEPS):
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = RATES[step]
         for name, p in parameters.items():
             p.grad = 0.5 * p.detach() + NOISE[step][name]
         if "clip" in extra:
             torch.nn.utils.clip_grad_norm_(parameters.values(), extra["clip"])
-        optimiser.step()
+        optimizer.step()
         trace.append({name: p.detach().flatten().tolist() for name, p in parameters.items()})
     return trace
 

@@ -1,8 +1,8 @@
 //! The skeleton of figures with the batch size across: seeds, means with intervals, fits with
 //! bands, regimes, censored and diverged points.
 
-use batchwise_core::{Estimate, EstimateState};
-use batchwise_scaling::{PointState, Regimes};
+use batchscope_core::{Estimate, EstimateState};
+use batchscope_scaling::{PointState, Regimes};
 
 use super::{drawn, rule_name};
 use crate::format::{estimate_value, number};
@@ -215,8 +215,8 @@ impl ByBatch<'_> {
             |c| {
                 c.line("limit", (x, area.top + 20.0), (x, area.bottom));
                 let half = text_width(&text, 11.0) / 2.0 + 2.0;
-                let centre = x.clamp(area.left + half, area.right - half);
-                let at = (centre, area.bottom - 10.0);
+                let center = x.clamp(area.left + half, area.right - half);
+                let at = (center, area.bottom - 10.0);
                 c.text("word strong haloed", at, Anchor::Middle, &text);
             },
         );

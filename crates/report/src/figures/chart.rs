@@ -1,10 +1,10 @@
 //! A chart made of numbers alone: panels of named series, for reports that are not of a study.
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 
 use super::{cells, csv, drawn};
 use crate::format::{estimate, number};
-use crate::plot::colour::CATEGORIES;
+use crate::plot::color::CATEGORIES;
 use crate::plot::figure::Figure;
 use crate::plot::panel::{Area, Panel, legend, marker, tick_room};
 use crate::plot::scale::{Scale, extent};
@@ -42,7 +42,7 @@ pub struct Point {
 /// Points that belong together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// Its name; the same name has the same colour and marker in every panel.
+    /// Its name; the same name has the same color and marker in every panel.
     pub name: String,
     /// The points, in the order in which a line joins them.
     pub points: Vec<Point>,

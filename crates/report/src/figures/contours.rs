@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{Direction, Estimate, Outcome, TrialRecord};
+use batchscope_core::{Direction, Estimate, Outcome, TrialRecord};
 
 use super::{Data, csv, list, rule_name};
 use crate::format::{estimate_value, number};
-use crate::plot::colour::viridis;
+use crate::plot::color::viridis;
 use crate::plot::figure::Figure;
 use crate::plot::panel::{Area, Panel, tick_room};
 use crate::plot::scale::{Scale, extent};
@@ -14,7 +14,7 @@ use crate::plot::svg::{Anchor, Canvas, Path, text_width};
 
 /// Rows of the field: steps, evenly spaced in the logarithm.
 const ROWS: usize = 64;
-/// Colours of the field.
+/// Colors of the field.
 const LEVELS: usize = 14;
 
 /// The metric of one curve over batch size and steps.
@@ -40,7 +40,7 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
     let title = title(data);
     let metric = data.metric();
     let caption = format!(
-        "Colour is {metric}, the geometric mean over the fresh seeds of each batch size, between their evaluations; each column is a \
+        "Color is {metric}, the geometric mean over the fresh seeds of each batch size, between their evaluations; each column is a \
          batch size that was run, blank where nothing was measured. White lines join equal values, the heavy one is the target. A \
          contour that falls steeply pays for a larger batch; a level one does not. The dashed line falls as 1/B, the ideal."
     );
@@ -178,7 +178,7 @@ fn between(run: &[(f64, f64)], at: f64) -> Option<f64> {
     })
 }
 
-/// The value's place on the colour ramp: 1 (bright) is best.
+/// The value's place on the color ramp: 1 (bright) is best.
 struct Ramp {
     low: f64,
     high: f64,
@@ -243,7 +243,7 @@ impl Ramp {
     }
 }
 
-fn level_colour(level: usize) -> String {
+fn level_color(level: usize) -> String {
     viridis((level as f64 + 0.5) / LEVELS as f64)
 }
 
@@ -324,7 +324,7 @@ fn draw(c: &mut Canvas, data: &Data, fields: &[Field]) {
         });
     }
     let top = rows as f64 * block + 4.0;
-    colour_key(c, &ramp, top, &target.metric.to_string());
+    color_key(c, &ramp, top, &target.metric.to_string());
     c.height = top + 46.0;
 }
 
@@ -374,7 +374,7 @@ fn paint(c: &mut Canvas, panel: &Panel, field: &Field, ramp: &Ramp) {
             );
             // a hair of overlap hides the seams that anti-aliasing leaves
             c.mark(&tip, None, |c| {
-                c.cell(&level_colour(level), (from, bottom + 0.3), (to + 0.3, top))
+                c.cell(&level_color(level), (from, bottom + 0.3), (to + 0.3, top))
             });
         }
     }
@@ -410,7 +410,7 @@ fn crossing_of(field: &Field, column: usize, value: f64) -> Option<f64> {
     })
 }
 
-/// Joins the crossings of neighbouring columns: a contour of a field that falls along each column.
+/// Joins the crossings of neighboring columns: a contour of a field that falls along each column.
 fn contour(panel: &Panel, field: &Field, value: f64) -> Path {
     Path::through(
         (0..field.batches.len()).map(|i| match crossing_of(field, i, value) {
@@ -420,7 +420,7 @@ fn contour(panel: &Panel, field: &Field, value: f64) -> Path {
     )
 }
 
-fn colour_key(c: &mut Canvas, ramp: &Ramp, top: f64, name: &str) {
+fn color_key(c: &mut Canvas, ramp: &Ramp, top: f64, name: &str) {
     let width = (c.width - 48.0).min(360.0);
     let left = (c.width - width) / 2.0;
     let cell = width / LEVELS as f64;
@@ -432,7 +432,7 @@ fn colour_key(c: &mut Canvas, ramp: &Ramp, top: f64, name: &str) {
     );
     for k in 0..LEVELS {
         c.cell(
-            &level_colour(k),
+            &level_color(k),
             (left + k as f64 * cell, top + 14.0),
             (left + (k + 1) as f64 * cell + 0.3, top + 25.0),
         );

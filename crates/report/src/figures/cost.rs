@@ -1,7 +1,7 @@
 //! What does the target cost, in steps and in examples?
 
-use batchwise_core::Estimate;
-use batchwise_scaling::{Curve, Point};
+use batchscope_core::Estimate;
+use batchscope_scaling::{Curve, Point};
 
 use super::by_batch::{ByBatch, Dot, Reference, Seed, Series, tip};
 use super::{Data, cells, csv, drawn, list, rule_name};

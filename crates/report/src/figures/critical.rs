@@ -1,6 +1,6 @@
 //! Where is the critical batch size, by whom and for which target?
 
-use batchwise_core::{Estimate, EstimateState};
+use batchscope_core::{Estimate, EstimateState};
 
 use super::{Data, cells, csv, drawn, list, rule_name};
 use crate::format::{estimate, estimate_short, estimate_value, number, times};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{Measurement, Outcome, TrialRecord};
+use batchscope_core::{Measurement, Outcome, TrialRecord};
 
 use super::{Data, csv, ending, rule_name};
 use crate::format::number;

@@ -33,7 +33,7 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
         &["curve", "batch_size", "gap", "low", "high", "state"],
         rows,
     );
-    let description = format!("{title}. Chart of the linearisation error against batch size.");
+    let description = format!("{title}. Chart of the linearization error against batch size.");
     Some(
         Figure::new("linearity", title, caption, description, csv)
             .view("", "", |c| plot(data).draw(c)),

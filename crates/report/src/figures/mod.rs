@@ -6,7 +6,7 @@ mod contours;
 mod cost;
 mod critical;
 mod curves;
-mod generalisation;
+mod generalization;
 mod linearity;
 mod noise;
 mod pareto;
@@ -16,11 +16,11 @@ mod speed_up;
 pub use chart::{Axis, AxisScale, Chart, ChartPanel, Point, Series};
 pub(crate) use curves::thin;
 
-use batchwise_core::{Estimate, EstimateState, Metric, Outcome, TrialPurpose, TrialRecord};
-use batchwise_scaling::{Curve, Findings};
+use batchscope_core::{Estimate, EstimateState, Metric, Outcome, TrialPurpose, TrialRecord};
+use batchscope_scaling::{Curve, Findings};
 
 use crate::format::number;
-use crate::plot::colour::category;
+use crate::plot::color::category;
 use crate::plot::figure::Figure;
 
 /// Every figure these findings and trials can fill, in the order of the report.
@@ -37,7 +37,7 @@ pub fn figures(findings: &Findings, records: &[TrialRecord]) -> Vec<Figure> {
         contours::figure(&data),
         rates::figure(&data),
         curves::figure(&data),
-        generalisation::figure(&data),
+        generalization::figure(&data),
         pareto::figure(&data),
         linearity::figure(&data),
     ]
@@ -63,7 +63,7 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// Colour and marker of a curve.
+    /// Color and marker of a curve.
     pub(crate) fn category(&self, rule: &str) -> usize {
         category(rule, &self.rules)
     }

@@ -1,7 +1,7 @@
 //! Does the gradient's noise predict the critical batch size? (McCandlish et al. 2018)
 
-use batchwise_core::Estimate;
-use batchwise_scaling::noise::{NoiseAt, NoiseCourse};
+use batchscope_core::Estimate;
+use batchscope_scaling::noise::{NoiseAt, NoiseCourse};
 
 use super::{Data, cells, csv, drawn, list};
 use crate::format::{count, estimate, number};
@@ -142,12 +142,12 @@ fn range(data: &Data, courses: &[&NoiseCourse]) -> (f64, f64) {
     let points = || courses.iter().flat_map(|course| &course.course);
     let values = |at: &NoiseAt| drawn(&at.population).filter(|v| *v > 0.0);
     let firm: Vec<&NoiseAt> = points().filter(|at| bounded(at)).collect();
-    let centre = extent(firm.iter().filter_map(|at| values(at)));
+    let center = extent(firm.iter().filter_map(|at| values(at)));
     let critical = critical(data).into_iter();
     let critical = critical
         .flat_map(|(e, v)| [Some(v), e.low, e.high])
         .flatten();
-    let Some((low, high)) = centre else {
+    let Some((low, high)) = center else {
         return extent(
             points()
                 .filter_map(values)

@@ -1,7 +1,7 @@
 //! What does speed cost, in device-hours or money?
 
-use batchwise_core::Estimate;
-use batchwise_scaling::DeviceOption;
+use batchscope_core::Estimate;
+use batchscope_scaling::DeviceOption;
 
 use super::{Data, cells, csv, drawn};
 use crate::format::{batch_tick, duration, estimate_as, number, times};

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{Outcome, TrialPurpose, TrialRecord};
+use batchscope_core::{Outcome, TrialPurpose, TrialRecord};
 
 use super::{Data, csv, ending, rule_name};
-use batchwise_scaling::PointState;
+use batchscope_scaling::PointState;
 
 use crate::format::{number, times};
-use crate::plot::colour::viridis;
+use crate::plot::color::viridis;
 use crate::plot::figure::Figure;
 use crate::plot::panel::{Area, Panel, cross, legend, marker, tick_room};
 use crate::plot::scale::{Scale, extent};
@@ -37,8 +37,8 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
         return None;
     }
     let title = title(data, &columns);
-    let caption = "Each cell is one tuning trial, coloured by its steps to the target over the best of its batch size (bright is \
-                   best, dark four times slower or more). Grey cells were raced out or cut off by the cap: slower than the best \
+    let caption = "Each cell is one tuning trial, colored by its steps to the target over the best of its batch size (bright is \
+                   best, dark four times slower or more). Gray cells were raced out or cut off by the cap: slower than the best \
                    by then. Hatched cells with a cross diverged, and a cross on a rule's line marks where all its trials did. White diamonds are the rates chosen; the lines are the rates that the \
                    rules carry from the base batch size."
         .to_owned();
@@ -306,7 +306,7 @@ fn draw(c: &mut Canvas, data: &Data, columns: &[Column]) {
 fn draw_column(c: &mut Canvas, panel: &Panel, column: &Column, half: f64) {
     let x = panel.x.at(column.batch);
     for (i, cell) in column.cells.iter().enumerate() {
-        // each rate owns the ground half-way to its neighbours
+        // each rate owns the ground half-way to its neighbors
         let edge = |other: Option<&Cell>, outwards: f64| {
             panel
                 .y

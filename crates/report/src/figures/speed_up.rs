@@ -1,6 +1,6 @@
 //! Does a larger batch save steps in proportion?
 
-use batchwise_core::EstimateState;
+use batchscope_core::EstimateState;
 
 use super::by_batch::{ByBatch, Dot, Reference, Series, tip};
 use super::{Data, cells, csv, drawn, rule_name};
@@ -21,7 +21,7 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
     let caption = format!(
         "Speed-up is steps to {} at the smallest batch size over steps at each batch size: geometric means over fresh \
          seeds at the learning rate in use there, with 95 % intervals; the line is the fit S(B) = S_min·(1 + B_c/B). The \
-         grey line is the ideal, where twice the batch needs half the steps. Open markers: some seeds did not reach the target.",
+         gray line is the ideal, where twice the batch needs half the steps. Open markers: some seeds did not reach the target.",
         data.target()
     );
     let rows = data.findings.curves.iter().flat_map(|c| {

@@ -118,7 +118,7 @@ fn how_it_was_run(out: &mut String, facts: &[(String, String)], how: &HowRun) {
     out.push_str("<section aria-labelledby=\"how\"><h2 id=\"how\">How it was run</h2>\n");
     let mut items: Vec<(String, String)> = facts.to_vec();
     let mut item = |name: &str, value: String| items.push((name.to_owned(), value));
-    item("batchwise", how.version.clone());
+    item("batchscope", how.version.clone());
     item("Compiler", how.rustc.clone());
     let machine = &how.machine;
     let mut parts = vec![machine.cpu.clone()];

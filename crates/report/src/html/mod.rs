@@ -7,12 +7,12 @@ mod verdict;
 
 pub use document::{Document, PageTable, Section};
 
-use batchwise_core::TrialRecord;
-use batchwise_scaling::Findings;
+use batchscope_core::TrialRecord;
+use batchscope_scaling::Findings;
 
 use crate::figures::{Data, figures};
 use crate::format::{bytes, count, duration};
-use crate::plot::colour::{page_style, variables};
+use crate::plot::color::{page_style, variables};
 use crate::plot::figure::Figure;
 use crate::plot::svg::escape;
 use crate::{HowRun, to_json, trials_csv};
@@ -233,7 +233,7 @@ fn doubting_reader(out: &mut String, data: &Data, how: &HowRun) {
         &format!("{}, {}", study.target, study.target_origin),
     );
     item("Study seed", &study.study_seed.to_string());
-    item("batchwise", &how.version);
+    item("batchscope", &how.version);
     item("Compiler", &how.rustc);
     let mut machine = vec![how.machine.cpu.clone()];
     if how.machine.cores > 0 {
@@ -275,7 +275,7 @@ fn doubting_reader(out: &mut String, data: &Data, how: &HowRun) {
     }
     let findings = to_json(data.findings).unwrap_or_default();
     out.push_str(&format!(
-        "<p>Everything above in files: {}, {}. Every evaluation of every trial: <code>batchwise export</code>.</p>\n",
+        "<p>Everything above in files: {}, {}. Every evaluation of every trial: <code>batchscope export</code>.</p>\n",
         download("findings.json", "findings.json", "application/json", &findings),
         download("trials.csv", "trials.csv", "text/csv", &trials_csv(data.records).unwrap_or_default()),
     ));

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use batchwise_core::Estimate;
-use batchwise_scaling::{PointState, Regime};
+use batchscope_core::Estimate;
+use batchscope_scaling::{PointState, Regime};
 
 use crate::figures::{Data, rule_name};
 use crate::format::{count, duration, estimate_short_as, number, times};

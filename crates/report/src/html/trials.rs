@@ -1,8 +1,8 @@
 //! Every trial, one row each, with its curve in miniature.
 
-use batchwise_core::{Measurement, Metric, TrialRecord};
+use batchscope_core::{Measurement, Metric, TrialRecord};
 
-use crate::export::{last_step, optimiser, purpose, state};
+use crate::export::{last_step, optimizer, purpose, state};
 use crate::figures::{rule_name, thin};
 use crate::format::{count, duration, number};
 use crate::plot::scale::{Scale, extent};
@@ -56,12 +56,12 @@ pub(super) fn table(out: &mut String, records: &[TrialRecord]) {
 
 /// What all trials share is said once.
 fn common(records: &[TrialRecord]) -> String {
-    let mut optimisers: Vec<String> = records
+    let mut optimizers: Vec<String> = records
         .iter()
-        .map(|r| optimiser(&r.spec.optimiser))
+        .map(|r| optimizer(&r.spec.optimizer))
         .collect();
-    optimisers.sort_unstable();
-    optimisers.dedup();
+    optimizers.sort_unstable();
+    optimizers.dedup();
     let mut schedules: Vec<String> = records.iter().map(schedule).collect();
     schedules.sort_unstable();
     schedules.dedup();
@@ -73,14 +73,14 @@ fn common(records: &[TrialRecord]) -> String {
         }
     };
     format!(
-        "<p>Optimiser: {}. Schedule: {}.</p>\n",
-        escape(&some(&optimisers)),
+        "<p>Optimizer: {}. Schedule: {}.</p>\n",
+        escape(&some(&optimizers)),
         escape(&some(&schedules))
     )
 }
 
 fn schedule(record: &TrialRecord) -> String {
-    use batchwise_core::{Decay, Length, WarmUpShape};
+    use batchscope_core::{Decay, Length, WarmUpShape};
     let s = &record.spec.schedule;
     let shape = match s.warm_up.shape {
         WarmUpShape::Linear => "linear",
@@ -115,7 +115,7 @@ fn row(out: &mut String, record: &TrialRecord) {
     let step = last_step(record);
     let curves: Vec<String> = spec.curves.iter().map(|c| rule_name(c)).collect();
     let mut notes = record.notes.clone();
-    if let batchwise_core::Outcome::Infeasible { why } | batchwise_core::Outcome::Failed { why } =
+    if let batchscope_core::Outcome::Infeasible { why } | batchscope_core::Outcome::Failed { why } =
         &record.outcome
     {
         notes.insert(0, why.clone());

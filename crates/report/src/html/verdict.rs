@@ -1,6 +1,6 @@
 //! What a reader meets first: the answer, what it rests on, what would change it.
 
-use batchwise_scaling::{Curve, Recommendation};
+use batchscope_scaling::{Curve, Recommendation};
 
 use crate::figures::{Data, list};
 use crate::format::{count, duration, estimate_as, number, times};
@@ -12,7 +12,7 @@ pub(super) fn section(out: &mut String, data: &Data) {
     let study = &data.findings.study;
     out.push_str("<header>\n");
     out.push_str(&format!(
-        "<p class=\"kicker\">batchwise · {} · {} · target {}</p>\n",
+        "<p class=\"kicker\">batchscope · {} · {} · target {}</p>\n",
         escape(&study.model),
         escape(&study.data),
         escape(&study.target.to_string())

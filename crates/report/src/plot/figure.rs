@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::colour::standalone_style;
+use super::color::standalone_style;
 use super::svg::{Anchor, Canvas, Mode, escape, wrap};
 
 /// Width of a figure in a column of text, and of its narrow variant, in pixels.
@@ -99,7 +99,7 @@ impl Figure {
         file_stem(&self.id, view.suffix)
     }
 
-    /// A view as an SVG file of its own: light theme, colours written in, its title above it.
+    /// A view as an SVG file of its own: light theme, colors written in, its title above it.
     pub fn svg(&self, view: &View) -> String {
         const MARGIN: f64 = 14.0;
         let (height, body) = &view.standalone;

@@ -186,7 +186,7 @@ impl Panel {
     }
 }
 
-/// The marker of a category at a pixel: shape and colour both tell.
+/// The marker of a category at a pixel: shape and color both tell.
 pub(crate) fn marker(c: &mut Canvas, class: &str, category: usize, at: (f64, f64), r: f64) {
     let (x, y) = at;
     let polygon = |points: &[(f64, f64)]| {
@@ -194,7 +194,7 @@ pub(crate) fn marker(c: &mut Canvas, class: &str, category: usize, at: (f64, f64
         path.close();
         path
     };
-    let path = match category % super::colour::CATEGORIES {
+    let path = match category % super::color::CATEGORIES {
         1 => polygon(&[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]),
         2 => polygon(&[(0.0, -1.2), (1.1, 0.85), (-1.1, 0.85)]),
         3 => polygon(&[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)]),
@@ -269,7 +269,7 @@ pub(crate) struct Label {
     pub marker: Option<usize>,
 }
 
-/// Moves labels apart so that neighbours are `gap` pixels distant and all lie in `low..high`,
+/// Moves labels apart so that neighbors are `gap` pixels distant and all lie in `low..high`,
 /// keeping their order and moving them as little as that needs.
 pub(crate) fn spread(labels: &mut [Label], gap: f64, low: f64, high: f64) {
     labels.sort_by(|a, b| a.y.total_cmp(&b.y));

@@ -9,7 +9,7 @@ use crate::ReportError;
 /// Pixels of the image per pixel of the drawing.
 const SCALE: f32 = 2.0;
 
-/// DejaVu Sans Condensed (Bitstream Vera licence, permissive), regular and bold, and no other: the
+/// DejaVu Sans Condensed (Bitstream Vera license, permissive), regular and bold, and no other: the
 /// machine's own fonts never change an image.
 static FONTS: LazyLock<Arc<usvg::fontdb::Database>> = LazyLock::new(|| {
     let mut fonts = usvg::fontdb::Database::new();

@@ -1,4 +1,4 @@
-//! A canvas that writes SVG: classes instead of colours, text as text, never a number that is not
+//! A canvas that writes SVG: classes instead of colors, text as text, never a number that is not
 //! finite, every string escaped.
 
 use std::fmt::Write as _;
@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 /// How a drawing will be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Inside the report: colours come from the page, marks link to the trials' rows.
+    /// Inside the report: colors come from the page, marks link to the trials' rows.
     Inline,
-    /// A file of its own: colours are written in, nothing links.
+    /// A file of its own: colors are written in, nothing links.
     Standalone,
 }
 
@@ -17,7 +17,7 @@ pub(crate) enum Mode {
 pub(crate) enum Anchor {
     /// Begins there.
     Start,
-    /// Centred there.
+    /// Centered there.
     Middle,
     /// Ends there.
     End,
@@ -192,14 +192,14 @@ impl Canvas {
         }
     }
 
-    /// A rectangle by two corners, in the class's colour.
+    /// A rectangle by two corners, in the class's color.
     pub(crate) fn rect(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         self.rect_with(&format!("class=\"{class}\""), from, to);
     }
 
-    /// A rectangle of a literal colour `#rrggbb`, without a seam to the next.
-    pub(crate) fn cell(&mut self, colour: &str, from: (f64, f64), to: (f64, f64)) {
-        let look = format!("fill=\"{colour}\" shape-rendering=\"crispEdges\"");
+    /// A rectangle of a literal color `#rrggbb`, without a seam to the next.
+    pub(crate) fn cell(&mut self, color: &str, from: (f64, f64), to: (f64, f64)) {
+        let look = format!("fill=\"{color}\" shape-rendering=\"crispEdges\"");
         self.rect_with(&look, from, to);
     }
 

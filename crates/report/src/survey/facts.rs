@@ -1,7 +1,7 @@
 //! What was found, in words: the terminal and the page say the same.
 
-use batchwise_core::Estimate;
-use batchwise_landscape::{
+use batchscope_core::Estimate;
+use batchscope_landscape::{
     sharpness::Sharpness,
     survey::{Found, Measured, Part, SliceKind, SliceRecord, Survey},
 };

@@ -8,7 +8,7 @@ mod surface;
 
 use std::path::{Path, PathBuf};
 
-use batchwise_landscape::survey::{SliceKind, SliceRecord, Survey};
+use batchscope_landscape::survey::{SliceKind, SliceRecord, Survey};
 
 use crate::{
     Figure, ReportError,

@@ -1,6 +1,6 @@
 //! The page of a survey: one file, no requests, complete without its script.
 
-use batchwise_landscape::survey::Survey;
+use batchscope_landscape::survey::Survey;
 
 use super::{facts, surface, survey_figures};
 use crate::Figure;
@@ -25,7 +25,7 @@ pub(super) fn page(survey: &Survey, figures: &[Figure]) -> String {
     let title = format!("The loss around a solution of {}", survey.subject.model);
     html::opening(&mut out, &title, SCRIPT_HASH, STYLE);
     out.push_str(&format!(
-        "<main>\n<p class=\"kicker\">batchwise landscape</p>\n<h1>{}</h1>\n<p class=\"lead\">{}.</p>\n",
+        "<main>\n<p class=\"kicker\">batchscope landscape</p>\n<h1>{}</h1>\n<p class=\"lead\">{}.</p>\n",
         html_text(&title),
         html_text(&facts::subject(survey))
     ));
@@ -75,7 +75,7 @@ fn shape(out: &mut String, survey: &Survey) {
          aria-describedby=\"shape-said shape-keys\"></canvas>\n\
          <p id=\"shape-said\" aria-live=\"polite\"></p>\n\
          <p id=\"shape-keys\" class=\"small\">Drag, or use the arrow keys, to turn it; + and − to come nearer or go away; Home to begin \
-         again; shift and the arrow keys to move the point. Height and colour are the logarithm of the loss. The last field above \
+         again; shift and the arrow keys to move the point. Height and color are the logarithm of the loss. The last field above \
          holds the same numbers.</p>\n",
     );
     out.push_str(&format!(

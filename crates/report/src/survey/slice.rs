@@ -1,6 +1,6 @@
 //! Loss and error along a path or a line.
 
-use batchwise_landscape::survey::{SliceKind, SliceRecord};
+use batchscope_landscape::survey::{SliceKind, SliceRecord};
 
 use crate::figures::csv;
 use crate::format::{number, percent};
@@ -48,7 +48,7 @@ pub(super) fn figure(slice: &SliceRecord, suffix: &str, which: &str) -> Option<F
             "Parameters sin(απ/2)·x_other + cos(απ/2)·x: this checkpoint at 0, the other at 1 (Keskar et al. 2016, figure 4)."
         }
         _ => {
-            "A step of 1 moves every filter by its own length (Li et al. 2018); biases and normalisations stay."
+            "A step of 1 moves every filter by its own length (Li et al. 2018); biases and normalizations stay."
         }
     };
     let statistics = match slice.statistics.as_str() {
@@ -93,7 +93,7 @@ pub(super) fn figure(slice: &SliceRecord, suffix: &str, which: &str) -> Option<F
 
 fn series(
     slice: &SliceRecord,
-    pick: impl Fn(&batchwise_landscape::slices::Reading) -> Option<f64>,
+    pick: impl Fn(&batchscope_landscape::slices::Reading) -> Option<f64>,
 ) -> Vec<Series> {
     let known = || {
         let all = slice.coordinates.iter().zip(&slice.points);

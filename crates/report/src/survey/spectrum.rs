@@ -1,7 +1,7 @@
 //! The spectrum of the Hessian: its density, its largest eigenvalues, the edge of stability.
 
-use batchwise_core::Estimate;
-use batchwise_landscape::survey::{Eigenvalue, Found, Part, Survey};
+use batchscope_core::Estimate;
+use batchscope_landscape::survey::{Eigenvalue, Found, Part, Survey};
 
 use crate::figures::csv;
 use crate::format::{estimate_value, number};

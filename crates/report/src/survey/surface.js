@@ -3,7 +3,7 @@
   const canvas = document.getElementById("shape");
   const data = document.getElementById("shape-data");
   if (!canvas || !data) return;
-  const { steps, heights, losses, colours } = JSON.parse(data.textContent);
+  const { steps, heights, losses, colors } = JSON.parse(data.textContent);
   const side = steps.length, ink = canvas.getContext("2d");
   const said = document.getElementById("shape-said");
   const start = { yaw: 0.7, pitch: 0.6, zoom: 1 };
@@ -38,7 +38,7 @@
       ink.beginPath();
       corners.forEach((n, k) => ink[k ? "lineTo" : "moveTo"](...pixel(points[n])));
       ink.closePath();
-      ink.fillStyle = colours[Math.min(colours.length - 1, mean * colours.length | 0)];
+      ink.fillStyle = colors[Math.min(colors.length - 1, mean * colors.length | 0)];
       ink.fill();
       ink.strokeStyle = "rgba(0,0,0,.25)";
       ink.stroke();

@@ -1,11 +1,11 @@
 //! The loss over the plane of two directions: a field for paper, a shape to turn for the page.
 
-use batchwise_landscape::survey::{SliceKind, SliceRecord, Survey};
+use batchscope_landscape::survey::{SliceKind, SliceRecord, Survey};
 use serde_json::json;
 
 use crate::figures::csv;
 use crate::format::number;
-use crate::plot::colour::viridis;
+use crate::plot::color::viridis;
 use crate::plot::figure::Figure;
 use crate::plot::panel::{Area, Panel};
 use crate::plot::scale::{Scale, extent};
@@ -13,8 +13,8 @@ use crate::plot::svg::{Anchor, Canvas};
 
 /// Cells a side that are drawn at most: more are not told apart.
 const CELLS: usize = 61;
-/// Colours of the shape.
-const COLOURS: usize = 64;
+/// Colors of the shape.
+const COLORS: usize = 64;
 
 /// Losses over a square grid, the first coordinate changing slowest.
 struct Field {
@@ -73,8 +73,8 @@ pub(super) fn figure(slice: &SliceRecord, suffix: &str, which: &str) -> Option<F
         how => format!(" Batch-norm statistics: {how}."),
     };
     let caption = format!(
-        "Training loss, its logarithm as colour, on the plane through this checkpoint (the middle) along two random directions in which a \
-         step of 1 moves every filter by its own length (Li et al. 2018); biases and normalisations stay.{statistics} Blank where the \
+        "Training loss, its logarithm as color, on the plane through this checkpoint (the middle) along two random directions in which a \
+         step of 1 moves every filter by its own length (Li et al. 2018); biases and normalizations stay.{statistics} Blank where the \
          loss is no finite number."
     );
     let rows = slice
@@ -125,10 +125,10 @@ fn draw(c: &mut Canvas, field: &Field) {
     }
     let top = area.bottom + 50.0;
     let (left, width) = (area.left, area.right - area.left);
-    for k in 0..COLOURS {
-        let x = |k: usize| left + width * k as f64 / COLOURS as f64;
-        let colour = viridis((k as f64 + 0.5) / COLOURS as f64);
-        c.cell(&colour, (x(k), top), (x(k + 1) + 0.3, top + 10.0));
+    for k in 0..COLORS {
+        let x = |k: usize| left + width * k as f64 / COLORS as f64;
+        let color = viridis((k as f64 + 0.5) / COLORS as f64);
+        c.cell(&color, (x(k), top), (x(k + 1) + 0.3, top + 10.0));
     }
     let below = top + 25.0;
     c.text("tick", (left, below), Anchor::Start, &number(field.low));
@@ -153,13 +153,13 @@ pub(super) fn shape(survey: &Survey) -> Option<String> {
     let field = Field::of(survey.slices.iter().rev().find(is_surface)?)?;
     let heights: Vec<Option<f64>> = field.losses.iter().map(|l| field.part(*l)).collect();
     let losses = field.losses.iter().map(|l| number(*l));
-    let colours = (0..COLOURS).map(|k| viridis(k as f64 / (COLOURS - 1) as f64));
+    let colors = (0..COLORS).map(|k| viridis(k as f64 / (COLORS - 1) as f64));
     let shape = json!({
         "steps": field.steps,
         "heights": heights,
         "losses": losses.collect::<Vec<_>>(),
-        "colours": colours.collect::<Vec<_>>(),
+        "colors": colors.collect::<Vec<_>>(),
     });
-    // nothing in it could end the element it stands in, but numbers and colours
+    // nothing in it could end the element it stands in, but numbers and colors
     Some(shape.to_string())
 }

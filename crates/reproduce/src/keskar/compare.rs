@@ -1,6 +1,6 @@
 //! The paper's statements beside what was found: agreement and disagreement, said plainly.
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 use serde::{Deserialize, Serialize};
 
 use super::published::DISTANCE_RATIO;
@@ -67,7 +67,7 @@ pub(crate) fn claims(results: &Results) -> Vec<Claim> {
         }
         let (claim, unit, line) = match accuracy {
             true => (
-                "small batches generalise better".to_owned(),
+                "small batches generalize better".to_owned(),
                 "test accuracy, small minus large, in per cent",
                 0.0,
             ),
@@ -164,7 +164,7 @@ fn steeper(slice: &SliceRecord) -> Option<Claim> {
 /// What [`steeper`] compares.
 const RISE: &str = "rise of the training loss an eighth of the way off, large over small";
 
-/// Distance of neighbouring points of the paper's slices.
+/// Distance of neighboring points of the paper's slices.
 const STEP: f64 = 0.125;
 
 #[cfg(test)]

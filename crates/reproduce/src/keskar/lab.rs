@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use batchwise_core::{
+use batchscope_core::{
     Examples, MetricSums, Network, NetworkError, NetworkFactory, Purpose, StateTensor, StreamKey,
 };
-use batchwise_landscape::{Objective, ObjectiveError};
-use batchwise_train::EvaluationSet;
+use batchscope_landscape::{Objective, ObjectiveError};
+use batchscope_train::EvaluationSet;
 
 use super::record::Snapshot;
 
@@ -44,7 +44,7 @@ impl Lab<'_> {
         let key = StreamKey {
             study_seed: seed,
             trial: u64::from(start),
-            purpose: Purpose::Initialisation,
+            purpose: Purpose::Initialization,
         };
         self.factory.build(&self.train.shape(), key)
     }
@@ -55,7 +55,7 @@ impl Lab<'_> {
         network: &mut dyn Network,
         most: u64,
         epoch: u32,
-    ) -> Result<Snapshot, batchwise_train::TrainError> {
+    ) -> Result<Snapshot, batchscope_train::TrainError> {
         let mut sums =
             |examples: &dyn Examples| EvaluationSet::stored(examples, most, CHUNK).measure(network);
         let (train, test) = (sums(self.train.as_ref())?, sums(self.test.as_ref())?);

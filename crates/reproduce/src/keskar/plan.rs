@@ -36,7 +36,7 @@ impl Plateau {
     /// Whether training stops after epochs with these losses.
     ///
     /// ```
-    /// use batchwise_reproduce::keskar::Plateau;
+    /// use batchscope_reproduce::keskar::Plateau;
     /// let rule = Plateau { patience: 2, relative: 0.1, absolute: 0.0 };
     /// assert!(!rule.reached(&[1.0, 0.5, 0.48]));
     /// assert!(rule.reached(&[1.0, 0.5, 0.48, 0.47]));
@@ -53,12 +53,12 @@ impl Plateau {
     }
 }
 
-/// How sharpness is measured; see [`batchwise_landscape::sharpness`].
+/// How sharpness is measured; see [`batchscope_landscape::sharpness`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sharpening {
     /// Training examples whose loss it is, the first of the stored (random) order.
     pub examples: u64,
-    /// Random starts of each maximisation.
+    /// Random starts of each maximization.
     pub starts: u32,
     /// Iterations of L-BFGS-B; where the loss is all but zero they may end far from the maximum, so
     /// φ in the full space is measured by searches of up to 200 too.
@@ -99,9 +99,9 @@ pub struct Setting {
     /// Augmentation of the training images for the first remedy; empty for data that have none.
     pub augment: String,
     /// Proximal weight and iterations of conservative training.
-    pub conservative: batchwise_train::Conservative,
+    pub conservative: batchscope_train::Conservative,
     /// Adversarial training.
-    pub adversarial: batchwise_train::Adversarial,
+    pub adversarial: batchscope_train::Adversarial,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -204,7 +204,7 @@ impl Plan {
     /// examples the small one is a tenth of the large one.
     ///
     /// ```
-    /// use batchwise_reproduce::keskar::Plan;
+    /// use batchscope_reproduce::keskar::Plan;
     /// assert_eq!(Plan::batches(60_000), (256, 6000));
     /// assert_eq!(Plan::batches(10_000), (100, 1000));
     /// ```
@@ -216,7 +216,7 @@ impl Plan {
     /// Two batch sizes between the small and the large one, evenly spaced by their logarithm.
     ///
     /// ```
-    /// use batchwise_reproduce::keskar::Plan;
+    /// use batchscope_reproduce::keskar::Plan;
     /// assert_eq!(Plan::between(100, 1000), [215, 464]);
     /// ```
     pub fn between(small: u64, large: u64) -> Vec<u64> {

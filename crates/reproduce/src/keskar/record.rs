@@ -1,6 +1,6 @@
 //! What the tasks leave in the folder.
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 use serde::{Deserialize, Serialize};
 
 use super::task::{Quantity, RunId, Shape, StateId, Statistics};
@@ -73,7 +73,7 @@ pub struct RunRecord {
     pub epochs: Vec<EpochLoss>,
     /// States kept on the way.
     pub kept: Vec<Snapshot>,
-    /// Optimiser steps done.
+    /// Optimizer steps done.
     pub steps: u64,
     /// Seconds of training.
     pub seconds: f64,
@@ -88,13 +88,13 @@ pub struct SharpnessRecord {
     pub state: StateId,
     /// Which.
     pub quantity: Quantity,
-    /// In per cent: mean over the starts of the maximisation. Undefined where there is no state.
+    /// In per cent: mean over the starts of the maximization. Undefined where there is no state.
     pub phi: Estimate,
     /// Searches whose convergence test was met, of those that [`SharpnessRecord::phi`] is the mean of;
     /// `None` in records of before it was kept.
     #[serde(default)]
     pub converged: Option<u64>,
-    /// Loss at the centre, on the examples of the measurement.
+    /// Loss at the center, on the examples of the measurement.
     pub loss: Option<f64>,
     /// Evaluations of loss and gradient.
     pub evaluations: u64,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{Estimate, EstimateState};
+use batchscope_core::{Estimate, EstimateState};
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Claim, claims};
@@ -82,7 +82,7 @@ pub struct Minimum {
     pub train_loss: f64,
     /// Test accuracy, a fraction.
     pub test_accuracy: f64,
-    /// φ in the full space at the first ε; its interval is over the starts of the maximisation.
+    /// φ in the full space at the first ε; its interval is over the starts of the maximization.
     pub phi: Estimate,
 }
 

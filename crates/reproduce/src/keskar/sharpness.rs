@@ -2,8 +2,8 @@
 
 use std::{ops::ControlFlow, time::Instant};
 
-use batchwise_core::{Control, Estimate, Flow};
-use batchwise_landscape::{
+use batchscope_core::{Control, Estimate, Flow};
+use batchscope_landscape::{
     LandscapeError, Objective, ObjectiveError, Stopped, Watched, lbfgsb,
     sharpness::{self, Keskar, WorstCase, keskar, worst_case},
 };
@@ -36,7 +36,7 @@ pub(crate) fn iterations(setting: &Setting, quantity: &Quantity) -> u64 {
     }
 }
 
-/// Evaluations that a maximisation of so many iterations takes, about.
+/// Evaluations that a maximization of so many iterations takes, about.
 pub(crate) fn evaluations(iterations: u64) -> f64 {
     1.3 * iterations as f64 + 2.0
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Mutex;
 
-use batchwise_core::{Control, Flow, Network, StateTensor};
-use batchwise_landscape::{
+use batchscope_core::{Control, Flow, Network, StateTensor};
+use batchscope_landscape::{
     ObjectiveError,
     slices::{KESKAR_POINTS, Measure, Path, Slice, Statistic, evaluate},
 };

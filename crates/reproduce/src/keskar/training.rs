@@ -2,11 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
-use batchwise_core::{
-    Control, EvaluationPlan, Event, Metric, Network, OptimiserSpec, Outcome, Quantity, Schedule,
+use batchscope_core::{
+    Control, EvaluationPlan, Event, Metric, Network, OptimizerSpec, Outcome, Quantity, Schedule,
     Solo, Split, StateTensor, TrialPurpose, TrialSpec,
 };
-use batchwise_train::{
+use batchscope_train::{
     BuiltIn, BuiltInConfig, Cadence, Checkpointer, Run, TrainError, read_state, train_loop,
     write_state,
 };
@@ -64,7 +64,7 @@ pub(crate) fn spec(setting: &Setting, run: &RunId) -> TrialSpec {
         micro_batch: None,
         learning_rate: setting.learning_rate,
         schedule: Schedule::constant(),
-        optimiser: OptimiserSpec::Adam {
+        optimizer: OptimizerSpec::Adam {
             beta1: 0.9,
             beta2: 0.999,
             epsilon: 1e-8,

@@ -1,6 +1,6 @@
 //! The experiment as tasks, how long they take, and their running.
 
-use batchwise_core::{Control, Trainer};
+use batchscope_core::{Control, Trainer};
 use serde_json::Value;
 
 use super::lab::Lab;
@@ -47,7 +47,9 @@ impl Pace {
             let trainer = trainer(lab, setting, Method::Plain).map_err(failed)?;
             let timing = pool
                 .install(|| trainer.time(&spec(setting, &run), TIMING, control))
-                .map_err(|error| failed(batchwise_train::TrainError::Refused(error.to_string())))?;
+                .map_err(|error| {
+                    failed(batchscope_train::TrainError::Refused(error.to_string()))
+                })?;
             Ok(timing.map(|timing| timing.seconds / batch_size as f64))
         };
         let (small, large) = (time(setting.small)?, time(setting.large)?);

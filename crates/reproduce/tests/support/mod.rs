@@ -1,7 +1,7 @@
 //! The loss of a network as a function of its parameters, by what every network can do.
 
-use batchwise_core::{Batch, Network};
-use batchwise_landscape::{Blocks, Objective, ObjectiveError};
+use batchscope_core::{Batch, Network};
+use batchscope_landscape::{Blocks, Objective, ObjectiveError};
 
 /// The mean loss of any network over a fixed batch, with its gradient, as in training: batch norm by
 /// the statistics of its ghost batches, label smoothing as the model has it; without dropout.

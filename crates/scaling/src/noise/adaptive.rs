@@ -18,7 +18,7 @@ pub const ADASCALE_VARIANCE_FLOOR: f64 = 1e-6;
 /// trace, with [`CABS_SMOOTHING`].
 ///
 /// ```
-/// use batchwise_scaling::noise::cabs_batch_size;
+/// use batchscope_scaling::noise::cabs_batch_size;
 /// assert_eq!(cabs_batch_size(0.1, 500.0, 0.5), Some(100.0));
 /// assert_eq!(cabs_batch_size(0.1, 500.0, 1e-9), Some(2048.0));
 /// assert_eq!(cabs_batch_size(0.1, 500.0, 0.0), None);
@@ -34,7 +34,7 @@ pub fn cabs_batch_size(learning_rate: f64, trace: f64, loss: f64) -> Option<f64>
 /// floored at [`ADASCALE_VARIANCE_FLOOR`], and `μ² = |G|²`, floored at 0.
 ///
 /// ```
-/// use batchwise_scaling::noise::{Pieces, adascale_gain};
+/// use batchscope_scaling::noise::{Pieces, adascale_gain};
 /// let pieces = Pieces { squared_norm: 1.0, trace: 96.0, batch_size: 128 };
 /// assert_eq!(adascale_gain(pieces, 128, 4), (3.0 + 1.0) / (3.0 / 4.0 + 1.0));
 /// ```

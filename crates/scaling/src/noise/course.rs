@@ -10,7 +10,9 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{Estimate, EstimateState, LayerNoise, Measurement, NoiseMoments, NoiseRecord};
+use batchscope_core::{
+    Estimate, EstimateState, LayerNoise, Measurement, NoiseMoments, NoiseRecord,
+};
 use serde::{Deserialize, Serialize};
 
 use super::ratio::Covariance;
@@ -64,8 +66,8 @@ pub struct NoiseAt {
 /// The noise scales of these moments at confidence `level`.
 ///
 /// ```
-/// use batchwise_core::NoiseMoments;
-/// use batchwise_scaling::noise::{Sampling, noise_of};
+/// use batchscope_core::NoiseMoments;
+/// use batchscope_scaling::noise::{Sampling, noise_of};
 /// let mut moments = NoiseMoments::new(20);
 /// for (trace, squared_norm) in [(10.0, 1.9), (11.0, 2.1), (9.0, 2.0), (10.0, 2.0)] {
 ///     moments.push(trace, squared_norm);

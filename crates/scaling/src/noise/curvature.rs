@@ -22,7 +22,7 @@
 //! are reported with their sign; the ratio means something only where both are positive, and is
 //! undefined elsewhere, with the bound that the interval still gives in case they are.
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 use serde::{Deserialize, Serialize};
 
 use super::groups::Groups;
@@ -46,7 +46,7 @@ impl Groups {
     /// with fewer than six groups the ends stay open.
     ///
     /// ```
-    /// use batchwise_scaling::noise::Groups;
+    /// use batchscope_scaling::noise::Groups;
     /// // six groups of 10 examples, in one dimension, where the curvature is 3
     /// let d: [f64; 6] = [2.0, 3.0, 1.0, 2.0, 2.5, 1.5];
     /// let products: Vec<f64> = d.iter().flat_map(|a| d.map(|b| a * 3.0 * b)).collect();
@@ -132,7 +132,7 @@ fn ratio_of(s: f64, g: f64, level: f64, n: u64) -> Estimate {
 
 #[cfg(test)]
 mod tests {
-    use batchwise_core::EstimateState;
+    use batchscope_core::EstimateState;
 
     use super::*;
 

@@ -26,7 +26,7 @@ use crate::distribution::t_quantile;
 /// The inner products of the mean gradients of equal groups of one sample.
 ///
 /// ```
-/// use batchwise_scaling::noise::Groups;
+/// use batchscope_scaling::noise::Groups;
 /// // four groups of 10 examples with mean gradients 2, 3, 1 and 2 (in one dimension)
 /// let g = [2.0, 3.0, 1.0, 2.0];
 /// let gram: Vec<f64> = g.iter().flat_map(|a| g.map(|b| a * b)).collect();

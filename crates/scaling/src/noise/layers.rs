@@ -7,7 +7,7 @@ use super::{NoiseError, NoiseEstimates, Pieces, Replicates, Sampling};
 /// Replicates of every layer of a network, and of the whole as their sum.
 ///
 /// ```
-/// use batchwise_scaling::noise::{LayerReplicates, Pieces, Sampling};
+/// use batchscope_scaling::noise::{LayerReplicates, Pieces, Sampling};
 /// let mut table = LayerReplicates::new(vec!["conv1".into(), "fc".into()]);
 /// for (a, b) in [(1.0, 2.0), (1.2, 1.9), (0.9, 2.2)] {
 ///     let layer = |squared_norm| Pieces { squared_norm, trace: 30.0, batch_size: 16 };

@@ -1,6 +1,6 @@
 //! The unbiased pieces of a noise scale.
 
-use batchwise_core::Estimate;
+use batchscope_core::Estimate;
 use serde::{Deserialize, Serialize};
 
 use crate::distribution::t_quantile;
@@ -33,7 +33,7 @@ pub enum NoiseError {
 /// Pieces add over the layers of a network: the whole is the sum of its parts.
 ///
 /// ```
-/// use batchwise_scaling::noise::Pieces;
+/// use batchscope_scaling::noise::Pieces;
 /// // mean gradients 3 and 1 of two micro-batches of 4 examples: mean 2
 /// let pieces = Pieces::from_micro_batches(&[(4, 9.0), (4, 1.0)], 4.0).unwrap();
 /// assert_eq!(pieces.trace, 4.0 * 2.0);
@@ -200,7 +200,7 @@ impl Pieces {
 /// the ends stay open for a single one.
 ///
 /// ```
-/// use batchwise_scaling::noise::mean_square_error;
+/// use batchscope_scaling::noise::mean_square_error;
 /// let error = mean_square_error(&[4.0, 4.0, 4.0], 0.95);
 /// assert_eq!((error.low, error.value, error.high), (Some(2.0), Some(2.0), Some(2.0)));
 /// ```
@@ -267,9 +267,9 @@ mod tests {
         };
         let square = |g: [f64; 2]| g[0] * g[0] + g[1] * g[1];
         let everyone: Vec<usize> = (0..n).collect();
-        let centre = mean(&everyone);
+        let center = mean(&everyone);
         let trace = (0..n)
-            .map(|i| square([population[i][0] - centre[0], population[i][1] - centre[1]]))
+            .map(|i| square([population[i][0] - center[0], population[i][1] - center[1]]))
             .sum::<f64>()
             / (n - 1) as f64;
         let (mut count, mut sums) = (0.0, [0.0; 6]);
@@ -295,7 +295,7 @@ mod tests {
         }
         for pair in sums.chunks(2) {
             assert!((pair[0] / count - trace).abs() < 1e-12, "{pair:?}");
-            assert!((pair[1] / count - square(centre)).abs() < 1e-12, "{pair:?}");
+            assert!((pair[1] / count - square(center)).abs() < 1e-12, "{pair:?}");
         }
     }
 

@@ -11,7 +11,7 @@
 //! A quadratic in `R`. Where `g` differs from 0 at the level the set is an interval; otherwise it
 //! runs to infinity, and no bounded interval could have the coverage (Gleser and Hwang 1987).
 
-use batchwise_core::{Estimate, EstimateState};
+use batchscope_core::{Estimate, EstimateState};
 
 /// Covariance of two estimated means.
 #[derive(Debug, Clone, Copy, PartialEq)]

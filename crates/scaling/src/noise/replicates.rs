@@ -4,7 +4,7 @@
 //! `docs/results/noise-coverage.md`): Fieller's holds its level where the delta method on the log
 //! scale and the jackknife of the log ratio lose it, which is where `|G|²` is weak.
 
-use batchwise_core::{Estimate, EstimateState};
+use batchscope_core::{Estimate, EstimateState};
 use serde::{Deserialize, Serialize};
 
 use super::ratio::{self, Covariance, ONE_STEP};
@@ -52,7 +52,7 @@ pub struct NoiseEstimates {
 /// The pieces of independent steps taken at the same weights.
 ///
 /// ```
-/// use batchwise_scaling::noise::{Pieces, Replicates, Sampling};
+/// use batchscope_scaling::noise::{Pieces, Replicates, Sampling};
 /// let mut steps = Replicates::new();
 /// for (small, big) in [(12.1, 4.0), (11.4, 3.6), (12.9, 3.8), (12.0, 4.3)] {
 ///     steps.push(Pieces::from_two_batch_sizes((8, small), (64, big)).unwrap()).unwrap();

@@ -14,7 +14,7 @@ use crate::distribution::t_quantile;
 /// as independent; what drifts within the window widens the interval.
 ///
 /// ```
-/// use batchwise_scaling::noise::{Pieces, Smoothed};
+/// use batchscope_scaling::noise::{Pieces, Smoothed};
 /// let mut noise = Smoothed::new(0.9);
 /// for step in 0..50 {
 ///     let wobble = 0.1 * (step as f64).sin();

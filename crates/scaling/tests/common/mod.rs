@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{
-    Crossing, EvaluationPlan, Measurement, Metric, OptimiserSpec, Outcome, Purpose, Schedule,
+use batchscope_core::{
+    Crossing, EvaluationPlan, Measurement, Metric, OptimizerSpec, Outcome, Purpose, Schedule,
     StreamKey, Target, TrialPurpose, TrialRecord, TrialSpec,
 };
-use batchwise_scaling::{StudySummary, TuningSummary};
+use batchscope_scaling::{StudySummary, TuningSummary};
 use rand_core::Rng;
 
 /// The truth behind a simulated study.
@@ -127,7 +127,7 @@ impl World {
             micro_batch: None,
             learning_rate: 0.1,
             schedule: Schedule::warm_up(20),
-            optimiser: OptimiserSpec::Sgd {
+            optimizer: OptimizerSpec::Sgd {
                 momentum: 0.9,
                 nesterov: false,
                 weight_decay: 0.0,

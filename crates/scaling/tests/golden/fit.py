@@ -1,7 +1,7 @@
 """Golden values for tests/golden.rs: the censored fit by another implementation.
 
-The three-parameter likelihood is maximised by scipy's Nelder-Mead and BFGS from several starts, the
-profile interval of ln B_c is found by root search on a two-parameter maximisation, and the lack of
+The three-parameter likelihood is maximized by scipy's Nelder-Mead and BFGS from several starts, the
+profile interval of ln B_c is found by root search on a two-parameter maximization, and the lack of
 fit F test is computed from residual sums of squares. Where its p-value is below 0.15 the interval is
 made from the mean square of the lack of fit. Nothing of the Rust code's algorithm (profile
 over b, Olsen's parameters, Newton) is used. Run: python fit.py > fit.json

@@ -1,5 +1,5 @@
-use batchwise_core::{EvaluationPlan, Metric, OptimiserSpec, Split, TrainerInfo};
-use batchwise_rules::LearningRate;
+use batchscope_core::{EvaluationPlan, Metric, OptimizerSpec, Split, TrainerInfo};
+use batchscope_rules::LearningRate;
 
 use super::{Plan, PlanError, TargetChoice, Tune};
 use crate::{
@@ -163,10 +163,10 @@ impl Plan {
             "jobs",
             "must be from 1 to 1024",
         )?;
-        self.check_optimiser()
+        self.check_optimizer()
     }
 
-    fn check_optimiser(&self) -> Result<(), PlanError> {
+    fn check_optimizer(&self) -> Result<(), PlanError> {
         let unit = |x: f64, key| {
             if (0.0..1.0).contains(&x) {
                 Ok(())
@@ -187,19 +187,19 @@ impl Plan {
                 ))
             }
         };
-        match self.optimiser {
-            OptimiserSpec::Sgd {
+        match self.optimizer {
+            OptimizerSpec::Sgd {
                 momentum,
                 weight_decay,
                 ..
             } => unit(momentum, "momentum").and(decay(weight_decay)),
-            OptimiserSpec::Adam {
+            OptimizerSpec::Adam {
                 beta1,
                 beta2,
                 epsilon,
                 weight_decay,
             }
-            | OptimiserSpec::Adamw {
+            | OptimizerSpec::Adamw {
                 beta1,
                 beta2,
                 epsilon,

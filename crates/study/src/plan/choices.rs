@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use batchwise_core::{Metric, Target, TargetError};
+use batchscope_core::{Metric, Target, TargetError};
 use serde::{Deserialize, Serialize};
 
 use super::PlanError;
@@ -50,7 +50,7 @@ pub enum TargetChoice {
         metric: Metric,
     },
     /// Golmant et al. 2018: the lowest quartile of the values a run at the *largest* batch size
-    /// goes through (highest where higher is better). It favours large batches.
+    /// goes through (highest where higher is better). It favors large batches.
     Quartile {
         /// The metric.
         metric: Metric,

@@ -3,8 +3,8 @@ mod choices;
 #[cfg(test)]
 mod tests;
 
-use batchwise_core::{EvaluationPlan, Length, OptimiserSpec, Schedule, WarmUpShape};
-use batchwise_rules::{Rule, token_half_life_beta2};
+use batchscope_core::{EvaluationPlan, Length, OptimizerSpec, Schedule, WarmUpShape};
+use batchscope_rules::{Rule, token_half_life_beta2};
 use serde::{Deserialize, Serialize};
 
 use crate::RateRange;
@@ -28,13 +28,13 @@ pub struct Plan {
     pub rules: Vec<Rule>,
     /// Tuning trials for each tuned batch size and round.
     pub tune_trials: u32,
-    /// Learning rates the pilot searches; its best are the centres of the tuning ranges.
+    /// Learning rates the pilot searches; its best are the centers of the tuning ranges.
     pub learning_rates: RateRange,
     /// Ratio `high/low` of every tuning range: as wide at one batch size as at another. Without,
     /// `learning_rates` itself is searched everywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tune_width: Option<f64>,
-    /// Each widening adds a neighbouring range this factor wide.
+    /// Each widening adds a neighboring range this factor wide.
     pub widen_factor: f64,
     /// At most this many widenings of a batch size's range.
     pub max_widenings: u32,
@@ -45,8 +45,9 @@ pub struct Plan {
     pub study_seed: u64,
     /// The goal.
     pub target: TargetChoice,
-    /// Optimiser and its constants at the base batch size.
-    pub optimiser: OptimiserSpec,
+    /// Optimizer and its constants at the base batch size.
+    #[serde(alias = "optimiser")]
+    pub optimizer: OptimizerSpec,
     /// Keep the half-life of Adam's second moment, in examples, at every batch size.
     pub token_half_life: bool,
     /// Warm-up and decay.
@@ -71,7 +72,7 @@ pub struct Plan {
     /// Batch size of the pilot besides the base; chosen from the range when not given, then kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pilot_batch: Option<u64>,
-    /// Repetitions of the `lsr` curve that also measure Golmant's linearisation error.
+    /// Repetitions of the `lsr` curve that also measure Golmant's linearization error.
     pub linearity_seeds: u32,
     /// Watch the gradient noise of the fresh trials; yes when not given. A study begun before there
     /// was a watch has none in its stored plan, and goes on without.
@@ -101,7 +102,7 @@ impl Default for Plan {
             target: TargetChoice::Auto {
                 metric: "val-error".parse().expect("a metric"),
             },
-            optimiser: OptimiserSpec::Sgd {
+            optimizer: OptimizerSpec::Sgd {
                 momentum: 0.9,
                 nesterov: false,
                 weight_decay: 0.0,
@@ -144,7 +145,7 @@ impl PlanError {
 }
 
 impl Plan {
-    /// The plan with every choice made that is left to batchwise: the pilot's second batch size, and
+    /// The plan with every choice made that is left to batchscope: the pilot's second batch size, and
     /// whether gradient noise is watched. Choices a stored plan made already are kept.
     pub fn resolved(&self, stored: Option<&Plan>) -> Plan {
         let largest = *self.batch_sizes.last().unwrap_or(&self.base_batch);
@@ -182,17 +183,17 @@ impl Plan {
         }
     }
 
-    /// The optimiser at a batch size.
-    pub(crate) fn optimiser_at(&self, batch_size: u64) -> OptimiserSpec {
-        let mut optimiser = self.optimiser.clone();
+    /// The optimizer at a batch size.
+    pub(crate) fn optimizer_at(&self, batch_size: u64) -> OptimizerSpec {
+        let mut optimizer = self.optimizer.clone();
         if self.token_half_life
-            && let OptimiserSpec::Adam { beta2, .. } | OptimiserSpec::Adamw { beta2, .. } =
-                &mut optimiser
+            && let OptimizerSpec::Adam { beta2, .. } | OptimizerSpec::Adamw { beta2, .. } =
+                &mut optimizer
         {
             // Checked by `check`: the only refusals are a β2 outside (0, 1) and empty batches.
             *beta2 = token_half_life_beta2(*beta2, self.base_batch, batch_size).unwrap_or(*beta2);
         }
-        optimiser
+        optimizer
     }
 
     /// Batch sizes whose learning rate is tuned.

@@ -66,7 +66,7 @@ fn each_broken_setting_is_named() {
         ("pilot-epochs", |p| p.pilot_epochs = 0.0),
         ("jobs", |p| p.jobs = 0),
         ("momentum", |p| {
-            p.optimiser = OptimiserSpec::Sgd {
+            p.optimizer = OptimizerSpec::Sgd {
                 momentum: 1.0,
                 nesterov: false,
                 weight_decay: 0.0,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{Probe, TrialPurpose, TrialSpec};
-use batchwise_rules::Rule;
+use batchscope_core::{Probe, TrialPurpose, TrialSpec};
+use batchscope_rules::Rule;
 
 use super::{Assessment, Finished, Stage, pilot::Pilot, tuning::Rates};
 use crate::{Plan, StudyError, Tune, identity, identity::trial_seed};
@@ -66,7 +66,7 @@ fn points(
             micro_batch: plan.micro_batch,
             learning_rate,
             schedule: plan.schedule_from(base_rate),
-            optimiser: plan.optimiser_at(batch_size),
+            optimizer: plan.optimizer_at(batch_size),
             clip: plan.clip,
             study_seed: plan.study_seed,
             seed: trial_seed(purpose, batch_size),

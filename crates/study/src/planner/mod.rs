@@ -15,8 +15,8 @@ mod tuning;
 
 use std::{collections::BTreeMap, fmt};
 
-use batchwise_core::{Outcome, Target, TrainerInfo, TrialRecord, TrialSpec};
-use batchwise_scaling::TuningSummary;
+use batchscope_core::{Outcome, Target, TrainerInfo, TrialRecord, TrialSpec};
+use batchscope_scaling::TuningSummary;
 
 use crate::{Plan, StudyError, identity};
 

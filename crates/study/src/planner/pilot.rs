@@ -3,9 +3,9 @@
 //! Scrambled Sobol learning rates over the plan's whole range, at the base batch size and at one
 //! other (16 times larger where the range allows; the largest for a quartile target), each trial
 //! bounded in epochs. The best of each batch size give `S(B) ≈ S₀ + E₀/B`, from which come the caps
-//! of all later trials, and the best rates, from which come the centres of the tuning ranges.
+//! of all later trials, and the best rates, from which come the centers of the tuning ranges.
 
-use batchwise_core::{Outcome, Target, TrainerInfo, TrialPurpose, TrialRecord, TrialSpec};
+use batchscope_core::{Outcome, Target, TrainerInfo, TrialPurpose, TrialRecord, TrialSpec};
 
 use super::{Assessment, Finished, Stage, target};
 use crate::{Plan, StudyError, TargetChoice, identity::trial_seed};
@@ -23,8 +23,8 @@ pub(super) struct Pilot {
 }
 
 impl Pilot {
-    /// Where tuning at a batch size centres its range.
-    pub fn centre(&self, batch_size: u64) -> f64 {
+    /// Where tuning at a batch size centers its range.
+    pub fn center(&self, batch_size: u64) -> f64 {
         self.base_rate * (batch_size as f64 / self.base_batch as f64).powf(self.exponent)
     }
 
@@ -190,7 +190,7 @@ impl Search<'_> {
                     learning_rate: rate,
                     // No base rate is known yet; a trial that starts from its own rate has no climb.
                     schedule: plan.schedule_from(rate),
-                    optimiser: plan.optimiser_at(batch_size),
+                    optimizer: plan.optimizer_at(batch_size),
                     clip: plan.clip,
                     study_seed: plan.study_seed,
                     seed: trial_seed(purpose, batch_size),
@@ -262,7 +262,7 @@ fn conclude(
         }
         None => {
             if let Some(batch) = plan.pilot_batch.filter(|&b| b != base) {
-                study.decide(format!("pilot: batch size {batch} did not reach the target in {} epochs; rates are centred by the square root of the batch size", plan.pilot_epochs));
+                study.decide(format!("pilot: batch size {batch} did not reach the target in {} epochs; rates are centered by the square root of the batch size", plan.pilot_epochs));
             }
             0.5
         }

@@ -9,7 +9,7 @@
 //! While trials run side by side a bound may become known late, and a trial stops past its exact
 //! bound; its record is then cut there, to what a run in order would have left.
 
-use batchwise_core::{EvaluationPlan, Outcome, TrialPurpose, TrialRecord};
+use batchscope_core::{EvaluationPlan, Outcome, TrialPurpose, TrialRecord};
 
 /// The evaluated step at which a record's trial was found at its target; `None` if it was not.
 pub(crate) fn coarse_end(record: &TrialRecord) -> Option<u64> {

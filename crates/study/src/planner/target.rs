@@ -1,6 +1,6 @@
 //! Targets taken from the pilot.
 
-use batchwise_core::{Direction, Metric, Outcome, Smoother, Target, TrialRecord};
+use batchscope_core::{Direction, Metric, Outcome, Smoother, Target, TrialRecord};
 
 use crate::StudyError;
 

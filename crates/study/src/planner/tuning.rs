@@ -3,19 +3,19 @@
 //! arXiv 1811.03600: quasi-random search, equal budgets, diverged trials counted, the space
 //! extended at its edges).
 //!
-//! * A range is centred on the pilot's best rate, carried to the batch size by the power that the
-//!   pilot measured. Its trials are numbered from the centre outwards, so that the bound of the
+//! * A range is centered on the pilot's best rate, carried to the batch size by the power that the
+//!   pilot measured. Its trials are numbered from the center outwards, so that the bound of the
 //!   race is good from the start; which rates are tried does not depend on it.
 //! * The best sits on an edge when no tried rate lies beyond it. Rates beyond it that diverged are
 //!   the limit of stability, not an edge. Where no trial reached the target, the best is the one
 //!   with the best metric at its end; where all diverged, the lowest rate.
-//! * The chosen rate is the geometric centre of the rates around the best one whose crossings
+//! * The chosen rate is the geometric center of the rates around the best one whose crossings
 //!   cannot be told from its own: their brackets overlap, and no other rate lies between.
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{Direction, Outcome, TrialPurpose, TrialRecord, TrialSpec};
-use batchwise_scaling::TuningSummary;
+use batchscope_core::{Direction, Outcome, TrialPurpose, TrialRecord, TrialSpec};
+use batchscope_scaling::TuningSummary;
 
 use super::{Assessment, Finished, Stage, pilot::Pilot, racing, target};
 use crate::{Plan, RateRange, StudyError, identity::trial_seed};
@@ -135,7 +135,7 @@ fn settled_stage(
 impl Search {
     fn new(plan: &Plan, pilot: &Pilot, batch_size: u64) -> Self {
         let range = plan.tune_width.map_or(plan.learning_rates, |width| {
-            RateRange::around(pilot.centre(batch_size), width)
+            RateRange::around(pilot.center(batch_size), width)
         });
         Self {
             batch_size,
@@ -159,11 +159,11 @@ impl Search {
             self.batch_size,
         );
         let mut rates = range.rates(plan.tune_trials, plan.study_seed, search);
-        let centre = self.range.centre().ln();
+        let center = self.range.center().ln();
         rates.sort_by(|a, b| {
-            (a.ln() - centre)
+            (a.ln() - center)
                 .abs()
-                .total_cmp(&(b.ln() - centre).abs())
+                .total_cmp(&(b.ln() - center).abs())
                 .then(a.total_cmp(b))
         });
         (first..)
@@ -182,7 +182,7 @@ impl Search {
                     } else {
                         pilot.base_rate()
                     }),
-                    optimiser: plan.optimiser_at(self.batch_size),
+                    optimizer: plan.optimizer_at(self.batch_size),
                     clip: plan.clip,
                     study_seed: plan.study_seed,
                     seed: trial_seed(purpose, self.batch_size),
@@ -274,7 +274,7 @@ impl Search {
     fn conclude(self, direction: Direction) -> (f64, TuningSummary) {
         let chosen = self.choose();
         let least_bad = self.best(direction).map_or_else(
-            || self.range.centre(),
+            || self.range.center(),
             |(record, _)| record.spec.learning_rate,
         );
         let on_edge = self.edge(direction).is_some();

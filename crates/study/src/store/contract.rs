@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use batchwise_core::{
-    EvaluationPlan, Measurement, NoiseMoments, NoiseRecord, OptimiserSpec, Outcome, Schedule,
+use batchscope_core::{
+    EvaluationPlan, Measurement, NoiseMoments, NoiseRecord, OptimizerSpec, Outcome, Schedule,
     TrainerInfo, TrialPurpose, TrialRecord, TrialSpec,
 };
 
@@ -32,7 +32,7 @@ fn spec(batch_size: u64) -> TrialSpec {
         micro_batch: None,
         learning_rate: 0.1 + 0.2, // not a short decimal
         schedule: Schedule::warm_up(7),
-        optimiser: OptimiserSpec::Sgd {
+        optimizer: OptimizerSpec::Sgd {
             momentum: 0.9,
             nesterov: true,
             weight_decay: 1e-4,
@@ -144,7 +144,7 @@ fn numbers_are_dense_and_adding_is_idempotent(store: &mut dyn Store) {
     let specs = [8, 16, 32].map(spec);
     assert_eq!(store.add(&specs).expect("add"), [0, 1, 2]);
     // Neither a number nor the curves make another trial; anything else does.
-    let relabelled = TrialSpec {
+    let relabeled = TrialSpec {
         id: 77,
         curves: Vec::new(),
         ..specs[1].clone()
@@ -154,7 +154,7 @@ fn numbers_are_dense_and_adding_is_idempotent(store: &mut dyn Store) {
         ..specs[1].clone()
     };
     assert_eq!(
-        store.add(&[relabelled, other.clone(), other]).expect("add"),
+        store.add(&[relabeled, other.clone(), other]).expect("add"),
         [1, 3, 3]
     );
     let trials = store.trials().expect("trials");

@@ -4,7 +4,7 @@
 //! FNV-1a, 64 bits (Fowler, Noll and Vo; offset basis and prime from RFC 9923): against accidents,
 //! not against forgers.
 
-use batchwise_core::Measurement;
+use batchscope_core::Measurement;
 
 struct Digest(u64);
 
@@ -19,7 +19,7 @@ impl Digest {
         }
     }
 
-    /// With its length first, so that neighbours cannot trade bytes.
+    /// With its length first, so that neighbors cannot trade bytes.
     fn text(&mut self, text: &str) {
         self.integer(text.len() as u64);
         self.bytes(text.as_bytes());

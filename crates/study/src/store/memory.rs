@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchwise_core::{TrialRecord, TrialSpec};
+use batchscope_core::{TrialRecord, TrialSpec};
 
 use super::{Header, Store, StoreError, StoredTrial, TrialState};
 use crate::identity;

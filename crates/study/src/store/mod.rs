@@ -9,7 +9,7 @@ mod sqlite;
 
 use std::{path::PathBuf, time::Duration};
 
-use batchwise_core::{TrainerInfo, TrialRecord, TrialSpec};
+use batchscope_core::{TrainerInfo, TrialRecord, TrialSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::Plan;
@@ -180,7 +180,7 @@ pub enum StoreError {
         holder: String,
     },
     /// A later version wrote it.
-    #[error("{} was written by a later batchwise (layout {found}, this one knows up to {known}): use that version, or choose another --dir", path.display())]
+    #[error("{} was written by a later batchscope (layout {found}, this one knows up to {known}): use that version, or choose another --dir", path.display())]
     Newer {
         /// The database.
         path: PathBuf,
@@ -190,7 +190,7 @@ pub enum StoreError {
         known: i64,
     },
     /// It is something else.
-    #[error("{} is not a batchwise study: {why}; choose another --dir, or move the file away", path.display())]
+    #[error("{} is not a batchscope study: {why}; choose another --dir, or move the file away", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -221,9 +221,9 @@ pub enum StoreError {
         /// What was said.
         why: String,
     },
-    /// A move the contract does not know: a fault of batchwise.
+    /// A move the contract does not know: a fault of batchscope.
     #[error(
-        "this is a fault in batchwise, please report it: trial {id} cannot be {wanted}, it is {state}"
+        "this is a fault in batchscope, please report it: trial {id} cannot be {wanted}, it is {state}"
     )]
     State {
         /// The trial.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchwise_core::{Measurement, Metric, TrialPurpose, TrialRecord, TrialSpec};
+use batchscope_core::{Measurement, Metric, TrialPurpose, TrialRecord, TrialSpec};
 use rusqlite::{Connection, Row, params};
 
 use super::{StoredTrial, TrialState, digest};

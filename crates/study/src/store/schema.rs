@@ -3,13 +3,28 @@
 //! `PRAGMA user_version` holds the number of migrations applied; a database is brought forward by
 //! the rest in one transaction. A migration that was released is never edited.
 
-use rusqlite::{Connection, TransactionBehavior};
+use batchscope_core::TrialSpec;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use crate::identity;
 
 /// Marks a database as ours (`PRAGMA application_id`): "BWsd".
 pub(super) const APPLICATION_ID: i64 = 0x4257_7364;
 
+/// How a database is brought to a version from the one before.
+enum Migration {
+    /// By statements.
+    Sql(&'static str),
+    /// By a function, where values are computed.
+    Code(fn(&Transaction<'_>) -> rusqlite::Result<()>),
+}
+
 /// One entry for each version.
-const MIGRATIONS: &[&str] = &[V1, V2];
+const MIGRATIONS: &[Migration] = &[
+    Migration::Sql(V1),
+    Migration::Sql(V2),
+    Migration::Code(respell_identities),
+];
 
 /// The latest version.
 pub(super) const LATEST: i64 = MIGRATIONS.len() as i64;
@@ -82,6 +97,25 @@ CREATE TABLE noise (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Version 3: batchwise became batchscope, and `optimiser` in a trial's spec `optimizer`. Trials are
+/// found by their identity, which is computed again in today's spelling. A spec that cannot be read
+/// keeps its own, for reading it to refuse.
+fn respell_identities(db: &Transaction<'_>) -> rusqlite::Result<()> {
+    let mut select = db.prepare("SELECT id, spec FROM trials")?;
+    let mut update = db.prepare("UPDATE trials SET identity = ?2 WHERE id = ?1")?;
+    let mut rows = select.query([])?;
+    let mut specs: Vec<(i64, String)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        specs.push((row.get(0)?, row.get(1)?));
+    }
+    for (id, text) in specs {
+        if let Ok(spec) = serde_json::from_str::<TrialSpec>(&text) {
+            update.execute((id, identity(&spec)))?;
+        }
+    }
+    Ok(())
+}
+
 /// What `migrate` found the database to be.
 pub(super) enum Layout {
     /// Brought to [`LATEST`], or there already.
@@ -107,7 +141,10 @@ pub(super) fn migrate(db: &mut Connection) -> rusqlite::Result<Layout> {
         return Ok(Layout::Newer(version));
     }
     for migration in &MIGRATIONS[version as usize..] {
-        transaction.execute_batch(migration)?;
+        match migration {
+            Migration::Sql(statements) => transaction.execute_batch(statements)?,
+            Migration::Code(change) => change(&transaction)?,
+        }
     }
     if version < LATEST {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

@@ -87,7 +87,7 @@ pub fn flip<T>(image: &mut [T], size: Size) {
     }
 }
 
-/// Turns the image about its centre, counter-clockwise, with bilinear interpolation; what comes
+/// Turns the image about its center, counter-clockwise, with bilinear interpolation; what comes
 /// in from outside is 0.
 pub fn rotate(image: &mut [f32], scratch: &mut [f32], size: Size, degrees: f64) {
     if degrees == 0.0 {
@@ -125,7 +125,7 @@ pub fn rotate(image: &mut [f32], scratch: &mut [f32], size: Size, degrees: f64) 
     }
 }
 
-/// Where the pixels of a turned image come from: the position turned back about the centre.
+/// Where the pixels of a turned image come from: the position turned back about the center.
 fn turned_back(size: Size, degrees: f64) -> impl Fn(usize, usize) -> (f64, f64) {
     let (sin, cos) = degrees.to_radians().sin_cos();
     let middle = |length: usize| (length as f64 - 1.0) / 2.0;
@@ -177,9 +177,9 @@ pub fn cutout(image: &mut [f32], size: Size, row: usize, column: usize, side: us
         width,
         channels,
     } = size;
-    let span = |centre: usize, length: usize| {
-        let from = centre.saturating_sub(side / 2);
-        let to = (centre + side - side / 2).min(length);
+    let span = |center: usize, length: usize| {
+        let from = center.saturating_sub(side / 2);
+        let to = (center + side - side / 2).min(length);
         (from, to)
     };
     let ((top, bottom), (left, right)) = (span(row, height), span(column, width));

@@ -1,15 +1,15 @@
 //! Augmentation of training images, and of their masks with them.
 //!
 //! Every example draws from its own stream, keyed by its position in the *run*
-//! ([`batchwise_core::Batch::first_draw`]): the same example gets the same crop whatever the
-//! micro-batch, rank or thread. Pixels from outside the image are 0, which after normalisation is
+//! ([`batchscope_core::Batch::first_draw`]): the same example gets the same crop whatever the
+//! micro-batch, rank or thread. Pixels from outside the image are 0, which after normalization is
 //! the training set's mean (as in He et al. 2016, arXiv 1512.03385, section 4.2).
 
 mod geometry;
 mod spec;
 
-use batchwise_core::{
-    Batch, DataShape, InputShape, Inputs, Labels, Purpose, StreamKey, UNLABELLED,
+use batchscope_core::{
+    Batch, DataShape, InputShape, Inputs, Labels, Purpose, StreamKey, UNLABELED,
 };
 use rand_core::Rng;
 use rayon::prelude::*;
@@ -88,7 +88,7 @@ impl Augmenter {
                 || (vec![0.0; length], Vec::new()),
                 |(scratch, mask_scratch), (index, (image, mask))| {
                     let mut draws = Draws(self.key.stream(first.wrapping_add(index as u64)));
-                    mask_scratch.resize(mask.len(), UNLABELLED);
+                    mask_scratch.resize(mask.len(), UNLABELED);
                     for augmentation in &self.spec.0 {
                         let change = draw(*augmentation, self.size, &mut draws);
                         change.apply(image, scratch, self.size);
@@ -142,10 +142,10 @@ impl Change {
     fn apply_to_mask(self, mask: &mut [u8], scratch: &mut [u8], size: Size) {
         match self {
             Change::Shift(down, right) => {
-                shift_filling(mask, scratch, size, down, right, UNLABELLED)
+                shift_filling(mask, scratch, size, down, right, UNLABELED)
             }
             Change::Flip => flip(mask, size),
-            Change::Rotate(degrees) => rotate_labels(mask, scratch, size, degrees, UNLABELLED),
+            Change::Rotate(degrees) => rotate_labels(mask, scratch, size, degrees, UNLABELED),
             Change::Cutout { .. } | Change::Nothing => {}
         }
     }
@@ -201,7 +201,7 @@ impl<R: Rng> Draws<R> {
 
 #[cfg(test)]
 mod tests {
-    use batchwise_core::Task;
+    use batchscope_core::Task;
     use proptest::prelude::*;
 
     use super::*;
@@ -303,7 +303,7 @@ mod tests {
             assert_ne!(batch.inputs, plain.inputs, "{spec}");
             assert_eq!(batch.labels != plain.labels, moves, "{spec}");
             for (&pixel, &label) in image.iter().zip(mask) {
-                let outside = label == UNLABELLED;
+                let outside = label == UNLABELED;
                 if moves {
                     assert_eq!(outside, pixel == 0.0, "{spec}");
                 }
@@ -320,10 +320,10 @@ mod tests {
             channels: 1,
         };
         let mut mask: Vec<u8> = (1..=30).collect();
-        rotate_labels(&mut mask, &mut [0; 30], size, 180.0, UNLABELLED);
+        rotate_labels(&mut mask, &mut [0; 30], size, 180.0, UNLABELED);
         assert!(mask.iter().copied().eq((1..=30).rev()));
-        rotate_labels(&mut mask, &mut [0; 30], size, 45.0, UNLABELLED);
-        assert_eq!(mask[0], UNLABELLED, "corners come from outside");
+        rotate_labels(&mut mask, &mut [0; 30], size, 45.0, UNLABELED);
+        assert_eq!(mask[0], UNLABELED, "corners come from outside");
     }
 
     #[test]

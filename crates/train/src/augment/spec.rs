@@ -35,7 +35,7 @@ pub enum Augmentation {
 /// written `none`.
 ///
 /// ```
-/// use batchwise_train::augment::AugmentSpec;
+/// use batchscope_train::augment::AugmentSpec;
 /// let spec: AugmentSpec = "crop:4,flip,rotate:10,translate:0.2,cutout:8".parse().unwrap();
 /// assert_eq!(spec.to_string(), "crop:4,flip,rotate:10,translate:0.2,cutout:8");
 /// assert!("none".parse::<AugmentSpec>().unwrap().is_empty());

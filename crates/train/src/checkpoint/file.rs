@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use batchwise_core::StateTensor;
+use batchscope_core::StateTensor;
 use safetensors::{Dtype, SafeTensors, View};
 
 use crate::TrainError;
@@ -57,7 +57,7 @@ pub(super) fn write(
     write_atomically(path, &bytes).map_err(failed)
 }
 
-/// Temporary name beside the file, synchronised, renamed, and the rename synchronised.
+/// Temporary name beside the file, synchronized, renamed, and the rename synchronized.
 fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -115,7 +115,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Contents, String> {
             .and_then(|map| map.get(name))
             .cloned();
         value.ok_or_else(|| {
-            format!("it is no checkpoint of batchwise: metadata '{name}' is missing")
+            format!("it is no checkpoint of batchscope: metadata '{name}' is missing")
         })
     };
     let (state, expected) = (entry("state")?, entry("checksum")?);

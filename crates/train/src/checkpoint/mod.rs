@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchwise_core::{Event, StateTensor, TrialSpec};
+use batchscope_core::{Event, StateTensor, TrialSpec};
 use serde::{Deserialize, Serialize};
 
 pub use stored::{Origin, Stored, StoredRun, load_network, read_state, write_state};
@@ -155,7 +155,7 @@ impl Run<'_> {
             .map_err(|e| wrong(format!("its state cannot be read: {e}")))?;
         if state.format != FORMAT {
             return Err(wrong(format!(
-                "it has format {}, this version of batchwise reads {FORMAT}",
+                "it has format {}, this version of batchscope reads {FORMAT}",
                 state.format
             )));
         }

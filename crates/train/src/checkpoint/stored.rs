@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use batchwise_core::{Network, StateTensor};
+use batchscope_core::{Network, StateTensor};
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{FORMAT, Identity, STATE_BYTES, State, file};
@@ -12,7 +12,7 @@ use crate::TrainError;
 /// Most bytes of a file whose network is not known beforehand: 16 GiB.
 const LARGEST: u64 = 16 << 30;
 
-/// A file holds so many numbers for each of its network's: itself, two moments of an optimiser, and
+/// A file holds so many numbers for each of its network's: itself, two moments of an optimizer, and
 /// all again at the last evaluation.
 const COPIES: u64 = 6;
 
@@ -36,7 +36,7 @@ pub enum Origin {
     Run {
         /// The run.
         identity: Box<Identity>,
-        /// Optimiser steps done.
+        /// Optimizer steps done.
         step: u64,
     },
     /// A state alone, written by [`write_state`].
@@ -51,7 +51,7 @@ pub enum Origin {
 pub struct StoredRun {
     /// The run.
     pub identity: Identity,
-    /// Optimiser steps done.
+    /// Optimizer steps done.
     pub step: u64,
     /// The network's state, as in [`Stored::network`].
     pub network: Vec<StateTensor>,
@@ -178,7 +178,7 @@ fn origin(text: String) -> Result<Origin, String> {
     match serde_json::from_str::<Head>(&text) {
         Err(_) => Ok(Origin::Alone { note: text }),
         Ok(head) if head.format != FORMAT => Err(format!(
-            "it has format {}, this version of batchwise reads {FORMAT}",
+            "it has format {}, this version of batchscope reads {FORMAT}",
             head.format
         )),
         Ok(_) => {

@@ -1,12 +1,12 @@
 use std::ops::Range;
 
-use batchwise_core::{
+use batchscope_core::{
     Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Purpose, Sampler,
     StreamKey, Task,
 };
 use rand_core::Rng;
 
-/// Gaussian-like blobs about one centre per class, or a noisy linear map for regression; a
+/// Gaussian-like blobs about one center per class, or a noisy linear map for regression; a
 /// function of the seed.
 #[derive(Debug, Clone)]
 pub struct Blobs {
@@ -48,8 +48,8 @@ impl Blobs {
             Task::Regress { outputs } => outputs,
             Task::NextToken | Task::Segment { .. } => 0,
         };
-        let mut centre = draws(u64::MAX, 0);
-        let centres: Vec<f32> = (0..features * outputs).map(|_| 1.5 * centre()).collect();
+        let mut center = draws(u64::MAX, 0);
+        let centers: Vec<f32> = (0..features * outputs).map(|_| 1.5 * center()).collect();
         let mut blobs = Self {
             shape,
             inputs: Vec::new(),
@@ -67,13 +67,13 @@ impl Blobs {
                         noise
                             .iter()
                             .enumerate()
-                            .map(|(f, n)| centres[class * features + f] + n),
+                            .map(|(f, n)| centers[class * features + f] + n),
                     );
                     blobs.classes.push(class as u32);
                 }
                 _ => {
                     for output in 0..outputs {
-                        let row = &centres[output * features..][..features];
+                        let row = &centers[output * features..][..features];
                         let value: f32 = row.iter().zip(&noise).map(|(c, x)| c * x).sum();
                         blobs.targets.push(value + 0.1 * draw());
                     }

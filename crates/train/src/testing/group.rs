@@ -1,6 +1,6 @@
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 
-use batchwise_core::{Group, GroupError};
+use batchscope_core::{Group, GroupError};
 
 /// Replicas on threads of one process, reducing in rank order.
 pub struct ThreadGroup {

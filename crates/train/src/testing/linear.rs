@@ -1,4 +1,4 @@
-use batchwise_core::{
+use batchscope_core::{
     Batch, DataShape, Inputs, Labels, LossSum, MetricSums, Network, NetworkError, NetworkFactory,
     NormsOf, ParameterKind, ParameterLayout, ParameterTensor, StateTensor, StreamKey,
 };
@@ -143,7 +143,7 @@ impl Network for LinearNetwork {
 
     fn visit(
         &mut self,
-        visitor: &mut batchwise_core::ParameterVisitor<'_>,
+        visitor: &mut batchscope_core::ParameterVisitor<'_>,
     ) -> Result<(), NetworkError> {
         visitor(0, &mut self.weights, &mut self.gradient);
         Ok(())

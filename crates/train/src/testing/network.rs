@@ -1,4 +1,4 @@
-use batchwise_core::{
+use batchscope_core::{
     Batch, DataShape, Inputs, Labels, LossSum, MetricSums, Network, NetworkError, NetworkFactory,
     NormsOf, ParameterKind, ParameterLayout, ParameterTensor, StateTensor, StreamKey, Task,
 };
@@ -9,7 +9,7 @@ use rand_core::Rng;
 pub struct TinyFactory {
     /// Hidden units.
     pub hidden: usize,
-    /// Size of the batch-norm groups, if the hidden layer is normalised.
+    /// Size of the batch-norm groups, if the hidden layer is normalized.
     pub ghost: Option<u64>,
     /// Fraction of hidden units dropped in training.
     pub dropout: f32,
@@ -70,7 +70,7 @@ pub struct TinyNetwork {
 
 /// What the backward pass needs of a forward pass.
 struct Forward {
-    normalised: Vec<f32>,
+    normalized: Vec<f32>,
     deviations: Vec<f32>,
     hidden: Vec<f32>,
     dropped: Vec<f32>,
@@ -139,7 +139,7 @@ impl TinyNetwork {
         })
     }
 
-    /// The forward pass; `training` normalises by the groups' own statistics and drops units.
+    /// The forward pass; `training` normalizes by the groups' own statistics and drops units.
     fn forward(&mut self, batch: &Batch, training: bool) -> Result<Forward, NetworkError> {
         let Inputs::Values(x) = &batch.inputs else {
             return Err(NetworkError::Device(
@@ -149,7 +149,7 @@ impl TinyNetwork {
         let (n, d, h, c) = (batch.len, self.inputs, self.settings.hidden, self.outputs);
         let mut z = affine(x, &self.parameters[W1], &self.parameters[B1], n, d, h);
         let mut deviations = Vec::new();
-        let mut normalised = Vec::new();
+        let mut normalized = Vec::new();
         if self.settings.ghost.is_some() {
             let group = if training { self.group } else { n.max(1) };
             for rows in z.chunks_mut(group * h) {
@@ -174,7 +174,7 @@ impl TinyNetwork {
                 }
                 self.window.1 += f32::from(u8::from(training));
             }
-            normalised.clone_from(&z);
+            normalized.clone_from(&z);
             for row in z.chunks_mut(h) {
                 for (unit, v) in row.iter_mut().enumerate() {
                     *v = *v * self.parameters[SCALE][unit] + self.parameters[SHIFT][unit];
@@ -206,7 +206,7 @@ impl TinyNetwork {
             c,
         );
         Ok(Forward {
-            normalised,
+            normalized,
             deviations,
             hidden,
             dropped,
@@ -244,7 +244,7 @@ impl TinyNetwork {
     }
 
     /// Forward and backward: the loss sum, and the gradient of every example's loss with respect to
-    /// the hidden layer before its normalisation.
+    /// the hidden layer before its normalization.
     fn backward(&mut self, batch: &Batch, scale: f32) -> Result<(LossSum, Vec<f32>), NetworkError> {
         let Inputs::Values(x) = &batch.inputs else {
             return Err(NetworkError::Device(
@@ -284,18 +284,18 @@ impl TinyNetwork {
         if let [scale_gradient, shift_gradient] = norm {
             let groups = g
                 .chunks_mut(self.group * h)
-                .zip(forward.normalised.chunks(self.group * h));
-            for ((g, normalised), deviations) in groups.zip(forward.deviations.chunks(h)) {
+                .zip(forward.normalized.chunks(self.group * h));
+            for ((g, normalized), deviations) in groups.zip(forward.deviations.chunks(h)) {
                 let m = (g.len() / h) as f32;
                 for unit in 0..h {
                     let places = || (unit..g.len()).step_by(h);
                     let sum: f32 = places().map(|p| g[p]).sum();
-                    let product: f32 = places().map(|p| g[p] * normalised[p]).sum();
+                    let product: f32 = places().map(|p| g[p] * normalized[p]).sum();
                     scale_gradient[unit] += scale * product;
                     shift_gradient[unit] += scale * sum;
                     let factor = self.parameters[SCALE][unit] / (deviations[unit] * m);
                     for p in (unit..g.len()).step_by(h) {
-                        g[p] = factor * (m * g[p] - sum - normalised[p] * product);
+                        g[p] = factor * (m * g[p] - sum - normalized[p] * product);
                     }
                 }
             }
@@ -441,7 +441,7 @@ impl Network for TinyNetwork {
 
     fn visit(
         &mut self,
-        visitor: &mut batchwise_core::ParameterVisitor<'_>,
+        visitor: &mut batchscope_core::ParameterVisitor<'_>,
     ) -> Result<(), NetworkError> {
         for (tensor, (p, g)) in self
             .parameters

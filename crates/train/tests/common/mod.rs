@@ -9,11 +9,11 @@ use std::{
     },
 };
 
-use batchwise_core::{
-    Control, DataShape, EvaluationPlan, Event, Flow, Metric, NeverStop, NoiseRecord, OptimiserSpec,
+use batchscope_core::{
+    Control, DataShape, EvaluationPlan, Event, Flow, Metric, NeverStop, NoiseRecord, OptimizerSpec,
     Schedule, Trainer, TrialPurpose, TrialRecord, TrialSpec,
 };
-use batchwise_train::{
+use batchscope_train::{
     BuiltIn, BuiltInConfig,
     testing::{Blobs, TinyFactory},
 };
@@ -29,7 +29,7 @@ pub fn config(factory: TinyFactory, shape: DataShape) -> BuiltInConfig {
 }
 
 pub fn classes() -> DataShape {
-    use batchwise_core::{InputShape, Task};
+    use batchscope_core::{InputShape, Task};
     DataShape {
         input: InputShape::Vector { features: 6 },
         task: Task::Classify { classes: 4 },
@@ -49,7 +49,7 @@ pub fn spec() -> TrialSpec {
         micro_batch: None,
         learning_rate: 0.05,
         schedule: Schedule::warm_up(10),
-        optimiser: OptimiserSpec::Sgd {
+        optimizer: OptimizerSpec::Sgd {
             momentum: 0.9,
             nesterov: false,
             weight_decay: 1e-3,
@@ -79,16 +79,16 @@ pub type Measured = (
     Option<NoiseRecord>,
 );
 
-/// What must not depend on the machine, the interruptions or the neighbours.
+/// What must not depend on the machine, the interruptions or the neighbors.
 #[derive(Debug, PartialEq)]
 pub struct Essence {
-    pub outcome: batchwise_core::Outcome,
+    pub outcome: batchscope_core::Outcome,
     pub measurements: Vec<Measured>,
     pub notes: Vec<String>,
 }
 
 pub fn essence(record: &TrialRecord) -> Essence {
-    let measurement = |m: &batchwise_core::Measurement| {
+    let measurement = |m: &batchscope_core::Measurement| {
         (
             m.step,
             m.examples,

@@ -136,7 +136,7 @@ impl<T: Real> Kernel<T> for InputRow<'_, T> {
             channel,
         };
         for channel in (0..channels).step_by(S::LANES) {
-            // Neighbouring tiles share two columns.
+            // Neighboring tiles share two columns.
             // SAFETY: `x` is an image and channels come in whole vectors, by the check above.
             let [mut a, mut b] = unsafe {
                 [

@@ -2,8 +2,8 @@
 
 mod models;
 
-use batchwise_core::{Purpose, StreamKey};
-use batchwise_kernels::Rectifier;
+use batchscope_core::{Purpose, StreamKey};
+use batchscope_kernels::Rectifier;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_core::Rng;
 
@@ -456,8 +456,8 @@ fn pixels_without_a_label_count_for_nothing() {
         same("all pixels", run(true, &all), run(false, &all));
     }
     let sums = loss::evaluation(random(1, [7, 5]), &loss::Targets::Pixels(&labels), true).unwrap();
-    let labelled = [0, 2, 3, 5, 6].map(|row| random::<2>(1, [7, 5]).narrow(0, row, 1));
-    let rows = Tensor::cat(labelled.to_vec(), 0);
+    let labeled = [0, 2, 3, 5, 6].map(|row| random::<2>(1, [7, 5]).narrow(0, row, 1));
+    let rows = Tensor::cat(labeled.to_vec(), 0);
     let same = loss::evaluation(rows, &loss::Targets::Classes(&[2, 4, 4, 3, 2]), true).unwrap();
     assert!((sums.loss - same.loss).abs() < 1e-5 * same.loss);
     assert_eq!((sums.errors, sums.weight), (same.errors, same.weight));

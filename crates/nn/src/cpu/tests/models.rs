@@ -1,6 +1,6 @@
 //! Every model computes the same with the kernels and without.
 
-use batchwise_core::{
+use batchscope_core::{
     Batch, DataShape, InputShape, Inputs, Labels, Network, ParameterKind, Purpose, StreamKey, Task,
 };
 
@@ -57,7 +57,7 @@ fn models_without_kernels() {
             let key = StreamKey {
                 study_seed: 1,
                 trial: 0,
-                purpose: Purpose::Initialisation,
+                purpose: Purpose::Initialization,
             };
             let mut network = factory.network(&shape, key).unwrap();
             assert!(network.kernels);
@@ -81,7 +81,7 @@ fn models_without_kernels() {
                 Labels::Values(values) => values.extend(&numbers[..3 * n]),
                 Labels::Pixels(labels) => {
                     let label = |v: f32| match index(v, 12.0) {
-                        10.. => batchwise_core::UNLABELLED,
+                        10.. => batchscope_core::UNLABELED,
                         class => class as u8,
                     };
                     labels.extend(numbers[..n * input.pixels()].iter().map(|&v| label(v)))

@@ -1,0 +1,127 @@
+//! One step of the training loop at W1, batch 32: forward and backward passes, the update, and the
+//! rest, which is the loop's own (drawing examples, events, watching for divergence and stops).
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use batchscope_core::{
+    EvaluationPlan, Event, NeverStop, OptimizerSpec, Schedule, TrialPurpose, TrialSpec,
+};
+use batchscope_data::{GlyphOptions, LoadOptions};
+use batchscope_nn::{DeviceSpec, Factory};
+use batchscope_train::{BuiltIn, BuiltInConfig, Cadence, SingleRun};
+use criterion::Criterion;
+
+use crate::{
+    clocked::{Clock, ClockedFactory},
+    workloads::THREADS,
+};
+
+/// What a measurement counts.
+#[derive(Clone, Copy)]
+enum Part {
+    Whole,
+    Passes,
+    Update,
+    Rest,
+}
+
+/// Adds the group.
+pub fn bench(criterion: &mut Criterion) {
+    let clock = Arc::new(Clock::default());
+    let trainer = trainer(clock.clone());
+    let mut group = criterion.benchmark_group("loop/W1/32");
+    for (name, part) in [
+        ("whole step", Part::Whole),
+        ("passes", Part::Passes),
+        ("update", Part::Update),
+        ("the loop's own", Part::Rest),
+    ] {
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|steps| time(&trainer, &clock, steps, part));
+        });
+    }
+    group.finish();
+}
+
+/// The built-in trainer of 784-512-512-10 on images of 28 × 28.
+fn trainer(clock: Arc<Clock>) -> BuiltIn {
+    let options = LoadOptions {
+        glyphs: GlyphOptions {
+            train: 4000,
+            test: 100,
+            seed: 0,
+        },
+        ..LoadOptions::default()
+    };
+    let data = batchscope_data::open("glyphs", &options).expect("the built-in data");
+    let model = "mlp(512,512)".parse().expect("a known model");
+    let factory = Factory::new(model, DeviceSpec::Cpu).expect("a CPU");
+    let mut config = BuiltInConfig::new(
+        Arc::new(ClockedFactory { factory, clock }),
+        data.description.clone(),
+        data.train.clone(),
+        Some(data.validation.clone()),
+        None,
+    );
+    config.threads_per_trial = Some(THREADS);
+    BuiltIn::new(config).expect("a model that fits the data")
+}
+
+/// Trains `steps` steps without an evaluation between them, and returns the time of one part.
+fn time(trainer: &BuiltIn, clock: &Clock, steps: u64, part: Part) -> Duration {
+    let single = SingleRun {
+        cadence: Cadence::Every(u64::MAX),
+        ..SingleRun::default()
+    };
+    let (mut begun, mut counted) = (Instant::now(), None);
+    let events = &mut |event| match event {
+        Event::Started { .. } => {
+            clock.reset();
+            begun = Instant::now();
+        }
+        Event::Step { step, .. } if step == steps => {
+            let (whole, passes, update) = (begun.elapsed(), clock.network(), clock.update());
+            counted = Some(match part {
+                Part::Whole => whole,
+                Part::Passes => passes,
+                Part::Update => update,
+                Part::Rest => whole.saturating_sub(passes + update),
+            });
+        }
+        _ => {}
+    };
+    trainer
+        .train_once(&spec(steps), &single, &NeverStop, events)
+        .expect("a run on the CPU");
+    counted.expect("a run to its cap")
+}
+
+fn spec(cap: u64) -> TrialSpec {
+    TrialSpec {
+        id: 0,
+        purpose: TrialPurpose::Single,
+        curves: Vec::new(),
+        batch_size: 32,
+        micro_batch: None,
+        learning_rate: 0.01,
+        schedule: Schedule::constant(),
+        optimizer: OptimizerSpec::Sgd {
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 0.0,
+        },
+        clip: None,
+        study_seed: 0,
+        seed: 0,
+        cap,
+        target: None,
+        evaluation: EvaluationPlan {
+            examples: 1,
+            ..EvaluationPlan::default()
+        },
+        probes: Vec::new(),
+    }
+}

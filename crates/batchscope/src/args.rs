@@ -1,0 +1,565 @@
+//! The command line as typed. Meaning is given in `settings` and `wire`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    commands::advise,
+    settings::{RunLength, StudySettings, Workload},
+};
+
+/// Finds the batch size to train with, and proves it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "batchscope",
+    version,
+    about = "Finds the batch size to train with, and proves it",
+    long_about = "Trains over a range of batch sizes under fair tuning, measures how many steps, examples and \
+                  seconds each needs to reach a target, and finds the critical batch size: the point past \
+                  which a larger batch no longer buys proportionally fewer steps.",
+    after_help = "Run `batchscope study` without any flag for a complete study in a few minutes: no data needed.",
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Find the critical batch size of a model on data
+    #[command(after_help = "Re-running a study's command resumes it; budgets are totals.")]
+    Study(Box<StudyArgs>),
+    /// Train one configuration
+    Train(Box<TrainArgs>),
+    /// Measure the gradient noise scale of a model
+    Noise(Box<NoiseArgs>),
+    /// Look at the loss around a checkpoint: sharpness, curvature, slices
+    #[command(
+        after_help = "Without a measurement's flag: Keskar's sharpness in the full space, and the largest eigenvalue."
+    )]
+    Landscape(Box<LandscapeArgs>),
+    /// Recommend a batch size, micro-batch and number of devices from a study
+    Advise(AdviseArgs),
+    /// Write a study's report again
+    Report(ReportArgs),
+    /// List a study's trials
+    Trials(TrialsArgs),
+    /// Export a study's trials
+    Export(ExportArgs),
+    /// Repeat a published experiment, and say whether it comes out the same
+    #[command(
+        after_help = "Without a name it lists what there is. Running the same command again goes on where it was stopped."
+    )]
+    Reproduce(Box<ReproduceArgs>),
+    /// List, check or fetch data sets
+    Data(DataArgs),
+    /// Print a shell completion script
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man {
+        /// Write one page per command into this folder instead
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// `batchscope study`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct StudyArgs {
+    /// The study's settings.
+    #[command(flatten)]
+    pub settings: StudySettings,
+    /// Folder of the study: results, and what resuming needs
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "batchscope-study",
+        help_heading = "Running"
+    )]
+    pub dir: PathBuf,
+    /// Read settings from this file; flags win over it
+    #[arg(long, value_name = "FILE", help_heading = "Running")]
+    pub config: Option<PathBuf>,
+    /// Print the plan and what it would cost, and run nothing
+    #[arg(long, help_heading = "Running")]
+    pub dry_run: bool,
+    /// Print the findings as JSON on standard output
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+/// `batchscope train`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct TrainArgs {
+    /// Data, model, optimizer.
+    #[command(flatten)]
+    pub workload: Workload,
+    /// Batch size, rate and length.
+    #[command(flatten)]
+    pub run: RunLength,
+    /// Folder for checkpoints; an unfinished run found there is resumed
+    #[arg(long, value_name = "DIR", help_heading = "Running")]
+    pub checkpoint: Option<PathBuf>,
+    /// Print the record of the run as JSON on standard output
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+/// `batchscope noise`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct NoiseArgs {
+    /// Data and model; what only training needs is refused.
+    #[command(flatten)]
+    pub workload: Workload,
+    /// Measure the network saved there, a file or the folder of `train --checkpoint`, instead of fresh weights; the model is its own unless --model says otherwise
+    #[arg(long, value_name = "PATH", help_heading = "Measuring")]
+    pub checkpoint: Option<PathBuf>,
+    /// Examples per step (default: 256, or an eighth of a smaller training set)
+    #[arg(long, value_name = "B", help_heading = "Measuring")]
+    pub batch_size: Option<u64>,
+    /// Stop once the ends of the interval are less than this factor apart [default: 1.25]
+    #[arg(long, value_name = "RATIO", help_heading = "Measuring")]
+    pub width: Option<f64>,
+    /// Stop after this many examples at the latest (default: one pass over the training set)
+    #[arg(long, value_name = "N", help_heading = "Measuring")]
+    pub max_examples: Option<u64>,
+    /// Measure too how far the gradient of 1, 2, 4, ... examples is from that of all, and how long it takes
+    #[arg(long, help_heading = "Measuring")]
+    pub law: bool,
+    /// Measure too the noise scale weighted by curvature, B_noise = tr(HΣ)/GᵀHG, by Hessian-vector products
+    #[arg(long, help_heading = "Measuring")]
+    pub curvature: bool,
+    /// With --curvature: micro-batches of --batch-size examples, as far as the data go, each with a product; their gradients are kept, 4 bytes a parameter each [default: 32]
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Measuring",
+        requires = "curvature"
+    )]
+    pub products: Option<u64>,
+    /// With --curvature: examples of the Hessian, which no micro-batch has (default: 1024, or a quarter of a smaller training set)
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Measuring",
+        requires = "curvature"
+    )]
+    pub hessian_examples: Option<u64>,
+    /// Print what was found as JSON on standard output
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+/// `batchscope advise`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct AdviseArgs {
+    /// A study's folder
+    pub dir: PathBuf,
+    /// Take the steps from this curve (default: tuned, or the best rule)
+    #[arg(long, value_name = "CURVE")]
+    pub curve: Option<String>,
+    /// Consider up to this many devices
+    #[arg(long, value_name = "N", default_value_t = advise::MAX_DEVICES)]
+    pub max_devices: u64,
+    /// Seconds a message of the all-reduce takes to set off
+    #[arg(long, value_name = "SECONDS", default_value_t = advise::LATENCY)]
+    pub latency: f64,
+    /// Bytes a second over a link: 12.5G for 100 Gbit/s
+    #[arg(long, value_name = "BYTES", default_value = "12.5G")]
+    pub bandwidth: String,
+    /// Price of one device, per hour, in your currency
+    #[arg(long, value_name = "PRICE")]
+    pub price_per_hour: Option<f64>,
+    /// Power of one device in watts
+    #[arg(long, value_name = "W")]
+    pub watts: Option<f64>,
+    /// Seconds of measuring per batch size
+    #[arg(long, value_name = "SECONDS", default_value_t = advise::BUDGET)]
+    pub budget: f64,
+    /// Print the advice as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `batchscope report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A study's folder
+    pub dir: PathBuf,
+    /// Print the findings as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `batchscope trials`.
+#[derive(Debug, Args)]
+pub struct TrialsArgs {
+    /// A study's folder
+    pub dir: PathBuf,
+    /// Print the trials as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `batchscope export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A study's folder
+    pub dir: PathBuf,
+    /// As what
+    #[arg(long, value_enum)]
+    pub format: ExportFormat,
+    /// Into this file; `-` is standard output
+    #[arg(long, short, value_name = "FILE", default_value = "-")]
+    pub output: PathBuf,
+}
+
+/// Formats of `batchscope export`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// One row per evaluation of a trial
+    Csv,
+    /// Findings and trials
+    Json,
+    /// As CSV, in Apache Parquet
+    Parquet,
+}
+
+/// `batchscope reproduce`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct ReproduceArgs {
+    /// The experiment: keskar-2016
+    pub name: Option<String>,
+    /// The paper's network: f1 (MNIST), f2 (TIMIT), c1 or c2 (CIFAR-10), c3 or c4 (CIFAR-100) [default: f1]
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<String>,
+    /// Data to train on, a file or folder as for `batchscope study` [default: glyphs]
+    #[arg(long, value_name = "PATH", help_heading = "Data")]
+    pub data: Option<String>,
+    /// Read the data as this format instead of detecting it
+    #[arg(long, value_name = "FORMAT", help_heading = "Data")]
+    pub format: Option<String>,
+    /// Speech: frames on either side of each (default: as many as make 360 inputs, else 5)
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub context: Option<u32>,
+    /// Use this many training examples (default: as many as let the network's experiment end within an hour on two cores)
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub examples: Option<u64>,
+    /// Random starts, of the table at least [default: 5]
+    #[arg(long, value_name = "N", help_heading = "Experiment")]
+    pub starts: Option<u32>,
+    /// Random starts of the remedies and of the batch sizes between, of those of the table (default: by network)
+    #[arg(long, value_name = "N", help_heading = "Experiment")]
+    pub other_starts: Option<u32>,
+    /// Parts to do: table, slices, remedies, batch-sizes, trajectory, warm-starts (default: all)
+    #[arg(long, value_name = "PARTS", help_heading = "Experiment")]
+    pub part: Option<String>,
+    /// A run ends after this many epochs, even if its loss still falls (default: by network)
+    #[arg(long, value_name = "E", help_heading = "Experiment")]
+    pub epochs: Option<u32>,
+    /// ADAM's rate at every batch size [default: 0.001]
+    #[arg(long, value_name = "RATE", help_heading = "Experiment")]
+    pub learning_rate: Option<f64>,
+    /// Batch norm normalizes over this many examples (default: the whole batch, as in the paper)
+    #[arg(long, value_name = "N", help_heading = "Experiment")]
+    pub ghost: Option<u64>,
+    /// Sharpness of the loss on this many training examples (default: by network)
+    #[arg(long, value_name = "N", help_heading = "Experiment")]
+    pub sharpness_examples: Option<u64>,
+    /// Random starts of each search for the sharpest point (default: by network)
+    #[arg(long, value_name = "N", help_heading = "Experiment")]
+    pub sharpness_starts: Option<u32>,
+    /// Evaluate on at most this many examples of the training and of the test set [default: 2000]
+    #[arg(long, value_name = "N", help_heading = "Experiment")]
+    pub eval_examples: Option<u64>,
+    /// Slices: batch-norm statistics estimated anew at every point, interpolated between the minima, or both [default: interpolated]
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Experiment")]
+    pub statistics: Option<StatisticsChoice>,
+    /// Seed of every random stream [default: 0]
+    #[arg(long, value_name = "SEED", help_heading = "Running")]
+    pub seed: Option<u64>,
+    /// Tasks at a time, sharing the cores (default: one a core)
+    #[arg(long, value_name = "N", help_heading = "Running")]
+    pub jobs: Option<usize>,
+    /// Stop after this many minutes and report what is there; the same command goes on later
+    #[arg(long, value_name = "M", help_heading = "Running")]
+    pub minutes: Option<f64>,
+    /// Folder of the experiment (default: batchscope-keskar-2016-NETWORK)
+    #[arg(long, value_name = "DIR", help_heading = "Running")]
+    pub dir: Option<PathBuf>,
+    /// Print what it would cost, and run nothing
+    #[arg(long, help_heading = "Running")]
+    pub dry_run: bool,
+    /// Print the results as JSON on standard output
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+/// `batchscope data`.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// What to do with data.
+    #[command(subcommand)]
+    pub command: DataCommand,
+}
+
+/// The commands of `batchscope data`.
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// List the data sets that can be fetched, and the formats that can be read
+    List {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read a data set through, and say what is in it or what is wrong with it
+    Check {
+        /// `glyphs`, or a file or folder
+        source: String,
+        /// Read as this format instead of detecting it
+        #[arg(long, value_name = "FORMAT")]
+        format: Option<String>,
+        /// Tables and arrays: the label is a number to predict, not a class
+        #[arg(long)]
+        regression: bool,
+        /// Speech: frames on either side of each (default: as many as make 360 inputs, else 5)
+        #[arg(long, value_name = "N")]
+        context: Option<u32>,
+        /// Tables: name of the label column (default: the last)
+        #[arg(long, value_name = "NAME")]
+        label_column: Option<String>,
+        /// Text: read words or characters
+        #[arg(long, value_name = "word|char")]
+        text_level: Option<String>,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Download a data set from its publisher, verified, resuming what is half there
+    Fetch {
+        /// mnist, fashion-mnist, cifar10, cifar100 or svhn
+        name: String,
+        /// Folder to put it in (default: ./data/NAME)
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// Take the files from this address instead of the publisher's
+        #[arg(long, value_name = "URL")]
+        base_url: Option<String>,
+    },
+}
+
+/// `batchscope landscape`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct LandscapeArgs {
+    /// A checkpoint of `batchscope train --checkpoint DIR`: the folder, or the file in it
+    pub checkpoint: PathBuf,
+    /// What to measure.
+    #[command(flatten)]
+    pub what: LandscapeWhat,
+    /// The loss.
+    #[command(flatten)]
+    pub loss: LandscapeLoss,
+    /// Folder of the results; what is found there of the same measurements is not made again
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "batchscope-landscape",
+        help_heading = "Running"
+    )]
+    pub dir: PathBuf,
+    /// Print what each measurement would cost, and measure nothing
+    #[arg(long, help_heading = "Running")]
+    pub dry_run: bool,
+    /// Print the results as JSON on standard output
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+/// What `batchscope landscape` measures.
+#[derive(Debug, Args)]
+pub struct LandscapeWhat {
+    /// Sharpness: Keskar's in the full space and in 100 random dimensions, for ε of 1e-3 and 5e-4, and adaptive worst and average cases
+    #[arg(long, help_heading = "Measurements")]
+    pub sharpness: bool,
+    /// Spectrum of the Hessian: largest eigenvalues, trace, density, every layer's largest eigenvalue
+    #[arg(long, help_heading = "Measurements")]
+    pub spectrum: bool,
+    /// Eigenvalues with --spectrum
+    #[arg(
+        long,
+        value_name = "K",
+        default_value_t = 5,
+        help_heading = "Measurements"
+    )]
+    pub top: usize,
+    /// Loss and error on the way to this other checkpoint of the same model, and beyond (α from −1 to 2)
+    #[arg(long, value_name = "CHECKPOINT", help_heading = "Measurements")]
+    pub slice: Option<PathBuf>,
+    /// Shape of the way
+    #[arg(long, value_enum, value_name = "PATH", default_value_t = PathChoice::Both, help_heading = "Measurements")]
+    pub path: PathChoice,
+    /// Loss and error along one filter-normalized random direction, over the plane of two, or both
+    #[arg(long, value_enum, value_name = "1d|2d|both", num_args = 0..=1, default_missing_value = "both", help_heading = "Measurements")]
+    pub surface: Option<SurfaceChoice>,
+    /// Points of a surface's side
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 21,
+        help_heading = "Measurements"
+    )]
+    pub points: usize,
+    /// Random starts of each maximization
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 5,
+        help_heading = "Measurements"
+    )]
+    pub starts: u32,
+    /// Iterations of each maximization; 10 in Keskar's paper, more to go on until they converge
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10,
+        help_heading = "Measurements"
+    )]
+    pub iterations: u64,
+    /// Relative residual of eigenvalues
+    #[arg(
+        long,
+        value_name = "R",
+        default_value_t = 1e-3,
+        help_heading = "Measurements"
+    )]
+    pub tolerance: f64,
+    /// Seed of starts, subspaces, probes and directions
+    #[arg(
+        long,
+        value_name = "SEED",
+        default_value_t = 0,
+        help_heading = "Measurements"
+    )]
+    pub probe_seed: u64,
+}
+
+/// Which loss `batchscope landscape` looks at.
+#[derive(Debug, Args)]
+pub struct LandscapeLoss {
+    /// The checkpoint's data [default: glyphs]
+    #[arg(long, value_name = "PATH", help_heading = "Loss")]
+    pub data: Option<String>,
+    /// Read the data as this format instead of detecting it
+    #[arg(long, value_name = "FORMAT", help_heading = "Loss")]
+    pub format: Option<String>,
+    /// The checkpoint was trained on this many examples (`train --examples N`)
+    #[arg(long, value_name = "N", help_heading = "Loss")]
+    pub train_examples: Option<u64>,
+    /// As in `train`: what was held out
+    #[arg(long, value_name = "N|F", help_heading = "Loss")]
+    pub validation: Option<String>,
+    /// Text: read words or characters [default: word]
+    #[arg(long, value_name = "word|char", help_heading = "Loss")]
+    pub text_level: Option<String>,
+    /// Text: vocabulary, as in `train`
+    #[arg(long, value_name = "N", help_heading = "Loss")]
+    pub vocabulary: Option<u32>,
+    /// Text: tokens of a window, as in `train`
+    #[arg(long, value_name = "N", help_heading = "Loss")]
+    pub sequence: Option<u32>,
+    /// Speech: frames on either side, as in `train`
+    #[arg(long, value_name = "N", help_heading = "Loss")]
+    pub context: Option<u32>,
+    /// Tables: name of the label column (default: the last)
+    #[arg(long, value_name = "NAME", help_heading = "Loss")]
+    pub label_column: Option<String>,
+    /// Tables and arrays: the label is a number to predict, not a class
+    #[arg(long, help_heading = "Loss")]
+    pub regression: bool,
+    /// Take the mean loss over this many training examples (slices: test examples too)
+    #[arg(long, value_name = "N", default_value_t = 2000, help_heading = "Loss")]
+    pub examples: u64,
+    /// Batch norm by its running statistics, or by those of ghost batches
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = NormChoice::Evaluation, help_heading = "Loss")]
+    pub norm: NormChoice,
+    /// Slices: batch-norm statistics estimated anew at every point from the training examples of the loss, interpolated between the two checkpoints, or both
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = StatisticsChoice::Estimated, help_heading = "Loss")]
+    pub statistics: StatisticsChoice,
+    /// Numbers to compute with [default: f64 for the spectrum, f32 for all else]
+    #[arg(long, value_enum, value_name = "f32|f64", help_heading = "Loss")]
+    pub precision: Option<PrecisionChoice>,
+    /// Compute on cpu, cuda, cuda:1, ... or wgpu [default: cpu]
+    #[arg(long, value_name = "DEVICE", help_heading = "Loss")]
+    pub device: Option<String>,
+}
+
+/// `--path` of `batchscope landscape`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PathChoice {
+    /// α·x + (1 − α)·y
+    Straight,
+    /// sin(απ/2)·x + cos(απ/2)·y
+    Curved,
+    /// One after the other
+    Both,
+}
+
+/// `--surface` of `batchscope landscape`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SurfaceChoice {
+    /// Along one direction
+    #[value(name = "1d")]
+    Line,
+    /// Over the plane of two
+    #[value(name = "2d")]
+    Plane,
+    /// One after the other
+    Both,
+}
+
+/// `--norm` of `batchscope landscape`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NormChoice {
+    /// By the running statistics
+    Evaluation,
+    /// By those of ghost batches
+    Training,
+}
+
+/// `--statistics` of `batchscope landscape` and `batchscope reproduce`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StatisticsChoice {
+    /// From the training examples, at every point
+    Estimated,
+    /// Between those of the two networks: means on a straight line, variances on one of logarithms
+    Interpolated,
+    /// One after the other
+    Both,
+}
+
+/// `--precision` of `batchscope landscape`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionChoice {
+    /// Single
+    F32,
+    /// Double
+    F64,
+}

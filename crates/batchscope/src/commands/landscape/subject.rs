@@ -1,0 +1,253 @@
+//! From a checkpoint and data to the loss that is looked at.
+
+use std::path::{Path, PathBuf};
+
+use batchscope_core::{Batch, Examples};
+use batchscope_landscape::survey::{Subject, SurveySettings};
+use batchscope_nn::{
+    DeviceSpec, Factory, NetworkObjective, NormMode, ObjectiveSettings, Precision,
+};
+use batchscope_rules::LearningRate;
+use batchscope_train::{EVALUATION_CHUNK, Stored, StoredRun};
+
+use crate::{
+    args::{LandscapeArgs, LandscapeLoss, NormChoice, PrecisionChoice, StatisticsChoice},
+    error::CliError,
+    settings::Workload,
+    wire,
+};
+
+/// Where `batchscope train --checkpoint DIR` puts its run.
+const FILE: &str = "run.safetensors";
+
+/// A checkpoint, its data, and how its loss is to be computed.
+pub struct Surveyed {
+    /// What to tell the user.
+    pub notes: Vec<String>,
+    /// For the record.
+    pub subject: Subject,
+    /// How slices treat running statistics.
+    pub statistics: StatisticsChoice,
+    factory: Factory,
+    checkpoint: StoredRun,
+    train: Vec<Batch>,
+    test: Vec<Batch>,
+    norm: NormMode,
+    /// Asked for, whatever is measured.
+    precision: Option<Precision>,
+}
+
+impl Surveyed {
+    /// Reads the checkpoint and the data.
+    ///
+    /// # Errors
+    /// When either cannot be read, or they do not go together.
+    pub fn open(args: &LandscapeArgs, settings: SurveySettings) -> Result<Self, CliError> {
+        let loss = &args.loss;
+        if loss.examples == 0 {
+            return Err(CliError::flag("examples", "must be at least 1"));
+        }
+        let checkpoint = read(&args.checkpoint)?;
+        let identity = &checkpoint.identity;
+        let workload = workload(loss, identity.spec.study_seed);
+        let data = wire::dataset(&workload)?;
+        let mut notes = data.notes.clone();
+        // an augmented run says so after the data's own description
+        if !identity.data.starts_with(&data.description) {
+            notes.push(format!(
+                "the checkpoint was trained on other data, or on them in another way ({}); these are: {}",
+                identity.data, data.description
+            ));
+        }
+        let device = match &loss.device {
+            None => DeviceSpec::default(),
+            Some(device) => device.parse().map_err(|e| CliError::flag("device", e))?,
+        };
+        let model = identity.model.parse().map_err(CliError::failed)?;
+        let factory = Factory::new(model, device).map_err(|e| CliError::flag("device", e))?;
+        let train = batches(data.train.as_ref(), loss.examples);
+        // nothing is chosen by these numbers, so the test part may be looked at; without one the
+        // validation part stands in
+        let (test, split) = match &data.test {
+            Some(test) if !test.is_empty() => (test.as_ref(), "test"),
+            _ => (data.validation.as_ref(), "validation"),
+        };
+        let test = batches(test, loss.examples);
+        let rates = LearningRate::new(
+            &identity.spec.schedule,
+            identity.spec.learning_rate,
+            identity.spec.batch_size,
+            data.train.len(),
+        );
+        let learning_rate = rates.map_or(identity.spec.learning_rate, |rates| {
+            rates.at(checkpoint.step.saturating_sub(1))
+        });
+        let norm = match loss.norm {
+            NormChoice::Evaluation => NormMode::Evaluation,
+            NormChoice::Training => NormMode::Training,
+        };
+        let precision = loss.precision.map(|precision| match precision {
+            PrecisionChoice::F32 => Precision::F32,
+            PrecisionChoice::F64 => Precision::F64,
+        });
+        let mode = match norm {
+            NormMode::Evaluation => "batch norm in evaluation mode",
+            NormMode::Training => "batch norm in training mode",
+        };
+        let digits = match precision {
+            None => "f64 for curvature, f32 for all else",
+            Some(Precision::F32) => "f32",
+            Some(Precision::F64) => "f64",
+        };
+        let count = |batches: &[Batch]| batches.iter().map(|batch| batch.len as u64).sum();
+        let subject = Subject {
+            model: identity.model.clone(),
+            data: data.description.clone(),
+            parameters: checkpoint.checksum.clone(),
+            dimension: factory.parameters(&data.shape).map_err(unfit)? as usize,
+            step: checkpoint.step,
+            batch_size: identity.spec.batch_size,
+            learning_rate,
+            examples: count(&train),
+            test_examples: count(&test),
+            computed: format!("{mode}; {digits}; slices on {split} examples too"),
+            settings,
+        };
+        Ok(Self {
+            notes,
+            subject,
+            statistics: loss.statistics,
+            factory,
+            train,
+            test,
+            norm,
+            precision,
+            checkpoint,
+        })
+    }
+
+    /// The loss on the training examples.
+    ///
+    /// # Errors
+    /// When the checkpoint does not belong to the data's shape.
+    pub fn objective(&self, usual: Precision) -> Result<NetworkObjective, CliError> {
+        self.objective_of(&self.checkpoint, &self.train, usual)
+    }
+
+    /// The same on the test examples; `None` where there are none.
+    ///
+    /// # Errors
+    /// As [`Surveyed::objective`].
+    pub fn test_objective(&self, usual: Precision) -> Result<Option<NetworkObjective>, CliError> {
+        match self.test.is_empty() {
+            true => Ok(None),
+            false => self
+                .objective_of(&self.checkpoint, &self.test, usual)
+                .map(Some),
+        }
+    }
+
+    /// Another checkpoint, and the loss on the training examples with its state.
+    ///
+    /// # Errors
+    /// When it cannot be read or is another model's.
+    pub fn other(
+        &self,
+        path: &Path,
+        usual: Precision,
+    ) -> Result<(StoredRun, NetworkObjective), CliError> {
+        let other = read(path)?;
+        let (own, foreign) = (&self.checkpoint.identity.model, &other.identity.model);
+        if own != foreign {
+            return Err(CliError::flag(
+                "slice",
+                format!(
+                    "{} is of the model {foreign}, the first checkpoint of {own}: a path runs between two solutions of one model",
+                    path.display()
+                ),
+            ));
+        }
+        let objective = self.objective_of(&other, &self.train, usual)?;
+        Ok((other, objective))
+    }
+
+    fn objective_of(
+        &self,
+        checkpoint: &StoredRun,
+        examples: &[Batch],
+        usual: Precision,
+    ) -> Result<NetworkObjective, CliError> {
+        let settings = ObjectiveSettings {
+            norm: self.norm,
+            precision: self.precision.unwrap_or(usual),
+            smoothing: false,
+        };
+        let shape = examples.first().map(|batch| batch.shape);
+        let shape = shape.ok_or_else(|| CliError::failed("the data have no training examples"))?;
+        // Hidden states of the run's text streams are no part of the solution.
+        let layout = |name: &str| !(name.ends_with(".hidden") || name.ends_with(".cell"));
+        let state = checkpoint.network.iter().filter(|t| layout(&t.name));
+        let state: Vec<_> = state.cloned().collect();
+        self.factory
+            .objective(&shape, &state, examples.to_vec(), settings)
+            .map_err(unfit)
+    }
+}
+
+/// The model and the data do not go together.
+fn unfit(error: batchscope_core::NetworkError) -> CliError {
+    CliError::flag(
+        "data",
+        format!("{error}: name the data that the checkpoint was trained on"),
+    )
+}
+
+/// The checkpoint at a path, or in a folder of that path.
+pub fn read(path: &Path) -> Result<StoredRun, CliError> {
+    let file: PathBuf = match path.is_dir() {
+        true => path.join(FILE),
+        false => path.to_owned(),
+    };
+    if !file.exists() {
+        return Err(CliError::Usage(format!(
+            "there is no checkpoint {}: `batchscope train --checkpoint DIR` writes one",
+            file.display()
+        )));
+    }
+    Stored::read(&file)
+        .and_then(Stored::into_run)
+        .map_err(CliError::failed)
+}
+
+/// The settings by which `train` read the checkpoint's data.
+fn workload(loss: &LandscapeLoss, seed: u64) -> Workload {
+    Workload {
+        data: loss.data.clone(),
+        format: loss.format.clone(),
+        examples: loss.train_examples,
+        validation: loss.validation.clone(),
+        text_level: loss.text_level.clone(),
+        vocabulary: loss.vocabulary,
+        sequence: loss.sequence,
+        context: loss.context,
+        label_column: loss.label_column.clone(),
+        regression: loss.regression.then_some(true),
+        seed: Some(seed),
+        ..Workload::default()
+    }
+}
+
+/// The first examples of a split, in its stored order, which is drawn by the data's seed.
+fn batches(examples: &dyn Examples, count: u64) -> Vec<Batch> {
+    let count = count.min(examples.len());
+    let mut all = Vec::new();
+    let mut from = 0;
+    while from < count {
+        let to = (from + EVALUATION_CHUNK).min(count);
+        let mut batch = Batch::empty(examples.shape());
+        examples.fill_in_order(from..to, &mut batch);
+        all.push(batch);
+        from = to;
+    }
+    all
+}

@@ -1,0 +1,91 @@
+//! One file per command.
+
+pub mod advise;
+pub mod data;
+mod dry_run;
+pub mod export;
+pub mod landscape;
+pub mod manual;
+pub mod noise;
+pub mod report;
+pub mod reproduce;
+pub mod study;
+pub mod train;
+pub mod trials;
+
+use std::{io::Write, path::Path};
+
+use batchscope_study::{SqliteStore, StudyResult};
+
+use crate::error::CliError;
+
+/// What a stored study has given so far.
+fn load(store: &SqliteStore, folder: &Path) -> Result<StudyResult, CliError> {
+    batchscope_study::load(store)
+        .map_err(CliError::failed)?
+        .ok_or_else(|| {
+            CliError::Failed(format!(
+                "the study in {} has not begun: run `batchscope study --dir {}`",
+                folder.display(),
+                folder.display()
+            ))
+        })
+}
+
+/// Writes to standard output; a reader that went away (`| head`) ends the command quietly.
+pub fn print(text: &str) -> Result<(), CliError> {
+    print_bytes(text.as_bytes())
+}
+
+/// As [`print()`], for data that are not text.
+pub fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CliError::Failed(format!("standard output: {e}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value as indented JSON on standard output.
+pub fn print_json<T: serde::Serialize>(value: &T) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(CliError::failed)?;
+    print(&(text + "\n"))
+}
+
+/// Columns for what goes to standard output: `COLUMNS` where it is set, else the terminal's, else 80.
+pub fn width() -> usize {
+    let terminal = terminal_size::terminal_size_of(std::io::stdout());
+    let terminal = terminal.map(|(width, _)| usize::from(width.0));
+    columns()
+        .or(terminal)
+        .unwrap_or(80)
+        .clamp(NARROWEST, WIDEST)
+}
+
+/// No terminal is narrower; what does not fit is cut by it.
+const NARROWEST: usize = 30;
+/// Longer lines are hard to read.
+const WIDEST: usize = 120;
+
+/// The columns that the user wishes for, by the variable that shells and tests set.
+pub fn columns() -> Option<usize> {
+    let columns = std::env::var("COLUMNS").ok()?;
+    columns.trim().parse().ok().filter(|&n| n > 0)
+}
+
+/// A text of several lines, each folded to a width; continued lines are indented.
+fn folded(text: &str, width: usize, indent: usize) -> String {
+    let lines = text.lines().flat_map(|line| match line.is_empty() {
+        true => vec![String::new()],
+        false => batchscope_report::fold(line, width, indent),
+    });
+    lines.map(|line| line + "\n").collect()
+}
+
+/// Whether standard output wants color: a terminal, and `NO_COLOR` unset or empty.
+pub fn color() -> bool {
+    use std::io::IsTerminal;
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}

@@ -1,0 +1,34 @@
+//! `batchscope report DIR`: the report of a stored study, written again.
+
+use batchscope_study::SqliteStore;
+
+use super::{color, print, print_json, width};
+use crate::{args::ReportArgs, error::CliError, folder::StudyFolder, progress::Display};
+
+/// Runs the command.
+pub fn run(args: &ReportArgs, quiet: bool) -> Result<(), CliError> {
+    let folder = StudyFolder::existing(&args.dir)?;
+    let store = SqliteStore::read(folder.database()).map_err(CliError::failed)?;
+    let result = super::load(&store, &args.dir)?;
+    let findings = super::study::report(&folder, &result, &folder.facts()?)?;
+    let display = Display::new(quiet);
+    if result.interrupted {
+        display.line(&format!(
+            "note: the study is unfinished; `batchscope study --dir {}` resumes it",
+            args.dir.display()
+        ));
+    }
+    if args.json {
+        return print_json(&findings);
+    }
+    print(&batchscope_report::terminal_summary(
+        &findings,
+        width(),
+        color(),
+    ))?;
+    display.line(&format!(
+        "report: {}",
+        args.dir.join("report.html").display()
+    ));
+    Ok(())
+}

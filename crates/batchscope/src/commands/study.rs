@@ -1,0 +1,414 @@
+//! `batchscope study`: plan, run, analyze, report.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Mutex, Once},
+    time::Instant,
+};
+
+use batchscope_core::{Event, Trainer, TrialPurpose, TrialRecord, TrialSpec};
+use batchscope_data::Dataset;
+use batchscope_scaling::Findings;
+use batchscope_study::{Plan, SqliteStore, StopToken, StudyEvent, StudyResult, outcome_name};
+
+use super::{color, print, print_json, width};
+use crate::{
+    args::StudyArgs,
+    error::CliError,
+    folder::{Log, RunFacts, StudyFolder},
+    jobs::{self, SideBySide},
+    machine,
+    progress::{Display, duration},
+    settings::StudySettings,
+    signals::Signals,
+    wire,
+};
+
+/// Seconds of timing per batch size at the end of a study.
+const TIMING_SECONDS: f64 = 0.3;
+
+/// Runs the command.
+pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
+    let settings =
+        StudyFolder(args.dir.clone()).settings_under(args.settings, args.config.as_deref())?;
+    let plan = wire::plan(&settings.workload, &settings.question)?;
+    let data = wire::dataset(&settings.workload)?;
+    if args.dry_run {
+        return super::dry_run::run(&settings, &plan, &data, &args.dir, quiet);
+    }
+
+    let signals = Signals::listen()?;
+    let folder = StudyFolder::create(&args.dir)?;
+    // Found out now rather than after hours of training.
+    folder.facts()?;
+    let trainer =
+        |threads, checkpoints| wire::trainer(&settings.workload, &data, Some(threads), checkpoints);
+    plan.check_against(&trainer(1, None)?.info())
+        .map_err(wire::from_plan)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let side_by_side = match settings.question.jobs {
+        Some(jobs) => SideBySide::fixed(jobs, cores),
+        None => jobs::choose(&plan, cores, &signals, |threads| trainer(threads, None))?,
+    };
+    let plan = Plan {
+        jobs: side_by_side.jobs,
+        ..plan
+    };
+    let trainer = trainer(side_by_side.threads, Some(folder.checkpoints()))?;
+    let mut store = SqliteStore::open(folder.database()).map_err(CliError::failed)?;
+
+    let display = Display::new(quiet);
+    let log = folder.log()?;
+    for note in &data.notes {
+        display.line(&format!("note: {note}"));
+    }
+    let started = machine::now();
+    log.line(&format!(
+        "batchscope {} started: {}",
+        env!("CARGO_PKG_VERSION"),
+        command()
+    ));
+    log.line(&side_by_side.to_string());
+    let watch = Watch::new(&display, &log);
+    let stop = StopToken::from(signals.flag());
+    // Written as soon as the store has accepted the plan, which the first stage tells: a study that
+    // is killed is then still one that `--dir` alone resumes.
+    let save_settings = Once::new();
+    let observe = |event: StudyEvent<'_>| {
+        if matches!(event, StudyEvent::Stage(_)) {
+            save_settings.call_once(|| {
+                let saved = folder
+                    .remember_data(&settings.workload)
+                    .and_then(|()| folder.write_settings(&wire::resolved(&settings, &plan)));
+                if let Err(e) = saved {
+                    log.line(&e.to_string());
+                }
+            });
+        }
+        watch.observe(event);
+    };
+    let result = batchscope_study::run(&plan, &trainer, &mut store, &stop, &observe);
+    let result = result.map_err(|e| {
+        display.finish();
+        log.line(&format!("ended: {e}"));
+        CliError::failed(e)
+    })?;
+
+    let facts = facts(
+        &folder,
+        &settings,
+        &data,
+        &result,
+        started,
+        watch.started.elapsed().as_secs_f64(),
+    )?;
+    folder.write_facts(&facts)?;
+    let stopped = |left: &'static str| match signals.raised() {
+        None => Ok(()),
+        Some(signal) => {
+            display.finish();
+            log.line(&format!("interrupted; {left}"));
+            Err(CliError::Interrupted {
+                signal,
+                left,
+                resume: resume_command(&args.dir),
+            })
+        }
+    };
+    if result.interrupted {
+        stopped("finished trials are stored; the others, their timing and the report are left")?;
+    }
+    log.line("stage: timing");
+    let timings = time(&settings, &data, &result, &watch, &signals)?;
+    stopped("every trial is stored; the timing of steps and the report are left")?;
+    let facts = RunFacts { timings, ..facts };
+    folder.write_facts(&facts)?;
+    log.line("stage: report");
+    display.show(1.0, "writing the report");
+    let findings = report(&folder, &result, &facts)?;
+    display.finish();
+    log.line(&format!("finished: {}", findings.verdict));
+    // A signal while the report was written: that was too short a time to stop in.
+    stopped("every trial is stored and the report is written; nothing is left")?;
+    if args.json {
+        return print_json(&findings);
+    }
+    print(&batchscope_report::terminal_summary(
+        &findings,
+        width(),
+        color(),
+    ))?;
+    display.line(&format!(
+        "report: {}",
+        args.dir.join("report.html").display()
+    ));
+    Ok(())
+}
+
+/// Analyses a finished study and writes its report.
+pub fn report(
+    folder: &StudyFolder,
+    result: &StudyResult,
+    facts: &RunFacts,
+) -> Result<Findings, CliError> {
+    let findings = findings(folder, result, facts)?;
+    batchscope_report::write(&folder.0, &findings, &result.records, &facts.how)
+        .map_err(CliError::failed)?;
+    Ok(findings)
+}
+
+/// The findings of a finished study, with advice where steps were timed.
+pub fn findings(
+    folder: &StudyFolder,
+    result: &StudyResult,
+    facts: &RunFacts,
+) -> Result<Findings, CliError> {
+    let summary = result.summary.clone().ok_or_else(|| {
+        CliError::Failed(format!(
+            "the study in {} has no target yet: run it to its end first",
+            folder.0.display()
+        ))
+    })?;
+    let command = resume_command(&folder.0);
+    let options = batchscope_scaling::AnalysisOptions {
+        command,
+        ..Default::default()
+    };
+    let parameters = summary.parameters;
+    let mut findings =
+        batchscope_scaling::analyze(summary, result.tuning.clone(), &result.records, &options);
+    let Some(curve) = super::advise::default_curve(&findings).filter(|_| !facts.timings.is_empty())
+    else {
+        return Ok(findings);
+    };
+    let assumptions = super::advise::assumptions(facts.price_per_hour, facts.watts);
+    let advice = batchscope_scaling::advise(
+        &findings,
+        &curve,
+        &facts.timings,
+        &assumptions,
+        parameters,
+        super::advise::MAX_DEVICES,
+    );
+    // A study in which nothing reached the target has findings, but nothing to recommend.
+    findings.advice = advice.ok();
+    Ok(findings)
+}
+
+/// How the study ran, added to what earlier runs of it left.
+fn facts(
+    folder: &StudyFolder,
+    settings: &StudySettings,
+    data: &Dataset,
+    result: &StudyResult,
+    started: String,
+    seconds: f64,
+) -> Result<RunFacts, CliError> {
+    let mut facts = folder.facts()?;
+    let how = &mut facts.how;
+    how.command = command();
+    how.version = env!("CARGO_PKG_VERSION").to_owned();
+    how.rustc = env!("BATCHSCOPE_RUSTC").to_owned();
+    how.machine = machine::describe();
+    if how.started.is_empty() {
+        how.started = started;
+    }
+    how.finished = machine::now();
+    how.seconds += seconds;
+    how.decisions = result.decisions.clone();
+    how.notes = data.notes.clone();
+    how.settings_toml = folder.write_settings(&wire::resolved(settings, &result.plan))?;
+    facts.price_per_hour = settings.question.price_per_hour;
+    facts.watts = settings.question.watts;
+    Ok(facts)
+}
+
+/// Times a step at every studied batch size, alone on the machine, all cores at work; fewer once a
+/// signal is raised.
+fn time(
+    settings: &StudySettings,
+    data: &Dataset,
+    result: &StudyResult,
+    watch: &Watch<'_>,
+    signals: &Signals,
+) -> Result<Vec<batchscope_core::StepTiming>, CliError> {
+    let trainer = wire::trainer(&settings.workload, data, None, None)?;
+    let fresh: BTreeMap<u64, &TrialSpec> = result
+        .records
+        .iter()
+        .filter(|r| matches!(r.spec.purpose, TrialPurpose::Fresh { .. }))
+        .map(|r| (r.spec.batch_size, &r.spec))
+        .collect();
+    let mut timings = Vec::new();
+    for (i, (batch_size, spec)) in fresh.iter().enumerate() {
+        let spent = watch.started.elapsed().as_secs_f64();
+        let left = TIMING_SECONDS * (fresh.len() - i) as f64;
+        watch.display.show(
+            spent / (spent + left),
+            &format!("timing steps at batch size {batch_size}"),
+        );
+        timings.extend(
+            trainer
+                .time(spec, TIMING_SECONDS, signals)
+                .map_err(CliError::failed)?,
+        );
+        if signals.raised().is_some() {
+            break;
+        }
+    }
+    Ok(timings)
+}
+
+/// The command line as typed, without the program's folder.
+pub fn command() -> String {
+    let mut words = vec!["batchscope".to_owned()];
+    words.extend(std::env::args().skip(1));
+    let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
+    quoted.join(" ")
+}
+
+/// The command that resumes the study of a folder.
+fn resume_command(folder: &Path) -> String {
+    format!(
+        "batchscope study --dir {}",
+        quote(&folder.display().to_string())
+    )
+}
+
+/// A word as a shell reads it back.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:%+@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Turns a study's events into a progress line and a log.
+struct Watch<'a> {
+    display: &'a Display,
+    log: &'a Log,
+    started: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    stage: String,
+    /// Running trials: batch size and steps done.
+    running: BTreeMap<u64, (u64, u64)>,
+    done_examples: f64,
+    remaining_examples: f64,
+    done_trials: u64,
+    total_trials: u64,
+    next_show: Option<Instant>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(display: &'a Display, log: &'a Log) -> Self {
+        Self {
+            display,
+            log,
+            started: Instant::now(),
+            state: Mutex::default(),
+        }
+    }
+
+    fn observe(&self, event: StudyEvent<'_>) {
+        let mut state = self
+            .state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        match event {
+            StudyEvent::Stage(stage) => {
+                state.stage = stage.to_string();
+                self.log.line(&format!("stage: {stage}"));
+            }
+            StudyEvent::Decision(text) => {
+                self.display.line(text);
+                self.log.line(&format!("decided: {text}"));
+            }
+            StudyEvent::TrialStarted(spec) => {
+                state.running.insert(spec.id, (spec.batch_size, 0));
+                self.log.line(&format!(
+                    "trial {} started: batch size {}, learning rate {:.4}, cap {}",
+                    spec.id, spec.batch_size, spec.learning_rate, spec.cap
+                ));
+            }
+            StudyEvent::Trial(spec, Event::Step { step, .. }) => {
+                // Called for every step: look at the clock only now and then.
+                let now = Instant::now();
+                if state.next_show.is_some_and(|next| now < next) {
+                    return;
+                }
+                state.next_show = Some(now + std::time::Duration::from_millis(200));
+                state.running.insert(spec.id, (spec.batch_size, *step));
+                self.show(&state);
+            }
+            StudyEvent::Trial(..) => {}
+            StudyEvent::TrialFinished(record) => {
+                state.running.remove(&record.spec.id);
+                self.log.line(&finished(record));
+            }
+            StudyEvent::Progress(progress) => {
+                state.done_examples = progress.done_examples;
+                state.remaining_examples = progress.remaining_examples;
+                state.done_trials = progress.done_trials;
+                state.total_trials = progress.total_trials;
+                self.show(&state);
+            }
+        }
+    }
+
+    fn show(&self, state: &State) {
+        let all = state.done_examples + state.remaining_examples;
+        let running: f64 = state
+            .running
+            .values()
+            .map(|(batch, step)| (batch * step) as f64)
+            .sum();
+        let fraction = if all > 0.0 {
+            ((state.done_examples + running) / all).min(0.99)
+        } else {
+            0.0
+        };
+        let running: Vec<String> = state
+            .running
+            .values()
+            .map(|(batch, step)| format!("batch {batch} step {step}"))
+            .collect();
+        let message = format!(
+            "{}: trial {} of {}; {}",
+            state.stage,
+            state.done_trials,
+            state.total_trials,
+            running.join(", ")
+        );
+        self.display.show(fraction, &message);
+    }
+}
+
+fn finished(record: &TrialRecord) -> String {
+    let steps = record
+        .steps()
+        .map(|s| format!(" in {s} steps"))
+        .unwrap_or_default();
+    format!(
+        "trial {} {}{steps}, {} of training",
+        record.spec.id,
+        outcome_name(&record.outcome),
+        duration(record.seconds)
+    )
+}
+
+/// The plan as run, for messages that need the sizes.
+pub fn describe_plan(plan: &Plan) -> String {
+    let sizes: Vec<String> = plan.batch_sizes.iter().map(u64::to_string).collect();
+    format!(
+        "batch sizes {}; target {}; {} fresh seeds",
+        sizes.join(", "),
+        plan.target,
+        plan.seeds
+    )
+}

@@ -1,0 +1,262 @@
+//! `batchscope train`: one configuration, from start to target or cap.
+
+use std::sync::Mutex;
+
+use batchscope_core::{
+    Estimate, EvaluationPlan, Event, Length, Measurement, Outcome, Probe, TrialPurpose,
+    TrialRecord, TrialSpec,
+};
+use batchscope_report::format::number;
+use batchscope_scaling::noise::NoiseCourse;
+use batchscope_train::{Cadence, SingleRun};
+
+use super::{folded, print, print_json, width};
+use crate::{
+    args::TrainArgs,
+    error::CliError,
+    progress::{Display, duration},
+    settings::{RunLength, Workload},
+    signals::Signals,
+    wire,
+};
+
+/// Epochs when no length is given.
+const DEFAULT_EPOCHS: f64 = 5.0;
+/// Batch size when none is given: the pilot's of a study.
+const DEFAULT_BATCH: u64 = 64;
+/// Learning rate when none is given: safe for most models with momentum 0.9.
+const DEFAULT_RATE: f64 = 0.02;
+
+/// Coverage of the noise scale's intervals.
+const LEVEL: f64 = 0.95;
+
+/// Runs the command.
+pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
+    let data = wire::dataset(&args.workload)?;
+    let spec = spec(&args.workload, &args.run, data.train.len())?;
+    let trainer = wire::trainer(&args.workload, &data, None, None)?;
+    let signals = Signals::listen()?;
+    let checkpoint = args
+        .checkpoint
+        .as_ref()
+        .map(|folder| folder.join("run.safetensors"));
+    if let Some(folder) = &args.checkpoint {
+        std::fs::create_dir_all(folder)
+            .map_err(|e| CliError::file("cannot create the checkpoint's folder", folder, e))?;
+    }
+    let single = SingleRun {
+        cadence: args
+            .run
+            .evaluate_every
+            .map_or(Cadence::Planned, Cadence::Every),
+        resume: checkpoint.clone().filter(|path| path.exists()),
+        checkpoint,
+    };
+    let display = Display::new(quiet);
+    for note in &data.notes {
+        display.line(&format!("note: {note}"));
+    }
+    let last = Mutex::new(String::new());
+    let record = trainer
+        .train_once(&spec, &single, &signals, &mut |event| match event {
+            Event::Started { step: 0 } => {}
+            Event::Started { step } => display.line(&format!("resumed after step {step}")),
+            Event::Step {
+                step,
+                loss,
+                learning_rate,
+            } => {
+                let last = last
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                let message =
+                    format!("step {step}  loss {loss:.4}  rate {learning_rate:.4}  {last}");
+                display.show(step as f64 / spec.cap as f64, &message);
+            }
+            Event::Measured(m) if !m.replayed => {
+                let text = measured(&m);
+                display.line(&format!(
+                    "step {:>7}  epoch {:>7.2}  {text}",
+                    m.step,
+                    m.examples as f64 / data.train.len() as f64
+                ));
+                *last
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner) = text;
+            }
+            Event::Measured(_) => {}
+            Event::Checkpointed { step } => tracing::info!(step, "checkpoint written"),
+        })
+        .map_err(CliError::failed);
+    display.finish();
+    let record = record?;
+    if let (Outcome::Interrupted, Some(signal)) = (&record.outcome, signals.raised()) {
+        let (left, resume) = match &args.checkpoint {
+            Some(_) => ("the run is saved", "the same command"),
+            None => (
+                "the run was not saved",
+                "nothing: it starts anew; with --checkpoint DIR it would be saved",
+            ),
+        };
+        return Err(CliError::Interrupted {
+            signal,
+            left,
+            resume: resume.to_owned(),
+        });
+    }
+    if args.json {
+        print_json(&record)?;
+    }
+    if let Outcome::Infeasible { why } | Outcome::Failed { why } = &record.outcome {
+        return Err(CliError::failed(why));
+    }
+    if args.json {
+        return Ok(());
+    }
+    let text = summary(&record) + &noise(&record, data.train.len());
+    print(&folded(&text, width(), 2))
+}
+
+/// The run that was asked for, checked.
+pub fn spec(w: &Workload, run: &RunLength, train_examples: u64) -> Result<TrialSpec, CliError> {
+    let batch_size = run.batch_size.unwrap_or(DEFAULT_BATCH);
+    let at_least_one = |flag: &'static str, value: Option<u64>| match value {
+        Some(0) => Err(CliError::flag(flag, "must be at least 1")),
+        value => Ok(value),
+    };
+    at_least_one("batch-size", Some(batch_size))?;
+    at_least_one("evaluate-every", run.evaluate_every)?;
+    at_least_one("micro-batch", w.micro_batch)?;
+    if batch_size > train_examples {
+        return Err(CliError::flag(
+            "batch-size",
+            format!("{batch_size} is larger than the training set ({train_examples} examples)"),
+        ));
+    }
+    let learning_rate = run.learning_rate.unwrap_or(DEFAULT_RATE);
+    if !(learning_rate.is_finite() && learning_rate > 0.0) {
+        return Err(CliError::flag(
+            "learning-rate",
+            format!("{learning_rate} is not a positive number"),
+        ));
+    }
+    let cap = match (at_least_one("steps", run.steps)?, run.epochs) {
+        (Some(steps), _) => steps,
+        (None, Some(epochs)) if !(epochs.is_finite() && epochs > 0.0) => {
+            return Err(CliError::flag(
+                "epochs",
+                format!("{epochs} is not a positive number"),
+            ));
+        }
+        (None, epochs) => {
+            let length = Length::Epochs(epochs.unwrap_or(DEFAULT_EPOCHS));
+            batchscope_rules::steps_in(length, batch_size, train_examples)
+                .map_err(|e| CliError::flag("epochs", e))?
+        }
+    };
+    let target = run
+        .target
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(|e| CliError::flag("target", e))?;
+    target.as_ref().map_or(Ok(()), wire::check_target)?;
+    let examples = w
+        .eval_examples
+        .unwrap_or(EvaluationPlan::default().examples);
+    Ok(TrialSpec {
+        id: 0,
+        purpose: TrialPurpose::Single,
+        curves: Vec::new(),
+        batch_size,
+        micro_batch: w.micro_batch,
+        learning_rate,
+        schedule: wire::schedule(w, Length::Steps(0))?,
+        optimizer: wire::optimizer(w)?,
+        clip: w.clip,
+        study_seed: w.seed.unwrap_or(0),
+        seed: 0,
+        cap: cap.max(1),
+        target,
+        evaluation: EvaluationPlan {
+            examples,
+            ..EvaluationPlan::default()
+        },
+        probes: match wire::noise(w)? {
+            Some(false) => Vec::new(),
+            _ => vec![Probe::Noise],
+        },
+    })
+}
+
+fn measured(m: &Measurement) -> String {
+    let metrics: Vec<String> = m
+        .metrics
+        .iter()
+        .map(|(metric, value)| format!("{metric} {value:.4}"))
+        .collect();
+    metrics.join("  ")
+}
+
+/// The noise scale along the run, if it was watched.
+fn noise(record: &TrialRecord, train_examples: u64) -> String {
+    let runs = [record.measurements.as_slice()];
+    let course = NoiseCourse::new(record.spec.batch_size, &runs, train_examples, LEVEL);
+    let Some(course) = course else {
+        return String::new();
+    };
+    let why = |e: &Estimate| e.reason.clone().unwrap_or_default();
+    match (course.population.value, course.course.last()) {
+        (None, _) | (_, None) => {
+            format!(
+                "gradient noise scale: undefined: {}\n",
+                why(&course.population)
+            )
+        }
+        (Some(average), Some(last)) => format!(
+            "gradient noise scale: {} examples on average over the run, {} at its end\n",
+            number(average),
+            last.population
+        ),
+    }
+}
+
+fn summary(record: &TrialRecord) -> String {
+    let spec = &record.spec;
+    let end = match &record.outcome {
+        Outcome::Reached { step, after } => format!(
+            "reached {} in {step} steps ({} examples); the crossing lies after step {after}",
+            spec.target
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            step * spec.batch_size
+        ),
+        Outcome::NotReached { cap } => format!("target not reached within {cap} steps"),
+        Outcome::Completed { step } => {
+            format!("trained {step} steps ({} examples)", step * spec.batch_size)
+        }
+        Outcome::Diverged { step } => {
+            format!("diverged at step {step}: try a lower learning rate or a warm-up")
+        }
+        Outcome::Infeasible { why } => format!("cannot be run: {why}"),
+        Outcome::Failed { why } => format!("failed: {why}"),
+        Outcome::Raced { at } => format!("stopped at step {at}"),
+        Outcome::Interrupted => "interrupted".to_owned(),
+    };
+    let last = record.measurements.last().map(measured).unwrap_or_default();
+    let micro = match record.micro_batch {
+        m if m < spec.batch_size => format!(", micro-batch {m}"),
+        _ => String::new(),
+    };
+    let mut text = format!(
+        "{end}\n{last}\nbatch size {}{micro}, learning rate {}, {} of training\n",
+        spec.batch_size,
+        spec.learning_rate,
+        duration(record.seconds)
+    );
+    for note in &record.notes {
+        text += &format!("note: {note}\n");
+    }
+    text
+}

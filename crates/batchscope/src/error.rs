@@ -1,0 +1,131 @@
+//! What can go wrong at the command line, and the exit code it ends with.
+
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// Everything that ends a command early.
+#[derive(Debug, Error, Diagnostic)]
+pub enum CliError {
+    /// A flag's value makes no sense.
+    #[error("--{flag}: {why}")]
+    #[diagnostic(code(batchscope::usage))]
+    Flag {
+        /// The flag, without dashes; also its key in `study.toml`.
+        flag: &'static str,
+        /// What is wrong and what would be right.
+        why: String,
+    },
+    /// A name, path or word on the command line is none that there is.
+    #[error("{0}")]
+    #[diagnostic(code(batchscope::usage))]
+    Usage(String),
+    /// A settings file holds what it should not.
+    #[error("settings file {}: {why}", path.display())]
+    #[diagnostic(
+        code(batchscope::settings),
+        help("its keys are the long flags of `batchscope study --help`, without dashes")
+    )]
+    SettingsFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A file could not be read or written.
+    #[error("{what} {}: {why}", path.display())]
+    #[diagnostic(code(batchscope::file))]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said; named so that it is not told twice, as a cause.
+        why: std::io::Error,
+    },
+    /// There is no study where one was named.
+    #[error("{} is not a study folder: it has no {missing}", path.display())]
+    #[diagnostic(
+        code(batchscope::no_study),
+        help("name the folder that `batchscope study --dir DIR` wrote")
+    )]
+    NoStudy {
+        /// The folder.
+        path: PathBuf,
+        /// The file looked for.
+        missing: &'static str,
+    },
+    /// A room below refused or failed.
+    #[error("{0}")]
+    #[diagnostic(code(batchscope::failed))]
+    Failed(String),
+    /// Stopped by a signal; the work is saved.
+    #[error("interrupted; {left}; resume with: {resume}")]
+    #[diagnostic(code(batchscope::interrupted))]
+    Interrupted {
+        /// The signal's number.
+        signal: i32,
+        /// What is saved, and what is left to do.
+        left: &'static str,
+        /// The command that resumes.
+        resume: String,
+    },
+}
+
+impl CliError {
+    /// A flag's value makes no sense.
+    pub fn flag(flag: &'static str, why: impl ToString) -> Self {
+        Self::Flag {
+            flag,
+            why: why.to_string(),
+        }
+    }
+
+    /// A file could not be read or written.
+    pub fn file(what: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::File {
+            what,
+            path: path.to_owned(),
+            why: source,
+        }
+    }
+
+    /// Data could not be read or fetched; a setting that does not go with them is its flag's fault,
+    /// a path or name that does not exist a wrong use of the command.
+    pub fn data(error: batchscope_data::DataError) -> Self {
+        use batchscope_data::DataError::{NoSuchPath, Setting, UnknownName};
+        match error {
+            Setting { setting, why } => Self::Flag { flag: setting, why },
+            NoSuchPath { .. } | UnknownName { .. } => Self::Usage(error.to_string()),
+            error => Self::failed(error),
+        }
+    }
+
+    /// A settings file holds what it should not.
+    pub fn settings(path: &Path, why: String) -> Self {
+        Self::SettingsFile {
+            path: path.to_owned(),
+            why,
+        }
+    }
+
+    /// A room below failed.
+    pub fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+
+    /// 1 failed, 2 usage, 128 + signal when interrupted.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Flag { .. }
+            | Self::Usage(_)
+            | Self::SettingsFile { .. }
+            | Self::NoStudy { .. } => 2,
+            Self::File { .. } | Self::Failed(_) => 1,
+            Self::Interrupted { signal, .. } => {
+                128u8.saturating_add(u8::try_from(*signal).unwrap_or(0))
+            }
+        }
+    }
+}

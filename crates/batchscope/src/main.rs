@@ -1,0 +1,67 @@
+//! `batchscope`: finds the batch size to train with, and proves it.
+//!
+//! This crate turns arguments into checked settings and wires the rooms below together. It holds
+//! no arithmetic of its own.
+
+mod args;
+mod commands;
+#[cfg(test)]
+mod defaults;
+mod error;
+mod files;
+mod folder;
+mod jobs;
+mod machine;
+mod progress;
+mod settings;
+mod signals;
+mod values;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    args::{Cli, Command},
+    error::CliError,
+};
+
+/// Training allocates and frees large tensors every step; glibc returns them to the kernel each
+/// time, which costs up to half the throughput (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = error.exit_code();
+            progress::say(&format!("{:?}", miette::Report::new(error)));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), CliError> {
+    let quiet = cli.quiet;
+    match cli.command {
+        Command::Study(args) => commands::study::run(*args, quiet),
+        Command::Train(args) => commands::train::run(*args, quiet),
+        Command::Noise(args) => commands::noise::run(&args, quiet),
+        Command::Landscape(args) => commands::landscape::run(&args, quiet),
+        Command::Advise(args) => commands::advise::run(&args, quiet),
+        Command::Report(args) => commands::report::run(&args, quiet),
+        Command::Trials(args) => commands::trials::run(&args),
+        Command::Export(args) => commands::export::run(&args),
+        Command::Reproduce(args) => commands::reproduce::run(&args, quiet),
+        Command::Data(args) => commands::data::run(args.command, quiet),
+        Command::Completions { shell } => commands::manual::completions(shell),
+        Command::Man { out } => commands::manual::man(out.as_deref()),
+    }
+}

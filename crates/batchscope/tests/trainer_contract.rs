@@ -1,0 +1,110 @@
+//! The built-in trainer, on a real network and real data, keeps the contract that the study loop
+//! relies on. The suite is the study's, the trainer stands below it: this crate is where they meet.
+
+use std::sync::Arc;
+
+use batchscope_core::{
+    EvaluationPlan, OptimizerSpec, Outcome, Schedule, Trainer, TrialPurpose, TrialSpec,
+};
+use batchscope_data::{GlyphOptions, LoadOptions, open};
+use batchscope_nn::{DeviceSpec, Factory};
+use batchscope_study::trainer_contract;
+use batchscope_train::{BuiltIn, BuiltInConfig};
+
+/// A trainer of `model` on a few glyphs, saving what is unfinished into `folder`.
+fn trainer(model: &str, folder: &std::path::Path) -> BuiltIn {
+    let options = LoadOptions {
+        glyphs: GlyphOptions {
+            train: 600,
+            test: 50,
+            seed: 0,
+        },
+        ..LoadOptions::default()
+    };
+    let data = open("glyphs", &options).unwrap();
+    let factory = Factory::new(model.parse().unwrap(), DeviceSpec::Cpu).unwrap();
+    let mut config = BuiltInConfig::new(
+        Arc::new(factory),
+        data.description.clone(),
+        data.train.clone(),
+        Some(data.validation.clone()),
+        data.test.clone(),
+    );
+    config.checkpoint_dir = Some(folder.to_owned());
+    config.threads_per_trial = Some(1);
+    BuiltIn::new(config).unwrap()
+}
+
+fn spec(optimizer: OptimizerSpec, learning_rate: f64, target: &str) -> TrialSpec {
+    TrialSpec {
+        id: 0,
+        purpose: TrialPurpose::Tune { index: 0, round: 0 },
+        curves: Vec::new(),
+        batch_size: 32,
+        micro_batch: Some(20),
+        learning_rate,
+        schedule: Schedule::warm_up(5),
+        optimizer,
+        clip: None,
+        study_seed: 3,
+        seed: 1,
+        cap: 150,
+        target: Some(target.parse().unwrap()),
+        evaluation: EvaluationPlan {
+            examples: 60,
+            ..EvaluationPlan::default()
+        },
+        probes: Vec::new(),
+    }
+}
+
+fn momentum() -> OptimizerSpec {
+    OptimizerSpec::Sgd {
+        momentum: 0.9,
+        nesterov: false,
+        weight_decay: 1e-4,
+    }
+}
+
+/// The suite must see a trial that ends as the test says, or it would test another thing.
+fn keeps_the_contract(model: &str, spec: &TrialSpec, ends: fn(&Outcome) -> bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let trainer = trainer(model, folder.path());
+    let record = trainer
+        .run(spec, &batchscope_core::NeverStop, &mut |_| {})
+        .unwrap();
+    trainer.forget(spec);
+    assert!(ends(&record.outcome), "{:?}", record.outcome);
+    trainer_contract(&trainer, spec);
+    let left = std::fs::read_dir(folder.path()).map_or(0, |files| files.count());
+    assert_eq!(left, 0, "checkpoints of trials that ended are forgotten");
+}
+
+#[test]
+fn a_perceptron_that_reaches_its_target() {
+    keeps_the_contract("mlp(16)", &spec(momentum(), 0.05, "train-loss=1.5"), |o| {
+        matches!(o, Outcome::Reached { .. })
+    });
+}
+
+#[test]
+fn a_convolutional_network_that_does_not() {
+    let mut spec = spec(momentum(), 0.005, "val-error=0.0001");
+    spec.cap = 25;
+    keeps_the_contract("lenet", &spec, |o| matches!(o, Outcome::NotReached { .. }));
+}
+
+#[test]
+fn adam_with_dropout() {
+    let adam = OptimizerSpec::Adam {
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        weight_decay: 0.0,
+    };
+    let mut spec = spec(adam, 0.003, "train-loss=0.001");
+    spec.cap = 25;
+    keeps_the_contract("lenet(dropout=0.2)", &spec, |o| {
+        matches!(o, Outcome::NotReached { .. })
+    });
+}
