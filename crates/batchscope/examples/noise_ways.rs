@@ -22,7 +22,7 @@ use batchscope_core::{Batch, Examples, Network, NetworkFactory, NormsOf, Purpose
 use batchscope_data::{GlyphOptions, LoadOptions};
 use batchscope_nn::{DeviceSpec, Factory};
 use batchscope_scaling::noise::Pieces;
-use batchscope_train::{NoiseWay, PartNorms, Portions, noise::window_norms};
+use batchscope_train::{NoiseEstimator, PartNorms, Portions, noise::window_norms};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -72,7 +72,7 @@ fn main() -> Result<(), Failure> {
 /// A way, as training knows it and as it is done here.
 struct Way {
     name: &'static str,
-    noise: NoiseWay,
+    noise: NoiseEstimator,
     of: NormsOf,
     micro_batch: u64,
 }
@@ -95,28 +95,28 @@ fn table(
     let mut ways = vec![
         Way {
             name: "two halves",
-            noise: NoiseWay::Split { first: half },
+            noise: NoiseEstimator::Split { first: half },
             of: NormsOf::MicroBatch,
             micro_batch: half,
         },
         Way {
             name: "eight parts",
-            noise: NoiseWay::MicroBatches,
+            noise: NoiseEstimator::MicroBatches,
             of: NormsOf::MicroBatch,
             micro_batch: batch_size / 8,
         },
     ];
-    if network.measures_examples() {
+    if network.measures_per_example_grad_norms() {
         ways.push(Way {
             name: "every example",
-            noise: NoiseWay::Examples {
+            noise: NoiseEstimator::Examples {
                 cost: network.example_norms_cost(),
             },
             of: NormsOf::Examples,
             micro_batch: batch_size,
         });
     }
-    let chosen = NoiseWay::of(network, batch_size, batch_size);
+    let chosen = NoiseEstimator::of(network, batch_size, batch_size);
     let rows = ways
         .iter()
         .map(|way| row(network, examples, batch_size, way))
@@ -125,13 +125,13 @@ fn table(
     let best = rows.iter().map(cost).fold(f64::INFINITY, f64::min);
     for (way, row) in ways.iter().zip(&rows) {
         let counts = match way.noise {
-            NoiseWay::Examples { cost } => format!("{cost:.3}"),
+            NoiseEstimator::Examples { cost } => format!("{cost:.3}"),
             _ => "-".to_owned(),
         };
         let share = row.added / row.plain;
         // A step in micro-batches costs what it costs, measured or not: nothing to compare it with.
         let training = match way.noise {
-            NoiseWay::MicroBatches => "-".to_owned(),
+            NoiseEstimator::MicroBatches => "-".to_owned(),
             _ => {
                 let every = way.noise.every(batch_size, batch_size);
                 let chosen = if way.noise == chosen { " *" } else { "" };

@@ -1,4 +1,4 @@
-//! The command line as typed. Meaning is given in `settings` and `wire`.
+//! The command line as typed. Meaning is given in `settings` and `resolve`.
 
 use std::path::PathBuf;
 

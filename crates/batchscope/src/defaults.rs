@@ -7,8 +7,9 @@ use clap::{CommandFactory, Parser};
 use crate::{
     args::{AdviseArgs, Cli, Command, StudyArgs, TrainArgs},
     commands::{advise, train},
+    resolve,
     settings::Workload,
-    values, wire,
+    values,
 };
 
 /// A value other than the default for every flag that states one, so that comparing means something.
@@ -49,16 +50,16 @@ const OTHERS: [(&str, &str); 32] = [
 
 /// Everything that a workload means.
 fn workload(w: &Workload) -> String {
-    let model = w.model.as_deref().unwrap_or(wire::DEFAULT_MODEL);
+    let model = w.model.as_deref().unwrap_or(resolve::DEFAULT_MODEL);
     let model: batchscope_nn::ModelSpec = model.parse().unwrap();
     let device: batchscope_nn::DeviceSpec = w
         .device
         .as_deref()
         .map_or_else(Default::default, |device| device.parse().unwrap());
-    let data = w.data.as_deref().unwrap_or(wire::DEFAULT_DATA);
+    let data = w.data.as_deref().unwrap_or(resolve::DEFAULT_DATA);
     format!(
         "{data} {model:?} {device:?} {:?}",
-        wire::load_options(w).unwrap()
+        resolve::load_options(w).unwrap()
     )
 }
 
@@ -70,7 +71,7 @@ fn meaning(line: &[&str]) -> String {
     match command {
         Command::Study(args) => {
             let StudyArgs { settings, .. } = *args;
-            let plan = wire::plan(&settings.workload, &settings.question)
+            let plan = resolve::plan(&settings.workload, &settings.question)
                 .unwrap()
                 .resolved(None);
             format!("{} {plan:?}", workload(&settings.workload))

@@ -16,7 +16,7 @@ const LONGEST_STEP: f64 = 0.25;
 
 /// What was chosen, and what it rests on.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SideBySide {
+pub struct Parallelism {
     /// Trials at a time.
     pub jobs: usize,
     /// Threads of each.
@@ -25,7 +25,7 @@ pub struct SideBySide {
     pub gain: Option<f64>,
 }
 
-impl SideBySide {
+impl Parallelism {
     /// So many trials on this many cores.
     pub fn fixed(jobs: usize, cores: usize) -> Self {
         Self {
@@ -36,7 +36,7 @@ impl SideBySide {
     }
 }
 
-impl fmt::Display for SideBySide {
+impl fmt::Display for Parallelism {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             jobs,
@@ -68,7 +68,7 @@ pub fn choose<T: Trainer, E>(
     cores: usize,
     control: &dyn Control,
     trainer: impl Fn(usize) -> Result<T, E>,
-) -> Result<SideBySide, E> {
+) -> Result<Parallelism, E> {
     let mut candidates: Vec<usize> = std::iter::successors(Some(1), |j| Some(2 * j))
         .take_while(|&jobs| jobs < cores)
         .collect();
@@ -110,11 +110,11 @@ pub fn choose<T: Trainer, E>(
         .reduce(|best, i| if rates[i] > rates[best] { i } else { best })
         .filter(|_| known > 0);
     Ok(match best {
-        Some(best) => SideBySide {
+        Some(best) => Parallelism {
             gain: Some(((rates[best] - rates[0]) / f64::from(known)).exp()),
-            ..SideBySide::fixed(trainers[best].0, cores)
+            ..Parallelism::fixed(trainers[best].0, cores)
         },
-        None => SideBySide::fixed(cores, cores),
+        None => Parallelism::fixed(cores, cores),
     })
 }
 
@@ -207,7 +207,7 @@ mod tests {
     }
 
     /// The choice where a step on so many threads takes so many seconds.
-    fn chosen(cores: usize, seconds: impl Fn(usize) -> Option<f64>) -> SideBySide {
+    fn chosen(cores: usize, seconds: impl Fn(usize) -> Option<f64>) -> Parallelism {
         let trainer = |threads| Ok::<_, ()>(Clock(seconds(threads)));
         choose(&Plan::default(), cores, &NeverStop, trainer).unwrap()
     }
@@ -241,6 +241,6 @@ mod tests {
 
     #[test]
     fn without_a_clock_every_core_has_a_trial() {
-        assert_eq!(chosen(6, |_| None), SideBySide::fixed(6, 6));
+        assert_eq!(chosen(6, |_| None), Parallelism::fixed(6, 6));
     }
 }

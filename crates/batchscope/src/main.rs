@@ -13,10 +13,10 @@ mod folder;
 mod jobs;
 mod machine;
 mod progress;
+mod resolve;
 mod settings;
 mod signals;
 mod values;
-mod wire;
 
 use std::process::ExitCode;
 

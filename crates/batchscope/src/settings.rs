@@ -3,7 +3,7 @@
 //! One set of names serves the command line and `study.toml`: the key of a setting is its flag
 //! without the dashes. Flags win over a `--config` file, which wins over the `study.toml` of a
 //! study that is being resumed, which wins over the defaults. Nothing here is checked beyond its
-//! type: meaning is given in `wire`.
+//! type: meaning is given in `resolve`.
 
 use std::path::{Path, PathBuf};
 

@@ -184,7 +184,7 @@ pub trait Network: Send {
     ///
     /// # Panics
     /// When `squared_norms` is not as long as the layout, or examples are asked for where
-    /// [`Network::measures_examples`] is false.
+    /// [`Network::measures_per_example_grad_norms`] is false.
     fn accumulate_measured(
         &mut self,
         batch: &Batch,
@@ -196,7 +196,7 @@ pub trait Network: Send {
     /// True where [`Network::accumulate_measured`] can tell the examples apart, which it does
     /// without keeping their gradients. An example of a text is a window, the state its stream
     /// was in before it taken as given (truncated back-propagation).
-    fn measures_examples(&self) -> bool {
+    fn measures_per_example_grad_norms(&self) -> bool {
         false
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub enum NormsOf {
     /// The micro-batch as a whole.
     MicroBatch,
-    /// Each of its examples; only where [`crate::Network::measures_examples`].
+    /// Each of its examples; only where [`crate::Network::measures_per_example_grad_norms`].
     Examples,
 }
 

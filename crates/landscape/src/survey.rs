@@ -389,7 +389,7 @@ impl Eigenvalue {
 
 /// What was surveyed: enough to tell whether a stored survey is one of the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Subject {
+pub struct SurveyInfo {
     /// The model with its settings.
     pub model: String,
     /// The data with their settings.
@@ -475,7 +475,7 @@ pub struct Survey {
     /// Version of the record.
     pub format: u32,
     /// Of what.
-    pub subject: Subject,
+    pub subject: SurveyInfo,
     /// Measurements made, in the order they were.
     pub measured: Vec<Measured>,
     /// Slices, whole or in part.
@@ -487,7 +487,7 @@ pub const FORMAT: u32 = 1;
 
 impl Survey {
     /// Nothing measured yet.
-    pub fn new(subject: Subject) -> Self {
+    pub fn new(subject: SurveyInfo) -> Self {
         Self {
             format: FORMAT,
             subject,

@@ -27,7 +27,7 @@ pub(crate) struct Builder {
     layers: Vec<LayerOutput>,
     activations: usize,
     /// Tensors whose layers tell the examples' gradients apart.
-    told_apart: usize,
+    per_example_grad_norms: usize,
     /// Multiply-adds of one example's forward pass, and of the norms of its gradient; those of
     /// sequences count more.
     work: [u64; 2],
@@ -93,7 +93,7 @@ impl Builder {
             streams: Streams::default(),
             layers: Vec::new(),
             activations: 0,
-            told_apart: 0,
+            per_example_grad_norms: 0,
             work: [0; 2],
             scratch: 0,
             kernels,
@@ -122,13 +122,15 @@ impl Builder {
     }
 
     /// Notes that a layer takes the squared norms of every example's gradient of its `tensors`.
-    pub(crate) fn tells_examples_apart(&mut self, tensors: usize) {
-        self.told_apart += tensors;
+    pub(crate) fn per_example_grad_norms(&mut self, tensors: usize) {
+        self.per_example_grad_norms += tensors;
     }
 
     /// True where all parameters so far belong to such layers, and no batch norm mixes examples.
-    pub(crate) fn measures_examples(&self) -> bool {
-        self.kernels && self.norms.is_empty() && self.told_apart == self.layout.tensors.len()
+    pub(crate) fn measures_per_example_grad_norms(&self) -> bool {
+        self.kernels
+            && self.norms.is_empty()
+            && self.per_example_grad_norms == self.layout.tensors.len()
     }
 
     /// Notes that a matrix of `inputs` by `outputs` weights meets `places` of each example.

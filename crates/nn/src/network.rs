@@ -28,7 +28,7 @@ pub(crate) struct ModelNetwork {
     pub(crate) activations: usize,
     pub(crate) label_smoothing: f64,
     /// Its layers tell the gradients of single examples apart.
-    measures_examples: bool,
+    measures_per_example_grad_norms: bool,
     /// What that costs beside a plain pass.
     example_norms_cost: f64,
     /// Ghost size of the model; `None` without batch norm.
@@ -76,7 +76,7 @@ impl ModelNetwork {
         device: Device,
     ) -> Self {
         let activations = builder.activations_per_example();
-        let measures_examples = builder.measures_examples();
+        let measures_per_example_grad_norms = builder.measures_per_example_grad_norms();
         let example_norms_cost = builder.example_norms_cost();
         let Built {
             parameters,
@@ -89,7 +89,7 @@ impl ModelNetwork {
             model,
             activations,
             label_smoothing: spec.label_smoothing(),
-            measures_examples,
+            measures_per_example_grad_norms,
             example_norms_cost,
             ghost: spec.ghost(),
             kernels: device == Device::flex(),
@@ -358,15 +358,15 @@ impl Network for ModelNetwork {
     ) -> Result<LossSum, NetworkError> {
         assert_eq!(squared_norms.len(), self.layout().tensors.len());
         assert!(
-            of == NormsOf::MicroBatch || self.measures_examples(),
+            of == NormsOf::MicroBatch || self.measures_per_example_grad_norms(),
             "{} cannot tell examples apart",
             self.name
         );
         self.add(batch, scale, Some((of, squared_norms)))
     }
 
-    fn measures_examples(&self) -> bool {
-        self.kernels && self.measures_examples
+    fn measures_per_example_grad_norms(&self) -> bool {
+        self.kernels && self.measures_per_example_grad_norms
     }
 
     fn example_norms_cost(&self) -> f64 {

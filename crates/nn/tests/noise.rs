@@ -112,7 +112,7 @@ fn examples_norms_are_those_of_each_alone() {
             network
         };
         let (mut alone, mut plain, mut measured) = (made(), made(), made());
-        assert!(measured.measures_examples(), "{model}");
+        assert!(measured.measures_per_example_grad_norms(), "{model}");
         let found = measured.example_norms_cost();
         assert!(found > 0.0 && found < cost, "{model}: {found}");
 
@@ -157,6 +157,9 @@ fn models_that_mix_or_cannot_afford_it_do_not_claim_to_tell_examples_apart() {
         // More pairs of tokens than scores.
         ("lstm(layers=1,width=8,tied)", text(21, 20)),
     ] {
-        assert!(!network(model, &shape).measures_examples(), "{model}");
+        assert!(
+            !network(model, &shape).measures_per_example_grad_norms(),
+            "{model}"
+        );
     }
 }

@@ -3,13 +3,13 @@
 use batchscope_landscape::{
     problems::Quadratic,
     slices::Reading,
-    survey::{Measured, Part, SliceKind, SliceRecord, Subject, Survey, SurveySettings},
+    survey::{Measured, Part, SliceKind, SliceRecord, Survey, SurveyInfo, SurveySettings},
 };
 use batchscope_report::{display_width, survey_figures, survey_html, survey_summary, write_survey};
 use sha2::Digest as _;
 
-fn subject() -> Subject {
-    Subject {
+fn subject() -> SurveyInfo {
+    SurveyInfo {
         model: "mlp(<9>)".to_owned(),
         data: "glyphs & more".to_owned(),
         parameters: "0badcafe".to_owned(),

@@ -17,7 +17,7 @@ mod runner;
 
 pub use error::ReproduceError;
 pub use folder::Folder;
-pub use runner::{Happening, Side};
+pub use runner::{ExperimentEvent, Side};
 
 /// An experiment that can be reproduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -33,7 +33,7 @@ impl Side {
 
 /// What an experiment tells while it runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Happening<'a> {
+pub enum ExperimentEvent<'a> {
     /// A task was taken up.
     Begun(&'a str),
     /// A task is done and stored; what it found, in a few words.
@@ -77,7 +77,7 @@ pub(crate) fn run<T: Sync>(
     known: &[bool],
     side: Side,
     control: &dyn Control,
-    observe: &(dyn Fn(Happening<'_>) + Sync),
+    observe: &(dyn Fn(ExperimentEvent<'_>) + Sync),
     work: &Work<'_, T>,
 ) -> Result<(), ReproduceError> {
     let state = Mutex::new(State {
@@ -91,7 +91,7 @@ pub(crate) fn run<T: Sync>(
     let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
     let tell = |guard: &MutexGuard<'_, State>| {
         let (fraction, message) = standing(tasks, &guard.parts, &guard.finished);
-        observe(Happening::Fraction(fraction, &message));
+        observe(ExperimentEvent::Fraction(fraction, &message));
     };
     let worker = || -> Result<(), ReproduceError> {
         let pool = side.pool()?;
@@ -117,14 +117,14 @@ pub(crate) fn run<T: Sync>(
             guard.parts[next] = Some(0.0);
             drop(guard);
             let task = &tasks[next];
-            observe(Happening::Begun(&task.name));
+            observe(ExperimentEvent::Begun(&task.name));
             let part = |part: f64| {
                 let mut guard = lock();
                 guard.parts[next] = Some(part.clamp(0.0, 1.0));
                 tell(&guard);
             };
             let found = pool.install(|| work(&task.what, &control, &part))?;
-            observe(Happening::Done(&task.name, &found));
+            observe(ExperimentEvent::Done(&task.name, &found));
             let mut guard = lock();
             guard.parts[next] = Some(1.0);
             guard.finished[next] = true;
@@ -223,8 +223,8 @@ mod tests {
         };
         let known = [false, false, true, false];
         let last = Mutex::new(0.0);
-        let observe = |happening: Happening<'_>| {
-            if let Happening::Fraction(fraction, _) = happening {
+        let observe = |happening: ExperimentEvent<'_>| {
+            if let ExperimentEvent::Fraction(fraction, _) = happening {
                 *last.lock().unwrap() = fraction;
             }
         };

@@ -19,8 +19,8 @@ use batchscope_landscape::{Objective, ObjectiveError};
 use batchscope_reproduce::{
     Folder, ReproduceError, Side,
     keskar::{
-        self, Ended, Lab, Method, Pace, Part, Plan, Plateau, Results, RunId, Scope, Setting,
-        Sharpening, Statistics,
+        self, Ended, ExperimentContext, Method, Pace, Part, Plan, Plateau, Results, RunId, Scope,
+        Setting, Sharpening, Statistics,
     },
 };
 use batchscope_train::{
@@ -86,7 +86,7 @@ fn plan(parts: &[Part]) -> Plan {
 }
 
 /// Runs `then` in the experiment's laboratory.
-fn laboratory<T>(then: impl FnOnce(&Lab<'_>) -> T) -> T {
+fn laboratory<T>(then: impl FnOnce(&ExperimentContext<'_>) -> T) -> T {
     let factory = Arc::new(TinyFactory::default());
     let train: Arc<dyn Examples> = Arc::new(Blobs::new(400, SHAPE, 1000));
     let objective =
@@ -104,7 +104,7 @@ fn laboratory<T>(then: impl FnOnce(&Lab<'_>) -> T) -> T {
         state[1].values.fill(0.0);
         Ok(state)
     };
-    then(&Lab {
+    then(&ExperimentContext {
         factory: factory.clone(),
         train: train.clone(),
         test: Arc::new(Blobs::new(300, SHAPE, 1001)),

@@ -12,7 +12,7 @@ use crate::fit::fit;
 use crate::generalization::generalization;
 use crate::intervals::{LnInterval, Pooled};
 use crate::linearity::linearity;
-use crate::noise::NoiseCourse;
+use crate::noise::NoiseTrajectory;
 use crate::regimes::regimes;
 use crate::sample::Sample;
 use crate::settle::{Study, settle};
@@ -173,7 +173,7 @@ fn only_quoted_layers(findings: &mut Findings, curve: &str) {
 
 /// The noise scale at every batch size of a curve that was watched, from the runs that trained to
 /// their target or cap.
-fn noise(trials: &CurveTrials, train_examples: u64, level: f64) -> Vec<NoiseCourse> {
+fn noise(trials: &CurveTrials, train_examples: u64, level: f64) -> Vec<NoiseTrajectory> {
     let of = |(&batch_size, records): (&u64, &Vec<&TrialRecord>)| {
         let ended = |record: &&&TrialRecord| {
             matches!(
@@ -186,7 +186,7 @@ fn noise(trials: &CurveTrials, train_examples: u64, level: f64) -> Vec<NoiseCour
             .filter(ended)
             .map(|record| record.measurements.as_slice())
             .collect();
-        NoiseCourse::new(batch_size, &runs, train_examples, level)
+        NoiseTrajectory::new(batch_size, &runs, train_examples, level)
     };
     trials.by_batch.iter().filter_map(of).collect()
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use batchscope_core::{Estimate, Metric, StepTiming, Target};
 use serde::{Deserialize, Serialize};
 
-use crate::noise::NoiseCourse;
+use crate::noise::NoiseTrajectory;
 
 /// Version of the layout of `findings.json`.
 pub const SCHEMA: &str = "batchscope.findings/1.1";
@@ -35,7 +35,7 @@ pub struct Findings {
     pub linearity: Vec<LinearityPoint>,
     /// By curve: the gradient noise scale `B_simple` at each batch size, where it was watched.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub noise: BTreeMap<String, Vec<NoiseCourse>>,
+    pub noise: BTreeMap<String, Vec<NoiseTrajectory>>,
     /// Tuning: what each batch size spent and chose.
     pub tuning: Vec<TuningSummary>,
     /// What to train with, where it could be said.
@@ -49,7 +49,7 @@ pub struct Findings {
 impl Findings {
     /// The noise scale that is quoted for a curve: that of a batch size fixed beforehand, the base,
     /// or else of the smallest that was watched.
-    pub fn quoted_noise(&self, curve: &str) -> Option<&NoiseCourse> {
+    pub fn quoted_noise(&self, curve: &str) -> Option<&NoiseTrajectory> {
         let courses = self.noise.get(curve)?;
         let base = self.study.base_batch;
         let at_base = courses.iter().find(|course| course.batch_size == base);

@@ -17,7 +17,6 @@
 
 mod batch_sizes;
 mod compare;
-mod enrol;
 mod error;
 mod estimate;
 mod fake;
@@ -26,6 +25,7 @@ mod identity;
 mod observer;
 mod plan;
 mod planner;
+mod resume_check;
 mod runner;
 mod search;
 mod stop;
@@ -35,7 +35,6 @@ mod workers;
 
 pub use batch_sizes::parse_batch_sizes;
 pub use compare::{same_record, without_times};
-pub use enrol::resume_plan;
 pub use error::StudyError;
 pub use estimate::{Bounded, CostEstimate, CostRow, Prices, estimate};
 pub use fake::{FakeCheckpoints, FakeTrainer};
@@ -44,6 +43,7 @@ pub use identity::identity;
 pub use observer::{Observer, Progress, Silent, StudyEvent};
 pub use plan::{Plan, PlanError, TargetChoice, Tune};
 pub use planner::{Assessment, Finished, Stage, assess};
+pub use resume_check::resume_plan;
 pub use runner::{StudyResult, load, outcome_name, run};
 pub use search::RateRange;
 pub use stop::StopToken;

@@ -4,11 +4,10 @@ use batchscope_core::{Outcome, Trainer, TrainerInfo, TrialRecord};
 use batchscope_scaling::{StudySummary, TuningSummary};
 
 use crate::{
-    Header, Observer, Plan, Stage, StopToken, Store, StudyError, StudyEvent,
-    enrol::enrol,
-    finished_records,
+    Header, Observer, Plan, Stage, StopToken, Store, StudyError, StudyEvent, finished_records,
     forecast::Tracker,
     planner::{Assessment, Finished, assess},
+    resume_check::resume_check,
     workers::{DEAD_AFTER, Ended, run_stage},
 };
 
@@ -45,7 +44,7 @@ pub fn run(
     observer: &dyn Observer,
 ) -> Result<StudyResult, StudyError> {
     let info = trainer.info();
-    let plan = enrol(plan, &info, store)?;
+    let plan = resume_check(plan, &info, store)?;
     store.recover(DEAD_AFTER)?;
     retry_failed(&plan, &info, store)?;
     loop {

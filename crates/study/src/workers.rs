@@ -103,7 +103,7 @@ pub(crate) fn run_stage(
             scope.spawn(move || work(trainer, observer, job_receiver, &answer_sender));
         }
         drop(answer_sender);
-        let mut desk = Desk {
+        let mut desk = Coordinator {
             store,
             trainer,
             observer,
@@ -188,7 +188,7 @@ fn bound(race: &Race, spec: &TrialSpec) -> u64 {
 }
 
 /// The calling thread's side: everything that touches the store.
-struct Desk<'a> {
+struct Coordinator<'a> {
     store: &'a mut dyn Store,
     trainer: &'a dyn Trainer,
     observer: &'a dyn Observer,
@@ -201,7 +201,7 @@ struct Desk<'a> {
     beat: Instant,
 }
 
-impl Desk<'_> {
+impl Coordinator<'_> {
     fn leaving(&self) -> bool {
         self.failure.is_some() || self.stop.is_stopped()
     }

@@ -233,10 +233,10 @@ impl BuiltIn {
         let (mut run, micro_batch) = match self.set_up(spec, cadence) {
             Ok(run) => run,
             Err(TrainError::Infeasible(why)) => {
-                return Ok(unrun(spec, Outcome::Infeasible { why }));
+                return Ok(not_run(spec, Outcome::Infeasible { why }));
             }
             Err(TrainError::Examples(error)) => {
-                return Ok(unrun(
+                return Ok(not_run(
                     spec,
                     Outcome::Infeasible {
                         why: error.to_string(),
@@ -449,7 +449,7 @@ impl BuiltIn {
 }
 
 /// The record of a trial that could not be run.
-fn unrun(spec: &TrialSpec, outcome: Outcome) -> TrialRecord {
+fn not_run(spec: &TrialSpec, outcome: Outcome) -> TrialRecord {
     TrialRecord {
         spec: spec.clone(),
         outcome,

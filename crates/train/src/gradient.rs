@@ -12,7 +12,7 @@ use batchscope_core::{
     StreamKey, Task,
 };
 
-use crate::{NoiseWay, PartNorms, StepNoise, TrainError, augment::Augmenter};
+use crate::{NoiseEstimator, PartNorms, StepNoise, TrainError, augment::Augmenter};
 
 /// Puts the mean gradient of a step into the network's gradient window.
 pub trait GradientSource: Send {
@@ -233,23 +233,25 @@ impl GradientSource for Supervised<'_> {
             micro_batch,
         } = self.feed.portions;
         let way = match *share == (0..batch_size) {
-            true if self.measure_all => NoiseWay::of_every_step(network, batch_size, micro_batch),
-            true => NoiseWay::of(network, batch_size, micro_batch),
-            false => NoiseWay::Nothing("it is not measured on several replicas".to_owned()),
+            true if self.measure_all => {
+                NoiseEstimator::of_every_step(network, batch_size, micro_batch)
+            }
+            true => NoiseEstimator::of(network, batch_size, micro_batch),
+            false => NoiseEstimator::Nothing("it is not measured on several replicas".to_owned()),
         };
         let of = match &way {
-            NoiseWay::Nothing(why) => {
+            NoiseEstimator::Nothing(why) => {
                 let noise = StepNoise::Undefined(why.clone());
                 return Ok((self.gradient(network, step)?, noise));
             }
-            NoiseWay::Examples { .. } => NormsOf::Examples,
-            NoiseWay::MicroBatches | NoiseWay::Split { .. } => NormsOf::MicroBatch,
+            NoiseEstimator::Examples { .. } => NormsOf::Examples,
+            NoiseEstimator::MicroBatches | NoiseEstimator::Split { .. } => NormsOf::MicroBatch,
         };
         if !self.measure_all && !step.is_multiple_of(way.every(batch_size, micro_batch)) {
             return Ok((self.gradient(network, step)?, StepNoise::Passed));
         }
         let portions = match way {
-            NoiseWay::Split { first } => Portions::whole(batch_size, first),
+            NoiseEstimator::Split { first } => Portions::whole(batch_size, first),
             _ => self.feed.portions.clone(),
         };
         let mut norms = PartNorms::new(batch_size, network.layout().tensors.len());

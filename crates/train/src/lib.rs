@@ -45,7 +45,7 @@ pub use error::TrainError;
 pub use evaluate::{EVALUATION_CHUNK, EvaluationSet, Evaluator, insert_metrics, quantities};
 pub use gradient::{GradientSource, Portions, Supervised};
 pub use micro_batch::{MICRO_BATCH_CEILING, choose as choose_micro_batch};
-pub use noise::{NoiseWay, PartNorms, StepNoise};
+pub use noise::{NoiseEstimator, PartNorms, StepNoise};
 pub use noise_law::{LawPoint, NoiseLaw};
 pub use noise_scale::{NoiseMeasurement, NoiseRequest};
 pub use progress::{Cadence, Progress, Snapshot};

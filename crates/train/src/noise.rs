@@ -6,18 +6,18 @@
 //! in one of three ways:
 //!
 //! * from the norms of every example's gradient, where the network tells examples apart
-//!   ([`batchscope_core::Network::measures_examples`]): the training run stays what it was, to the bit.
+//!   ([`batchscope_core::Network::measures_per_example_grad_norms`]): the training run stays what it was, to the bit.
 //!   In a network of plain linear layers it costs next to nothing, in one of convolutions up to a
 //!   third of the step ([`batchscope_core::Network::example_norms_cost`]);
 //! * from those of the micro-batches, where the step has several: to the bit too;
 //! * from two halves the step is split into. That moves its result by rounding, as accumulation
 //!   does, and costs a second, smaller pass' overhead.
 //!
-//! **Which one** is cheapest at equal variance, by counts ([`NoiseWay::of`]). Where noise dominates,
+//! **Which one** is cheapest at equal variance, by counts ([`NoiseEstimator::of`]). Where noise dominates,
 //! the estimate of `|G|²`, on which the noise scale's interval hangs, is a mean of products of
 //! different parts' gradients, and with `k` equal parts its variance is `k/(k − 1)` times that of the
 //! finest cut there is: examples are worth at most twice two halves. A way is measured as rarely as its
-//! cost demands ([`NoiseWay::every`]), so that all cost about the same, and the one whose steps times
+//! cost demands ([`NoiseEstimator::every`]), so that all cost about the same, and the one whose steps times
 //! variance are fewest is taken. So examples win at small batches, where a second pass' overhead
 //! weighs, and in networks where they are nearly free; halves or micro-batches win in convolutional
 //! networks at large batches.
@@ -25,7 +25,7 @@
 //! With batch norm an example's gradient depends on its neighbors: the smallest unit is then a
 //! ghost batch, halves are multiples of it, and `Σ` is that of ghost batches times their size.
 //!
-//! Not every step is measured: one in [`NoiseWay::every`], chosen to keep the cost under 3 % of
+//! Not every step is measured: one in [`NoiseEstimator::every`], chosen to keep the cost under 3 % of
 //! training by counting passes over parameters and multiply-adds; `cargo bench -p batchscope -- noise`
 //! measures it, `cargo run --release -p batchscope --example noise_ways` the ways beside each other.
 //! Which steps follows from counts alone, never from a clock, so that the same study gives the same
@@ -45,7 +45,7 @@ const BUDGET: f64 = 0.0125;
 
 /// How the steps of a run are measured.
 #[derive(Debug, Clone, PartialEq)]
-pub enum NoiseWay {
+pub enum NoiseEstimator {
     /// From every example's gradient.
     Examples {
         /// What the norms cost beside a step, as its share
@@ -63,7 +63,7 @@ pub enum NoiseWay {
     Nothing(String),
 }
 
-impl NoiseWay {
+impl NoiseEstimator {
     /// The way for steps of `batch_size` examples in micro-batches of at most `micro_batch`, all of
     /// them this network's: the one of least variance for what it costs in training, where a way
     /// that costs more is used on fewer steps.
@@ -89,7 +89,7 @@ impl NoiseWay {
         cost: impl Fn(&Self) -> f64,
     ) -> Self {
         let parts = Self::of_parts(network, batch_size, micro_batch);
-        if batch_size < 2 || !network.measures_examples() {
+        if batch_size < 2 || !network.measures_per_example_grad_norms() {
             return parts;
         }
         let examples = Self::Examples {

@@ -7,7 +7,7 @@ use batchscope_scaling::noise::{LayerEstimates, LayerReplicates, NoiseScale, Pie
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BuiltIn, GradientSource, NoiseWay, Portions, StepNoise, Supervised, TrainError,
+    BuiltIn, GradientSource, NoiseEstimator, Portions, StepNoise, Supervised, TrainError,
     augment::Augmenter, checkpoint::load_network, micro_batch, noise,
 };
 
@@ -109,8 +109,8 @@ impl BuiltIn {
         let ghost = network.ghost_size(batch_size);
         let unit = ghost.unwrap_or(1).max(1);
         let part = batch_size.div_ceil(PARTS).div_ceil(unit) * unit;
-        let asked = match NoiseWay::of_every_step(network.as_ref(), batch_size, part) {
-            NoiseWay::Examples { .. } => request.micro_batch,
+        let asked = match NoiseEstimator::of_every_step(network.as_ref(), batch_size, part) {
+            NoiseEstimator::Examples { .. } => request.micro_batch,
             _ => request.micro_batch.or(Some(part)),
         };
         let within = config
@@ -119,15 +119,15 @@ impl BuiltIn {
         let ceiling = config.micro_batch_ceiling;
         let micro_batch = micro_batch::choose(batch_size, asked, ghost, within, ceiling)?;
         let (way, micro_batch) =
-            match NoiseWay::of_every_step(network.as_ref(), batch_size, micro_batch) {
-                NoiseWay::Nothing(why) => {
+            match NoiseEstimator::of_every_step(network.as_ref(), batch_size, micro_batch) {
+                NoiseEstimator::Nothing(why) => {
                     return Err(TrainError::Refused(format!(
                         "the noise scale is undefined: {why}"
                     )));
                 }
-                NoiseWay::Examples { .. } => ("examples", micro_batch),
-                NoiseWay::MicroBatches => ("micro-batches", micro_batch),
-                NoiseWay::Split { first } => ("micro-batches", first),
+                NoiseEstimator::Examples { .. } => ("examples", micro_batch),
+                NoiseEstimator::MicroBatches => ("micro-batches", micro_batch),
+                NoiseEstimator::Split { first } => ("micro-batches", first),
             };
 
         let augmenter = Augmenter::new(&config.augment, &shape, key)

@@ -9,7 +9,7 @@ use batchscope_core::{
 };
 use batchscope_scaling::noise::{Pieces, Sampling, noise_of};
 use batchscope_train::{
-    BuiltIn, GradientSource, NoiseRequest, NoiseWay, Portions, StepNoise, Supervised,
+    BuiltIn, GradientSource, NoiseEstimator, NoiseRequest, Portions, StepNoise, Supervised,
     noise::window_norms,
     testing::{Blobs, TinyFactory},
 };
@@ -89,7 +89,7 @@ fn every_way_of_measuring_is_unbiased() {
         let examples = Blobs::new(60, shape, 2000);
         for (tells, micro_batch) in [(true, 12), (true, 5), (false, 4), (false, 5), (false, 12)] {
             let factory = TinyFactory {
-                tells_examples_apart: tells,
+                per_example_grad_norms: tells,
                 ..TinyFactory::default()
             };
             let mut network = factory.build(&shape, KEY).unwrap();
@@ -125,7 +125,7 @@ fn every_way_of_measuring_is_unbiased() {
 fn a_step_s_pieces_are_those_of_its_examples() {
     let examples = Blobs::new(60, classes(), 2000);
     let factory = TinyFactory {
-        tells_examples_apart: true,
+        per_example_grad_norms: true,
         ..TinyFactory::default()
     };
     let mut network = factory.build(&classes(), KEY).unwrap();
@@ -145,11 +145,11 @@ fn a_step_s_pieces_are_those_of_its_examples() {
 fn how_a_step_is_measured_follows_from_the_network_and_the_sizes() {
     let way = |factory: TinyFactory, batch_size, micro_batch| {
         let network = factory.build(&classes(), KEY).unwrap();
-        NoiseWay::of(network.as_ref(), batch_size, micro_batch)
+        NoiseEstimator::of(network.as_ref(), batch_size, micro_batch)
     };
     let plain = TinyFactory::default();
     let told = TinyFactory {
-        tells_examples_apart: true,
+        per_example_grad_norms: true,
         ..plain
     };
     let ghost = TinyFactory {
@@ -157,17 +157,17 @@ fn how_a_step_is_measured_follows_from_the_network_and_the_sizes() {
         ..told
     };
     assert_eq!(way(told, 16, 16), FREE);
-    assert_eq!(way(plain, 16, 4), NoiseWay::MicroBatches);
-    assert_eq!(way(plain, 16, 16), NoiseWay::Split { first: 8 });
-    assert_eq!(way(plain, 7, 7), NoiseWay::Split { first: 3 });
-    assert_eq!(way(ghost, 24, 24), NoiseWay::Split { first: 16 });
-    assert_eq!(way(ghost, 32, 8), NoiseWay::MicroBatches);
+    assert_eq!(way(plain, 16, 4), NoiseEstimator::MicroBatches);
+    assert_eq!(way(plain, 16, 16), NoiseEstimator::Split { first: 8 });
+    assert_eq!(way(plain, 7, 7), NoiseEstimator::Split { first: 3 });
+    assert_eq!(way(ghost, 24, 24), NoiseEstimator::Split { first: 16 });
+    assert_eq!(way(ghost, 32, 8), NoiseEstimator::MicroBatches);
     for (factory, batch_size, why) in [
         (told, 1, "at least 2"),
         (ghost, 8, "two ghost batches"),
         (ghost, 20, "multiple of 8"),
     ] {
-        let NoiseWay::Nothing(found) = way(factory, batch_size, batch_size) else {
+        let NoiseEstimator::Nothing(found) = way(factory, batch_size, batch_size) else {
             panic!("{batch_size} should not be measured");
         };
         assert!(found.contains(why), "{found}");
@@ -175,40 +175,41 @@ fn how_a_step_is_measured_follows_from_the_network_and_the_sizes() {
     // Rarely where it costs, always where it does not.
     assert_eq!(FREE.every(32, 32), 16);
     assert_eq!(FREE.every(256, 256), 4);
-    assert_eq!(NoiseWay::MicroBatches.every(4096, 1024), 1);
-    assert_eq!(NoiseWay::Split { first: 16 }.every(32, 32), 64);
-    assert_eq!(NoiseWay::Split { first: 512 }.every(1024, 1024), 4);
+    assert_eq!(NoiseEstimator::MicroBatches.every(4096, 1024), 1);
+    assert_eq!(NoiseEstimator::Split { first: 16 }.every(32, 32), 64);
+    assert_eq!(NoiseEstimator::Split { first: 512 }.every(1024, 1024), 4);
 }
 
-const FREE: NoiseWay = NoiseWay::Examples { cost: 0.0 };
+const FREE: NoiseEstimator = NoiseEstimator::Examples { cost: 0.0 };
 
 /// Where examples' norms are a third of a step they are taken on one step in 27, at the variance of
 /// which two halves, at most twice as uncertain, are soon the better bargain.
 #[test]
 fn examples_that_cost_are_measured_where_that_is_cheapest() {
     let factory = TinyFactory {
-        tells_examples_apart: true,
+        per_example_grad_norms: true,
         example_norms_cost: 1.0 / 3.0,
         ..TinyFactory::default()
     };
     let network = factory.build(&classes(), KEY).unwrap();
-    let examples = NoiseWay::Examples { cost: 1.0 / 3.0 };
+    let examples = NoiseEstimator::Examples { cost: 1.0 / 3.0 };
     for batch_size in [8, 32, 4096] {
         assert_eq!(examples.every(batch_size, batch_size), 27);
     }
-    let way = |batch_size, micro_batch| NoiseWay::of(network.as_ref(), batch_size, micro_batch);
+    let way =
+        |batch_size, micro_batch| NoiseEstimator::of(network.as_ref(), batch_size, micro_batch);
     assert_eq!(way(8, 8), examples);
     assert_eq!(way(128, 128), examples);
-    assert_eq!(way(512, 512), NoiseWay::Split { first: 256 });
+    assert_eq!(way(512, 512), NoiseEstimator::Split { first: 256 });
     // Micro-batches are at hand: sixteen times as often for twice the variance at most.
-    assert_eq!(way(4096, 1024), NoiseWay::MicroBatches);
+    assert_eq!(way(4096, 1024), NoiseEstimator::MicroBatches);
     assert_eq!(way(32, 16), examples);
     // Where every step is measured a third more of it is less than twice the steps, but more than
     // the 8/7 of eight parts.
-    let way = |micro_batch| NoiseWay::of_every_step(network.as_ref(), 256, micro_batch);
+    let way = |micro_batch| NoiseEstimator::of_every_step(network.as_ref(), 256, micro_batch);
     assert_eq!(way(256), examples);
     assert_eq!(way(128), examples);
-    assert_eq!(way(32), NoiseWay::MicroBatches);
+    assert_eq!(way(32), NoiseEstimator::MicroBatches);
 }
 
 fn watched(spec: TrialSpec) -> TrialSpec {
@@ -235,7 +236,7 @@ fn watching_leaves_the_run_alone() {
         (false, None, false),
     ] {
         let factory = TinyFactory {
-            tells_examples_apart: tells,
+            per_example_grad_norms: tells,
             ..TinyFactory::default()
         };
         let trainer = BuiltIn::new(config(factory, classes())).unwrap();
@@ -272,7 +273,7 @@ fn interrupted_and_replayed_steps_are_counted_once() {
         (TinyFactory::default(), 64),
         (
             TinyFactory {
-                tells_examples_apart: true,
+                per_example_grad_norms: true,
                 ..TinyFactory::default()
             },
             16,

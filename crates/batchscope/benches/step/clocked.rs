@@ -112,8 +112,8 @@ impl Network for Clocked {
         })
     }
 
-    fn measures_examples(&self) -> bool {
-        self.network.measures_examples()
+    fn measures_per_example_grad_norms(&self) -> bool {
+        self.network.measures_per_example_grad_norms()
     }
 
     fn example_norms_cost(&self) -> f64 {

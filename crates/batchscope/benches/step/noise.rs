@@ -13,7 +13,7 @@ use std::{
 use batchscope_core::{Batch, DataShape, Network, NetworkFactory, OptimizerSpec, Sampler, Solo};
 use batchscope_optim::DecayPolicy;
 use batchscope_train::{
-    GradientSource, NoiseWay, Portions, StepNoise, Supervised, Synchronous, UpdateRule,
+    GradientSource, NoiseEstimator, Portions, StepNoise, Supervised, Synchronous, UpdateRule,
     noise::window_norms,
 };
 use criterion::Criterion;
@@ -78,7 +78,7 @@ impl Pair {
             weight_decay: 0.0,
         };
         let sgd = batchscope_optim::build(&sgd, network.layout(), DecayPolicy::default())?;
-        let way = NoiseWay::of(network.as_ref(), batch_size, micro_batch);
+        let way = NoiseEstimator::of(network.as_ref(), batch_size, micro_batch);
         let portions = Portions::whole(batch_size, micro_batch);
         let sampler = Box::new(Fixed {
             shape: workload.shape,

@@ -13,7 +13,7 @@ use crate::{
     error::CliError,
     folder::{RunFacts, StudyFolder},
     progress::{Display, duration},
-    values, wire,
+    resolve, values,
 };
 
 /// Devices considered when nothing is said.
@@ -62,8 +62,8 @@ pub fn run(args: &AdviseArgs, quiet: bool) -> Result<(), CliError> {
     check_curve(args, &super::study::findings(&folder, &result, &facts)?)?;
     let settings = folder.settings()?;
     let display = Display::new(quiet);
-    let data = wire::dataset(&settings.workload)?;
-    let trainer = wire::trainer(&settings.workload, &data, None, None)?;
+    let data = resolve::dataset(&settings.workload)?;
+    let trainer = resolve::trainer(&settings.workload, &data, None, None)?;
 
     let specs: BTreeMap<u64, &TrialSpec> = result
         .records
@@ -107,9 +107,9 @@ pub fn run(args: &AdviseArgs, quiet: bool) -> Result<(), CliError> {
 
 /// Checks the flags before time is spent on measuring; the bandwidth in bytes a second.
 fn check(args: &AdviseArgs) -> Result<f64, CliError> {
-    wire::at_least_zero("price-per-hour", args.price_per_hour)?;
-    wire::at_least_zero("watts", args.watts)?;
-    wire::at_least_zero("latency", Some(args.latency))?;
+    resolve::at_least_zero("price-per-hour", args.price_per_hour)?;
+    resolve::at_least_zero("watts", args.watts)?;
+    resolve::at_least_zero("latency", Some(args.latency))?;
     if !(args.budget > 0.0 && args.budget <= 3600.0) {
         let why = format!(
             "{} is not a time above 0 and at most 3600 seconds",

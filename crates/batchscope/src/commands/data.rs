@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use batchscope_data::{FetchOptions, Format};
 
 use super::{folded, print, print_json, width};
-use crate::{args::DataCommand, error::CliError, progress::Display, settings::Workload, wire};
+use crate::{args::DataCommand, error::CliError, progress::Display, resolve, settings::Workload};
 
 /// Runs the command.
 pub fn run(command: DataCommand, quiet: bool) -> Result<(), CliError> {
@@ -21,7 +21,7 @@ pub fn run(command: DataCommand, quiet: bool) -> Result<(), CliError> {
             text_level,
             json,
         } => {
-            let options = wire::load_options(&Workload {
+            let options = resolve::load_options(&Workload {
                 format,
                 regression: Some(regression),
                 context,

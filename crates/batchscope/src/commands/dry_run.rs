@@ -19,8 +19,8 @@ use crate::{
     folder::StudyFolder,
     jobs::probe,
     progress::{Display, duration},
+    resolve,
     settings::StudySettings,
-    wire,
 };
 
 /// Seconds of timing per batch size, where it takes no longer: after three steps that are not
@@ -35,9 +35,9 @@ pub fn run(
     dir: &Path,
     quiet: bool,
 ) -> Result<(), CliError> {
-    let trainer = wire::trainer(&settings.workload, data, None, None)?;
+    let trainer = resolve::trainer(&settings.workload, data, None, None)?;
     let info = trainer.info();
-    plan.check_against(&info).map_err(wire::from_plan)?;
+    plan.check_against(&info).map_err(resolve::from_plan)?;
     // A study that has begun made its choices then, whatever the plan of today would choose.
     let (plan, records) = match StudyFolder::existing(dir) {
         Ok(folder) => {

@@ -17,12 +17,12 @@ use crate::{
     args::StudyArgs,
     error::CliError,
     folder::{Log, RunFacts, StudyFolder},
-    jobs::{self, SideBySide},
+    jobs::{self, Parallelism},
     machine,
     progress::{Display, duration},
+    resolve,
     settings::StudySettings,
     signals::Signals,
-    wire,
 };
 
 /// Seconds of timing per batch size at the end of a study.
@@ -32,8 +32,8 @@ const TIMING_SECONDS: f64 = 0.3;
 pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
     let settings =
         StudyFolder(args.dir.clone()).settings_under(args.settings, args.config.as_deref())?;
-    let plan = wire::plan(&settings.workload, &settings.question)?;
-    let data = wire::dataset(&settings.workload)?;
+    let plan = resolve::plan(&settings.workload, &settings.question)?;
+    let data = resolve::dataset(&settings.workload)?;
     if args.dry_run {
         return super::dry_run::run(&settings, &plan, &data, &args.dir, quiet);
     }
@@ -42,13 +42,14 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
     let folder = StudyFolder::create(&args.dir)?;
     // Found out now rather than after hours of training.
     folder.facts()?;
-    let trainer =
-        |threads, checkpoints| wire::trainer(&settings.workload, &data, Some(threads), checkpoints);
+    let trainer = |threads, checkpoints| {
+        resolve::trainer(&settings.workload, &data, Some(threads), checkpoints)
+    };
     plan.check_against(&trainer(1, None)?.info())
-        .map_err(wire::from_plan)?;
+        .map_err(resolve::from_plan)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let side_by_side = match settings.question.jobs {
-        Some(jobs) => SideBySide::fixed(jobs, cores),
+        Some(jobs) => Parallelism::fixed(jobs, cores),
         None => jobs::choose(&plan, cores, &signals, |threads| trainer(threads, None))?,
     };
     let plan = Plan {
@@ -80,7 +81,7 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
             save_settings.call_once(|| {
                 let saved = folder
                     .remember_data(&settings.workload)
-                    .and_then(|()| folder.write_settings(&wire::resolved(&settings, &plan)));
+                    .and_then(|()| folder.write_settings(&resolve::resolved(&settings, &plan)));
                 if let Err(e) = saved {
                     log.line(&e.to_string());
                 }
@@ -218,7 +219,7 @@ fn facts(
     how.seconds += seconds;
     how.decisions = result.decisions.clone();
     how.notes = data.notes.clone();
-    how.settings_toml = folder.write_settings(&wire::resolved(settings, &result.plan))?;
+    how.settings_toml = folder.write_settings(&resolve::resolved(settings, &result.plan))?;
     facts.price_per_hour = settings.question.price_per_hour;
     facts.watts = settings.question.watts;
     Ok(facts)
@@ -233,7 +234,7 @@ fn time(
     watch: &Watch<'_>,
     signals: &Signals,
 ) -> Result<Vec<batchscope_core::StepTiming>, CliError> {
-    let trainer = wire::trainer(&settings.workload, data, None, None)?;
+    let trainer = resolve::trainer(&settings.workload, data, None, None)?;
     let fresh: BTreeMap<u64, &TrialSpec> = result
         .records
         .iter()

@@ -7,7 +7,7 @@ use batchscope_core::{
     TrialRecord, TrialSpec,
 };
 use batchscope_report::format::number;
-use batchscope_scaling::noise::NoiseCourse;
+use batchscope_scaling::noise::NoiseTrajectory;
 use batchscope_train::{Cadence, SingleRun};
 
 use super::{folded, print, print_json, width};
@@ -15,9 +15,9 @@ use crate::{
     args::TrainArgs,
     error::CliError,
     progress::{Display, duration},
+    resolve,
     settings::{RunLength, Workload},
     signals::Signals,
-    wire,
 };
 
 /// Epochs when no length is given.
@@ -32,9 +32,9 @@ const LEVEL: f64 = 0.95;
 
 /// Runs the command.
 pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
-    let data = wire::dataset(&args.workload)?;
+    let data = resolve::dataset(&args.workload)?;
     let spec = spec(&args.workload, &args.run, data.train.len())?;
-    let trainer = wire::trainer(&args.workload, &data, None, None)?;
+    let trainer = resolve::trainer(&args.workload, &data, None, None)?;
     let signals = Signals::listen()?;
     let checkpoint = args
         .checkpoint
@@ -160,7 +160,7 @@ pub fn spec(w: &Workload, run: &RunLength, train_examples: u64) -> Result<TrialS
         .map(str::parse)
         .transpose()
         .map_err(|e| CliError::flag("target", e))?;
-    target.as_ref().map_or(Ok(()), wire::check_target)?;
+    target.as_ref().map_or(Ok(()), resolve::check_target)?;
     let examples = w
         .eval_examples
         .unwrap_or(EvaluationPlan::default().examples);
@@ -171,8 +171,8 @@ pub fn spec(w: &Workload, run: &RunLength, train_examples: u64) -> Result<TrialS
         batch_size,
         micro_batch: w.micro_batch,
         learning_rate,
-        schedule: wire::schedule(w, Length::Steps(0))?,
-        optimizer: wire::optimizer(w)?,
+        schedule: resolve::schedule(w, Length::Steps(0))?,
+        optimizer: resolve::optimizer(w)?,
         clip: w.clip,
         study_seed: w.seed.unwrap_or(0),
         seed: 0,
@@ -182,7 +182,7 @@ pub fn spec(w: &Workload, run: &RunLength, train_examples: u64) -> Result<TrialS
             examples,
             ..EvaluationPlan::default()
         },
-        probes: match wire::noise(w)? {
+        probes: match resolve::noise(w)? {
             Some(false) => Vec::new(),
             _ => vec![Probe::Noise],
         },
@@ -201,7 +201,7 @@ fn measured(m: &Measurement) -> String {
 /// The noise scale along the run, if it was watched.
 fn noise(record: &TrialRecord, train_examples: u64) -> String {
     let runs = [record.measurements.as_slice()];
-    let course = NoiseCourse::new(record.spec.batch_size, &runs, train_examples, LEVEL);
+    let course = NoiseTrajectory::new(record.spec.batch_size, &runs, train_examples, LEVEL);
     let Some(course) = course else {
         return String::new();
     };

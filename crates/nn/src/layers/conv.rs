@@ -8,7 +8,7 @@ use crate::{
     init::Init,
     layers::{
         norm::{GhostNorm, GroupStatistics, NormArguments, norm},
-        pool::max_pool_composed as max_pool,
+        pool::max_pool_reference as max_pool,
     },
     parameters::ParameterId,
     pass::Pass,
@@ -180,7 +180,7 @@ impl Conv2d {
             ParameterKind::Bias,
             Init::fan_in(kernel.iter().product()),
         ));
-        builder.tells_examples_apart(2);
+        builder.per_example_grad_norms(2);
         conv
     }
 

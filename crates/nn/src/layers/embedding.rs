@@ -3,7 +3,7 @@ use burn::tensor::{Int, Tensor, TensorData, module::embedding};
 use crate::{cpu, examples::TiedNorms, parameters::ParameterId, pass::Pass};
 
 /// Rows `tokens` of a table `[vocabulary, width]`: `[tokens, width]`; token `t · examples + i` is
-/// place `t` of example `i`. `tied` where [`affine_turned`](super::affine_turned) scores with the table.
+/// place `t` of example `i`. `tied` where [`affine_transposed`](super::affine_transposed) scores with the table.
 pub(crate) fn embed(
     table: ParameterId,
     tokens: &[u32],
@@ -15,12 +15,12 @@ pub(crate) fn embed(
     if pass.kernels() {
         cpu::embed(table, tokens, norms, tied)
     } else {
-        embed_composed(table, tokens)
+        embed_reference(table, tokens)
     }
 }
 
 /// The same, composed of burn's operations.
-pub(crate) fn embed_composed(table: Tensor<2>, tokens: &[u32]) -> Tensor<2> {
+pub(crate) fn embed_reference(table: Tensor<2>, tokens: &[u32]) -> Tensor<2> {
     let device = table.device().without_autodiff();
     let tokens: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
     let shape = [1, tokens.len()];

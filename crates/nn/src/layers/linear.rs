@@ -22,7 +22,7 @@ impl Linear {
             ParameterKind::Bias,
             init,
         ));
-        builder.tells_examples_apart(1);
+        builder.per_example_grad_norms(1);
         linear
     }
 
@@ -42,7 +42,7 @@ impl Linear {
             ParameterKind::Matrix,
             Init::fan_in(inputs),
         );
-        builder.tells_examples_apart(1);
+        builder.per_example_grad_norms(1);
         builder.products(1, inputs, outputs);
         Self { weight, bias: None }
     }
@@ -87,7 +87,7 @@ pub(crate) fn affine(
 }
 
 /// `x·Wᵀ + b` with a table that is looked up too; rows as in [`affine`].
-pub(crate) fn affine_turned(
+pub(crate) fn affine_transposed(
     x: Tensor<2>,
     weight: ParameterId,
     bias: ParameterId,

@@ -50,7 +50,7 @@ impl Lstm {
         width: usize,
     ) -> Self {
         let init = Init::fan_in(width);
-        builder.tells_examples_apart(3);
+        builder.per_example_grad_norms(3);
         builder.sequence_products(sequence, inputs, 4 * width);
         builder.sequence_products(sequence, width, 4 * width);
         builder.layer(name, [sequence, width]);

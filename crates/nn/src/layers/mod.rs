@@ -12,7 +12,7 @@ mod upsample;
 pub(crate) use conv::{Conv2d, ConvNorm, Filter, ImageSize, Window};
 pub(crate) use dropout::Dropout;
 pub(crate) use embedding::embed;
-pub(crate) use linear::{Linear, affine, affine_turned};
+pub(crate) use linear::{Linear, affine, affine_transposed};
 pub(crate) use lstm::Lstm;
 pub(crate) use norm::{
     EPSILON, GhostNorm, GroupStatistics, NormArguments, NormBy, NormId, NormState,
@@ -25,12 +25,12 @@ pub(crate) use upsample::Upsample;
 pub(crate) mod composed {
     pub(crate) use super::{
         conv::{conv_norm, convolve},
-        embedding::embed_composed as embed,
+        embedding::embed_reference as embed,
         lstm::unroll,
         norm::norm_relu,
         pool::{
-            global_average_pool_composed as global_average_pool, max_pool_composed as max_pool,
+            global_average_pool_reference as global_average_pool, max_pool_reference as max_pool,
         },
-        upsample::upsample_composed as upsample,
+        upsample::upsample_reference as upsample,
     };
 }

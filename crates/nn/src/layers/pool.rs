@@ -28,7 +28,7 @@ impl MaxPool {
         if pass.kernels() {
             cpu::max_pool(x, self.window)
         } else {
-            max_pool_composed(x, self.window)
+            max_pool_reference(x, self.window)
         }
     }
 
@@ -39,7 +39,7 @@ impl MaxPool {
 }
 
 /// Maximum over each window, composed of burn's operations.
-pub(crate) fn max_pool_composed(x: Tensor<4>, window: Window) -> Tensor<4> {
+pub(crate) fn max_pool_reference(x: Tensor<4>, window: Window) -> Tensor<4> {
     let Window {
         size,
         stride,
@@ -56,12 +56,12 @@ pub(crate) fn global_average_pool(x: Tensor<4>, pass: &Pass) -> Tensor<2> {
     if pass.kernels() {
         cpu::global_average_pool(x)
     } else {
-        global_average_pool_composed(x)
+        global_average_pool_reference(x)
     }
 }
 
 /// The same, composed of burn's operations.
-pub(crate) fn global_average_pool_composed(x: Tensor<4>) -> Tensor<2> {
+pub(crate) fn global_average_pool_reference(x: Tensor<4>) -> Tensor<2> {
     let [n, height, width, channels] = x.dims();
     x.reshape([n, height * width, channels])
         .mean_dim(1)

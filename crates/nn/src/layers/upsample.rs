@@ -40,14 +40,14 @@ impl Upsample {
         let upsample = if pass.kernels() {
             cpu::upsample
         } else {
-            upsample_composed
+            upsample_reference
         };
         upsample(x, self.factor, [self.output.height, self.output.width])
     }
 }
 
 /// The same, composed of burn's operations.
-pub(crate) fn upsample_composed(
+pub(crate) fn upsample_reference(
     x: Tensor<4>,
     factor: usize,
     [height, width]: [usize; 2],

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use crate::{
     builder::Builder,
     init::Init,
-    layers::{Dropout, Lstm, affine, affine_turned, embed},
+    layers::{Dropout, Lstm, affine, affine_transposed, embed},
     models::TokenModel,
     parameters::ParameterId,
     pass::Pass,
@@ -60,9 +60,9 @@ impl LstmModel {
         builder.activations(sequence * width);
         // Tied, both uses share a number for every pair of an example's tokens: no more than scores.
         match tied {
-            true if sequence <= vocabulary => builder.tells_examples_apart(2),
+            true if sequence <= vocabulary => builder.per_example_grad_norms(2),
             true => {}
-            false => builder.tells_examples_apart(3),
+            false => builder.per_example_grad_norms(3),
         }
         builder.sequence_products(sequence, width, vocabulary);
         let layers: Vec<Lstm> = (1..=layers)
@@ -107,7 +107,7 @@ impl TokenModel for LstmModel {
         }
         match self.output {
             Some(output) => affine(x, output, self.bias, pass),
-            None => affine_turned(x, self.embedding, self.bias, tied, pass),
+            None => affine_transposed(x, self.embedding, self.bias, tied, pass),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Does the gradient's noise predict the critical batch size? (McCandlish et al. 2018)
 
 use batchscope_core::Estimate;
-use batchscope_scaling::noise::{NoiseAt, NoiseCourse};
+use batchscope_scaling::noise::{NoiseAt, NoiseTrajectory};
 
 use super::{Data, cells, csv, drawn, list};
 use crate::format::{count, estimate, number};
@@ -76,11 +76,11 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
 }
 
 /// The smallest, the base and the largest batch size of the main curve: each a line.
-fn shown<'a>(data: &Data<'a>) -> Vec<&'a NoiseCourse> {
+fn shown<'a>(data: &Data<'a>) -> Vec<&'a NoiseTrajectory> {
     let Some(curve) = data.main_curve() else {
         return Vec::new();
     };
-    let with_points: Vec<&NoiseCourse> = data
+    let with_points: Vec<&NoiseTrajectory> = data
         .findings
         .noise
         .get(&curve.rule)
@@ -138,7 +138,7 @@ fn bounded(at: &NoiseAt) -> bool {
 /// What the vertical axis must show: the points with an interval, its ends as far as ten times
 /// beyond the points, and the critical batch size. Points with an open interval, which may lie
 /// anywhere, have no say where there are others.
-fn range(data: &Data, courses: &[&NoiseCourse]) -> (f64, f64) {
+fn range(data: &Data, courses: &[&NoiseTrajectory]) -> (f64, f64) {
     let points = || courses.iter().flat_map(|course| &course.course);
     let values = |at: &NoiseAt| drawn(&at.population).filter(|v| *v > 0.0);
     let firm: Vec<&NoiseAt> = points().filter(|at| bounded(at)).collect();
@@ -165,7 +165,7 @@ fn range(data: &Data, courses: &[&NoiseCourse]) -> (f64, f64) {
     extent(ends.chain([low, high]).chain(critical).filter(|v| *v > 0.0)).unwrap_or((low, high))
 }
 
-fn draw(c: &mut Canvas, data: &Data, courses: &[&NoiseCourse]) {
+fn draw(c: &mut Canvas, data: &Data, courses: &[&NoiseTrajectory]) {
     let narrow = c.narrow();
     let points = || courses.iter().flat_map(|course| &course.course);
     let (low, high) = range(data, courses);

@@ -22,7 +22,7 @@ pub type Reestimate<'a> =
     dyn Fn(&[StateTensor], u64) -> Result<Vec<StateTensor>, ObjectiveError> + Sync + 'a;
 
 /// The network, the data, and how a loss is made of them.
-pub struct Lab<'a> {
+pub struct ExperimentContext<'a> {
     /// Makes the networks.
     pub factory: Arc<dyn NetworkFactory>,
     /// The training examples.
@@ -38,7 +38,7 @@ pub struct Lab<'a> {
 /// Examples per forward pass of an evaluation.
 const CHUNK: u64 = 250;
 
-impl Lab<'_> {
+impl ExperimentContext<'_> {
     /// A network of the experiment; its weights are those of a start.
     pub(crate) fn network(&self, seed: u64, start: u32) -> Result<Box<dyn Network>, NetworkError> {
         let key = StreamKey {

@@ -27,7 +27,7 @@ mod training;
 mod work;
 
 pub use compare::{Claim, Verdict};
-pub use lab::{Lab, MakeObjective, Reestimate};
+pub use lab::{ExperimentContext, MakeObjective, Reestimate};
 pub use plan::{Part, Plan, Plateau, Scope, Setting, Sharpening};
 pub use published::{PUBLISHED, Published};
 pub use record::{Ended, EpochLoss, RunRecord, SharpnessRecord, SlicePoint, SliceRecord, Snapshot};

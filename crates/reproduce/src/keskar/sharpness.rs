@@ -8,7 +8,7 @@ use batchscope_landscape::{
     sharpness::{self, Keskar, WorstCase, keskar, worst_case},
 };
 
-use super::lab::{Lab, parameters};
+use super::lab::{ExperimentContext, parameters};
 use super::plan::Setting;
 use super::record::SharpnessRecord;
 use super::task::{Quantity, Space, StateId, sharpness_file, state_file};
@@ -44,7 +44,7 @@ pub(crate) fn evaluations(iterations: u64) -> f64 {
 /// Measures and stores a sharpness.
 pub(crate) fn measure(
     setting: &Setting,
-    lab: &Lab<'_>,
+    lab: &ExperimentContext<'_>,
     folder: &Folder,
     state: &StateId,
     quantity: &Quantity,

@@ -8,7 +8,7 @@ use batchscope_landscape::{
     slices::{KESKAR_POINTS, Measure, Path, Slice, Statistic, evaluate},
 };
 
-use super::lab::{Lab, parameters};
+use super::lab::{ExperimentContext, parameters};
 use super::plan::{Plan, Setting};
 use super::record::{SlicePoint, SliceRecord};
 use super::sharpness::{is_stop, stopped};
@@ -18,7 +18,7 @@ use crate::{Folder, ReproduceError};
 
 /// Measures the points of a slice.
 struct Points<'a> {
-    lab: &'a Lab<'a>,
+    lab: &'a ExperimentContext<'a>,
     setting: &'a Setting,
     control: &'a dyn Control,
     network: Box<dyn Network>,
@@ -103,7 +103,7 @@ fn state_at(
 /// Measures a slice, on from the points that are stored, and stores each point as it comes.
 pub(crate) fn measure(
     plan: &Plan,
-    lab: &Lab<'_>,
+    lab: &ExperimentContext<'_>,
     folder: &Folder,
     (start, shape, statistics): (u32, Shape, Statistics),
     control: &dyn Control,

@@ -11,7 +11,7 @@ use batchscope_train::{
     write_state,
 };
 
-use super::lab::{Lab, parameters};
+use super::lab::{ExperimentContext, parameters};
 use super::plan::{Plan, Setting};
 use super::record::{Ended, EpochLoss, RunRecord, Snapshot};
 use super::task::{Method, RunId, StateId, checkpoint_file, run_file, state_file};
@@ -27,7 +27,7 @@ pub(crate) fn steps_per_epoch(setting: &Setting, batch_size: u64) -> u64 {
 
 /// The trainer of a method.
 pub(crate) fn trainer(
-    lab: &Lab<'_>,
+    lab: &ExperimentContext<'_>,
     setting: &Setting,
     method: Method,
 ) -> Result<BuiltIn, TrainError> {
@@ -111,7 +111,7 @@ pub(crate) fn stored_state(
 /// Trains a run to its end, or on from where it was stopped, and stores its states and its record.
 pub(crate) fn train(
     plan: &Plan,
-    lab: &Lab<'_>,
+    lab: &ExperimentContext<'_>,
     folder: &Folder,
     id: &RunId,
     control: &dyn Control,
@@ -259,7 +259,7 @@ fn skip(folder: &Folder, id: &RunId, why: String) -> Result<RunRecord, Reproduce
 
 /// Stores the state after an epoch, and what it is worth.
 fn keep(
-    lab: &Lab<'_>,
+    lab: &ExperimentContext<'_>,
     setting: &Setting,
     folder: &Folder,
     id: &RunId,
@@ -278,7 +278,7 @@ fn keep(
 }
 
 fn finish(
-    lab: &Lab<'_>,
+    lab: &ExperimentContext<'_>,
     setting: &Setting,
     folder: &Folder,
     id: &RunId,

@@ -3,13 +3,13 @@
 use batchscope_core::{Control, Trainer};
 use serde_json::Value;
 
-use super::lab::Lab;
+use super::lab::ExperimentContext;
 use super::plan::{Plan, Setting};
 use super::record::{Ended, RunRecord, SharpnessRecord, SliceRecord};
 use super::task::{Method, Quantity, RunId, Space, StateId, Statistics, Task, state_file};
 use super::training::{spec, train, trainer, warm_state};
 use super::{sharpness, slices};
-use crate::{Folder, Happening, ReproduceError, Side, runner};
+use crate::{ExperimentEvent, Folder, ReproduceError, Side, runner};
 
 /// Seconds that training on an example takes, on one of the threads that tasks are given.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,7 +32,7 @@ impl Pace {
     /// When the network cannot be trained on the data.
     pub fn measure(
         plan: &Plan,
-        lab: &Lab<'_>,
+        lab: &ExperimentContext<'_>,
         side: Side,
         control: &dyn Control,
     ) -> Result<Option<Self>, ReproduceError> {
@@ -246,12 +246,12 @@ fn claim(setting: &Setting, folder: &Folder) -> Result<(), ReproduceError> {
 /// stored then, and calling this again goes on from there.
 pub fn run(
     plan: &Plan,
-    lab: &Lab<'_>,
+    lab: &ExperimentContext<'_>,
     folder: &Folder,
     pace: &Pace,
     side: Side,
     control: &dyn Control,
-    observe: &(dyn Fn(Happening<'_>) + Sync),
+    observe: &(dyn Fn(ExperimentEvent<'_>) + Sync),
 ) -> Result<(), ReproduceError> {
     plan.check()?;
     claim(&plan.setting, folder)?;

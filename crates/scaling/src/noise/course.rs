@@ -25,7 +25,7 @@ pub const COURSE_STEPS: u64 = 8;
 
 /// The noise scale along the runs of one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NoiseCourse {
+pub struct NoiseTrajectory {
     /// Examples per step.
     pub batch_size: u64,
     /// Harmonic mean over the steps of training of `B_simple` against the population's gradient, in
@@ -46,7 +46,7 @@ pub struct NoiseCourse {
 pub struct LayerNoiseScale {
     /// The layer's name.
     pub name: String,
-    /// As [`NoiseCourse::population`], of the layer's parameters alone.
+    /// As [`NoiseTrajectory::population`], of the layer's parameters alone.
     pub population: Estimate,
 }
 
@@ -132,7 +132,7 @@ fn stretches(run: &[Measurement]) -> Vec<Stretch> {
     all
 }
 
-impl NoiseCourse {
+impl NoiseTrajectory {
     /// From the measurements of each run at one batch size on a training set of `examples`; `None`
     /// where none was watched.
     pub fn new(
@@ -307,7 +307,7 @@ mod tests {
             measurement(90, measured(10, 100.0, 1.0)),
             measurement(900, measured(90, 10.0, 0.001)),
         ];
-        let found = NoiseCourse::new(32, &[&run, &run], 1000, 0.95).unwrap();
+        let found = NoiseTrajectory::new(32, &[&run, &run], 1000, 0.95).unwrap();
         let expected = 1.0 / (0.1 * 0.01 + 0.9 * 0.0001);
         assert!((found.population.value.unwrap() / expected - 1.0).abs() < 1e-9);
         assert_eq!(found.population.n, 2);
@@ -332,7 +332,9 @@ mod tests {
             measurement(40, measured(20, 50.0, 1.0)),
             measurement(43, measured(2, 50.0, 1.0)),
         ];
-        let course = NoiseCourse::new(32, &[&run], 1000, 0.95).unwrap().course;
+        let course = NoiseTrajectory::new(32, &[&run], 1000, 0.95)
+            .unwrap()
+            .course;
         let ends: Vec<u64> = course.iter().map(|at| at.step).collect();
         assert_eq!(ends, [12, 43]);
         // Many short stretches do not run into one.
@@ -349,7 +351,7 @@ mod tests {
     fn the_interval_is_that_of_the_scatter_between_runs() {
         let run = |signal| [measurement(10, measured(10, 100.0, signal))];
         let (a, b, c) = (run(1.0), run(2.0), run(3.0));
-        let of = |runs: &[&[Measurement]]| NoiseCourse::new(32, runs, 1 << 20, 0.95).unwrap();
+        let of = |runs: &[&[Measurement]]| NoiseTrajectory::new(32, runs, 1 << 20, 0.95).unwrap();
         // signals 0.01, 0.02, 0.03: half width 4.302653·0.01/√3
         let found = of(&[&a, &b, &c]).population;
         assert!((found.value.unwrap() - 50.0).abs() < 1e-9);
@@ -381,7 +383,7 @@ mod tests {
             [measurement(10, Some(NoiseRecord::Measured(moments)))]
         };
         let (a, b, c) = (run(2.0, true), run(2.0, true), run(2.0, false));
-        let found = NoiseCourse::new(32, &[&a, &b, &c], 1000, 0.95).unwrap();
+        let found = NoiseTrajectory::new(32, &[&a, &b, &c], 1000, 0.95).unwrap();
         assert_eq!(found.population.n, 3);
         let [conv, output] = &found.layers[..] else {
             panic!("{:?}", found.layers)
@@ -389,17 +391,17 @@ mod tests {
         assert_eq!((conv.name.as_str(), conv.population.n), ("conv1", 2));
         assert!((conv.population.value.unwrap() - 5.0).abs() < 1e-12);
         assert_eq!(output.population.state, EstimateState::Undefined);
-        let none = NoiseCourse::new(32, &[&c], 1000, 0.95).unwrap();
+        let none = NoiseTrajectory::new(32, &[&c], 1000, 0.95).unwrap();
         assert!(none.layers.is_empty());
     }
 
     #[test]
     fn what_was_not_watched_is_left_out_and_what_cannot_be_says_why() {
         let none = [measurement(10, None)];
-        assert_eq!(NoiseCourse::new(32, &[&none], 100, 0.95), None);
+        assert_eq!(NoiseTrajectory::new(32, &[&none], 100, 0.95), None);
         let why = "batch norm over everything".to_owned();
         let undefined = [measurement(10, Some(NoiseRecord::Undefined { why }))];
-        let found = NoiseCourse::new(32, &[&undefined], 100, 0.95).unwrap();
+        let found = NoiseTrajectory::new(32, &[&undefined], 100, 0.95).unwrap();
         assert!(found.course.is_empty());
         assert!(found.population.reason.unwrap().contains("batch norm"));
     }

@@ -39,7 +39,7 @@ pub use adaptive::{
     ADASCALE_VARIANCE_FLOOR, CABS_BATCH_SIZES, CABS_SMOOTHING, adascale_gain, adascale_smoothing,
     cabs_batch_size,
 };
-pub use course::{COURSE_STEPS, LayerNoiseScale, NoiseAt, NoiseCourse, noise_of};
+pub use course::{COURSE_STEPS, LayerNoiseScale, NoiseAt, NoiseTrajectory, noise_of};
 pub use curvature::CurvedNoise;
 pub use groups::Groups;
 pub use layers::{LayerEstimates, LayerReplicates};

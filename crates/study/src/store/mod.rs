@@ -1,7 +1,7 @@
 //! Where a study keeps its trials.
 
+mod checksum;
 mod contract;
-mod digest;
 mod memory;
 mod rows;
 mod schema;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use batchscope_core::{Measurement, Metric, TrialPurpose, TrialRecord, TrialSpec};
 use rusqlite::{Connection, Row, params};
 
-use super::{StoredTrial, TrialState, digest};
+use super::{StoredTrial, TrialState, checksum};
 use crate::identity;
 
 /// A failure inside one operation: SQLite's, or a row that makes no sense.
@@ -78,7 +78,7 @@ pub(super) fn write_record(db: &Connection, record: &TrialRecord) -> rusqlite::R
         to_json(&record.outcome),
         to_json(&record.notes),
     ];
-    let digest = digest::of_row(
+    let digest = checksum::of_row(
         [&spec, &outcome, &notes],
         record.micro_batch,
         record.seconds,
@@ -197,7 +197,7 @@ fn read_record(
         (row.get(1)?, row.get(4)?, row.get(7)?);
     let seconds = row.get::<_, Option<f64>>(6)?.unwrap_or(f64::NAN);
     let micro_batch: u64 = row.get(5)?;
-    let digest = digest::of_row(
+    let digest = checksum::of_row(
         [&spec_text, &outcome, &notes],
         micro_batch,
         seconds,

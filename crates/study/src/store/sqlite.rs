@@ -11,7 +11,7 @@ use rusqlite::{
 };
 
 use super::{
-    Header, Store, StoreError, StoredTrial, digest,
+    Header, Store, StoreError, StoredTrial, checksum,
     rows::{self, RowError},
     schema::{self, Layout},
 };
@@ -325,7 +325,7 @@ impl Store for SqliteStore {
             let Some((text, digest)) = row.optional()? else {
                 return Ok(None);
             };
-            if digest != digest::of_text(&text) {
+            if digest != checksum::of_text(&text) {
                 return Err(RowError::Damaged(
                     "the header is not what was written".to_owned(),
                 ));
@@ -343,7 +343,7 @@ impl Store for SqliteStore {
             db.execute(
                 "INSERT INTO study (one, header, digest) VALUES (1, ?1, ?2)
                  ON CONFLICT (one) DO UPDATE SET header = ?1, digest = ?2",
-                params![text, digest::of_text(&text)],
+                params![text, checksum::of_text(&text)],
             )?;
             Ok(())
         })

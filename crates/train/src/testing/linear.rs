@@ -122,7 +122,7 @@ impl Network for LinearNetwork {
         self.accumulate(batch, scale)
     }
 
-    fn measures_examples(&self) -> bool {
+    fn measures_per_example_grad_norms(&self) -> bool {
         true
     }
 

@@ -14,7 +14,7 @@ pub struct TinyFactory {
     /// Fraction of hidden units dropped in training.
     pub dropout: f32,
     /// Squared norms can be had of single examples' gradients.
-    pub tells_examples_apart: bool,
+    pub per_example_grad_norms: bool,
     /// What these are said to cost beside a pass.
     pub example_norms_cost: f64,
 }
@@ -25,7 +25,7 @@ impl Default for TinyFactory {
             hidden: 12,
             ghost: None,
             dropout: 0.0,
-            tells_examples_apart: false,
+            per_example_grad_norms: false,
             example_norms_cost: 0.0,
         }
     }
@@ -431,8 +431,8 @@ impl Network for TinyNetwork {
         self.accumulate(batch, scale)
     }
 
-    fn measures_examples(&self) -> bool {
-        self.settings.tells_examples_apart && self.settings.ghost.is_none()
+    fn measures_per_example_grad_norms(&self) -> bool {
+        self.settings.per_example_grad_norms && self.settings.ghost.is_none()
     }
 
     fn example_norms_cost(&self) -> f64 {

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchscope_landscape::survey::{FORMAT, Measured, SliceRecord, Subject, Survey};
+use batchscope_landscape::survey::{FORMAT, Measured, SliceRecord, Survey, SurveyInfo};
 
 use crate::{
     error::CliError,
@@ -35,7 +35,7 @@ impl SurveyFolder {
     ///
     /// # Errors
     /// When it holds a survey of something else, or the system refuses.
-    pub fn open(folder: &Path, subject: Subject) -> Result<Self, CliError> {
+    pub fn open(folder: &Path, subject: SurveyInfo) -> Result<Self, CliError> {
         fs::create_dir_all(folder)
             .map_err(|e| CliError::file("cannot create the folder", folder, e))?;
         let path = folder.join("landscape.json");
@@ -124,7 +124,7 @@ impl SurveyFolder {
 }
 
 /// The first field that differs, for the message.
-fn difference(stored: &Subject, asked: &Subject) -> Option<String> {
+fn difference(stored: &SurveyInfo, asked: &SurveyInfo) -> Option<String> {
     if stored == asked {
         return None;
     }
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn points_are_written_at_once_then_seconds_apart() {
         let dir = tempfile::tempdir().unwrap();
-        let subject = Subject {
+        let subject = SurveyInfo {
             model: "softmax".to_owned(),
             data: "glyphs".to_owned(),
             parameters: String::new(),

@@ -20,7 +20,7 @@ use crate::{
     signals::Signals,
 };
 use folder::SurveyFolder;
-use subject::Surveyed;
+use subject::LandscapeTarget;
 
 pub use subject::read;
 
@@ -46,7 +46,7 @@ pub fn run(args: &LandscapeArgs, quiet: bool) -> Result<(), CliError> {
         ..SurveySettings::default()
     };
     let display = Display::new(quiet);
-    let surveyed = Surveyed::open(args, settings)?;
+    let surveyed = LandscapeTarget::open(args, settings)?;
     for note in &surveyed.notes {
         display.line(&format!("note: {note}"));
     }
@@ -146,7 +146,7 @@ fn precision(part: &Part) -> Precision {
 /// A measurement, with its progress; it ends early on a signal.
 fn measure(
     part: Part,
-    surveyed: &Surveyed,
+    surveyed: &LandscapeTarget,
     settings: &SurveySettings,
     display: &Display,
     signals: &Signals,
@@ -201,7 +201,7 @@ fn stopped_or_failed(error: &LandscapeError, signals: &Signals, name: &str) -> C
 fn costs(
     parts: &[Part],
     slices: &[slices::Wanted],
-    surveyed: &Surveyed,
+    surveyed: &LandscapeTarget,
     settings: &SurveySettings,
 ) -> Result<String, CliError> {
     let mut text = String::new();

@@ -12,7 +12,7 @@ use batchscope_landscape::{
 };
 use batchscope_nn::{Precision, SliceMeasure, Statistics};
 
-use super::{folder::SurveyFolder, stopped_or_failed, subject::Surveyed};
+use super::{folder::SurveyFolder, stopped_or_failed, subject::LandscapeTarget};
 use crate::{
     args::{LandscapeWhat, PathChoice, StatisticsChoice, SurfaceChoice},
     error::CliError,
@@ -78,7 +78,7 @@ impl Wanted {
 }
 
 /// The slices asked for.
-pub fn wanted(what: &LandscapeWhat, surveyed: &Surveyed) -> Result<Vec<Wanted>, CliError> {
+pub fn wanted(what: &LandscapeWhat, surveyed: &LandscapeTarget) -> Result<Vec<Wanted>, CliError> {
     let mut all = Vec::new();
     if what.slice.is_none() && what.surface.is_none() {
         return Ok(all);
@@ -169,7 +169,7 @@ pub fn wanted(what: &LandscapeWhat, surveyed: &Surveyed) -> Result<Vec<Wanted>, 
 /// does that too) loses the points of the last seconds. A write that fails ends the measurement.
 pub fn measure(
     wanted: Wanted,
-    surveyed: &Surveyed,
+    surveyed: &LandscapeTarget,
     folder: &mut SurveyFolder,
     display: &Display,
     signals: &Signals,

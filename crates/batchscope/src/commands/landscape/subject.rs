@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use batchscope_core::{Batch, Examples};
-use batchscope_landscape::survey::{Subject, SurveySettings};
+use batchscope_landscape::survey::{SurveyInfo, SurveySettings};
 use batchscope_nn::{
     DeviceSpec, Factory, NetworkObjective, NormMode, ObjectiveSettings, Precision,
 };
@@ -13,19 +13,19 @@ use batchscope_train::{EVALUATION_CHUNK, Stored, StoredRun};
 use crate::{
     args::{LandscapeArgs, LandscapeLoss, NormChoice, PrecisionChoice, StatisticsChoice},
     error::CliError,
+    resolve,
     settings::Workload,
-    wire,
 };
 
 /// Where `batchscope train --checkpoint DIR` puts its run.
 const FILE: &str = "run.safetensors";
 
 /// A checkpoint, its data, and how its loss is to be computed.
-pub struct Surveyed {
+pub struct LandscapeTarget {
     /// What to tell the user.
     pub notes: Vec<String>,
     /// For the record.
-    pub subject: Subject,
+    pub subject: SurveyInfo,
     /// How slices treat running statistics.
     pub statistics: StatisticsChoice,
     factory: Factory,
@@ -37,7 +37,7 @@ pub struct Surveyed {
     precision: Option<Precision>,
 }
 
-impl Surveyed {
+impl LandscapeTarget {
     /// Reads the checkpoint and the data.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl Surveyed {
         let checkpoint = read(&args.checkpoint)?;
         let identity = &checkpoint.identity;
         let workload = workload(loss, identity.spec.study_seed);
-        let data = wire::dataset(&workload)?;
+        let data = resolve::dataset(&workload)?;
         let mut notes = data.notes.clone();
         // an augmented run says so after the data's own description
         if !identity.data.starts_with(&data.description) {
@@ -100,7 +100,7 @@ impl Surveyed {
             Some(Precision::F64) => "f64",
         };
         let count = |batches: &[Batch]| batches.iter().map(|batch| batch.len as u64).sum();
-        let subject = Subject {
+        let subject = SurveyInfo {
             model: identity.model.clone(),
             data: data.description.clone(),
             parameters: checkpoint.checksum.clone(),
@@ -137,7 +137,7 @@ impl Surveyed {
     /// The same on the test examples; `None` where there are none.
     ///
     /// # Errors
-    /// As [`Surveyed::objective`].
+    /// As [`LandscapeTarget::objective`].
     pub fn test_objective(&self, usual: Precision) -> Result<Option<NetworkObjective>, CliError> {
         match self.test.is_empty() {
             true => Ok(None),

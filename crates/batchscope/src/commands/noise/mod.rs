@@ -15,9 +15,9 @@ use crate::{
     args::NoiseArgs,
     error::CliError,
     progress::{Display, duration},
+    resolve,
     settings::Workload,
     signals::Signals,
-    wire,
 };
 
 /// Ratio of the interval's ends at which measuring stops, when nothing is said.
@@ -36,14 +36,14 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
     if let (Some(path), None) = (&args.checkpoint, &workload.model) {
         workload.model = Some(read_checkpoint(path)?.identity.model);
     }
-    let data = wire::dataset(&workload)?;
+    let data = resolve::dataset(&workload)?;
     let request = request(args, data.train.len())?;
-    let factory = wire::factory(&workload)?;
-    let trainer = wire::trainer(&workload, &data, None, None)?;
+    let factory = resolve::factory(&workload)?;
+    let trainer = resolve::trainer(&workload, &data, None, None)?;
     // refused before the first measurement, not after it
     let plan = match args.curvature {
         true => {
-            let within = wire::max_memory(&workload)?;
+            let within = resolve::max_memory(&workload)?;
             Some(curvature::Plan::new(
                 args, &request, &factory, &data, within,
             )?)

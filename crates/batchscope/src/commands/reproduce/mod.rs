@@ -16,8 +16,8 @@ use batchscope_landscape::{Objective, ObjectiveError};
 use batchscope_nn::{DeviceSpec, Factory, ModelSpec, ObjectiveSettings, Precision};
 use batchscope_report::HowRun;
 use batchscope_reproduce::{
-    EXPERIMENTS, Folder, Happening, ReproduceError, Side,
-    keskar::{self, Lab, Pace, Results},
+    EXPERIMENTS, ExperimentEvent, Folder, ReproduceError, Side,
+    keskar::{self, ExperimentContext, Pace, Results},
 };
 
 use self::preset::plan;
@@ -27,8 +27,8 @@ use crate::{
     error::CliError,
     machine,
     progress::{Display, duration},
+    resolve,
     signals::Signals,
-    wire,
 };
 
 /// Runs the command.
@@ -79,7 +79,7 @@ pub fn run(args: &ReproduceArgs, quiet: bool) -> Result<(), CliError> {
         let state = factory.reestimated(&data.shape, state, batches);
         state.map_err(ObjectiveError::new)
     };
-    let lab = Lab {
+    let lab = ExperimentContext {
         factory: factory.clone(),
         train: data.train.clone(),
         test,
@@ -223,12 +223,12 @@ fn dataset(args: &ReproduceArgs, network: &str) -> Result<Dataset, CliError> {
         seed: args.seed,
         ..Default::default()
     };
-    let mut options = wire::load_options(&workload)?;
+    let mut options = resolve::load_options(&workload)?;
     options.examples = args.examples.or(Some(preset::of(network).examples));
     // Nothing is chosen by validation here, so all but one example may be trained on.
     options.validation = Some(Validation::Count(1));
     let source = workload.data_source();
-    let source = source.as_deref().unwrap_or(wire::DEFAULT_DATA);
+    let source = source.as_deref().unwrap_or(resolve::DEFAULT_DATA);
     match batchscope_data::open(source, &options) {
         // Fewer than the network's own number: all of them.
         Err(DataError::Setting {
@@ -320,11 +320,11 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn observe(&self, happening: Happening<'_>) {
+    fn observe(&self, happening: ExperimentEvent<'_>) {
         match happening {
-            Happening::Begun(task) => tracing::info!(task, "begun"),
-            Happening::Done(task, found) => self.display.line(&format!("{task}: {found}")),
-            Happening::Fraction(fraction, message) => {
+            ExperimentEvent::Begun(task) => tracing::info!(task, "begun"),
+            ExperimentEvent::Done(task, found) => self.display.line(&format!("{task}: {found}")),
+            ExperimentEvent::Fraction(fraction, message) => {
                 // Told after every few steps: look at the clock only now and then.
                 let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
                 let now = Instant::now();

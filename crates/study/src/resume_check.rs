@@ -17,7 +17,7 @@ const EXTENDABLE: [&str; 6] = [
 ];
 
 /// Checks the plan, compares it with the stored one, and stores it. Returns it resolved.
-pub(crate) fn enrol(
+pub(crate) fn resume_check(
     plan: &Plan,
     info: &TrainerInfo,
     store: &mut dyn Store,
