@@ -11,6 +11,7 @@
 //! * *micro-batch* is the number of examples per forward pass.
 
 mod batch;
+mod choice;
 mod confusion;
 mod crossing;
 mod estimate;
@@ -26,6 +27,10 @@ mod trial;
 
 pub use batch::{
     Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Sampler, Task, UNLABELED,
+};
+pub use choice::{
+    Argument, Call, CallError, Choice, ChoiceError, Default as ParameterDefault, Described,
+    Descriptor, Kind, MAX_TEXT, Parameter, Range, Registry, Value, split_list,
 };
 pub use confusion::Confusion;
 pub use crossing::{Crossing, EvaluationPlan, SMOOTHING_LOG_STEPS, Smoother};

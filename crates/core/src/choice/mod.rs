@@ -1,0 +1,535 @@
+//! Choosing things by name: how a choice is written, what there is to choose from, and what was
+//! chosen.
+//!
+//! Every kind of thing (optimizer, rule, model, reader, …) has a [`Registry`] in the crate that
+//! implements it: a list of entries, each with a [`Descriptor`] beside its implementation.
+
+mod call;
+mod descriptor;
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error as _, MapAccess, Visitor},
+    ser::SerializeMap,
+};
+
+pub use call::{Argument, Call, CallError, MAX_TEXT, split_list};
+pub use descriptor::{ChoiceError, Default, Descriptor, Kind, Parameter, Range};
+use descriptor::{any_of, nearest};
+
+/// A thing that was chosen, with all its settings: `sgd` with momentum 0.9, nesterov off, weight
+/// decay 0.
+///
+/// Made by [`Descriptor::read`], which checks it. In JSON it is one object, `kind` and the
+/// settings: `{"kind": "sgd", "momentum": 0.9, "nesterov": false, "weight_decay": 0.0}`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    name: String,
+    values: Vec<(String, Value)>,
+}
+
+/// A setting's value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A number.
+    Number(f64),
+    /// A whole number.
+    Whole(u64),
+    /// On or off.
+    Switch(bool),
+    /// A word or text.
+    Text(String),
+    /// Whole numbers.
+    List(Vec<u64>),
+}
+
+impl Choice {
+    /// A choice of these settings, unchecked: [`Descriptor::check`] checks it.
+    pub fn new<K: Into<String>>(
+        name: impl Into<String>,
+        values: impl IntoIterator<Item = (K, Value)>,
+    ) -> Self {
+        let values = values.into_iter().map(|(key, value)| (key.into(), value));
+        Self {
+            name: name.into(),
+            values: values.collect(),
+        }
+    }
+
+    /// The thing's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its settings, in the order of its parameters.
+    pub fn values(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.values.iter().map(|(key, value)| (key.as_str(), value))
+    }
+
+    /// A setting.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.values()
+            .find_map(|(name, value)| (name == key).then_some(value))
+    }
+
+    /// Replaces a setting, or adds it.
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) {
+        let value = value.into();
+        match self.values.iter_mut().find(|(name, _)| name == key) {
+            Some((_, old)) => *old = value,
+            None => self.values.push((key.to_owned(), value)),
+        }
+    }
+
+    /// A numeric setting.
+    pub fn number(&self, key: &str) -> Option<f64> {
+        match self.get(key)? {
+            Value::Number(x) => Some(*x),
+            Value::Whole(n) => Some(*n as f64),
+            _ => None,
+        }
+    }
+
+    /// A whole-number setting.
+    pub fn whole(&self, key: &str) -> Option<u64> {
+        match self.get(key)? {
+            Value::Whole(n) => Some(*n),
+            _ => None,
+        }
+    }
+
+    /// Whether a switch is on; off where it is not set.
+    pub fn is_on(&self, key: &str) -> bool {
+        self.get(key) == Some(&Value::Switch(true))
+    }
+
+    /// A setting that is a word or text.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        match self.get(key)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A setting that is a list of whole numbers; empty where it is not set.
+    pub fn list(&self, key: &str) -> &[u64] {
+        match self.get(key) {
+            Some(Value::List(list)) => list,
+            _ => &[],
+        }
+    }
+}
+
+impl fmt::Display for Choice {
+    /// The name with every setting: `sgd(momentum=0.9,nesterov=off,weight_decay=0)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if self.values.is_empty() {
+            return Ok(());
+        }
+        let values = self.values().map(|(key, value)| match value {
+            Value::List(_) => value.to_string(),
+            value => format!("{key}={value}"),
+        });
+        write!(f, "({})", values.collect::<Vec<_>>().join(","))
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Number(x) => write!(f, "{x}"),
+            Value::Whole(n) => write!(f, "{n}"),
+            Value::Switch(true) => f.write_str("on"),
+            Value::Switch(false) => f.write_str("off"),
+            Value::Text(text) => f.write_str(text),
+            Value::List(list) => {
+                let list: Vec<String> = list.iter().map(u64::to_string).collect();
+                f.write_str(&list.join(","))
+            }
+        }
+    }
+}
+
+impl From<f64> for Value {
+    fn from(x: f64) -> Self {
+        Self::Number(x)
+    }
+}
+
+impl From<u64> for Value {
+    fn from(n: u64) -> Self {
+        Self::Whole(n)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(on: bool) -> Self {
+        Self::Switch(on)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Value::Number(x) => s.serialize_f64(*x),
+            Value::Whole(n) => s.serialize_u64(*n),
+            Value::Switch(on) => s.serialize_bool(*on),
+            Value::Text(text) => s.serialize_str(text),
+            Value::List(list) => list.serialize(s),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Any {
+            Switch(bool),
+            Whole(u64),
+            Number(f64),
+            Text(String),
+            List(Vec<u64>),
+        }
+        Ok(match Any::deserialize(d)? {
+            Any::Switch(on) => Value::Switch(on),
+            Any::Whole(n) => Value::Whole(n),
+            Any::Number(x) => Value::Number(x),
+            Any::Text(text) => Value::Text(text),
+            Any::List(list) => Value::List(list),
+        })
+    }
+}
+
+impl Serialize for Choice {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut map = s.serialize_map(Some(self.values.len() + 1))?;
+        map.serialize_entry("kind", &self.name)?;
+        for (key, value) in self.values() {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Choice {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        /// Most settings that are read: untrusted files may hold any number.
+        const MOST: usize = 64;
+        struct Settings;
+        impl<'de> Visitor<'de> for Settings {
+            type Value = Choice;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with a `kind` and its settings")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Choice, M::Error> {
+                let (mut name, mut values) = (None, Vec::new());
+                while let Some(key) = map.next_key::<String>()? {
+                    if key == "kind" {
+                        name = Some(map.next_value()?);
+                    } else if values.len() == MOST {
+                        return Err(M::Error::custom("too many settings"));
+                    } else {
+                        values.push((key, map.next_value()?));
+                    }
+                }
+                let name = name.ok_or_else(|| M::Error::missing_field("kind"))?;
+                Ok(Choice { name, values })
+            }
+        }
+        d.deserialize_map(Settings)
+    }
+}
+
+/// An entry of a [`Registry`].
+pub trait Described: Sync {
+    /// What describes it.
+    fn descriptor(&self) -> &Descriptor;
+}
+
+impl Described for Descriptor {
+    fn descriptor(&self) -> &Descriptor {
+        self
+    }
+}
+
+/// Everything of one kind: `OPTIMIZERS`, `RULES`, `MODELS`.
+#[derive(Debug)]
+pub struct Registry<T: ?Sized + 'static> {
+    /// The kind of thing, as it follows "a": `optimizer`.
+    pub what: &'static str,
+    /// The entries, in the order in which they are listed.
+    pub all: &'static [&'static T],
+}
+
+impl<T: Described + ?Sized> Registry<T> {
+    /// The entry that goes by this name.
+    ///
+    /// # Errors
+    /// [`ChoiceError::Unknown`], with the nearest name.
+    pub fn find(&self, name: &str) -> Result<&'static T, ChoiceError> {
+        let entry = self.all.iter().copied();
+        let mut named = entry.filter(|entry| entry.descriptor().is_called(name.trim()));
+        named.next().ok_or_else(|| ChoiceError::Unknown {
+            what: self.what,
+            name: name.chars().take(80).collect(),
+            names: any_of(self.names()),
+            nearest: nearest(name, self.names()),
+        })
+    }
+
+    /// The names of all entries.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.all.iter().map(|entry| entry.descriptor().name)
+    }
+
+    /// Reads a choice: `sgd(momentum=0.9)`.
+    ///
+    /// # Errors
+    /// When the text is no call, there is no such thing, or a setting is wrong.
+    pub fn read(&self, text: &str) -> Result<(&'static T, Choice), ChoiceError> {
+        let call: Call = text.parse()?;
+        let entry = self.find(&call.name)?;
+        let choice = entry.descriptor().read(&call)?;
+        Ok((entry, choice))
+    }
+
+    /// Checks a choice made elsewhere.
+    ///
+    /// # Errors
+    /// When there is no such thing, or a setting is wrong.
+    pub fn check(&self, choice: &Choice) -> Result<(&'static T, Choice), ChoiceError> {
+        let entry = self.find(choice.name())?;
+        Ok((entry, entry.descriptor().check(choice)?))
+    }
+
+    /// Two lines of prose for help: every name with its parameters and what it is.
+    pub fn table(&self) -> Vec<[String; 3]> {
+        let rows = self.all.iter().map(|entry| {
+            let of = entry.descriptor();
+            [of.name.to_owned(), of.takes(), of.about.to_owned()]
+        });
+        rows.collect()
+    }
+
+    /// What makes the registry itself wrong, for its contract test: names that clash or are not
+    /// words, defaults out of range, parameters without a word of help.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut names: Vec<&str> = Vec::new();
+        for entry in self.all {
+            let of = entry.descriptor();
+            for name in std::iter::once(&of.name).chain(of.aliases) {
+                if names.contains(name) || *name != name.to_ascii_lowercase() {
+                    faults.push(format!(
+                        "{}: the name {name} is taken or not lower case",
+                        self.what
+                    ));
+                }
+                names.push(name);
+            }
+            if of.about.is_empty() || of.about.ends_with('.') {
+                faults.push(format!(
+                    "{}: its one line is empty or ends with a stop",
+                    of.name
+                ));
+            }
+            for (i, parameter) in of.parameters.iter().enumerate() {
+                let name = format!("{} of {}", parameter.name, of.name);
+                if of.parameters[..i].iter().any(|p| p.name == parameter.name) {
+                    faults.push(format!("{name} stands twice"));
+                }
+                if parameter.about.is_empty() || parameter.name.contains('-') {
+                    faults.push(format!("{name} lacks help, or is not in snake case"));
+                }
+            }
+            match of.defaults() {
+                Err(ChoiceError::Missing { .. }) => {}
+                Err(error) => faults.push(error.to_string()),
+                Ok(defaults) => match of.check(&defaults) {
+                    Ok(same) if same == defaults => {}
+                    other => {
+                        faults.push(format!("{}: its defaults read back as {other:?}", of.name))
+                    }
+                },
+            }
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SGD: Descriptor = Descriptor {
+        name: "sgd",
+        aliases: &["momentum-sgd"],
+        about: "Stochastic gradient descent",
+        source: "",
+        parameters: &[
+            Parameter {
+                name: "momentum",
+                about: "Share of the last step that is kept",
+                kind: Kind::Number(Range::FRACTION),
+                default: Default::Number(0.9),
+            },
+            Parameter {
+                name: "nesterov",
+                about: "Look ahead",
+                kind: Kind::Switch,
+                default: Default::Switch(false),
+            },
+            Parameter {
+                name: "warm_up",
+                about: "Steps",
+                kind: Kind::Whole(0, 10),
+                default: Default::Whole(0),
+            },
+        ],
+    };
+    const MLP: Descriptor = Descriptor {
+        name: "mlp",
+        aliases: &[],
+        about: "Perceptron",
+        source: "",
+        parameters: &[
+            Parameter {
+                name: "widths",
+                about: "Hidden layers",
+                kind: Kind::List(1, 100, 3),
+                default: Default::List(&[64, 64]),
+            },
+            Parameter {
+                name: "smoothing",
+                about: "Of labels",
+                kind: Kind::Number(Range::FRACTION),
+                default: Default::Number(0.0),
+            },
+        ],
+    };
+    const THINGS: Registry<Descriptor> = Registry {
+        what: "thing",
+        all: &[&SGD, &MLP],
+    };
+
+    fn read(text: &str) -> Result<String, ChoiceError> {
+        THINGS.read(text).map(|(_, choice)| choice.to_string())
+    }
+
+    fn shortest(text: &str) -> String {
+        let (of, choice) = THINGS.read(text).unwrap();
+        of.shortest(&choice)
+    }
+
+    #[test]
+    fn what_is_not_said_takes_its_default() {
+        assert_eq!(
+            read("sgd").unwrap(),
+            "sgd(momentum=0.9,nesterov=off,warm_up=0)"
+        );
+        assert_eq!(
+            read("momentum-sgd(0.5, nesterov, warm-up=3)").unwrap(),
+            "sgd(momentum=0.5,nesterov=on,warm_up=3)"
+        );
+        assert_eq!(
+            read("mlp:8,9:smoothing=0.1").unwrap(),
+            "mlp(8,9,smoothing=0.1)"
+        );
+    }
+
+    #[test]
+    fn the_shortest_form_leaves_defaults_out_and_reads_back() {
+        for (text, short) in [
+            ("sgd(nesterov=off)", "sgd"),
+            ("sgd(nesterov,momentum=0)", "sgd(momentum=0,nesterov)"),
+            ("mlp(64,64)", "mlp"),
+            ("mlp(8,smoothing=0.5)", "mlp(8,smoothing=0.5)"),
+        ] {
+            assert_eq!(shortest(text), short);
+            assert_eq!(shortest(short), short);
+        }
+    }
+
+    #[test]
+    fn errors_name_the_key_the_range_and_the_nearest_spelling() {
+        for (text, says) in [
+            (
+                "sdg",
+                "'sdg' is not a thing: choose sgd or mlp (did you mean sgd?)",
+            ),
+            (
+                "sgd(momentum=1)",
+                "momentum of sgd is '1': it must be a number in [0, 1)",
+            ),
+            ("sgd(momentun=0.3)", "did you mean momentum?"),
+            ("sgd(beta=0.3)", "it takes momentum=X, nesterov, warm_up=N"),
+            (
+                "sgd(0.1,0.2)",
+                "'0.2': it must be a whole number from 0 to 10",
+            ),
+            ("sgd(0.1,2,3)", "no setting '3'"),
+            ("sgd(0.1,momentum=0.2)", "given twice"),
+            ("mlp(1,2,3,4)", "at most 3 whole numbers from 1 to 100"),
+            ("mlp(0)", "at most 3 whole numbers"),
+            ("mlp(smoothing=nan)", "it must be a number in [0, 1)"),
+        ] {
+            let message = read(text).unwrap_err().to_string();
+            assert!(message.contains(says), "{text}: {message}");
+        }
+        assert_eq!(read("sgd(momentum=2)").unwrap_err().key(), Some("momentum"));
+    }
+
+    #[test]
+    fn a_choice_is_one_flat_object_in_json() {
+        let (of, choice) = THINGS.read("sgd").unwrap();
+        let json = serde_json::to_string(&choice).unwrap();
+        assert_eq!(
+            json,
+            r#"{"kind":"sgd","momentum":0.9,"nesterov":false,"warm_up":0}"#
+        );
+        let back: Choice = serde_json::from_str(&json).unwrap();
+        assert_eq!(of.check(&back).unwrap(), choice);
+        // whole numbers stand for numbers, wherever somebody wrote them
+        let short: Choice = serde_json::from_str(r#"{"momentum":0,"kind":"sgd"}"#).unwrap();
+        assert_eq!(
+            THINGS.check(&short).unwrap().1.number("momentum"),
+            Some(0.0)
+        );
+        assert!(serde_json::from_str::<Choice>(r#"{"momentum":0}"#).is_err());
+    }
+
+    #[test]
+    fn a_registry_says_what_is_wrong_with_it() {
+        assert_eq!(THINGS.faults(), Vec::<String>::new());
+        const TWICE: Registry<Descriptor> = Registry {
+            what: "thing",
+            all: &[&SGD, &SGD],
+        };
+        assert_eq!(TWICE.faults().len(), 2);
+    }
+
+    #[test]
+    fn ranges_hold_their_ends_as_they_say() {
+        for (range, inside, outside) in [
+            (Range::FRACTION, [0.0, 0.999], [1.0, f64::NAN]),
+            (Range::POSITIVE, [1e-300, 1e300], [0.0, f64::INFINITY]),
+            (Range::NOT_NEGATIVE, [0.0, 1e300], [-1e-300, f64::INFINITY]),
+        ] {
+            assert!(inside.iter().all(|&x| range.contains(x)), "{range}");
+            assert!(!outside.iter().any(|&x| range.contains(x)), "{range}");
+        }
+        assert_eq!(Range::POSITIVE.to_string(), "above 0");
+    }
+}
