@@ -2,11 +2,16 @@
 
 use std::path::PathBuf;
 
+use batchscope_data::Validation;
+use batchscope_nn::DeviceSpec;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     commands::advise,
-    settings::{RunLength, StudySettings, Workload},
+    settings::{
+        ComputeArgs, DataArgs, ExamplesArgs, ModelArgs, ReadArgs, RunArgs, StudySettings, Workload,
+    },
+    values,
 };
 
 /// Finds the batch size to train with, and proves it.
@@ -60,7 +65,7 @@ pub enum Command {
     )]
     Reproduce(Box<ReproduceArgs>),
     /// List, check or fetch data sets
-    Data(DataArgs),
+    Data(DataCommandArgs),
     /// Print a shell completion script
     Completions {
         /// The shell
@@ -110,7 +115,7 @@ pub struct TrainArgs {
     pub workload: Workload,
     /// Batch size, rate and length.
     #[command(flatten)]
-    pub run: RunLength,
+    pub run: RunArgs,
     /// Folder for checkpoints; an unfinished run found there is resumed
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     pub checkpoint: Option<PathBuf>,
@@ -123,9 +128,21 @@ pub struct TrainArgs {
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct NoiseArgs {
-    /// Data and model; what only training needs is refused.
+    /// The data.
     #[command(flatten)]
-    pub workload: Workload,
+    pub data: DataArgs,
+    /// How they are read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Which of them.
+    #[command(flatten)]
+    pub examples: ExamplesArgs,
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Where it computes.
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Measure the network saved there, a file or the folder of `train --checkpoint`, instead of fresh weights; the model is its own unless --model says otherwise
     #[arg(long, value_name = "PATH", help_heading = "Measuring")]
     pub checkpoint: Option<PathBuf>,
@@ -178,16 +195,16 @@ pub struct AdviseArgs {
     #[arg(long, value_name = "N", default_value_t = advise::MAX_DEVICES)]
     pub max_devices: u64,
     /// Seconds a message of the all-reduce takes to set off
-    #[arg(long, value_name = "SECONDS", default_value_t = advise::LATENCY)]
+    #[arg(long, value_name = "SECONDS", default_value_t = advise::LATENCY, value_parser = values::at_least_zero)]
     pub latency: f64,
     /// Bytes a second over a link: 12.5G for 100 Gbit/s
-    #[arg(long, value_name = "BYTES", default_value = "12.5G")]
-    pub bandwidth: String,
+    #[arg(long, value_name = "BYTES", default_value = "12.5G", value_parser = values::rate)]
+    pub bandwidth: f64,
     /// Price of one device, per hour, in your currency
-    #[arg(long, value_name = "PRICE")]
+    #[arg(long, value_name = "PRICE", value_parser = values::at_least_zero)]
     pub price_per_hour: Option<f64>,
     /// Power of one device in watts
-    #[arg(long, value_name = "W")]
+    #[arg(long, value_name = "W", value_parser = values::at_least_zero)]
     pub watts: Option<f64>,
     /// Seconds of measuring per batch size
     #[arg(long, value_name = "SECONDS", default_value_t = advise::BUDGET)]
@@ -250,15 +267,12 @@ pub struct ReproduceArgs {
     /// The paper's network: f1 (MNIST), f2 (TIMIT), c1 or c2 (CIFAR-10), c3 or c4 (CIFAR-100) [default: f1]
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<String>,
-    /// Data to train on, a file or folder as for `batchscope study` [default: glyphs]
-    #[arg(long, value_name = "PATH", help_heading = "Data")]
-    pub data: Option<String>,
-    /// Read the data as this format instead of detecting it
-    #[arg(long, value_name = "FORMAT", help_heading = "Data")]
-    pub format: Option<String>,
-    /// Speech: frames on either side of each (default: as many as make 360 inputs, else 5)
-    #[arg(long, value_name = "N", help_heading = "Data")]
-    pub context: Option<u32>,
+    /// The data.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How they are read.
+    #[command(flatten)]
+    pub read: ReadArgs,
     /// Use this many training examples (default: as many as let the network's experiment end within an hour on two cores)
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub examples: Option<u64>,
@@ -314,7 +328,7 @@ pub struct ReproduceArgs {
 
 /// `batchscope data`.
 #[derive(Debug, Args)]
-pub struct DataArgs {
+pub struct DataCommandArgs {
     /// What to do with data.
     #[command(subcommand)]
     pub command: DataCommand,
@@ -333,21 +347,9 @@ pub enum DataCommand {
     Check {
         /// `glyphs`, or a file or folder
         source: String,
-        /// Read as this format instead of detecting it
-        #[arg(long, value_name = "FORMAT")]
-        format: Option<String>,
-        /// Tables and arrays: the label is a number to predict, not a class
-        #[arg(long)]
-        regression: bool,
-        /// Speech: frames on either side of each (default: as many as make 360 inputs, else 5)
-        #[arg(long, value_name = "N")]
-        context: Option<u32>,
-        /// Tables: name of the label column (default: the last)
-        #[arg(long, value_name = "NAME")]
-        label_column: Option<String>,
-        /// Text: read words or characters
-        #[arg(long, value_name = "word|char")]
-        text_level: Option<String>,
+        /// How it is read.
+        #[command(flatten)]
+        read: ReadArgs,
         /// Print as JSON
         #[arg(long)]
         json: bool,
@@ -464,39 +466,28 @@ pub struct LandscapeWhat {
 /// Which loss `batchscope landscape` looks at.
 #[derive(Debug, Args)]
 pub struct LandscapeLoss {
-    /// The checkpoint's data [default: glyphs]
-    #[arg(long, value_name = "PATH", help_heading = "Loss")]
-    pub data: Option<String>,
-    /// Read the data as this format instead of detecting it
-    #[arg(long, value_name = "FORMAT", help_heading = "Loss")]
-    pub format: Option<String>,
+    /// The checkpoint's data.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How they are read, as in `train`.
+    #[command(flatten)]
+    pub read: ReadArgs,
     /// The checkpoint was trained on this many examples (`train --examples N`)
     #[arg(long, value_name = "N", help_heading = "Loss")]
     pub train_examples: Option<u64>,
     /// As in `train`: what was held out
     #[arg(long, value_name = "N|F", help_heading = "Loss")]
-    pub validation: Option<String>,
-    /// Text: read words or characters [default: word]
-    #[arg(long, value_name = "word|char", help_heading = "Loss")]
-    pub text_level: Option<String>,
-    /// Text: vocabulary, as in `train`
-    #[arg(long, value_name = "N", help_heading = "Loss")]
-    pub vocabulary: Option<u32>,
-    /// Text: tokens of a window, as in `train`
-    #[arg(long, value_name = "N", help_heading = "Loss")]
-    pub sequence: Option<u32>,
-    /// Speech: frames on either side, as in `train`
-    #[arg(long, value_name = "N", help_heading = "Loss")]
-    pub context: Option<u32>,
-    /// Tables: name of the label column (default: the last)
-    #[arg(long, value_name = "NAME", help_heading = "Loss")]
-    pub label_column: Option<String>,
-    /// Tables and arrays: the label is a number to predict, not a class
-    #[arg(long, help_heading = "Loss")]
-    pub regression: bool,
+    pub validation: Option<Validation>,
     /// Take the mean loss over this many training examples (slices: test examples too)
-    #[arg(long, value_name = "N", default_value_t = 2000, help_heading = "Loss")]
-    pub examples: u64,
+    #[arg(
+        long,
+        alias = "examples",
+        value_name = "N",
+        default_value_t = 2000,
+        help_heading = "Loss",
+        value_parser = values::at_least_one
+    )]
+    pub loss_examples: u64,
     /// Batch norm by its running statistics, or by those of ghost batches
     #[arg(long, value_enum, value_name = "MODE", default_value_t = NormChoice::Evaluation, help_heading = "Loss")]
     pub norm: NormChoice,
@@ -508,7 +499,7 @@ pub struct LandscapeLoss {
     pub precision: Option<PrecisionChoice>,
     /// Compute on cpu, cuda, cuda:1, ... or wgpu [default: cpu]
     #[arg(long, value_name = "DEVICE", help_heading = "Loss")]
-    pub device: Option<String>,
+    pub device: Option<DeviceSpec>,
 }
 
 /// `--path` of `batchscope landscape`.

@@ -9,11 +9,10 @@ use crate::{
     commands::{advise, train},
     resolve,
     settings::Workload,
-    values,
 };
 
 /// A value other than the default for every flag that states one, so that comparing means something.
-const OTHERS: [(&str, &str); 32] = [
+const OTHERS: [(&str, &str); 38] = [
     ("data", "elsewhere"),
     ("text-level", "char"),
     ("vocabulary", "500"),
@@ -43,6 +42,12 @@ const OTHERS: [(&str, &str); 32] = [
     ("pilot-epochs", "3"),
     ("eval-ratio", "1.5"),
     ("tune-width", "full"),
+    ("widen-factor", "3"),
+    ("max-widenings", "1"),
+    ("linearity-seeds", "2"),
+    ("pilot-trials", "3"),
+    ("eval-first", "7"),
+    ("eval-refine", "4"),
     ("batch-size", "16"),
     ("learning-rate", "0.3"),
     ("epochs", "2"),
@@ -50,17 +55,15 @@ const OTHERS: [(&str, &str); 32] = [
 
 /// Everything that a workload means.
 fn workload(w: &Workload) -> String {
-    let model = w.model.as_deref().unwrap_or(resolve::DEFAULT_MODEL);
-    let model: batchscope_nn::ModelSpec = model.parse().unwrap();
-    let device: batchscope_nn::DeviceSpec = w
-        .device
-        .as_deref()
-        .map_or_else(Default::default, |device| device.parse().unwrap());
-    let data = w.data.as_deref().unwrap_or(resolve::DEFAULT_DATA);
-    format!(
-        "{data} {model:?} {device:?} {:?}",
-        resolve::load_options(w).unwrap()
-    )
+    let model = w
+        .model
+        .model
+        .clone()
+        .map_or_else(resolve::default_model, Ok);
+    let device = w.compute.device.clone().unwrap_or_default();
+    let data = w.data.data.as_deref().unwrap_or(resolve::DEFAULT_DATA);
+    let options = resolve::load_options(&w.read, &w.examples, w.compute.seed);
+    format!("{data} {:?} {device:?} {options:?}", model.unwrap())
 }
 
 /// Everything that a command line means.
@@ -71,9 +74,7 @@ fn meaning(line: &[&str]) -> String {
     match command {
         Command::Study(args) => {
             let StudyArgs { settings, .. } = *args;
-            let plan = resolve::plan(&settings.workload, &settings.question)
-                .unwrap()
-                .resolved(None);
+            let plan = resolve::plan(&settings).unwrap().resolved(None);
             format!("{} {plan:?}", workload(&settings.workload))
         }
         Command::Train(args) => {
@@ -89,10 +90,7 @@ fn meaning(line: &[&str]) -> String {
             bandwidth,
             budget,
             ..
-        }) => format!(
-            "{max_devices} {latency} {:?} {budget}",
-            values::rate(&bandwidth).unwrap()
-        ),
+        }) => format!("{max_devices} {latency} {:?} {budget}", bandwidth),
         other => panic!("{other:?} has no defaults to compare"),
     }
 }

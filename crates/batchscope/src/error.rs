@@ -13,7 +13,7 @@ pub enum CliError {
     #[diagnostic(code(batchscope::usage))]
     Flag {
         /// The flag, without dashes; also its key in `study.toml`.
-        flag: &'static str,
+        flag: String,
         /// What is wrong and what would be right.
         why: String,
     },
@@ -75,9 +75,9 @@ pub enum CliError {
 
 impl CliError {
     /// A flag's value makes no sense.
-    pub fn flag(flag: &'static str, why: impl ToString) -> Self {
+    pub fn flag(flag: impl Into<String>, why: impl ToString) -> Self {
         Self::Flag {
-            flag,
+            flag: flag.into(),
             why: why.to_string(),
         }
     }
@@ -96,7 +96,7 @@ impl CliError {
     pub fn data(error: batchscope_data::DataError) -> Self {
         use batchscope_data::DataError::{NoSuchPath, Setting, UnknownName};
         match error {
-            Setting { setting, why } => Self::Flag { flag: setting, why },
+            Setting { setting, why } => Self::flag(setting, why),
             NoSuchPath { .. } | UnknownName { .. } => Self::Usage(error.to_string()),
             error => Self::failed(error),
         }

@@ -15,7 +15,7 @@ use crate::{
     error::CliError,
     files::{read_text, write_whole},
     machine,
-    settings::{StudySettings, Workload},
+    settings::{DataArgs, StudySettings},
 };
 
 /// Most bytes of `run.json`: far more than settings, decisions and timings ever take.
@@ -96,7 +96,7 @@ impl StudyFolder {
     pub fn settings(&self) -> Result<StudySettings, CliError> {
         let mut settings = StudySettings::read(&self.0.join("study.toml"))?;
         let from = self.facts()?.data_from;
-        settings.workload.data_from = from.map(|from| self.0.join(from));
+        settings.workload.data.data_from = from.map(|from| self.0.join(from));
         Ok(settings)
     }
 
@@ -128,8 +128,8 @@ impl StudyFolder {
     ///
     /// # Errors
     /// When the system refuses, or the facts of earlier runs are damaged.
-    pub fn remember_data(&self, workload: &Workload) -> Result<(), CliError> {
-        let from = workload.data_start().and_then(|start| {
+    pub fn remember_data(&self, data: &DataArgs) -> Result<(), CliError> {
+        let from = data.start().and_then(|start| {
             let (start, own) = (start.canonicalize().ok()?, self.0.canonicalize().ok()?);
             let path = pathdiff::diff_paths(start, own)?;
             path.to_str().map(str::to_owned)

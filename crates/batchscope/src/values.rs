@@ -1,104 +1,104 @@
-//! Values with a grammar of their own: lengths, schedules, sizes in bytes, ranges.
+//! Values of flags with a grammar of their own that no crate below has.
 
-use batchscope_core::{Decay, Length};
+use std::{fmt, str::FromStr};
 
-/// Reads `200` (steps) or `2.5ep` (epochs).
-///
-/// # Errors
-/// What would be right, for the flag's message.
-pub fn length(text: &str) -> Result<Length, String> {
-    let wrong = || format!("'{text}' is not a length: write steps (200) or epochs (2.5ep)");
-    let text = text.trim();
-    match text
-        .strip_suffix("ep")
-        .or_else(|| text.strip_suffix("epochs"))
-    {
-        Some(epochs) => {
-            let epochs: f64 = epochs.trim().parse().map_err(|_| wrong())?;
-            if epochs.is_finite() && epochs >= 0.0 {
-                Ok(Length::Epochs(epochs))
-            } else {
-                Err(wrong())
-            }
-        }
-        None => text.parse().map(Length::Steps).map_err(|_| wrong()),
+use batchscope_core::{ChoiceError, Decay, Quantity, Target, split_list};
+use batchscope_rules::{Rule, read_decay, write_decay};
+use batchscope_study::{PlanError, TargetChoice, parse_batch_sizes};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// `on` or `off`; also `true`, `false`, `yes` and `no`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switch(pub bool);
+
+impl fmt::Display for Switch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0 { "on" } else { "off" })
     }
 }
 
-/// Reads a decay: `constant`, `step:0.1@30ep@60ep`, `linear:90ep[:FLOOR]`, `cosine:90ep[:FLOOR]`,
-/// `poly:2:90ep[:FLOOR]`.
-///
-/// # Errors
-/// What would be right, for the flag's message.
-pub fn decay(text: &str) -> Result<Decay, String> {
-    let wrong = |what: &str| {
-        format!(
-            "'{text}' is not a schedule ({what}): write constant, step:FACTOR@LENGTH@…, linear:LENGTH, \
-             cosine:LENGTH or poly:POWER:LENGTH, a length being steps (200) or epochs (30ep)"
-        )
-    };
-    let number = |text: &str| {
-        text.parse::<f64>()
-            .ok()
-            .filter(|x| x.is_finite())
-            .ok_or_else(|| wrong(text))
-    };
-    let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
-    let mut parts = rest.split(':').filter(|part| !part.is_empty());
-    let mut next = |what: &str| parts.next().ok_or_else(|| wrong(what));
-    let decay = match kind {
-        "constant" => Decay::Constant,
-        "step" => {
-            let mut marks = next("no factor")?.split('@');
-            let factor = number(marks.next().unwrap_or_default())?;
-            let at = marks.map(length).collect::<Result<Vec<_>, _>>()?;
-            if at.is_empty() {
-                return Err(wrong("no marks"));
-            }
-            Decay::Step { at, factor }
+impl FromStr for Switch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "on" | "true" | "yes" => Ok(Self(true)),
+            "off" | "false" | "no" => Ok(Self(false)),
+            _ => Err("choose on or off".to_owned()),
         }
-        "linear" => Decay::Linear {
-            over: length(next("no length")?)?,
-            floor: 0.0,
-        },
-        "cosine" => Decay::Cosine {
-            over: length(next("no length")?)?,
-            floor: 0.0,
-        },
-        "poly" | "polynomial" => {
-            let power = number(next("no power")?)?;
-            Decay::Polynomial {
-                over: length(next("no length")?)?,
-                power,
-                floor: 0.0,
-            }
-        }
-        other => return Err(wrong(&format!("unknown kind '{other}'"))),
-    };
-    let floor_given = parts.next().map(number).transpose()?;
-    if parts.next().is_some() {
-        return Err(wrong("too many parts"));
     }
-    Ok(match (decay, floor_given) {
-        (decay, None) => decay,
-        (Decay::Linear { over, .. }, Some(floor)) => Decay::Linear { over, floor },
-        (Decay::Cosine { over, .. }, Some(floor)) => Decay::Cosine { over, floor },
-        (Decay::Polynomial { over, power, .. }, Some(floor)) => {
-            Decay::Polynomial { over, power, floor }
-        }
-        (Decay::Constant | Decay::Step { .. }, Some(_)) => return Err(wrong("too many parts")),
-    })
 }
 
-/// Reads a size in bytes: `512M`, `4G`, `1.5GiB`, `1000000`. K, M, G, T are powers of 1024, as memory
-/// is counted, with or without `iB`.
-///
-/// # Errors
-/// What would be right, for the flag's message.
-pub fn bytes(text: &str) -> Result<f64, String> {
-    let wrong =
-        || format!("'{text}' is not a size: write bytes with a unit, for example 512M or 4G");
-    scaled(text, 1024.0).ok_or_else(wrong)
+impl Serialize for Switch {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_bool(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Switch {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Switch(bool),
+            Text(String),
+        }
+        match Either::deserialize(d)? {
+            Either::Switch(on) => Ok(Self(on)),
+            Either::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+/// What the learning rate does after warm-up, as [`read_decay`] reads it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AfterWarmUp(pub Decay);
+
+impl fmt::Display for AfterWarmUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&write_decay(&self.0))
+    }
+}
+
+impl FromStr for AfterWarmUp {
+    type Err = ChoiceError;
+
+    fn from_str(text: &str) -> Result<Self, ChoiceError> {
+        read_decay(text).map(Self)
+    }
+}
+
+/// A size in bytes: `512M`, `4G`, `1.5GiB`, `1000000`. K, M, G, T are powers of 1024, as memory is
+/// counted, with or without `iB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [
+            (1u64 << 40, "T"),
+            (1 << 30, "G"),
+            (1 << 20, "M"),
+            (1 << 10, "K"),
+        ];
+        let whole = units
+            .iter()
+            .find(|(unit, _)| self.0 % unit == 0 && self.0 > 0);
+        match whole {
+            Some((unit, name)) => write!(f, "{}{name}", self.0 / unit),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bytes =
+            scaled(text, 1024.0).ok_or("write bytes with a unit, for example 512M or 4G")?;
+        Ok(Self(bytes as u64))
+    }
 }
 
 /// Reads bytes a second: `12.5G`, `12.5GB/s`. K, M, G, T are powers of 1000, as links are counted.
@@ -106,8 +106,7 @@ pub fn bytes(text: &str) -> Result<f64, String> {
 /// # Errors
 /// What would be right, for the flag's message.
 pub fn rate(text: &str) -> Result<f64, String> {
-    let wrong =
-        || format!("'{text}' is not a rate: write bytes a second, for example 12.5G or 800M");
+    let wrong = || "write bytes a second, for example 12.5G or 800M".to_owned();
     scaled(text.trim().trim_end_matches("/s"), 1000.0).ok_or_else(wrong)
 }
 
@@ -136,68 +135,180 @@ fn scaled(text: &str, thousand: f64) -> Option<f64> {
     (value.is_finite() && value > 0.0).then_some(value * f64::powi(thousand, power))
 }
 
+/// Batch sizes: `8..2048`, `8..2048:x4`, `8,24,96`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchSizes(pub Vec<u64>);
+
+impl fmt::Display for BatchSizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sizes: Vec<String> = self.0.iter().map(u64::to_string).collect();
+        f.write_str(&sizes.join(","))
+    }
+}
+
+impl FromStr for BatchSizes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_batch_sizes(text).map(Self).map_err(|e| e.why)
+    }
+}
+
+/// Rules, separated by commas.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules(pub Vec<Rule>);
+
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rules: Vec<String> = self.0.iter().map(Rule::to_string).collect();
+        f.write_str(&rules.join(","))
+    }
+}
+
+impl FromStr for Rules {
+    type Err = ChoiceError;
+
+    fn from_str(text: &str) -> Result<Self, ChoiceError> {
+        let rules = split_list(text)?;
+        let rules: Result<_, ChoiceError> = rules.into_iter().map(str::parse).collect();
+        rules.map(Self)
+    }
+}
+
+/// The ratio of a tuning range's ends; `full` for `--learning-rates` themselves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TuneWidth(pub Option<f64>);
+
+impl fmt::Display for TuneWidth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("full"),
+            Some(ratio) => write!(f, "{ratio}"),
+        }
+    }
+}
+
+impl FromStr for TuneWidth {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "full" => Ok(Self(None)),
+            ratio => ratio
+                .parse()
+                .map(|ratio| Self(Some(ratio)))
+                .map_err(|_| "write a ratio above 1, or full".to_owned()),
+        }
+    }
+}
+
+/// Reads a part of a plan; its error without the key, which the flag's message has already.
+///
+/// # Errors
+/// What would be right.
+pub fn of_plan<T: FromStr<Err = PlanError>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|e: PlanError| e.why)
+}
+
+/// Reads where a study's target comes from.
+///
+/// # Errors
+/// When it cannot be read, or no training can be on either side of it.
+pub fn target(text: &str) -> Result<TargetChoice, String> {
+    let choice: TargetChoice = of_plan(text)?;
+    match &choice {
+        TargetChoice::Fixed(target) => check_target(target).map(|()| choice.clone()),
+        _ => Ok(choice),
+    }
+}
+
+/// Reads a target fixed beforehand.
+///
+/// # Errors
+/// As [`target`].
+pub fn fixed_target(text: &str) -> Result<Target, String> {
+    let target: Target = text.parse().map_err(|e| format!("{e}"))?;
+    check_target(&target).map(|()| target)
+}
+
+/// Refuses a target that no training can be on either side of.
+fn check_target(target: &Target) -> Result<(), String> {
+    let value = target.value;
+    Err(match target.metric.quantity {
+        Quantity::Error | Quantity::Accuracy | Quantity::MeanIou
+            if !(0.0..=1.0).contains(&value) =>
+        {
+            format!("{} must be from 0 to 1: 3 % is 0.03", target.metric)
+        }
+        Quantity::Loss if value < 0.0 => "a loss is never below 0".to_owned(),
+        Quantity::Perplexity if value < 1.0 => "a perplexity is never below 1".to_owned(),
+        _ => return Ok(()),
+    })
+}
+
+/// Reads a finite number of at least 0.
+///
+/// # Errors
+/// What would be right.
+pub fn at_least_zero(text: &str) -> Result<f64, String> {
+    number(text, "at least 0", |x| x >= 0.0)
+}
+
+/// Reads a finite number above 0.
+///
+/// # Errors
+/// What would be right.
+pub fn positive(text: &str) -> Result<f64, String> {
+    number(text, "above 0", |x| x > 0.0)
+}
+
+/// Reads a whole number of at least 1.
+///
+/// # Errors
+/// What would be right.
+pub fn at_least_one(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(n) if n >= 1 => Ok(n),
+        _ => Err("must be a whole number of at least 1".to_owned()),
+    }
+}
+
+fn number(text: &str, range: &str, within: impl Fn(f64) -> bool) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x.is_finite() && within(x) => Ok(x),
+        _ => Err(format!("must be a number {range}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn lengths() {
-        assert_eq!(length("200"), Ok(Length::Steps(200)));
-        assert_eq!(length("2.5ep"), Ok(Length::Epochs(2.5)));
-        for broken in ["", "ep", "-3", "2,5ep", "NaNep", "1e400ep"] {
-            assert!(length(broken).is_err(), "{broken}");
-        }
-    }
-
-    #[test]
-    fn schedules() {
-        assert_eq!(decay("constant"), Ok(Decay::Constant));
-        assert_eq!(
-            decay("step:0.1@30ep@6000"),
-            Ok(Decay::Step {
-                at: vec![Length::Epochs(30.0), Length::Steps(6000)],
-                factor: 0.1
-            })
-        );
-        assert_eq!(
-            decay("cosine:90ep:0.01"),
-            Ok(Decay::Cosine {
-                over: Length::Epochs(90.0),
-                floor: 0.01
-            })
-        );
-        assert_eq!(
-            decay("poly:2:100"),
-            Ok(Decay::Polynomial {
-                over: Length::Steps(100),
-                power: 2.0,
-                floor: 0.0
-            })
-        );
-        for broken in [
-            "",
-            "cosine",
-            "step:0.1",
-            "linear:x",
-            "poly:2",
-            "constant:1",
-            "cosine:1:0:0",
-            "warm:3",
-        ] {
-            assert!(decay(broken).is_err(), "{broken}");
-        }
-    }
-
-    #[test]
     fn sizes() {
-        assert_eq!(bytes("512M"), Ok(512.0 * 1024.0 * 1024.0));
-        assert_eq!(bytes("1.5GiB"), Ok(1.5 * 1024f64.powi(3)));
-        assert_eq!(bytes("1000"), Ok(1000.0));
+        let bytes = |text: &str| text.parse::<Bytes>().map(|bytes| bytes.0);
+        assert_eq!(bytes("512M"), Ok(512 << 20));
+        assert_eq!(bytes("1.5GiB"), Ok(3 << 29));
+        assert_eq!(bytes("1000"), Ok(1000));
+        for text in ["512M", "4G", "1000", "1536M", "3K"] {
+            assert_eq!(text.parse::<Bytes>().unwrap().to_string(), text);
+        }
         assert_eq!(rate("12.5G"), Ok(12.5e9));
         assert_eq!(rate("12.5GB/s"), Ok(12.5e9));
         assert_eq!(rate("1GiB/s"), Ok(1024f64.powi(3)));
         for broken in ["", "G", "-1G", "1X", "infG", "ä"] {
             assert!(bytes(broken).is_err() && rate(broken).is_err(), "{broken}");
         }
+    }
+
+    #[test]
+    fn a_target_that_training_cannot_be_on_either_side_of_is_refused() {
+        for text in ["val-error=3", "val-loss=-1", "val-perplexity=0.5"] {
+            assert!(
+                target(text).is_err() && fixed_target(text).is_err(),
+                "{text}"
+            );
+        }
+        assert!(fixed_target("auto").is_err() && target("auto").is_ok());
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use batchscope_core::{
-    EvaluationPlan, OptimizerSpec, Outcome, Schedule, Trainer, TrialPurpose, TrialSpec,
+    Choice, EvaluationPlan, Outcome, Schedule, Trainer, TrialPurpose, TrialSpec, Value,
 };
 use batchscope_data::{GlyphOptions, LoadOptions, open};
 use batchscope_nn::{DeviceSpec, Factory};
@@ -35,7 +35,7 @@ fn trainer(model: &str, folder: &std::path::Path) -> BuiltIn {
     BuiltIn::new(config).unwrap()
 }
 
-fn spec(optimizer: OptimizerSpec, learning_rate: f64, target: &str) -> TrialSpec {
+fn spec(optimizer: Choice, learning_rate: f64, target: &str) -> TrialSpec {
     TrialSpec {
         id: 0,
         purpose: TrialPurpose::Tune { index: 0, round: 0 },
@@ -58,12 +58,15 @@ fn spec(optimizer: OptimizerSpec, learning_rate: f64, target: &str) -> TrialSpec
     }
 }
 
-fn momentum() -> OptimizerSpec {
-    OptimizerSpec::Sgd {
-        momentum: 0.9,
-        nesterov: false,
-        weight_decay: 1e-4,
-    }
+fn momentum() -> Choice {
+    Choice::new(
+        "sgd",
+        [
+            ("momentum", Value::from(0.9)),
+            ("nesterov", Value::from(false)),
+            ("weight_decay", Value::from(1e-4)),
+        ],
+    )
 }
 
 /// The suite must see a trial that ends as the test says, or it would test another thing.
@@ -96,12 +99,15 @@ fn a_convolutional_network_that_does_not() {
 
 #[test]
 fn adam_with_dropout() {
-    let adam = OptimizerSpec::Adam {
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-8,
-        weight_decay: 0.0,
-    };
+    let adam = Choice::new(
+        "adam",
+        [
+            ("beta1", Value::from(0.9)),
+            ("beta2", Value::from(0.999)),
+            ("epsilon", Value::from(1e-8)),
+            ("weight_decay", Value::from(0.0)),
+        ],
+    );
     let mut spec = spec(adam, 0.003, "train-loss=0.001");
     spec.cap = 25;
     keeps_the_contract("lenet(dropout=0.2)", &spec, |o| {

@@ -44,6 +44,6 @@ pub use network::{
 };
 pub use noise::{LayerNoise, NoiseMoments, NoiseRecord, NormsOf};
 pub use random::{Purpose, StreamKey};
-pub use schedule::{Decay, Length, OptimizerSpec, Schedule, WarmUp, WarmUpShape};
+pub use schedule::{Decay, Length, LengthError, Schedule, WarmUp, WarmUpShape, WarmUpShapeError};
 pub use trainer::{Control, Flow, NeverStop, StepTiming, Trainer, TrainerError, TrainerInfo};
 pub use trial::{Outcome, Probe, TrialPurpose, TrialRecord, TrialSpec};

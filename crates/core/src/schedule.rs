@@ -1,3 +1,5 @@
+use std::{fmt, str::FromStr};
+
 use serde::{Deserialize, Serialize};
 
 /// A length of training, in optimizer steps or in passes over the training set.
@@ -10,6 +12,46 @@ pub enum Length {
     Epochs(f64),
 }
 
+/// Why a length could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a length: write steps (200) or epochs (2.5ep)")]
+pub struct LengthError(String);
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Length::Steps(steps) => write!(f, "{steps}"),
+            Length::Epochs(epochs) => write!(f, "{epochs}ep"),
+        }
+    }
+}
+
+/// Reads `200` (steps), `2.5ep` or `2.5epochs`.
+///
+/// ```
+/// use batchscope_core::Length;
+/// assert_eq!("200".parse(), Ok(Length::Steps(200)));
+/// assert_eq!("2.5ep".parse(), Ok(Length::Epochs(2.5)));
+/// ```
+impl FromStr for Length {
+    type Err = LengthError;
+
+    fn from_str(text: &str) -> Result<Self, LengthError> {
+        let wrong = || LengthError(text.chars().take(80).collect());
+        let trimmed = text.trim();
+        let epochs = trimmed
+            .strip_suffix("ep")
+            .or_else(|| trimmed.strip_suffix("epochs"));
+        match epochs {
+            Some(epochs) => match epochs.trim().parse::<f64>() {
+                Ok(epochs) if epochs.is_finite() && epochs >= 0.0 => Ok(Length::Epochs(epochs)),
+                _ => Err(wrong()),
+            },
+            None => trimmed.parse().map(Length::Steps).map_err(|_| wrong()),
+        }
+    }
+}
+
 /// How the learning rate climbs to its full value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -18,6 +60,32 @@ pub enum WarmUpShape {
     Linear,
     /// From the base batch size's rate to the full rate, linearly (Goyal et al. 2017).
     Gradual,
+}
+
+/// Why the shape of a warm-up could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a shape: choose linear or gradual")]
+pub struct WarmUpShapeError(String);
+
+impl fmt::Display for WarmUpShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WarmUpShape::Linear => "linear",
+            WarmUpShape::Gradual => "gradual",
+        })
+    }
+}
+
+impl FromStr for WarmUpShape {
+    type Err = WarmUpShapeError;
+
+    fn from_str(text: &str) -> Result<Self, WarmUpShapeError> {
+        match text {
+            "linear" => Ok(WarmUpShape::Linear),
+            "gradual" => Ok(WarmUpShape::Gradual),
+            other => Err(WarmUpShapeError(other.chars().take(80).collect())),
+        }
+    }
 }
 
 /// Warm-up: its length and shape.
@@ -105,40 +173,18 @@ impl Schedule {
     }
 }
 
-/// An optimizer and its constants. Weight decay is not part of the loss.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum OptimizerSpec {
-    /// Stochastic gradient descent: `v ← m·v + (g + wd·w)`, `w ← w − η·v` (dampening 0), and
-    /// with Nesterov `w ← w − η·(g + wd·w + m·v)`.
-    Sgd {
-        /// `m`, in [0, 1).
-        momentum: f64,
-        /// Look ahead along the momentum.
-        nesterov: bool,
-        /// L2 weight decay, coupled (added to the gradient).
-        weight_decay: f64,
-    },
-    /// Adam (Kingma and Ba 2015), bias-corrected; weight decay coupled (added to the gradient).
-    Adam {
-        /// First-moment decay.
-        beta1: f64,
-        /// Second-moment decay.
-        beta2: f64,
-        /// Added to the root of the second moment.
-        epsilon: f64,
-        /// L2 weight decay, coupled.
-        weight_decay: f64,
-    },
-    /// AdamW (Loshchilov and Hutter 2019): Adam with decoupled weight decay `w ← w − η·wd·w`.
-    Adamw {
-        /// First-moment decay.
-        beta1: f64,
-        /// Second-moment decay.
-        beta2: f64,
-        /// Added to the root of the second moment.
-        epsilon: f64,
-        /// Decoupled weight decay.
-        weight_decay: f64,
-    },
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_read_back_as_written() {
+        for text in ["200", "0", "2.5ep"] {
+            assert_eq!(text.parse::<Length>().unwrap().to_string(), text);
+        }
+        assert_eq!("3epochs".parse(), Ok(Length::Epochs(3.0)));
+        for broken in ["", "ep", "-3", "2,5ep", "NaNep", "1e400ep", "-1ep"] {
+            assert!(broken.parse::<Length>().is_err(), "{broken}");
+        }
+    }
 }

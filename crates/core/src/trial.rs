@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Crossing, Estimate, EvaluationPlan, Measurement, OptimizerSpec, Schedule, Target};
+use crate::{Choice, Crossing, Estimate, EvaluationPlan, Measurement, Schedule, Target};
 
 /// What a trial is for. Only `Fresh` trials enter reported estimates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ pub struct TrialSpec {
     pub schedule: Schedule,
     /// Optimizer and its constants.
     #[serde(alias = "optimiser")]
-    pub optimizer: OptimizerSpec,
+    pub optimizer: Choice,
     /// Largest allowed norm of the mean gradient; `None` is no clipping.
     pub clip: Option<f64>,
     /// Seed of the whole study: first part of every stream key.

@@ -99,6 +99,16 @@ impl FromStr for Validation {
     }
 }
 
+impl fmt::Display for Validation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => write!(f, "{count}"),
+            // With a point, so that it reads back as a fraction.
+            Self::Fraction(fraction) => write!(f, "{fraction:?}"),
+        }
+    }
+}
+
 /// Level at which text is cut into tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -108,6 +118,27 @@ pub enum TextLevel {
     Word,
     /// Unicode scalar values, line ends included.
     Character,
+}
+
+impl fmt::Display for TextLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Word => "word",
+            Self::Character => "char",
+        })
+    }
+}
+
+impl FromStr for TextLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "word" => Ok(Self::Word),
+            "char" | "character" => Ok(Self::Character),
+            other => Err(format!("'{other}' is not a level: choose word or char")),
+        }
+    }
 }
 
 /// How text becomes tokens and windows.

@@ -18,30 +18,70 @@
 //! Decoupled decay is multiplied by the learning rate of the step, as in `torch.optim.AdamW`; in
 //! the paper it is multiplied by the schedule's factor alone.
 
-use batchscope_core::{ParameterLayout, StateTensor};
+use batchscope_core::{
+    Choice, Descriptor, Kind, Parameter, ParameterDefault, ParameterLayout, Range, StateTensor,
+};
 use batchscope_kernels as kernels;
 
 use crate::{
-    DecayPolicy, Optimizer, SettingError, StateError, WORKSPACE,
+    DecayPolicy, Optimizer, OptimizerKind, StateError, WORKSPACE,
     buffers::{self, Buffers},
-    optimizer::{fraction, not_negative},
+    optimizer::WEIGHT_DECAY,
 };
 
-/// How weight decay enters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DecayKind {
-    /// Added to the gradient, so adapted with it: Adam.
-    Coupled,
-    /// Taken off the weights directly: AdamW.
-    Decoupled,
-}
+/// What can be set of both.
+const PARAMETERS: &[Parameter] = &[
+    Parameter {
+        name: "beta1",
+        about: "First-moment decay of adam and adamw",
+        kind: Kind::Number(Range::FRACTION),
+        default: ParameterDefault::Number(0.9),
+    },
+    Parameter {
+        name: "beta2",
+        about: "Second-moment decay of adam and adamw",
+        kind: Kind::Number(Range::FRACTION),
+        default: ParameterDefault::Number(0.999),
+    },
+    Parameter {
+        name: "epsilon",
+        about: "Added to the root of adam's second moment",
+        kind: Kind::Number(Range::POSITIVE),
+        default: ParameterDefault::Number(1e-8),
+    },
+    WEIGHT_DECAY,
+];
 
-/// Adam or AdamW, as the kind of weight decay says.
+/// What can be chosen: decay added to the gradient, so adapted with it.
+pub(crate) static ADAM: OptimizerKind = OptimizerKind {
+    descriptor: Descriptor {
+        name: "adam",
+        aliases: &[],
+        about: "Adaptive moments; weight decay is added to the gradient",
+        source: "Kingma and Ba 2015, arXiv 1412.6980",
+        parameters: PARAMETERS,
+    },
+    build: |choice, layout, policy| Ok(Box::new(Adam::new(choice, false, layout, policy))),
+};
+
+/// What can be chosen: decay taken off the weights directly.
+pub(crate) static ADAMW: OptimizerKind = OptimizerKind {
+    descriptor: Descriptor {
+        name: "adamw",
+        aliases: &[],
+        about: "Adam with decoupled weight decay",
+        source: "Loshchilov and Hutter 2019, arXiv 1711.05101",
+        parameters: PARAMETERS,
+    },
+    build: |choice, layout, policy| Ok(Box::new(Adam::new(choice, true, layout, policy))),
+};
+
+/// Adam, or AdamW where weight decay is decoupled.
 #[derive(Debug, Clone)]
 pub struct Adam {
     betas: [f64; 2],
     epsilon: f64,
-    kind: DecayKind,
+    decoupled: bool,
     decay: Vec<f64>,
     first: Buffers,
     second: Buffers,
@@ -51,32 +91,24 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// Adam for a layout; `betas` are `[β₁, β₂]`.
-    ///
-    /// # Errors
-    /// When a beta is outside [0, 1), or `epsilon` or `weight_decay` is negative or not finite.
-    pub fn new(
+    /// Adam for a layout, from the settings of the descriptor.
+    fn new(
+        choice: &Choice,
+        decoupled: bool,
         layout: &ParameterLayout,
-        betas: [f64; 2],
-        epsilon: f64,
-        weight_decay: f64,
-        kind: DecayKind,
         policy: DecayPolicy,
-    ) -> Result<Self, SettingError> {
-        fraction("beta1", betas[0])?;
-        fraction("beta2", betas[1])?;
-        not_negative("epsilon", epsilon)?;
-        not_negative("weight_decay", weight_decay)?;
-        Ok(Self {
-            betas,
-            epsilon,
-            kind,
-            decay: policy.table(layout, weight_decay),
+    ) -> Self {
+        let number = |key: &str| choice.number(key).unwrap_or(0.0);
+        Self {
+            betas: [number("beta1"), number("beta2")],
+            epsilon: number("epsilon"),
+            decoupled,
+            decay: policy.table(layout, number("weight_decay")),
             first: Buffers::zeros("first_moment", layout),
             second: Buffers::zeros("second_moment", layout),
             learning_rate: 0.0,
             update: 1,
-        })
+        }
     }
 }
 
@@ -93,7 +125,7 @@ impl Optimizer for Adam {
             beta2: self.betas[1],
             epsilon: self.epsilon,
             weight_decay: self.decay[tensor],
-            decoupled: self.kind == DecayKind::Decoupled,
+            decoupled: self.decoupled,
         };
         let (first, second) = (self.first.values(tensor), self.second.values(tensor));
         kernels::adam_step(

@@ -6,13 +6,13 @@
 //! in place, without allocation.
 //!
 //! ```
-//! use batchscope_core::{OptimizerSpec, ParameterKind, ParameterLayout, ParameterTensor};
-//! use batchscope_optim::{build, DecayPolicy};
+//! use batchscope_core::{Choice, ParameterKind, ParameterLayout, ParameterTensor};
+//! use batchscope_optim::{build, DecayPolicy, OPTIMIZERS};
 //!
 //! let layout = ParameterLayout {
 //!     tensors: vec![ParameterTensor { name: "weight".into(), shape: vec![2], kind: ParameterKind::Matrix }],
 //! };
-//! let spec = OptimizerSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 };
+//! let spec = Choice::new("sgd", [("momentum", Value::from(0.9)), ("nesterov", Value::from(false)), ("weight_decay", Value::from(0.0))]);
 //! let mut optimizer = build(&spec, &layout, DecayPolicy::Weights)?;
 //! let mut weight = [1.0, 2.0];
 //! for step in 0..2 {
@@ -20,7 +20,7 @@
 //!     optimizer.update(0, &mut weight, &[1.0, 0.0]);
 //! }
 //! assert_eq!(weight, [1.0 - 0.1 - 0.19, 2.0]);
-//! # Ok::<(), batchscope_optim::SettingError>(())
+//! # Ok::<(), batchscope_core::ChoiceError>(())
 //! ```
 
 mod adam;
@@ -29,9 +29,9 @@ mod clip;
 mod optimizer;
 mod sgd;
 
-pub use adam::{Adam, DecayKind};
+pub use adam::Adam;
 pub use clip::{clip_factor, sum_of_squares};
-pub use optimizer::{DecayPolicy, Optimizer, SettingError, StateError, build};
+pub use optimizer::{DecayPolicy, OPTIMIZERS, Optimizer, OptimizerKind, StateError, build};
 pub use sgd::Sgd;
 
 /// Chooses the instruction set of the updates; they need no scratch memory.

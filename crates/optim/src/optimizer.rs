@@ -1,9 +1,10 @@
 use batchscope_core::{
-    OptimizerSpec, ParameterKind, ParameterLayout, ParameterTensor, StateTensor,
+    Choice, ChoiceError, Described, Descriptor, Kind, Parameter, ParameterDefault, ParameterKind,
+    ParameterLayout, ParameterTensor, Range, Registry, StateTensor,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Adam, DecayKind, Sgd};
+use crate::{adam, sgd};
 
 /// An update rule for the parameters of one network: `begin_step`, then `update` once for every
 /// tensor of the layout, in any order.
@@ -69,17 +70,34 @@ impl DecayPolicy {
     }
 }
 
-/// A constant of an optimizer that makes no sense.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("optimizer setting {name} = {value} cannot be used: choose {range}")]
-pub struct SettingError {
-    /// Name of the constant in [`OptimizerSpec`].
-    pub name: &'static str,
-    /// What it was set to.
-    pub value: f64,
-    /// What it must be.
-    pub range: &'static str,
+/// An optimizer that can be chosen: its description, and what builds it.
+pub struct OptimizerKind {
+    /// Name, source and settings.
+    pub descriptor: Descriptor,
+    /// Makes it for a network with this layout, from settings that the descriptor has checked.
+    pub build:
+        fn(&Choice, &ParameterLayout, DecayPolicy) -> Result<Box<dyn Optimizer>, ChoiceError>,
 }
+
+impl Described for OptimizerKind {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+}
+
+/// The weight decay that every optimizer takes.
+pub(crate) const WEIGHT_DECAY: Parameter = Parameter {
+    name: "weight_decay",
+    about: "Weight decay (coupled for sgd and adam, decoupled for adamw)",
+    kind: Kind::Number(Range::NOT_NEGATIVE),
+    default: ParameterDefault::Number(0.0),
+};
+
+/// Every optimizer there is.
+pub static OPTIMIZERS: Registry<OptimizerKind> = Registry {
+    what: "optimizer",
+    all: &[&sgd::SGD, &adam::ADAM, &adam::ADAMW],
+};
 
 /// Why a stored optimizer state was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -104,66 +122,15 @@ pub enum StateError {
     },
 }
 
-/// Makes the optimizer of a spec for a network with this layout.
+/// Makes the optimizer of a choice for a network with this layout.
 ///
 /// # Errors
-/// When a constant is outside its range; the error names it.
+/// When there is no such optimizer, or a setting is out of its range; the error names it.
 pub fn build(
-    spec: &OptimizerSpec,
+    choice: &Choice,
     layout: &ParameterLayout,
     policy: DecayPolicy,
-) -> Result<Box<dyn Optimizer>, SettingError> {
-    Ok(match *spec {
-        OptimizerSpec::Sgd {
-            momentum,
-            nesterov,
-            weight_decay,
-        } => Box::new(Sgd::new(layout, momentum, nesterov, weight_decay, policy)?),
-        OptimizerSpec::Adam {
-            beta1,
-            beta2,
-            epsilon,
-            weight_decay,
-        } => Box::new(Adam::new(
-            layout,
-            [beta1, beta2],
-            epsilon,
-            weight_decay,
-            DecayKind::Coupled,
-            policy,
-        )?),
-        OptimizerSpec::Adamw {
-            beta1,
-            beta2,
-            epsilon,
-            weight_decay,
-        } => Box::new(Adam::new(
-            layout,
-            [beta1, beta2],
-            epsilon,
-            weight_decay,
-            DecayKind::Decoupled,
-            policy,
-        )?),
-    })
-}
-
-/// Checks that `value` lies in `[0, 1)`.
-pub(crate) fn fraction(name: &'static str, value: f64) -> Result<f64, SettingError> {
-    let range = "a number from 0 (included) to 1 (excluded)";
-    if (0.0..1.0).contains(&value) {
-        Ok(value)
-    } else {
-        Err(SettingError { name, value, range })
-    }
-}
-
-/// Checks that `value` is finite and not negative.
-pub(crate) fn not_negative(name: &'static str, value: f64) -> Result<f64, SettingError> {
-    let range = "a finite number, 0 or more";
-    if value >= 0.0 && value.is_finite() {
-        Ok(value)
-    } else {
-        Err(SettingError { name, value, range })
-    }
+) -> Result<Box<dyn Optimizer>, ChoiceError> {
+    let (kind, choice) = OPTIMIZERS.check(choice)?;
+    (kind.build)(&choice, layout, policy)
 }

@@ -16,13 +16,42 @@
 //! `v` starts at 0 and dampening is 0, as in `torch.optim.SGD`: the learning rate stands outside
 //! the buffer, so a change of rate acts at once on the whole velocity.
 
-use batchscope_core::{ParameterLayout, StateTensor};
+use batchscope_core::{
+    Choice, ChoiceError, Descriptor, Kind, Parameter, ParameterDefault, ParameterLayout, Range,
+    StateTensor, Value,
+};
 use batchscope_kernels as kernels;
 
 use crate::{
-    DecayPolicy, Optimizer, SettingError, StateError, WORKSPACE,
+    DecayPolicy, Optimizer, OptimizerKind, StateError, WORKSPACE,
     buffers::{self, Buffers},
-    optimizer::{fraction, not_negative},
+    optimizer::WEIGHT_DECAY,
+};
+
+/// What can be chosen.
+pub(crate) static SGD: OptimizerKind = OptimizerKind {
+    descriptor: Descriptor {
+        name: "sgd",
+        aliases: &[],
+        about: "Stochastic gradient descent with momentum",
+        source: "Polyak 1964; Sutskever et al. 2013",
+        parameters: &[
+            Parameter {
+                name: "momentum",
+                about: "Momentum of sgd",
+                kind: Kind::Number(Range::FRACTION),
+                default: ParameterDefault::Number(0.9),
+            },
+            Parameter {
+                name: "nesterov",
+                about: "Nesterov's form of momentum",
+                kind: Kind::Switch,
+                default: ParameterDefault::Switch(false),
+            },
+            WEIGHT_DECAY,
+        ],
+    },
+    build: |choice, layout, policy| Ok(Box::new(Sgd::new(choice, layout, policy)?)),
 };
 
 /// SGD, with momentum and weight decay where they are not 0.
@@ -37,26 +66,24 @@ pub struct Sgd {
 }
 
 impl Sgd {
-    /// SGD for a layout.
+    /// SGD for a layout, from the settings of the descriptor.
     ///
     /// # Errors
-    /// When `momentum` is outside [0, 1), `weight_decay` is negative or not finite, or Nesterov's
-    /// look-ahead is asked for without momentum.
-    pub fn new(
+    /// When Nesterov's look-ahead is asked for without momentum.
+    fn new(
+        choice: &Choice,
         layout: &ParameterLayout,
-        momentum: f64,
-        nesterov: bool,
-        weight_decay: f64,
         policy: DecayPolicy,
-    ) -> Result<Self, SettingError> {
-        fraction("momentum", momentum)?;
-        not_negative("weight_decay", weight_decay)?;
+    ) -> Result<Self, ChoiceError> {
+        let momentum = choice.number("momentum").unwrap_or(0.0);
+        let nesterov = choice.is_on("nesterov");
+        let weight_decay = choice.number("weight_decay").unwrap_or(0.0);
         if nesterov && momentum == 0.0 {
-            let range = "a momentum above 0 with nesterov, or leave nesterov out";
-            return Err(SettingError {
-                name: "momentum",
-                value: momentum,
-                range,
+            return Err(ChoiceError::Value {
+                name: choice.name().to_owned(),
+                key: "momentum".to_owned(),
+                value: Value::Number(momentum).to_string(),
+                range: "above 0 with nesterov".to_owned(),
             });
         }
         Ok(Self {

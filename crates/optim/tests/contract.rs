@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use batchscope_core::{
-    OptimizerSpec, ParameterKind, ParameterLayout, ParameterTensor, StateTensor,
+use batchscope_core::{Choice, ParameterKind, ParameterLayout, ParameterTensor, StateTensor};
+use batchscope_optim::{
+    DecayPolicy, OPTIMIZERS, Optimizer, StateError, build, clip_factor, sum_of_squares,
 };
-use batchscope_optim::{DecayPolicy, Optimizer, StateError, build, clip_factor, sum_of_squares};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -48,7 +48,7 @@ fn tensors(value: &Value) -> Vec<Vec<f32>> {
 }
 
 struct Case {
-    spec: OptimizerSpec,
+    spec: Choice,
     policy: DecayPolicy,
     clip: Option<f64>,
     trace: Vec<Vec<Vec<f32>>>,
@@ -61,36 +61,35 @@ impl Case {
     }
 }
 
+/// An optimizer as somebody writes it.
+fn chosen(text: &str) -> Choice {
+    let (_, choice) = OPTIMIZERS.read(text).unwrap();
+    choice
+}
+
+/// A trace's settings as arguments: PyTorch's `betas` and `eps` are two fractions and `epsilon`
+/// here, and its momentum is 0 unless it is set.
+fn arguments(settings: &Value) -> String {
+    let mut arguments = Vec::new();
+    for (key, value) in settings.as_object().unwrap() {
+        match (key.as_str(), value) {
+            ("betas", pair) => {
+                arguments.extend([1, 2].map(|n| format!("beta{n}={}", pair[n - 1])));
+            }
+            ("eps", value) => arguments.push(format!("epsilon={value}")),
+            (key, value) => arguments.push(format!("{key}={value}")),
+        }
+    }
+    if settings.get("betas").is_none() && settings.get("momentum").is_none() {
+        arguments.push("momentum=0".to_owned());
+    }
+    arguments.join(",")
+}
+
 fn cases() -> Vec<Case> {
     let read = |case: &Value| {
-        let settings = &case["settings"];
-        let number = |name: &str| settings[name].as_f64().unwrap_or(0.0);
-        let weight_decay = number("weight_decay");
-        let (beta1, beta2, epsilon) = (
-            settings["betas"][0].as_f64().unwrap_or(0.0),
-            settings["betas"][1].as_f64().unwrap_or(0.0),
-            number("eps"),
-        );
-        let spec = match case["kind"].as_str().unwrap() {
-            "sgd" => OptimizerSpec::Sgd {
-                momentum: number("momentum"),
-                nesterov: settings["nesterov"].as_bool().unwrap_or(false),
-                weight_decay,
-            },
-            "adam" => OptimizerSpec::Adam {
-                beta1,
-                beta2,
-                epsilon,
-                weight_decay,
-            },
-            "adamw" => OptimizerSpec::Adamw {
-                beta1,
-                beta2,
-                epsilon,
-                weight_decay,
-            },
-            other => panic!("no optimizer {other}"),
-        };
+        let name = case["kind"].as_str().unwrap();
+        let spec = chosen(&format!("{name}({})", arguments(&case["settings"])));
         Case {
             spec,
             policy: if case["decay"] == "weights" {
@@ -105,7 +104,7 @@ fn cases() -> Vec<Case> {
                 .iter()
                 .map(tensors)
                 .collect(),
-            label: format!("{} {}", case["kind"], settings),
+            label: format!("{} {}", case["kind"], case["settings"]),
         }
     };
     golden()["cases"]
@@ -245,12 +244,7 @@ fn decay_by_default_leaves_biases_and_norms_alone() {
     assert_eq!(decayed, [true, true, true, false, false, false]);
 
     // With no gradient only decay moves a parameter.
-    let spec = OptimizerSpec::Adamw {
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-8,
-        weight_decay: 0.5,
-    };
+    let spec = chosen("adamw(weight_decay=0.5)");
     let mut optimizer = build(&spec, &layout(), DecayPolicy::default()).unwrap();
     optimizer.begin_step(0.1, 0);
     let (mut weight, mut bias) = ([1.0f32; 12], [1.0f32; 4]);
@@ -261,31 +255,36 @@ fn decay_by_default_leaves_biases_and_norms_alone() {
 
 #[test]
 fn constants_out_of_range_are_named() {
-    let sgd = |momentum, nesterov, weight_decay| OptimizerSpec::Sgd {
-        momentum,
-        nesterov,
-        weight_decay,
-    };
-    let adam = |beta1, beta2, epsilon| OptimizerSpec::Adam {
-        beta1,
-        beta2,
-        epsilon,
-        weight_decay: 0.0,
+    let with = |name: &str, key: &str, value: f64| {
+        let mut choice = chosen(name);
+        choice.set(key, value);
+        choice
     };
     for (spec, name) in [
-        (sgd(1.0, false, 0.0), "momentum"),
-        (sgd(-0.1, false, 0.0), "momentum"),
-        (sgd(f64::NAN, false, 0.0), "momentum"),
-        (sgd(0.0, true, 0.0), "momentum"),
-        (sgd(0.9, false, -1.0), "weight_decay"),
-        (sgd(0.9, false, f64::INFINITY), "weight_decay"),
-        (adam(1.0, 0.9, 1e-8), "beta1"),
-        (adam(0.9, 1.5, 1e-8), "beta2"),
-        (adam(0.9, 0.9, f64::NAN), "epsilon"),
+        (with("sgd", "momentum", 1.0), "momentum"),
+        (with("sgd", "momentum", -0.1), "momentum"),
+        (with("sgd", "momentum", f64::NAN), "momentum"),
+        (with("sgd(nesterov)", "momentum", 0.0), "momentum"),
+        (with("sgd", "weight_decay", -1.0), "weight_decay"),
+        (with("sgd", "weight_decay", f64::INFINITY), "weight_decay"),
+        (with("adam", "beta1", 1.0), "beta1"),
+        (with("adam", "beta2", 1.5), "beta2"),
+        (with("adam", "epsilon", f64::NAN), "epsilon"),
+        (with("adam", "epsilon", 0.0), "epsilon"),
+        (with("adam", "momentum", 0.9), "momentum"),
     ] {
         let error = build(&spec, &layout(), DecayPolicy::All).err().unwrap();
-        assert_eq!(error.name, name, "{spec:?}");
+        assert_eq!(error.key(), Some(name), "{spec:?}");
         assert!(error.to_string().contains(name));
+    }
+}
+
+#[test]
+fn the_registry_is_sound_and_every_optimizer_has_a_trace() {
+    assert_eq!(OPTIMIZERS.faults(), Vec::<String>::new());
+    for name in OPTIMIZERS.names() {
+        let traced = cases().iter().any(|case| case.spec.name() == name);
+        assert!(traced, "{name} has no golden trace");
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use batchscope_core::{
-    Metric, NoiseMoments, NoiseRecord, OptimizerSpec, Outcome, TrialPurpose, TrialRecord,
+    Choice, Metric, NoiseMoments, NoiseRecord, Outcome, TrialPurpose, TrialRecord,
 };
 use batchscope_scaling::Findings;
 use serde::Serialize;
@@ -149,40 +149,17 @@ pub(crate) fn last_step(record: &TrialRecord) -> Option<u64> {
     }
 }
 
-/// An optimizer with its constants, in words.
-pub(crate) fn optimizer(spec: &OptimizerSpec) -> String {
-    match spec {
-        OptimizerSpec::Sgd {
-            momentum,
-            nesterov,
-            weight_decay,
-        } => {
-            format!(
-                "sgd momentum={momentum}{} weight-decay={weight_decay}",
-                if *nesterov { " nesterov" } else { "" }
-            )
+/// An optimizer with its settings, in words: `sgd momentum=0.9 nesterov weight-decay=0`.
+pub(crate) fn optimizer(choice: &Choice) -> String {
+    let mut words = vec![choice.name().to_owned()];
+    words.extend(choice.values().filter_map(|(key, value)| {
+        let key = key.replace('_', "-");
+        match value {
+            batchscope_core::Value::Switch(on) => on.then_some(key),
+            value => Some(format!("{key}={value}")),
         }
-        OptimizerSpec::Adam {
-            beta1,
-            beta2,
-            epsilon,
-            weight_decay,
-        } => {
-            format!(
-                "adam beta1={beta1} beta2={beta2} epsilon={epsilon} weight-decay={weight_decay}"
-            )
-        }
-        OptimizerSpec::Adamw {
-            beta1,
-            beta2,
-            epsilon,
-            weight_decay,
-        } => {
-            format!(
-                "adamw beta1={beta1} beta2={beta2} epsilon={epsilon} weight-decay={weight_decay}"
-            )
-        }
-    }
+    }));
+    words.join(" ")
 }
 
 /// One row per trial: what was asked, how it ended, and the last value of each metric.

@@ -1,11 +1,6 @@
-use crate::rule::Rule;
-
 /// Why a rule or schedule could not be used. Each message names the setting and the remedy.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RulesError {
-    /// Not the name of a rule.
-    #[error("'{0}' is not a learning-rate rule: choose {names}", names = Rule::names())]
-    Rule(String),
     /// A number outside its range.
     #[error("{key} = {value}: must be {range}")]
     OutOfRange {

@@ -2,40 +2,21 @@
 //!
 //! Pure arithmetic, three parts that compose:
 //!
-//! * [`Rule`]: the full learning rate at a batch size, from the base batch size's;
+//! * [`Rule`]: the setting at a batch size from the setting at the base batch size, a file each in
+//!   `rules/`, listed in [`RULES`];
 //! * [`LearningRate`]: the rate of every step, from the full rate and a
-//!   [`batchscope_core::Schedule`] of warm-up and decay;
+//!   [`batchscope_core::Schedule`] of warm-up and decay, whose shapes are [`SCHEDULES`];
 //! * [`token_half_life_beta2`]: Adam's β2 at a batch size.
-//!
-//! [`apply`] does all three at once.
-//!
-//! ```
-//! use batchscope_core::{OptimizerSpec, Schedule};
-//! use batchscope_rules::{apply, Base, LearningRate, Rule};
-//!
-//! let base = Base {
-//!     batch_size: 64,
-//!     learning_rate: 0.1,
-//!     schedule: Schedule::warm_up(10),
-//!     optimizer: OptimizerSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
-//!     keep_token_half_life: false,
-//! };
-//! let setting = apply(Rule::Lsr, &base, 256)?;
-//! assert_eq!(setting.learning_rate, 0.4);
-//! let rate = LearningRate::new(&setting.schedule, setting.learning_rate, 256, 50_000)?;
-//! assert!((rate.at(0) - 0.04).abs() < 1e-15);
-//! assert_eq!(rate.at(10), 0.4);
-//! # Ok::<(), batchscope_rules::RulesError>(())
-//! ```
 
-mod apply;
 mod error;
 mod half_life;
 mod learning_rate;
 mod rule;
+mod rules;
+mod schedules;
 
-pub use apply::{Base, Setting, apply};
 pub use error::RulesError;
-pub use half_life::{beta2_half_life, token_half_life_beta2};
+pub use half_life::token_half_life_beta2;
 pub use learning_rate::{LearningRate, steps_in};
-pub use rule::Rule;
+pub use rule::{Base, RULES, Rule, RuleKind, Setting};
+pub use schedules::{SCHEDULES, ScheduleKind, read_decay, write_decay};

@@ -1,148 +1,167 @@
+//! What a rule is: the setting at one batch size from the setting at another.
+
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+use batchscope_core::{Choice, ChoiceError, Described, Descriptor, Registry, Schedule};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::RulesError;
+use crate::{RulesError, error::check, rules};
 
-/// How the learning rate follows the batch size. Each is `η(B) = η₀·(B/B₀)^p` with its own `p`.
-///
-/// Golmant et al. 2018, "On the Computational Inefficiency of Large Batch Sizes for Stochastic
-/// Gradient Descent" (arXiv 1811.12941), section 3, compares the three.
+/// What a run trains with at a batch size: everything a rule may move.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    /// Full learning rate, `η`.
+    pub learning_rate: f64,
+    /// Warm-up and decay.
+    pub schedule: Schedule,
+    /// Optimizer with its settings: momentum, β₁, β₂, ε, weight decay.
+    pub optimizer: Choice,
+}
+
+/// The setting at the base batch size, and what a rule may know besides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Base {
+    /// The setting found there.
+    pub setting: Setting,
+    /// Base batch size `B₀`, in examples.
+    pub batch_size: u64,
+    /// Training examples `N`, where there is a training set.
+    pub train_examples: Option<u64>,
+    /// Gradient noise scale at the base batch size, in examples, where it was measured.
+    pub noise_scale: Option<f64>,
+}
+
+/// A rule that can be chosen.
+pub struct RuleKind {
+    /// Name, source and parameters.
+    pub descriptor: Descriptor,
+    /// The name in words: `linear scaling rule`.
+    pub title: &'static str,
+    /// True where the learning rate grows in proportion to the batch size: that is where Golmant's
+    /// linearity of the loss is tested.
+    pub is_linear: bool,
+    /// The setting at a batch size (at least 1) from a checked base.
+    pub apply: fn(&Choice, &Base, u64) -> Result<Setting, RulesError>,
+}
+
+impl Described for RuleKind {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+}
+
+/// Every rule, in the order in which they are run and drawn.
+pub static RULES: Registry<RuleKind> = Registry {
+    what: "learning-rate rule",
+    all: &[&rules::blr::BLR, &rules::lsr::LSR, &rules::srsr::SRSR],
+};
+
+/// A chosen rule. Written, and kept in JSON, as its text: `lsr`.
 ///
 /// ```
-/// use batchscope_rules::Rule;
-/// let rule: Rule = "srsr".parse()?;
-/// assert_eq!(rule.learning_rate(0.1, 64, 256), 0.2);
-/// assert_eq!(Rule::Lsr.learning_rate(0.1, 64, 256), 0.4);
-/// # Ok::<(), batchscope_rules::RulesError>(())
+/// use batchscope_core::{Choice, Schedule};
+/// use batchscope_rules::{Base, Rule, Setting};
+///
+/// let base = Base {
+///     setting: Setting {
+///         learning_rate: 0.1,
+///         schedule: Schedule::warm_up(10),
+///         optimizer: Choice::new("sgd", [("momentum", 0.9.into())]),
+///     },
+///     batch_size: 64,
+///     train_examples: None,
+///     noise_scale: None,
+/// };
+/// let rule: Rule = "lsr".parse()?;
+/// assert_eq!(rule.apply(&base, 256)?.learning_rate, 0.4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Rule {
-    /// Base learning rate: the rate found at the base batch size, kept (`p = 0`).
-    Blr,
-    /// Linear scaling rule: the rate grows with the batch size (`p = 1`). With warm-up.
-    Lsr,
-    /// Square-root scaling rule: the rate grows with the root of the batch size (`p = 1/2`).
-    Srsr,
+#[derive(Clone)]
+pub struct Rule {
+    kind: &'static RuleKind,
+    choice: Choice,
 }
 
 impl Rule {
-    /// Every rule, in the order they are drawn.
-    pub const ALL: [Rule; 3] = [Rule::Blr, Rule::Lsr, Rule::Srsr];
+    /// Every rule that needs no setting, at its defaults, in the registry's order.
+    pub fn all() -> Vec<Rule> {
+        let all = RULES.all.iter().filter_map(|kind| {
+            let choice = kind.descriptor.defaults().ok()?;
+            Some(Rule { kind, choice })
+        });
+        all.collect()
+    }
 
-    /// The short name: `blr`, `lsr`, `srsr`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Rule::Blr => "blr",
-            Rule::Lsr => "lsr",
-            Rule::Srsr => "srsr",
+    /// A rule of somebody's own, which need not stand in [`RULES`], at a checked choice.
+    pub fn new(kind: &'static RuleKind, choice: Choice) -> Self {
+        Self { kind, choice }
+    }
+
+    /// Its name, which is its curve's: `lsr`.
+    pub fn name(&self) -> &'static str {
+        self.kind.descriptor.name
+    }
+
+    /// What it is: description, title.
+    pub fn kind(&self) -> &'static RuleKind {
+        self.kind
+    }
+
+    /// The setting at `batch_size`. At the base batch size it is the base's own.
+    ///
+    /// # Errors
+    /// When the base rate is not a positive number, a batch size is 0, or the rule cannot be
+    /// followed that far.
+    pub fn apply(&self, base: &Base, batch_size: u64) -> Result<Setting, RulesError> {
+        check(
+            "base learning rate",
+            base.setting.learning_rate,
+            "finite and above 0",
+            |rate| rate > 0.0,
+        )?;
+        for (key, size) in [("base_batch", base.batch_size), ("batch_size", batch_size)] {
+            check(key, size as f64, "at least 1", |size| size >= 1.0)?;
         }
+        (self.kind.apply)(&self.choice, base, batch_size)
     }
+}
 
-    /// The name in words.
-    pub fn title(self) -> &'static str {
-        match self {
-            Rule::Blr => "base learning rate",
-            Rule::Lsr => "linear scaling rule",
-            Rule::Srsr => "square-root scaling rule",
-        }
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        self.choice == other.choice
     }
+}
 
-    /// The power `p` of `B/B₀` that multiplies the rate.
-    pub fn exponent(self) -> f64 {
-        match self {
-            Rule::Blr => 0.0,
-            Rule::Lsr => 1.0,
-            Rule::Srsr => 0.5,
-        }
-    }
-
-    /// The full learning rate at `batch_size`, from the rate at `base_batch` (both at least 1).
-    /// At the base batch size every rule gives exactly the base rate.
-    pub fn learning_rate(self, base_learning_rate: f64, base_batch: u64, batch_size: u64) -> f64 {
-        let ratio = batch_size as f64 / base_batch as f64;
-        base_learning_rate
-            * match self {
-                Rule::Blr => 1.0,
-                Rule::Lsr => ratio,
-                Rule::Srsr => ratio.sqrt(),
-            }
-    }
-
-    /// The names of all rules, for messages.
-    pub(crate) fn names() -> String {
-        Rule::ALL.map(Rule::name).join(", ")
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rule({self})")
     }
 }
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(&self.kind.descriptor.shortest(&self.choice))
     }
 }
 
 impl FromStr for Rule {
-    type Err = RulesError;
+    type Err = ChoiceError;
 
-    fn from_str(text: &str) -> Result<Self, RulesError> {
-        let wanted = text.trim().to_ascii_lowercase();
-        Rule::ALL
-            .into_iter()
-            .find(|rule| rule.name() == wanted)
-            .ok_or_else(|| RulesError::Rule(text.to_owned()))
+    fn from_str(text: &str) -> Result<Self, ChoiceError> {
+        let (kind, choice) = RULES.read(text)?;
+        Ok(Self { kind, choice })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn names_read_back_in_text_and_json() {
-        for rule in Rule::ALL {
-            assert_eq!(rule.to_string().parse::<Rule>(), Ok(rule));
-            let json = serde_json::to_string(&rule).unwrap();
-            assert_eq!(json, format!("\"{rule}\""));
-            assert_eq!(serde_json::from_str::<Rule>(&json).unwrap(), rule);
-        }
-        assert_eq!(" LSR ".parse(), Ok(Rule::Lsr));
+impl Serialize for Rule {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
     }
+}
 
-    #[test]
-    fn an_unknown_name_is_answered_with_the_known_ones() {
-        let message = "linear".parse::<Rule>().unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "'linear' is not a learning-rate rule: choose blr, lsr, srsr"
-        );
-    }
-
-    /// Goyal et al. 2017 (arXiv 1706.02677): 0.1 at 256 becomes 3.2 at 8192.
-    #[test]
-    fn linear_scaling_gives_goyals_rate() {
-        assert!((Rule::Lsr.learning_rate(0.1, 256, 8192) - 3.2).abs() < 1e-14);
-    }
-
-    proptest! {
-        #[test]
-        fn every_rule_is_a_power_law(rate in 1e-6..10.0f64, b0 in 1u64..100_000, b1 in 1u64..100_000, b2 in 1u64..100_000) {
-            for rule in Rule::ALL {
-                prop_assert_eq!(rule.learning_rate(rate, b0, b0), rate);
-                let direct = rule.learning_rate(rate, b0, b2);
-                let by_way = rule.learning_rate(rule.learning_rate(rate, b0, b1), b1, b2);
-                prop_assert!((direct / by_way - 1.0).abs() < 1e-12);
-                let power = rate * (b1 as f64 / b0 as f64).powf(rule.exponent());
-                prop_assert!((rule.learning_rate(rate, b0, b1) / power - 1.0).abs() < 1e-12);
-            }
-        }
-
-        #[test]
-        fn the_square_root_lies_between(rate in 1e-6..10.0f64, b0 in 1u64..100_000, b in 1u64..100_000) {
-            let [blr, lsr, srsr] = Rule::ALL.map(|rule| rule.learning_rate(rate, b0, b));
-            prop_assert!(blr.min(lsr) <= srsr * (1.0 + 1e-12) && srsr <= blr.max(lsr) * (1.0 + 1e-12));
-        }
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        text.parse().map_err(D::Error::custom)
     }
 }

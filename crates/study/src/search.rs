@@ -67,6 +67,12 @@ impl RateRange {
     }
 }
 
+impl std::fmt::Display for RateRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}..{}", self.low, self.high)
+    }
+}
+
 impl std::str::FromStr for RateRange {
     type Err = crate::PlanError;
 

@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 
+use batchscope_core::ChoiceError;
 use batchscope_core::{ExamplesError, GroupError, NetworkError, TrainerError};
-use batchscope_optim::{SettingError, StateError};
+use batchscope_optim::StateError;
 use batchscope_rules::RulesError;
 
 /// Why a training run could not be set up or had to stop.
@@ -18,7 +19,7 @@ pub enum TrainError {
     Rules(#[from] RulesError),
     /// A constant of the optimizer makes no sense.
     #[error(transparent)]
-    Setting(#[from] SettingError),
+    Setting(#[from] ChoiceError),
     /// A stored optimizer state does not belong to this optimizer.
     #[error(transparent)]
     State(#[from] StateError),

@@ -5,8 +5,8 @@ mod common;
 use std::{collections::BTreeMap, sync::Arc};
 
 use batchscope_core::{
-    DataShape, Examples, Group, InputShape, Metric, NetworkFactory, NeverStop, OptimizerSpec,
-    Outcome, Probe, Purpose, Schedule, Solo, StateTensor, StreamKey, Task, TrainerError, TrialSpec,
+    Choice, DataShape, Examples, Group, InputShape, Metric, NetworkFactory, NeverStop, Outcome,
+    Probe, Purpose, Schedule, Solo, StateTensor, StreamKey, Task, TrainerError, TrialSpec, Value,
 };
 use batchscope_optim::DecayPolicy;
 use batchscope_rules::LearningRate;
@@ -103,22 +103,31 @@ fn settings() -> Vec<(
         schedule: Schedule::constant(),
         ..spec()
     };
-    let plain = OptimizerSpec::Sgd {
-        momentum: 0.0,
-        nesterov: false,
-        weight_decay: 0.0,
-    };
-    let nesterov = OptimizerSpec::Sgd {
-        momentum: 0.9,
-        nesterov: true,
-        weight_decay: 0.01,
-    };
-    let adamw = OptimizerSpec::Adamw {
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-3,
-        weight_decay: 0.1,
-    };
+    let plain = Choice::new(
+        "sgd",
+        [
+            ("momentum", Value::from(0.0)),
+            ("nesterov", Value::from(false)),
+            ("weight_decay", Value::from(0.0)),
+        ],
+    );
+    let nesterov = Choice::new(
+        "sgd",
+        [
+            ("momentum", Value::from(0.9)),
+            ("nesterov", Value::from(true)),
+            ("weight_decay", Value::from(0.01)),
+        ],
+    );
+    let adamw = Choice::new(
+        "adamw",
+        [
+            ("beta1", Value::from(0.9)),
+            ("beta2", Value::from(0.999)),
+            ("epsilon", Value::from(1e-3)),
+            ("weight_decay", Value::from(0.1)),
+        ],
+    );
     let regression = DataShape {
         input: InputShape::Vector { features: 6 },
         task: Task::Regress { outputs: 2 },
@@ -333,11 +342,14 @@ fn a_group_of_threads_takes_the_steps_of_one_process() {
 #[test]
 fn the_mean_gradient_is_what_is_clipped() {
     // Clipped to a tiny norm, plain descent moves by exactly rate · clip, whatever the batch.
-    let optimizer = OptimizerSpec::Sgd {
-        momentum: 0.0,
-        nesterov: false,
-        weight_decay: 0.0,
-    };
+    let optimizer = Choice::new(
+        "sgd",
+        [
+            ("momentum", Value::from(0.0)),
+            ("nesterov", Value::from(false)),
+            ("weight_decay", Value::from(0.0)),
+        ],
+    );
     for batch_size in [2, 64] {
         let spec = TrialSpec {
             batch_size,
@@ -428,11 +440,14 @@ fn linearity_is_the_formula_on_a_loss_known_in_closed_form() {
     let spec = TrialSpec {
         batch_size: 40,
         cap: 1,
-        optimizer: OptimizerSpec::Sgd {
-            momentum: 0.0,
-            nesterov: false,
-            weight_decay: 0.0,
-        },
+        optimizer: Choice::new(
+            "sgd",
+            [
+                ("momentum", Value::from(0.0)),
+                ("nesterov", Value::from(false)),
+                ("weight_decay", Value::from(0.0)),
+            ],
+        ),
         schedule: Schedule::constant(),
         learning_rate: 0.3,
         probes: vec![Probe::Linearity],

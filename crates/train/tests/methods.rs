@@ -6,9 +6,9 @@ mod common;
 use std::{ops::Range, sync::Arc};
 
 use batchscope_core::{
-    Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, NetworkFactory,
-    NeverStop, OptimizerSpec, Outcome, Purpose, Quantity, Sampler, Schedule, StateTensor,
-    StreamKey, Task, Trainer, TrainerError, TrialSpec,
+    Batch, Choice, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, NetworkFactory,
+    NeverStop, Outcome, Purpose, Quantity, Sampler, Schedule, StateTensor, StreamKey, Task,
+    Trainer, TrainerError, TrialSpec, Value,
 };
 use batchscope_train::{
     Adversarial, AdversarialSource, BuiltIn, BuiltInConfig, Cadence, Conservative, GradientSource,
@@ -151,11 +151,14 @@ fn a_conservative_step_solves_its_proximal_problem() {
         batch_size: 3,
         learning_rate: 0.02,
         schedule: Schedule::constant(),
-        optimizer: OptimizerSpec::Sgd {
-            momentum: 0.0,
-            nesterov: false,
-            weight_decay: 0.0,
-        },
+        optimizer: Choice::new(
+            "sgd",
+            [
+                ("momentum", Value::from(0.0)),
+                ("nesterov", Value::from(false)),
+                ("weight_decay", Value::from(0.0)),
+            ],
+        ),
         cap: 3,
         ..spec()
     };

@@ -6,7 +6,7 @@ mod common;
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use batchscope_core::{
-    NeverStop, OptimizerSpec, Outcome, Trainer, TrainerError, TrialPurpose, TrialRecord, TrialSpec,
+    Choice, NeverStop, Outcome, Trainer, TrainerError, TrialPurpose, TrialRecord, TrialSpec, Value,
 };
 use batchscope_train::{BuiltIn, Cadence, SingleRun, testing::TinyFactory};
 use common::*;
@@ -50,12 +50,15 @@ fn a_run_in_pieces_is_the_run_in_one_go() {
         dropout: 0.1,
         ..TinyFactory::default()
     };
-    let adam = OptimizerSpec::Adam {
-        beta1: 0.9,
-        beta2: 0.99,
-        epsilon: 1e-8,
-        weight_decay: 1e-3,
-    };
+    let adam = Choice::new(
+        "adam",
+        [
+            ("beta1", Value::from(0.9)),
+            ("beta2", Value::from(0.99)),
+            ("epsilon", Value::from(1e-8)),
+            ("weight_decay", Value::from(1e-3)),
+        ],
+    );
     let cases = [
         (TinyFactory::default(), reaching()),
         (

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchscope_core::{Batch, DataShape, Network, NetworkFactory, OptimizerSpec, Sampler, Solo};
+use batchscope_core::{Batch, Choice, DataShape, Network, NetworkFactory, Sampler, Solo, Value};
 use batchscope_optim::DecayPolicy;
 use batchscope_train::{
     GradientSource, NoiseEstimator, Portions, StepNoise, Supervised, Synchronous, UpdateRule,
@@ -72,11 +72,14 @@ impl Pair {
         // Half a batch is a ghost batch, so that ResNet's steps can be cut.
         let factory = workload.factory(batch_size.div_ceil(2))?;
         let network = factory.build(&workload.shape, KEY)?;
-        let sgd = OptimizerSpec::Sgd {
-            momentum: 0.9,
-            nesterov: false,
-            weight_decay: 0.0,
-        };
+        let sgd = Choice::new(
+            "sgd",
+            [
+                ("momentum", Value::from(0.9)),
+                ("nesterov", Value::from(false)),
+                ("weight_decay", Value::from(0.0)),
+            ],
+        );
         let sgd = batchscope_optim::build(&sgd, network.layout(), DecayPolicy::default())?;
         let way = NoiseEstimator::of(network.as_ref(), batch_size, micro_batch);
         let portions = Portions::whole(batch_size, micro_batch);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use batchscope_core::{
-    EvaluationPlan, Event, NeverStop, OptimizerSpec, Schedule, TrialPurpose, TrialSpec,
+    Choice, EvaluationPlan, Event, NeverStop, Schedule, TrialPurpose, TrialSpec, Value,
 };
 use batchscope_data::{GlyphOptions, LoadOptions};
 use batchscope_nn::{DeviceSpec, Factory};
@@ -108,11 +108,14 @@ fn spec(cap: u64) -> TrialSpec {
         micro_batch: None,
         learning_rate: 0.01,
         schedule: Schedule::constant(),
-        optimizer: OptimizerSpec::Sgd {
-            momentum: 0.9,
-            nesterov: false,
-            weight_decay: 0.0,
-        },
+        optimizer: Choice::new(
+            "sgd",
+            [
+                ("momentum", Value::from(0.9)),
+                ("nesterov", Value::from(false)),
+                ("weight_decay", Value::from(0.0)),
+            ],
+        ),
         clip: None,
         study_seed: 0,
         seed: 0,

@@ -1,8 +1,8 @@
 //! The benchmark workloads, the same as `benches/peers` has them in PyTorch and JAX.
 
 use batchscope_core::{
-    Batch, DataShape, InputShape, Inputs, Labels, Network, NetworkFactory, OptimizerSpec, Purpose,
-    Solo, StreamKey, Task,
+    Batch, Choice, DataShape, InputShape, Inputs, Labels, Network, NetworkFactory, Purpose, Solo,
+    StreamKey, Task, Value,
 };
 use batchscope_nn::{DeviceSpec, Factory};
 use batchscope_optim::DecayPolicy;
@@ -121,11 +121,14 @@ pub fn portions(network: &dyn Network, batch_size: u64) -> Portions {
 
 /// The update of every measured step: SGD with momentum 0.9.
 pub fn update_rule(network: &dyn Network) -> Result<Synchronous, Failure> {
-    let sgd = OptimizerSpec::Sgd {
-        momentum: 0.9,
-        nesterov: false,
-        weight_decay: 0.0,
-    };
+    let sgd = Choice::new(
+        "sgd",
+        [
+            ("momentum", Value::from(0.9)),
+            ("nesterov", Value::from(false)),
+            ("weight_decay", Value::from(0.0)),
+        ],
+    );
     let sgd = batchscope_optim::build(&sgd, network.layout(), DecayPolicy::default())?;
     Ok(Synchronous::new(sgd, None))
 }

@@ -13,7 +13,7 @@ use crate::{
     error::CliError,
     folder::{RunFacts, StudyFolder},
     progress::{Display, duration},
-    resolve, values,
+    resolve,
 };
 
 /// Devices considered when nothing is said.
@@ -58,11 +58,11 @@ pub fn run(args: &AdviseArgs, quiet: bool) -> Result<(), CliError> {
     let store = SqliteStore::read(folder.database()).map_err(CliError::failed)?;
     let result = super::load(&store, &args.dir)?;
     let mut facts = folder.facts()?;
-    let bandwidth = check(args)?;
+    check(args)?;
     check_curve(args, &super::study::findings(&folder, &result, &facts)?)?;
     let settings = folder.settings()?;
     let display = Display::new(quiet);
-    let data = resolve::dataset(&settings.workload)?;
+    let data = resolve::workload_data(&settings.workload)?;
     let trainer = resolve::trainer(&settings.workload, &data, None, None)?;
 
     let specs: BTreeMap<u64, &TrialSpec> = result
@@ -93,7 +93,7 @@ pub fn run(args: &AdviseArgs, quiet: bool) -> Result<(), CliError> {
     facts.timings = timings;
     facts.price_per_hour = args.price_per_hour.or(facts.price_per_hour);
     facts.watts = args.watts.or(facts.watts);
-    let advice = advise(args, &folder, &result, &facts, bandwidth)?;
+    let advice = advise(args, &folder, &result, &facts)?;
     // Measured is measured: a folder that cannot be written still gets its advice.
     if let Err(error) = folder.write_facts(&facts) {
         display.line(&format!("note: the step times are not kept: {error}"));
@@ -105,11 +105,8 @@ pub fn run(args: &AdviseArgs, quiet: bool) -> Result<(), CliError> {
     }
 }
 
-/// Checks the flags before time is spent on measuring; the bandwidth in bytes a second.
-fn check(args: &AdviseArgs) -> Result<f64, CliError> {
-    resolve::at_least_zero("price-per-hour", args.price_per_hour)?;
-    resolve::at_least_zero("watts", args.watts)?;
-    resolve::at_least_zero("latency", Some(args.latency))?;
+/// Checks the flags before time is spent on measuring.
+fn check(args: &AdviseArgs) -> Result<(), CliError> {
     if !(args.budget > 0.0 && args.budget <= 3600.0) {
         let why = format!(
             "{} is not a time above 0 and at most 3600 seconds",
@@ -120,7 +117,7 @@ fn check(args: &AdviseArgs) -> Result<f64, CliError> {
     if args.max_devices == 0 {
         return Err(CliError::flag("max-devices", "must be at least 1"));
     }
-    values::rate(&args.bandwidth).map_err(|why| CliError::flag("bandwidth", why))
+    Ok(())
 }
 
 fn check_curve(args: &AdviseArgs, findings: &Findings) -> Result<(), CliError> {
@@ -140,7 +137,6 @@ fn advise(
     folder: &StudyFolder,
     result: &batchscope_study::StudyResult,
     facts: &RunFacts,
-    bandwidth: f64,
 ) -> Result<Advice, CliError> {
     let findings = super::study::findings(folder, result, facts)?;
     let curve = args
@@ -150,7 +146,7 @@ fn advise(
         .unwrap_or_default();
     let assumptions = Assumptions {
         latency: args.latency,
-        bandwidth,
+        bandwidth: args.bandwidth,
         ..assumptions(facts.price_per_hour, facts.watts)
     };
     batchscope_scaling::advise(

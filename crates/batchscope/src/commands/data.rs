@@ -5,30 +5,17 @@ use std::path::PathBuf;
 use batchscope_data::{FetchOptions, Format};
 
 use super::{folded, print, print_json, width};
-use crate::{args::DataCommand, error::CliError, progress::Display, resolve, settings::Workload};
+use crate::{
+    args::DataCommand, error::CliError, progress::Display, resolve, settings::ExamplesArgs,
+};
 
 /// Runs the command.
 pub fn run(command: DataCommand, quiet: bool) -> Result<(), CliError> {
     match command {
         DataCommand::List { json: true } => print_json(&batchscope_data::list()),
         DataCommand::List { json: false } => print(&list(width())),
-        DataCommand::Check {
-            source,
-            format,
-            regression,
-            context,
-            label_column,
-            text_level,
-            json,
-        } => {
-            let options = resolve::load_options(&Workload {
-                format,
-                regression: Some(regression),
-                context,
-                label_column,
-                text_level,
-                ..Workload::default()
-            })?;
+        DataCommand::Check { source, read, json } => {
+            let options = resolve::load_options(&read, &ExamplesArgs::default(), None);
             let report = batchscope_data::check(&source, &options).map_err(CliError::data)?;
             if json {
                 print_json(&report)

@@ -68,8 +68,8 @@ pub fn run(
     }
     display.finish();
     let prices = Prices {
-        per_hour: settings.question.price_per_hour,
-        watts: settings.question.watts,
+        per_hour: settings.plan.price_per_hour,
+        watts: settings.plan.watts,
     };
     let cost = estimate(&plan, &info, |b| steps.get(&b).copied(), &records, prices)
         .map_err(CliError::failed)?;

@@ -32,8 +32,8 @@ const TIMING_SECONDS: f64 = 0.3;
 pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
     let settings =
         StudyFolder(args.dir.clone()).settings_under(args.settings, args.config.as_deref())?;
-    let plan = resolve::plan(&settings.workload, &settings.question)?;
-    let data = resolve::dataset(&settings.workload)?;
+    let plan = resolve::plan(&settings)?;
+    let data = resolve::workload_data(&settings.workload)?;
     if args.dry_run {
         return super::dry_run::run(&settings, &plan, &data, &args.dir, quiet);
     }
@@ -48,7 +48,7 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
     plan.check_against(&trainer(1, None)?.info())
         .map_err(resolve::from_plan)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let side_by_side = match settings.question.jobs {
+    let side_by_side = match settings.plan.jobs {
         Some(jobs) => Parallelism::fixed(jobs, cores),
         None => jobs::choose(&plan, cores, &signals, |threads| trainer(threads, None))?,
     };
@@ -80,8 +80,9 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
         if matches!(event, StudyEvent::Stage(_)) {
             save_settings.call_once(|| {
                 let saved = folder
-                    .remember_data(&settings.workload)
-                    .and_then(|()| folder.write_settings(&resolve::resolved(&settings, &plan)));
+                    .remember_data(&settings.workload.data)
+                    .and_then(|()| resolve::resolved(&settings, &plan))
+                    .and_then(|resolved| folder.write_settings(&resolved));
                 if let Err(e) = saved {
                     log.line(&e.to_string());
                 }
@@ -219,9 +220,9 @@ fn facts(
     how.seconds += seconds;
     how.decisions = result.decisions.clone();
     how.notes = data.notes.clone();
-    how.settings_toml = folder.write_settings(&resolve::resolved(settings, &result.plan))?;
-    facts.price_per_hour = settings.question.price_per_hour;
-    facts.watts = settings.question.watts;
+    how.settings_toml = folder.write_settings(&resolve::resolved(settings, &result.plan)?)?;
+    facts.price_per_hour = settings.plan.price_per_hour;
+    facts.watts = settings.plan.watts;
     Ok(facts)
 }
 

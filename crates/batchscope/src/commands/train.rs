@@ -16,8 +16,9 @@ use crate::{
     error::CliError,
     progress::{Display, duration},
     resolve,
-    settings::{RunLength, Workload},
+    settings::{RunArgs, Workload},
     signals::Signals,
+    values::Switch,
 };
 
 /// Epochs when no length is given.
@@ -32,7 +33,7 @@ const LEVEL: f64 = 0.95;
 
 /// Runs the command.
 pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
-    let data = resolve::dataset(&args.workload)?;
+    let data = resolve::workload_data(&args.workload)?;
     let spec = spec(&args.workload, &args.run, data.train.len())?;
     let trainer = resolve::trainer(&args.workload, &data, None, None)?;
     let signals = Signals::listen()?;
@@ -118,50 +119,27 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
 }
 
 /// The run that was asked for, checked.
-pub fn spec(w: &Workload, run: &RunLength, train_examples: u64) -> Result<TrialSpec, CliError> {
+pub fn spec(w: &Workload, run: &RunArgs, train_examples: u64) -> Result<TrialSpec, CliError> {
     let batch_size = run.batch_size.unwrap_or(DEFAULT_BATCH);
-    let at_least_one = |flag: &'static str, value: Option<u64>| match value {
-        Some(0) => Err(CliError::flag(flag, "must be at least 1")),
-        value => Ok(value),
-    };
-    at_least_one("batch-size", Some(batch_size))?;
-    at_least_one("evaluate-every", run.evaluate_every)?;
-    at_least_one("micro-batch", w.micro_batch)?;
+    if w.compute.micro_batch == Some(0) {
+        return Err(CliError::flag("micro-batch", "must be at least 1"));
+    }
     if batch_size > train_examples {
         return Err(CliError::flag(
             "batch-size",
             format!("{batch_size} is larger than the training set ({train_examples} examples)"),
         ));
     }
-    let learning_rate = run.learning_rate.unwrap_or(DEFAULT_RATE);
-    if !(learning_rate.is_finite() && learning_rate > 0.0) {
-        return Err(CliError::flag(
-            "learning-rate",
-            format!("{learning_rate} is not a positive number"),
-        ));
-    }
-    let cap = match (at_least_one("steps", run.steps)?, run.epochs) {
-        (Some(steps), _) => steps,
-        (None, Some(epochs)) if !(epochs.is_finite() && epochs > 0.0) => {
-            return Err(CliError::flag(
-                "epochs",
-                format!("{epochs} is not a positive number"),
-            ));
-        }
-        (None, epochs) => {
-            let length = Length::Epochs(epochs.unwrap_or(DEFAULT_EPOCHS));
+    let cap = match run.steps {
+        Some(steps) => steps,
+        None => {
+            let length = Length::Epochs(run.epochs.unwrap_or(DEFAULT_EPOCHS));
             batchscope_rules::steps_in(length, batch_size, train_examples)
                 .map_err(|e| CliError::flag("epochs", e))?
         }
     };
-    let target = run
-        .target
-        .as_deref()
-        .map(str::parse)
-        .transpose()
-        .map_err(|e| CliError::flag("target", e))?;
-    target.as_ref().map_or(Ok(()), resolve::check_target)?;
     let examples = w
+        .measure
         .eval_examples
         .unwrap_or(EvaluationPlan::default().examples);
     Ok(TrialSpec {
@@ -169,21 +147,21 @@ pub fn spec(w: &Workload, run: &RunLength, train_examples: u64) -> Result<TrialS
         purpose: TrialPurpose::Single,
         curves: Vec::new(),
         batch_size,
-        micro_batch: w.micro_batch,
-        learning_rate,
-        schedule: resolve::schedule(w, Length::Steps(0))?,
-        optimizer: resolve::optimizer(w)?,
-        clip: w.clip,
-        study_seed: w.seed.unwrap_or(0),
+        micro_batch: w.compute.micro_batch,
+        learning_rate: run.learning_rate.unwrap_or(DEFAULT_RATE),
+        schedule: resolve::schedule(&w.step, Length::Steps(0)),
+        optimizer: resolve::optimizer(&w.optimizer)?,
+        clip: w.optimizer.clip,
+        study_seed: w.compute.seed.unwrap_or(0),
         seed: 0,
         cap: cap.max(1),
-        target,
+        target: run.target.clone(),
         evaluation: EvaluationPlan {
             examples,
             ..EvaluationPlan::default()
         },
-        probes: match resolve::noise(w)? {
-            Some(false) => Vec::new(),
+        probes: match w.measure.noise {
+            Some(Switch(false)) => Vec::new(),
             _ => vec![Probe::Noise],
         },
     })

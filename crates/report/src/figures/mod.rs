@@ -17,6 +17,7 @@ pub use chart::{Axis, AxisScale, Chart, ChartPanel, Point, Series};
 pub(crate) use curves::thin;
 
 use batchscope_core::{Estimate, EstimateState, Metric, Outcome, TrialPurpose, TrialRecord};
+use batchscope_rules::RULES;
 use batchscope_scaling::{Curve, Findings};
 
 use crate::format::number;
@@ -99,7 +100,7 @@ impl<'a> Data<'a> {
 
 /// A rule as people write it: the short names are abbreviations.
 pub(crate) fn rule_name(rule: &str) -> String {
-    if ["blr", "lsr", "srsr", "legw"].contains(&rule) {
+    if RULES.find(rule).is_ok() {
         rule.to_uppercase()
     } else {
         rule.to_owned()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use batchscope_core::{Outcome, TrialPurpose, TrialRecord};
+use batchscope_rules::{Base, Rule, Setting};
 
 use super::{Data, csv, ending, rule_name};
 use batchscope_scaling::PointState;
@@ -185,6 +186,12 @@ fn rule_lines(data: &Data, columns: &[Column]) -> Vec<RuleLine> {
         return run;
     }
     let base = data.findings.study.base_batch as f64;
+    let Some(spec) = columns
+        .iter()
+        .find_map(|c| Some(&c.cells.first()?.record.spec))
+    else {
+        return Vec::new();
+    };
     let Some(rate) = columns
         .iter()
         .find(|c| c.batch == base)
@@ -192,19 +199,28 @@ fn rule_lines(data: &Data, columns: &[Column]) -> Vec<RuleLine> {
     else {
         return Vec::new();
     };
-    let ends = [columns[0].batch, columns[columns.len() - 1].batch];
-    [("blr", 0.0), ("srsr", 0.5), ("lsr", 1.0)]
-        .into_iter()
-        .map(|(rule, k)| {
-            (
-                rule.to_owned(),
-                data.category(rule),
-                ends.iter()
-                    .map(|b| (*b, rate * (b / base).powf(k)))
-                    .collect(),
-            )
-        })
-        .collect()
+    let base = Base {
+        setting: Setting {
+            learning_rate: rate,
+            schedule: spec.schedule.clone(),
+            optimizer: spec.optimizer.clone(),
+        },
+        batch_size: data.findings.study.base_batch,
+        train_examples: Some(data.findings.study.train_examples),
+        noise_scale: None,
+    };
+    let lines = Rule::all().into_iter().map(|rule| {
+        let points = columns.iter().filter_map(|column| {
+            let setting = rule.apply(&base, column.batch as u64).ok()?;
+            Some((column.batch, setting.learning_rate))
+        });
+        (
+            rule.name().to_owned(),
+            data.category(rule.name()),
+            points.collect(),
+        )
+    });
+    lines.collect()
 }
 
 fn draw(c: &mut Canvas, data: &Data, columns: &[Column]) {

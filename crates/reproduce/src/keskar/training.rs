@@ -3,8 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use batchscope_core::{
-    Control, EvaluationPlan, Event, Metric, Network, OptimizerSpec, Outcome, Quantity, Schedule,
-    Solo, Split, StateTensor, TrialPurpose, TrialSpec,
+    Choice, Control, EvaluationPlan, Event, Metric, Network, Outcome, Quantity, Schedule, Solo,
+    Split, StateTensor, TrialPurpose, TrialSpec, Value,
 };
 use batchscope_train::{
     BuiltIn, BuiltInConfig, Cadence, Checkpointer, Run, TrainError, read_state, train_loop,
@@ -64,12 +64,15 @@ pub(crate) fn spec(setting: &Setting, run: &RunId) -> TrialSpec {
         micro_batch: None,
         learning_rate: setting.learning_rate,
         schedule: Schedule::constant(),
-        optimizer: OptimizerSpec::Adam {
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
-            weight_decay: 0.0,
-        },
+        optimizer: Choice::new(
+            "adam",
+            [
+                ("beta1", Value::from(0.9)),
+                ("beta2", Value::from(0.999)),
+                ("epsilon", Value::from(1e-8)),
+                ("weight_decay", Value::from(0.0)),
+            ],
+        ),
         clip: None,
         study_seed: setting.seed,
         seed: u64::from(run.start),

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use batchscope_core::{
-    Crossing, EvaluationPlan, Measurement, Metric, OptimizerSpec, Outcome, Purpose, Schedule,
-    StreamKey, Target, TrialPurpose, TrialRecord, TrialSpec,
+    Choice, Crossing, EvaluationPlan, Measurement, Metric, Outcome, Purpose, Schedule, StreamKey,
+    Target, TrialPurpose, TrialRecord, TrialSpec, Value,
 };
 use batchscope_scaling::{StudySummary, TuningSummary};
 use rand_core::Rng;
@@ -127,11 +127,14 @@ impl World {
             micro_batch: None,
             learning_rate: 0.1,
             schedule: Schedule::warm_up(20),
-            optimizer: OptimizerSpec::Sgd {
-                momentum: 0.9,
-                nesterov: false,
-                weight_decay: 0.0,
-            },
+            optimizer: Choice::new(
+                "sgd",
+                [
+                    ("momentum", Value::from(0.9)),
+                    ("nesterov", Value::from(false)),
+                    ("weight_decay", Value::from(0.0)),
+                ],
+            ),
             clip: None,
             study_seed: self.study_seed,
             seed: id,

@@ -3,7 +3,7 @@ mod choices;
 #[cfg(test)]
 mod tests;
 
-use batchscope_core::{EvaluationPlan, Length, OptimizerSpec, Schedule, WarmUpShape};
+use batchscope_core::{Choice, EvaluationPlan, Length, Schedule, Value, WarmUpShape};
 use batchscope_rules::{Rule, token_half_life_beta2};
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +47,7 @@ pub struct Plan {
     pub target: TargetChoice,
     /// Optimizer and its constants at the base batch size.
     #[serde(alias = "optimiser")]
-    pub optimizer: OptimizerSpec,
+    pub optimizer: Choice,
     /// Keep the half-life of Adam's second moment, in examples, at every batch size.
     pub token_half_life: bool,
     /// Warm-up and decay.
@@ -88,7 +88,7 @@ impl Default for Plan {
             batch_sizes: vec![8, 16, 32, 64, 128, 256, 512, 1024, 2048],
             base_batch: 64,
             tune: Tune::Every,
-            rules: Rule::ALL.to_vec(),
+            rules: Rule::all(),
             tune_trials: 8,
             learning_rates: RateRange {
                 low: 0.005,
@@ -102,11 +102,14 @@ impl Default for Plan {
             target: TargetChoice::Auto {
                 metric: "val-error".parse().expect("a metric"),
             },
-            optimizer: OptimizerSpec::Sgd {
-                momentum: 0.9,
-                nesterov: false,
-                weight_decay: 0.0,
-            },
+            optimizer: Choice::new(
+                "sgd",
+                [
+                    ("momentum", Value::from(0.9)),
+                    ("nesterov", Value::from(false)),
+                    ("weight_decay", Value::from(0.0)),
+                ],
+            ),
             token_half_life: false,
             schedule: Schedule::warm_up(10),
             clip: None,
@@ -184,14 +187,19 @@ impl Plan {
     }
 
     /// The optimizer at a batch size.
-    pub(crate) fn optimizer_at(&self, batch_size: u64) -> OptimizerSpec {
-        let mut optimizer = self.optimizer.clone();
+    pub(crate) fn optimizer_at(&self, batch_size: u64) -> Choice {
+        self.with_half_life(self.optimizer.clone(), batch_size)
+    }
+
+    /// An optimizer with the half-life that its β2 has at the base batch size, where the plan keeps
+    /// it.
+    pub(crate) fn with_half_life(&self, mut optimizer: Choice, batch_size: u64) -> Choice {
         if self.token_half_life
-            && let OptimizerSpec::Adam { beta2, .. } | OptimizerSpec::Adamw { beta2, .. } =
-                &mut optimizer
+            && let Some(beta2) = optimizer.number("beta2")
         {
             // Checked by `check`: the only refusals are a β2 outside (0, 1) and empty batches.
-            *beta2 = token_half_life_beta2(*beta2, self.base_batch, batch_size).unwrap_or(*beta2);
+            let moved = token_half_life_beta2(beta2, self.base_batch, batch_size);
+            optimizer.set("beta2", moved.unwrap_or(beta2));
         }
         optimizer
     }

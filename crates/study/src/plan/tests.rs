@@ -65,12 +65,9 @@ fn each_broken_setting_is_named() {
         ("cap-factor", |p| p.cap_factor = 0.5),
         ("pilot-epochs", |p| p.pilot_epochs = 0.0),
         ("jobs", |p| p.jobs = 0),
-        ("momentum", |p| {
-            p.optimizer = OptimizerSpec::Sgd {
-                momentum: 1.0,
-                nesterov: false,
-                weight_decay: 0.0,
-            }
+        ("token-half-life", |p| {
+            p.token_half_life = true;
+            p.optimizer = Choice::new("adam", [("beta2", 0.0.into())]);
         }),
         ("rules", |p| {
             p.tune = Tune::Base;

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use batchscope_core::{Probe, TrialPurpose, TrialSpec};
-use batchscope_rules::Rule;
+use batchscope_core::{Probe, TrainerInfo, TrialPurpose, TrialSpec};
+use batchscope_rules::{Base, Setting};
 
 use super::{Assessment, Finished, Stage, pilot::Pilot, tuning::Rates};
-use crate::{Plan, StudyError, Tune, identity, identity::trial_seed};
+use crate::{Plan, PlanError, StudyError, Tune, identity, identity::trial_seed};
 
 /// Runs the last stage.
 pub(super) fn run(
     plan: &Plan,
+    info: &TrainerInfo,
     pilot: &Pilot,
     rates: &Rates,
     finished: &Finished,
@@ -20,7 +21,8 @@ pub(super) fn run(
     // Seed by seed, so that an interrupted study has something to say about every batch size.
     for index in 0..plan.seeds {
         for &batch_size in &plan.batch_sizes {
-            specs.extend(shared(points(plan, pilot, rates, batch_size, index)));
+            let points = points(plan, info, pilot, rates, batch_size, index)?;
+            specs.extend(shared(points));
         }
     }
     study.stage(Stage::Fresh, specs, finished)?;
@@ -30,43 +32,54 @@ pub(super) fn run(
 /// One trial for each curve at a batch size.
 fn points(
     plan: &Plan,
+    info: &TrainerInfo,
     pilot: &Pilot,
     rates: &Rates,
     batch_size: u64,
     index: u32,
-) -> Vec<TrialSpec> {
+) -> Result<Vec<TrialSpec>, PlanError> {
     let fallback = pilot.base_rate();
     let base_rate = rates.get(&plan.base_batch).copied().unwrap_or(fallback);
-    let curves: Vec<(String, f64, bool)> = match plan.tune {
-        Tune::Every => vec![(
-            "tuned".to_owned(),
-            rates.get(&batch_size).copied().unwrap_or(fallback),
-            false,
-        )],
-        Tune::Base => plan
-            .rules
-            .iter()
-            .map(|rule| {
-                (
-                    rule.name().to_owned(),
-                    rule.learning_rate(base_rate, plan.base_batch, batch_size),
-                    *rule == Rule::Lsr,
-                )
-            })
-            .collect(),
+    let base = Base {
+        setting: Setting {
+            learning_rate: base_rate,
+            schedule: plan.schedule_from(base_rate),
+            optimizer: plan.optimizer.clone(),
+        },
+        batch_size: plan.base_batch,
+        train_examples: Some(info.train_examples),
+        noise_scale: None,
+    };
+    let curves: Vec<(String, Setting, bool)> = match plan.tune {
+        Tune::Every => {
+            let tuned = Setting {
+                learning_rate: rates.get(&batch_size).copied().unwrap_or(fallback),
+                ..base.setting
+            };
+            vec![("tuned".to_owned(), tuned, false)]
+        }
+        Tune::Base => {
+            let curves = plan.rules.iter().map(|rule| {
+                let setting = rule.apply(&base, batch_size).map_err(|e| {
+                    PlanError::new("rules", format!("{rule} at batch size {batch_size}: {e}"))
+                })?;
+                Ok((rule.name().to_owned(), setting, rule.kind().is_linear))
+            });
+            curves.collect::<Result<_, PlanError>>()?
+        }
     };
     let purpose = TrialPurpose::Fresh { index };
-    curves
+    let specs = curves
         .into_iter()
-        .map(|(curve, learning_rate, probed)| TrialSpec {
+        .map(|(curve, setting, probed)| TrialSpec {
             id: 0,
             purpose,
             curves: vec![curve],
             batch_size,
             micro_batch: plan.micro_batch,
-            learning_rate,
-            schedule: plan.schedule_from(base_rate),
-            optimizer: plan.optimizer_at(batch_size),
+            learning_rate: setting.learning_rate,
+            schedule: setting.schedule,
+            optimizer: plan.with_half_life(setting.optimizer, batch_size),
             clip: plan.clip,
             study_seed: plan.study_seed,
             seed: trial_seed(purpose, batch_size),
@@ -74,8 +87,8 @@ fn points(
             target: Some(pilot.target.clone()),
             evaluation: plan.evaluation,
             probes: probes(plan, probed && index < plan.linearity_seeds),
-        })
-        .collect()
+        });
+    Ok(specs.collect())
 }
 
 /// What a fresh trial measures besides.

@@ -173,6 +173,6 @@ pub fn assess(
     let Some(rates) = tuning::run(plan, &pilot, finished, &mut study)? else {
         return Ok(study);
     };
-    fresh::run(plan, &pilot, &rates, finished, &mut study)?;
+    fresh::run(plan, info, &pilot, &rates, finished, &mut study)?;
     Ok(study)
 }

@@ -1,8 +1,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use batchscope_core::{
-    EvaluationPlan, Measurement, NoiseMoments, NoiseRecord, OptimizerSpec, Outcome, Schedule,
-    TrainerInfo, TrialPurpose, TrialRecord, TrialSpec,
+    Choice, EvaluationPlan, Measurement, NoiseMoments, NoiseRecord, Outcome, Schedule, TrainerInfo,
+    TrialPurpose, TrialRecord, TrialSpec, Value,
 };
 
 use super::{Header, Store, StoreError, TrialState};
@@ -32,11 +32,14 @@ fn spec(batch_size: u64) -> TrialSpec {
         micro_batch: None,
         learning_rate: 0.1 + 0.2, // not a short decimal
         schedule: Schedule::warm_up(7),
-        optimizer: OptimizerSpec::Sgd {
-            momentum: 0.9,
-            nesterov: true,
-            weight_decay: 1e-4,
-        },
+        optimizer: Choice::new(
+            "sgd",
+            [
+                ("momentum", Value::from(0.9)),
+                ("nesterov", Value::from(true)),
+                ("weight_decay", Value::from(1e-4)),
+            ],
+        ),
         clip: Some(1.0),
         study_seed: i64::MAX as u64,
         seed: (1 << 53) - 1,

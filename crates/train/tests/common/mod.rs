@@ -10,8 +10,8 @@ use std::{
 };
 
 use batchscope_core::{
-    Control, DataShape, EvaluationPlan, Event, Flow, Metric, NeverStop, NoiseRecord, OptimizerSpec,
-    Schedule, Trainer, TrialPurpose, TrialRecord, TrialSpec,
+    Choice, Control, DataShape, EvaluationPlan, Event, Flow, Metric, NeverStop, NoiseRecord,
+    Schedule, Trainer, TrialPurpose, TrialRecord, TrialSpec, Value,
 };
 use batchscope_train::{
     BuiltIn, BuiltInConfig,
@@ -49,11 +49,14 @@ pub fn spec() -> TrialSpec {
         micro_batch: None,
         learning_rate: 0.05,
         schedule: Schedule::warm_up(10),
-        optimizer: OptimizerSpec::Sgd {
-            momentum: 0.9,
-            nesterov: false,
-            weight_decay: 1e-3,
-        },
+        optimizer: Choice::new(
+            "sgd",
+            [
+                ("momentum", Value::from(0.9)),
+                ("nesterov", Value::from(false)),
+                ("weight_decay", Value::from(1e-3)),
+            ],
+        ),
         clip: None,
         study_seed: 11,
         seed: 5,

@@ -4,17 +4,15 @@ use std::path::{Path, PathBuf};
 
 use batchscope_core::{Batch, Examples};
 use batchscope_landscape::survey::{SurveyInfo, SurveySettings};
-use batchscope_nn::{
-    DeviceSpec, Factory, NetworkObjective, NormMode, ObjectiveSettings, Precision,
-};
+use batchscope_nn::{Factory, NetworkObjective, NormMode, ObjectiveSettings, Precision};
 use batchscope_rules::LearningRate;
 use batchscope_train::{EVALUATION_CHUNK, Stored, StoredRun};
 
 use crate::{
-    args::{LandscapeArgs, LandscapeLoss, NormChoice, PrecisionChoice, StatisticsChoice},
+    args::{LandscapeArgs, NormChoice, PrecisionChoice, StatisticsChoice},
     error::CliError,
     resolve,
-    settings::Workload,
+    settings::ExamplesArgs,
 };
 
 /// Where `batchscope train --checkpoint DIR` puts its run.
@@ -44,13 +42,15 @@ impl LandscapeTarget {
     /// When either cannot be read, or they do not go together.
     pub fn open(args: &LandscapeArgs, settings: SurveySettings) -> Result<Self, CliError> {
         let loss = &args.loss;
-        if loss.examples == 0 {
-            return Err(CliError::flag("examples", "must be at least 1"));
-        }
         let checkpoint = read(&args.checkpoint)?;
         let identity = &checkpoint.identity;
-        let workload = workload(loss, identity.spec.study_seed);
-        let data = resolve::dataset(&workload)?;
+        let examples = ExamplesArgs {
+            examples: loss.train_examples,
+            validation: loss.validation,
+            ..ExamplesArgs::default()
+        };
+        let seed = Some(identity.spec.study_seed);
+        let data = resolve::dataset(&loss.data, &loss.read, &examples, seed)?;
         let mut notes = data.notes.clone();
         // an augmented run says so after the data's own description
         if !identity.data.starts_with(&data.description) {
@@ -59,20 +59,17 @@ impl LandscapeTarget {
                 identity.data, data.description
             ));
         }
-        let device = match &loss.device {
-            None => DeviceSpec::default(),
-            Some(device) => device.parse().map_err(|e| CliError::flag("device", e))?,
-        };
+        let device = loss.device.clone().unwrap_or_default();
         let model = identity.model.parse().map_err(CliError::failed)?;
         let factory = Factory::new(model, device).map_err(|e| CliError::flag("device", e))?;
-        let train = batches(data.train.as_ref(), loss.examples);
+        let train = batches(data.train.as_ref(), loss.loss_examples);
         // nothing is chosen by these numbers, so the test part may be looked at; without one the
         // validation part stands in
         let (test, split) = match &data.test {
             Some(test) if !test.is_empty() => (test.as_ref(), "test"),
             _ => (data.validation.as_ref(), "validation"),
         };
-        let test = batches(test, loss.examples);
+        let test = batches(test, loss.loss_examples);
         let rates = LearningRate::new(
             &identity.spec.schedule,
             identity.spec.learning_rate,
@@ -217,24 +214,6 @@ pub fn read(path: &Path) -> Result<StoredRun, CliError> {
     Stored::read(&file)
         .and_then(Stored::into_run)
         .map_err(CliError::failed)
-}
-
-/// The settings by which `train` read the checkpoint's data.
-fn workload(loss: &LandscapeLoss, seed: u64) -> Workload {
-    Workload {
-        data: loss.data.clone(),
-        format: loss.format.clone(),
-        examples: loss.train_examples,
-        validation: loss.validation.clone(),
-        text_level: loss.text_level.clone(),
-        vocabulary: loss.vocabulary,
-        sequence: loss.sequence,
-        context: loss.context,
-        label_column: loss.label_column.clone(),
-        regression: loss.regression.then_some(true),
-        seed: Some(seed),
-        ..Workload::default()
-    }
 }
 
 /// The first examples of a split, in its stored order, which is drawn by the data's seed.

@@ -31,19 +31,26 @@ const RUN: &str = "run.safetensors";
 
 /// Runs the command.
 pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
-    refuse_training(&args.workload)?;
-    let mut workload = args.workload.clone();
-    if let (Some(path), None) = (&args.checkpoint, &workload.model) {
-        workload.model = Some(read_checkpoint(path)?.identity.model);
+    let mut workload = Workload {
+        data: args.data.clone(),
+        read: args.read.clone(),
+        examples: args.examples.clone(),
+        model: args.model.clone(),
+        compute: args.compute.clone(),
+        ..Workload::default()
+    };
+    if let (Some(path), None) = (&args.checkpoint, &workload.model.model) {
+        let model = read_checkpoint(path)?.identity.model;
+        workload.model.model = Some(model.parse().map_err(CliError::failed)?);
     }
-    let data = resolve::dataset(&workload)?;
+    let data = resolve::workload_data(&workload)?;
     let request = request(args, data.train.len())?;
-    let factory = resolve::factory(&workload)?;
+    let factory = resolve::factory(&workload.model, &workload.compute)?;
     let trainer = resolve::trainer(&workload, &data, None, None)?;
     // refused before the first measurement, not after it
     let plan = match args.curvature {
         true => {
-            let within = resolve::max_memory(&workload)?;
+            let within = workload.compute.max_memory.map(|bytes| bytes.0);
             Some(curvature::Plan::new(
                 args, &request, &factory, &data, within,
             )?)
@@ -102,46 +109,6 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
     print(&said)
 }
 
-/// Refuses what a network that is not being trained has no use for, rather than ignore it.
-fn refuse_training(w: &Workload) -> Result<(), CliError> {
-    const STEP: &str =
-        "shapes the steps of training, and here only the gradient's noise is measured";
-    const LOSS: &str =
-        "trains on another loss, and the noise measured here is that of the plain one";
-    let given = [
-        ("optimizer", w.optimizer.is_some(), STEP),
-        ("momentum", w.momentum.is_some(), STEP),
-        ("nesterov", w.nesterov.is_some(), STEP),
-        ("weight-decay", w.weight_decay.is_some(), STEP),
-        ("beta1", w.beta1.is_some(), STEP),
-        ("beta2", w.beta2.is_some(), STEP),
-        ("epsilon", w.epsilon.is_some(), STEP),
-        ("clip", w.clip.is_some(), STEP),
-        ("warm-up", w.warm_up.is_some(), STEP),
-        ("warm-up-shape", w.warm_up_shape.is_some(), STEP),
-        ("schedule", w.schedule.is_some(), STEP),
-        ("conservative", w.conservative.is_some(), LOSS),
-        ("adversarial", w.adversarial.is_some(), LOSS),
-        (
-            "eval-examples",
-            w.eval_examples.is_some(),
-            "nothing is evaluated here",
-        ),
-        (
-            "noise",
-            w.noise.is_some(),
-            "is for training, which may go unwatched; here the noise is all that is measured",
-        ),
-    ];
-    match given.into_iter().find(|(_, given, _)| *given) {
-        None => Ok(()),
-        Some((flag, _, why)) => Err(CliError::flag(
-            flag,
-            format!("{why}: leave it out (`batchscope train` takes it)"),
-        )),
-    }
-}
-
 /// What `--json` prints: the noise, and the law and `B_noise` where they were asked for.
 #[derive(Serialize)]
 struct Found {
@@ -190,10 +157,10 @@ pub fn request(args: &NoiseArgs, train_examples: u64) -> Result<NoiseRequest, Cl
         )),
         value => Ok(value.unwrap_or(default)),
     };
-    if args.workload.micro_batch == Some(0) {
+    if args.compute.micro_batch == Some(0) {
         return Err(CliError::flag("micro-batch", "must be at least 1"));
     }
-    if args.curvature && args.workload.augment.is_some() {
+    if args.curvature && args.examples.augment.is_some() {
         return Err(CliError::flag(
             "curvature",
             "is that of the loss on the examples as they are: leave out --augment",
@@ -207,8 +174,8 @@ pub fn request(args: &NoiseArgs, train_examples: u64) -> Result<NoiseRequest, Cl
     let eighth = (train_examples / 8).max(2);
     Ok(NoiseRequest {
         batch_size: at_least_two("batch-size", args.batch_size, BATCH.min(eighth))?,
-        micro_batch: args.workload.micro_batch,
-        seed: args.workload.seed.unwrap_or(0),
+        micro_batch: args.compute.micro_batch,
+        seed: args.compute.seed.unwrap_or(0),
         checkpoint: args.checkpoint.as_deref().map(checkpoint),
         width,
         max_examples: at_least_two("max-examples", args.max_examples, train_examples)?,

@@ -28,6 +28,7 @@ use crate::{
     machine,
     progress::{Display, duration},
     resolve,
+    settings::ExamplesArgs,
     signals::Signals,
 };
 
@@ -216,18 +217,11 @@ fn length(args: &ReproduceArgs) -> Result<Option<Duration>, CliError> {
 
 /// The data, cut to the number of examples asked for, or to the network's own where there are more.
 fn dataset(args: &ReproduceArgs, network: &str) -> Result<Dataset, CliError> {
-    let workload = crate::settings::Workload {
-        data: args.data.clone(),
-        format: args.format.clone(),
-        context: args.context,
-        seed: args.seed,
-        ..Default::default()
-    };
-    let mut options = resolve::load_options(&workload)?;
+    let mut options = resolve::load_options(&args.read, &ExamplesArgs::default(), args.seed);
     options.examples = args.examples.or(Some(preset::of(network).examples));
     // Nothing is chosen by validation here, so all but one example may be trained on.
     options.validation = Some(Validation::Count(1));
-    let source = workload.data_source();
+    let source = args.data.source();
     let source = source.as_deref().unwrap_or(resolve::DEFAULT_DATA);
     match batchscope_data::open(source, &options) {
         // Fewer than the network's own number: all of them.

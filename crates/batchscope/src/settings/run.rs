@@ -1,0 +1,30 @@
+//! One training run: `batchscope train`.
+
+use batchscope_core::Target;
+use clap::Args;
+
+use crate::values;
+
+/// A training run's settings, beyond its workload.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+#[command(next_help_heading = "Training")]
+pub struct RunArgs {
+    /// Examples per step [default: 64]
+    #[arg(long, value_name = "B", value_parser = values::at_least_one)]
+    pub batch_size: Option<u64>,
+    /// Full learning rate [default: 0.02]
+    #[arg(long, value_name = "RATE", value_parser = values::positive)]
+    pub learning_rate: Option<f64>,
+    /// Train this many steps
+    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = values::at_least_one)]
+    pub steps: Option<u64>,
+    /// Train this many epochs [default: 5]
+    #[arg(long, value_name = "E", value_parser = values::positive)]
+    pub epochs: Option<f64>,
+    /// Stop when this is reached: val-error=0.03
+    #[arg(long, value_name = "TARGET", value_parser = values::fixed_target)]
+    pub target: Option<Target>,
+    /// Evaluate every N steps instead of at geometrically spaced ones
+    #[arg(long, value_name = "N", value_parser = values::at_least_one)]
+    pub evaluate_every: Option<u64>,
+}

@@ -1,0 +1,24 @@
+//! Base learning rate: the rate found at the base batch size, kept.
+//!
+//! N. Golmant et al., "On the Computational Inefficiency of Large Batch Sizes for Stochastic
+//! Gradient Descent" (arXiv 1811.12941, 2018), section 3: `η(B) = η₀`.
+
+use batchscope_core::Descriptor;
+
+use crate::RuleKind;
+
+use super::scaled;
+
+/// What can be chosen.
+pub(crate) static BLR: RuleKind = RuleKind {
+    descriptor: Descriptor {
+        name: "blr",
+        aliases: &["none"],
+        about: "Base learning rate: the rate stays as it is",
+        source: "Golmant et al. 2018, arXiv 1811.12941",
+        parameters: &[],
+    },
+    title: "base learning rate",
+    is_linear: false,
+    apply: |_, base, _| Ok(scaled(base, 1.0)),
+};

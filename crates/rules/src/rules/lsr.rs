@@ -1,0 +1,26 @@
+//! Linear scaling rule: the rate grows with the batch size.
+//!
+//! 1. A. Krizhevsky, "One weird trick for parallelizing convolutional neural networks"
+//!    (arXiv 1404.5997, 2014).
+//! 2. P. Goyal et al., "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour"
+//!    (arXiv 1706.02677, 2017), section 2.1: `η(B) = η₀·B/B₀`, with warm-up.
+
+use batchscope_core::Descriptor;
+
+use crate::RuleKind;
+
+use super::{ratio, scaled};
+
+/// What can be chosen.
+pub(crate) static LSR: RuleKind = RuleKind {
+    descriptor: Descriptor {
+        name: "lsr",
+        aliases: &["linear"],
+        about: "Linear scaling rule: the rate grows in proportion to the batch size",
+        source: "Goyal et al. 2017, arXiv 1706.02677",
+        parameters: &[],
+    },
+    title: "linear scaling rule",
+    is_linear: true,
+    apply: |_, base, batch_size| Ok(scaled(base, ratio(base, batch_size))),
+};

@@ -1,0 +1,26 @@
+//! Square-root scaling rule: the rate grows with the root of the batch size.
+//!
+//! 1. A. Krizhevsky, "One weird trick for parallelizing convolutional neural networks"
+//!    (arXiv 1404.5997, 2014), section 5.
+//! 2. E. Hoffer, I. Hubara, D. Soudry, "Train longer, generalize better" (arXiv 1705.08741,
+//!    2017), section 4: `η(B) = η₀·√(B/B₀)` keeps the covariance of the update.
+
+use batchscope_core::Descriptor;
+
+use crate::RuleKind;
+
+use super::{ratio, scaled};
+
+/// What can be chosen.
+pub(crate) static SRSR: RuleKind = RuleKind {
+    descriptor: Descriptor {
+        name: "srsr",
+        aliases: &["sqrt"],
+        about: "Square-root scaling rule: the rate grows with the root of the batch size",
+        source: "Hoffer et al. 2017, arXiv 1705.08741",
+        parameters: &[],
+    },
+    title: "square-root scaling rule",
+    is_linear: false,
+    apply: |_, base, batch_size| Ok(scaled(base, ratio(base, batch_size).sqrt())),
+};
