@@ -69,6 +69,17 @@ pub enum Default {
     Text(&'static str),
     /// Whole numbers.
     List(&'static [u64]),
+    /// One thing where a switch of the same descriptor is on, and another where it is off.
+    If {
+        /// The switch's name.
+        switch: &'static str,
+        /// What it is with the switch.
+        on: &'static Default,
+        /// What it is without.
+        off: &'static Default,
+    },
+    /// It does not apply and is refused: one side of an [`Default::If`].
+    Excluded,
 }
 
 /// An interval of numbers; either end may be open.
@@ -197,6 +208,18 @@ pub enum ChoiceError {
         /// What it is.
         about: &'static str,
     },
+    /// A parameter was given that does not apply beside a switch.
+    #[error("{name} has no '{key}' {with} '{switch}'", with = if *on { "with" } else { "without" })]
+    Excluded {
+        /// The thing.
+        name: String,
+        /// The parameter.
+        key: &'static str,
+        /// The switch that decides.
+        switch: &'static str,
+        /// Whether it is on.
+        on: bool,
+    },
     /// A parameter was given twice.
     #[error("{key} of {name} is given twice")]
     Twice {
@@ -212,7 +235,7 @@ impl ChoiceError {
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::Key { key, .. } | Self::Value { key, .. } | Self::Twice { key, .. } => Some(key),
-            Self::Missing { key, .. } => Some(key),
+            Self::Missing { key, .. } | Self::Excluded { key, .. } => Some(key),
             Self::Call(_) | Self::Unknown { .. } => None,
         }
     }
@@ -450,6 +473,22 @@ impl Descriptor {
         }
     }
 
+    /// A parameter's default beside the switches that are set, and the switch that decided it last.
+    fn default_of(
+        &self,
+        parameter: &Parameter,
+        is_on: impl Fn(&str) -> Option<bool>,
+    ) -> (Default, Option<(&'static str, bool)>) {
+        let (mut default, mut decided) = (parameter.default, None);
+        while let Default::If { switch, on, off } = default {
+            let of_switch = self.parameter(switch).map(|p| p.default);
+            let is_on = is_on(switch).unwrap_or(of_switch == Some(Default::Switch(true)));
+            default = if is_on { *on } else { *off };
+            decided = Some((switch, is_on));
+        }
+        (default, decided)
+    }
+
     /// The given values in the parameters' order, defaults between them.
     fn fill(&self, given: Vec<(&'static str, Value)>) -> Result<Choice, ChoiceError> {
         let mut values = Vec::new();
@@ -462,39 +501,54 @@ impl Descriptor {
                     key: parameter.name.to_owned(),
                 });
             }
-            let default = || match parameter.default {
+            let (default, decided) = self.default_of(parameter, |switch| {
+                let on = given.iter().find(|(name, _)| *name == switch);
+                on.map(|(_, value)| *value == Value::Switch(true))
+            });
+            let fallback = || match default {
                 Default::Required => Err(ChoiceError::Missing {
                     name: self.name.to_owned(),
                     key: parameter.name,
                     about: parameter.about,
                 }),
-                Default::Absent => Ok(None),
+                Default::Absent | Default::Excluded | Default::If { .. } => Ok(None),
                 Default::Number(x) => Ok(Some(Value::Number(x))),
                 Default::Whole(n) => Ok(Some(Value::Whole(n))),
                 Default::Switch(on) => Ok(Some(Value::Switch(on))),
                 Default::Text(text) => Ok(Some(Value::Text(text.to_owned()))),
                 Default::List(list) => Ok(Some(Value::List(list.to_vec()))),
             };
-            let value = match value {
-                Some(value) => Some(value),
-                None => default()?,
+            let value = match (value, default, decided) {
+                (Some(_), Default::Excluded, Some((switch, on))) => {
+                    return Err(ChoiceError::Excluded {
+                        name: self.name.to_owned(),
+                        key: parameter.name,
+                        switch,
+                        on,
+                    });
+                }
+                (Some(value), ..) => Some(value),
+                (None, ..) => fallback()?,
             };
             values.extend(value.map(|value| (parameter.name.to_owned(), value)));
         }
         Ok(Choice::new(self.name, values))
     }
 
-    /// A choice in its shortest form: parameters at their defaults are left out.
+    /// A choice in its shortest form: parameters at their defaults are left out, except lists,
+    /// which are most of what a thing is.
     pub fn shortest(&self, choice: &Choice) -> String {
         let mut arguments = Vec::new();
         for (key, value) in choice.values() {
-            let default = self.parameter(key).map(|p| p.default);
+            let default = self.parameter(key).map(|parameter| {
+                let is_on = |switch: &str| Some(choice.is_on(switch));
+                self.default_of(parameter, is_on).0
+            });
             let same = match (default, value) {
                 (Some(Default::Number(d)), Value::Number(x)) => d == *x,
                 (Some(Default::Whole(d)), Value::Whole(n)) => d == *n,
                 (Some(Default::Switch(d)), Value::Switch(on)) => d == *on,
                 (Some(Default::Text(d)), Value::Text(text)) => d == text,
-                (Some(Default::List(d)), Value::List(list)) => d == list.as_slice(),
                 _ => false,
             };
             match value {

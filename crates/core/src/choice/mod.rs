@@ -353,6 +353,17 @@ impl<T: Described + ?Sized> Registry<T> {
                 if parameter.about.is_empty() || parameter.name.contains('-') {
                     faults.push(format!("{name} lacks help, or is not in snake case"));
                 }
+                if let Default::If { switch, .. } = parameter.default {
+                    let on = Call {
+                        name: of.name.to_owned(),
+                        arguments: vec![Argument {
+                            key: Some(switch.to_owned()),
+                            value: "on".to_owned(),
+                        }],
+                    };
+                    let read = of.read(&on).and_then(|choice| of.check(&choice));
+                    faults.extend(read.err().map(|error| format!("{name}: {error}")));
+                }
             }
             match of.defaults() {
                 Err(ChoiceError::Missing { .. }) => {}
@@ -412,6 +423,32 @@ mod tests {
                 default: Default::List(&[64, 64]),
             },
             Parameter {
+                name: "norm",
+                about: "Normalize",
+                kind: Kind::Switch,
+                default: Default::Switch(false),
+            },
+            Parameter {
+                name: "dropout",
+                about: "Share dropped",
+                kind: Kind::Number(Range::FRACTION),
+                default: Default::If {
+                    switch: "norm",
+                    on: &Default::Number(0.0),
+                    off: &Default::Number(0.5),
+                },
+            },
+            Parameter {
+                name: "ghost",
+                about: "Examples normalized over",
+                kind: Kind::Whole(1, 64),
+                default: Default::If {
+                    switch: "norm",
+                    on: &Default::Whole(32),
+                    off: &Default::Excluded,
+                },
+            },
+            Parameter {
                 name: "smoothing",
                 about: "Of labels",
                 kind: Kind::Number(Range::FRACTION),
@@ -445,8 +482,19 @@ mod tests {
         );
         assert_eq!(
             read("mlp:8,9:smoothing=0.1").unwrap(),
-            "mlp(8,9,smoothing=0.1)"
+            "mlp(8,9,norm=off,dropout=0.5,smoothing=0.1)"
         );
+    }
+
+    #[test]
+    fn a_switch_decides_the_defaults_of_others() {
+        assert_eq!(
+            read("mlp(8,dropout=0.5,norm)").unwrap(),
+            "mlp(8,norm=on,dropout=0.5,ghost=32,smoothing=0)"
+        );
+        let error = read("mlp(ghost=4)").unwrap_err();
+        assert_eq!(error.to_string(), "mlp has no 'ghost' without 'norm'");
+        assert_eq!(error.key(), Some("ghost"));
     }
 
     #[test]
@@ -454,7 +502,13 @@ mod tests {
         for (text, short) in [
             ("sgd(nesterov=off)", "sgd"),
             ("sgd(nesterov,momentum=0)", "sgd(momentum=0,nesterov)"),
-            ("mlp(64,64)", "mlp"),
+            ("mlp", "mlp(64,64)"),
+            ("mlp(8,dropout=0.5)", "mlp(8)"),
+            (
+                "mlp(8,dropout=0.5,norm,ghost=32)",
+                "mlp(8,norm,dropout=0.5)",
+            ),
+            ("mlp(8,dropout=0,norm,ghost=4)", "mlp(8,norm,ghost=4)"),
             ("mlp(8,smoothing=0.5)", "mlp(8,smoothing=0.5)"),
         ] {
             assert_eq!(shortest(text), short);
