@@ -2,15 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use miette::Diagnostic;
 use thiserror::Error;
 
 /// Everything that ends a command early.
-#[derive(Debug, Error, Diagnostic)]
+#[derive(Debug, Error)]
 pub enum CliError {
     /// A flag's value makes no sense.
     #[error("--{flag}: {why}")]
-    #[diagnostic(code(batchscope::usage))]
     Flag {
         /// The flag, without dashes; also its key in `study.toml`.
         flag: String,
@@ -19,14 +17,9 @@ pub enum CliError {
     },
     /// A name, path or word on the command line is none that there is.
     #[error("{0}")]
-    #[diagnostic(code(batchscope::usage))]
     Usage(String),
     /// A settings file holds what it should not.
     #[error("settings file {}: {why}", path.display())]
-    #[diagnostic(
-        code(batchscope::settings),
-        help("its keys are the long flags of `batchscope study --help`, without dashes")
-    )]
     SettingsFile {
         /// The file.
         path: PathBuf,
@@ -35,7 +28,6 @@ pub enum CliError {
     },
     /// A file could not be read or written.
     #[error("{what} {}: {why}", path.display())]
-    #[diagnostic(code(batchscope::file))]
     File {
         /// What was tried.
         what: &'static str,
@@ -46,23 +38,17 @@ pub enum CliError {
     },
     /// There is no study where one was named.
     #[error("{} is not a study folder: it has no {missing}", path.display())]
-    #[diagnostic(
-        code(batchscope::no_study),
-        help("name the folder that `batchscope study --dir DIR` wrote")
-    )]
     NoStudy {
         /// The folder.
         path: PathBuf,
         /// The file looked for.
         missing: &'static str,
     },
-    /// A room below refused or failed.
+    /// A crate below refused or failed.
     #[error("{0}")]
-    #[diagnostic(code(batchscope::failed))]
     Failed(String),
     /// Stopped by a signal; the work is saved.
     #[error("interrupted; {left}; resume with: {resume}")]
-    #[diagnostic(code(batchscope::interrupted))]
     Interrupted {
         /// The signal's number.
         signal: i32,
@@ -110,9 +96,32 @@ impl CliError {
         }
     }
 
-    /// A room below failed.
+    /// A crate below failed.
     pub fn failed(error: impl std::fmt::Display) -> Self {
         Self::Failed(error.to_string())
+    }
+
+    /// What to do about it, where the message does not say so itself.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::SettingsFile { .. } => {
+                Some("its keys are the long flags of `batchscope study --help`, without dashes")
+            }
+            Self::NoStudy { .. } => Some("name the folder that `batchscope study --dir DIR` wrote"),
+            Self::Flag { .. }
+            | Self::Usage(_)
+            | Self::File { .. }
+            | Self::Failed(_)
+            | Self::Interrupted { .. } => None,
+        }
+    }
+
+    /// What standard error shows: the message, and under it the help where there is some.
+    pub fn text(&self) -> String {
+        match self.help() {
+            Some(help) => format!("error: {self}\n  help: {help}"),
+            None => format!("error: {self}"),
+        }
     }
 
     /// 1 failed, 2 usage, 128 + signal when interrupted.
@@ -127,5 +136,25 @@ impl CliError {
                 128u8.saturating_add(u8::try_from(*signal).unwrap_or(0))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_its_message_and_its_help() {
+        let plain = CliError::flag("seeds", "must be at least 1");
+        assert_eq!(plain.text(), "error: --seeds: must be at least 1");
+        let helped = CliError::NoStudy {
+            path: "here".into(),
+            missing: "study.db",
+        };
+        assert_eq!(
+            helped.text(),
+            "error: here is not a study folder: it has no study.db\n  \
+             help: name the folder that `batchscope study --dir DIR` wrote"
+        );
     }
 }

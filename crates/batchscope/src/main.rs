@@ -34,16 +34,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let code = error.exit_code();
-            progress::say(&format!("{:?}", miette::Report::new(error)));
-            ExitCode::from(code)
+            progress::say(&error.text());
+            ExitCode::from(error.exit_code())
         }
     }
 }

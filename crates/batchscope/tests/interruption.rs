@@ -87,7 +87,7 @@ fn a_signal_during_the_final_timing_ends_the_study_cleanly() {
         wait_for(&folder, &["stage: timing"]);
         signal(&child, name);
         let out = finish(child, name);
-        let said = text(&out.stderr).replace('\n', " ");
+        let said = text(&out.stderr);
         assert_eq!(out.status.code(), Some(code), "{said}");
         for part in ["every trial is stored", "report", "batchscope study --dir"] {
             assert!(said.contains(part), "'{part}' in: {said}");

@@ -34,8 +34,6 @@ impl Side {
 /// What an experiment tells while it runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ExperimentEvent<'a> {
-    /// A task was taken up.
-    Begun(&'a str),
     /// A task is done and stored; what it found, in a few words.
     Done(&'a str, &'a str),
     /// How far everything is, in [0, 1] of the work, and what is being done.
@@ -117,7 +115,6 @@ pub(crate) fn run<T: Sync>(
             guard.parts[next] = Some(0.0);
             drop(guard);
             let task = &tasks[next];
-            observe(ExperimentEvent::Begun(&task.name));
             let part = |part: f64| {
                 let mut guard = lock();
                 guard.parts[next] = Some(part.clamp(0.0, 1.0));

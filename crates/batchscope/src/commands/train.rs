@@ -85,8 +85,7 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
                     .lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner) = text;
             }
-            Event::Measured(_) => {}
-            Event::Checkpointed { step } => tracing::info!(step, "checkpoint written"),
+            Event::Measured(_) | Event::Checkpointed { .. } => {}
         })
         .map_err(CliError::failed);
     display.finish();

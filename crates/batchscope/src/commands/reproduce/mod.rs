@@ -316,7 +316,6 @@ impl<'a> Watch<'a> {
 
     fn observe(&self, happening: ExperimentEvent<'_>) {
         match happening {
-            ExperimentEvent::Begun(task) => tracing::info!(task, "begun"),
             ExperimentEvent::Done(task, found) => self.display.line(&format!("{task}: {found}")),
             ExperimentEvent::Fraction(fraction, message) => {
                 // Told after every few steps: look at the clock only now and then.
