@@ -22,6 +22,7 @@ mod network;
 mod noise;
 mod random;
 mod schedule;
+pub mod statistics;
 mod trainer;
 mod trial;
 

@@ -1,12 +1,6 @@
 //! Estimates from repeated measurements.
 
-use batchscope_core::Estimate;
-use statrs::distribution::{ContinuousCDF, StudentsT};
-
-/// `t` with `P(|T| ≤ t) = level` for Student's T.
-pub(crate) fn t_quantile(level: f64, dof: f64) -> f64 {
-    StudentsT::new(0.0, 1.0, dof).map_or(f64::INFINITY, |t| t.inverse_cdf(0.5 + 0.5 * level))
-}
+use batchscope_core::{Estimate, statistics::t_quantile};
 
 /// Mean and its standard error (`None` for a single value).
 pub(crate) fn mean_and_error(values: &[f64]) -> (f64, Option<f64>) {

@@ -1,15 +1,9 @@
 //! Student's intervals of means, differences and ratios over a few starts.
 
-use batchscope_core::{Estimate, EstimateState};
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use batchscope_core::{Estimate, EstimateState, statistics::t_quantile};
 
 /// Level of every interval.
 pub(crate) const LEVEL: f64 = 0.95;
-
-/// `t` with `P(|T| ≤ t) = level`.
-fn t_quantile(dof: f64) -> f64 {
-    StudentsT::new(0.0, 1.0, dof).map_or(f64::INFINITY, |t| t.inverse_cdf(0.5 + 0.5 * LEVEL))
-}
 
 /// Part of the numbers that differences come from which is their rounding: values no further apart
 /// are the same.
@@ -50,7 +44,7 @@ fn mean_of(values: &[f64], scale: f64) -> Estimate {
         };
     }
     let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-    let half = t_quantile(count - 1.0) * (squares / (count - 1.0) / count).sqrt();
+    let half = t_quantile(LEVEL, count - 1.0) * (squares / (count - 1.0) / count).sqrt();
     Estimate::estimated(mean, mean - half, mean + half, LEVEL, n)
 }
 

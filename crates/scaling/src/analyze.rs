@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use batchscope_core::{Estimate, Measurement, Outcome, TrialPurpose, TrialRecord};
+use batchscope_core::{
+    Estimate, Measurement, Outcome, TrialPurpose, TrialRecord, statistics::t_quantile,
+};
 
 use crate::critical::{Bootstrap, critical_batch_sizes};
 use crate::curves::{CurveTrials, TUNED, curves, point_state, repeat, warm_up_steps, word};
-use crate::distribution::t_quantile;
 use crate::findings::{Curve, Findings, Point, SCHEMA, StudySummary, TuningSummary};
 use crate::fit::fit;
 use crate::generalization::generalization;

@@ -8,9 +8,8 @@
 //! follows (Patarasuk and Yuan 2009), not overlapped with computing:
 //! `2(n − 1)/n · 4P/bandwidth + 2(n − 1)·latency`.
 
-use batchscope_core::StepTiming;
+use batchscope_core::{StepTiming, statistics::normal_quantile};
 
-use crate::distribution::normal_quantile;
 use crate::findings::Assumptions;
 
 /// Bytes of a gradient.

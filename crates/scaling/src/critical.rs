@@ -17,7 +17,7 @@
 //! lower and an upper curve. Where those cross the level are the ends: as Fieller's intervals they
 //! are open where the data do not close them.
 
-use batchscope_core::Estimate;
+use batchscope_core::{Estimate, statistics::quantile};
 
 use crate::findings::CriticalBatchSizes;
 use crate::fit::{Hyperbola, NoFit, point};
@@ -25,7 +25,7 @@ use crate::intervals::Pooled;
 use crate::measured::{Located, Measured, first_within, last_within};
 use crate::profile::Profile;
 use crate::sample::Sample;
-use crate::simulate::draws;
+use crate::simulate::{deviation_factor, draws};
 
 /// Overhead in examples of definition (b).
 const OVERHEAD: f64 = 0.2;
@@ -195,9 +195,9 @@ fn simulate(
     };
     for replicate in 0..bootstrap.replicates {
         let mut draws = draws(bootstrap.study_seed, bootstrap.curve, replicate);
-        let sigma = sigma * draws.deviation_factor(dof);
+        let sigma = sigma * deviation_factor(&mut draws, dof);
         let between = if curve.between_sigma > 0.0 {
-            curve.between_sigma * draws.deviation_factor(curve.dof)
+            curve.between_sigma * deviation_factor(&mut draws, curve.dof)
         } else {
             0.0
         };
@@ -247,20 +247,6 @@ fn simulate(
         .chain(&mut errors.excesses)
         .for_each(|e| e.sort_by(f64::total_cmp));
     errors
-}
-
-/// Quantile of sorted values, interpolated; without values nothing is known, which is infinite.
-fn quantile(sorted: &[f64], p: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else {
-        return if p < 0.5 {
-            f64::NEG_INFINITY
-        } else {
-            f64::INFINITY
-        };
-    };
-    let place = p * last as f64;
-    let (i, part) = (place.floor() as usize, place.fract());
-    sorted[i] + part * (sorted[(i + 1).min(last)] - sorted[i])
 }
 
 /// Words crossings of the measured curve and of its confidence curves as an estimate.

@@ -14,9 +14,9 @@
 //! What lies outside the studied range is a bound: without a bend inside the range the critical
 //! batch size is `at_least`, never above the largest batch size that reached the target.
 
-use batchscope_core::Estimate;
+use batchscope_core::{Estimate, statistics::t_quantile};
 
-use crate::distribution::{f_survival, t_quantile};
+use crate::distribution::f_survival;
 use crate::findings::{BandPoint, Fit};
 use crate::intervals::Pooled;
 use crate::profile::{At, Profile, brent_maximum, shape};

@@ -6,10 +6,11 @@
 //! loss that every trial reached. Values are the smoothed validation metric, interpolated in log
 //! steps, averaged over seeds with a variance pooled over batch sizes.
 
-use batchscope_core::{Estimate, Metric, Outcome, Quantity, Split, Target, TrialRecord};
+use batchscope_core::{
+    Estimate, Metric, Outcome, Quantity, Split, Target, TrialRecord, statistics::t_quantile,
+};
 
 use crate::curves::CurveTrials;
-use crate::distribution::t_quantile;
 use crate::findings::{Generalization, GeneralizationAt};
 use crate::trajectory::{FirstMet, best, first_met, smoothed, value_at};
 

@@ -7,9 +7,12 @@
 //! with a likelihood-ratio interval); the variance that crossing brackets leave is added with
 //! Satterthwaite's degrees of freedom.
 
-use batchscope_core::Estimate;
+use batchscope_core::{
+    Estimate,
+    statistics::{normal_quantile, t_quantile},
+};
 
-use crate::distribution::{ln_normal_cdf, normal_quantile, t_quantile};
+use crate::distribution::ln_normal_cdf;
 use crate::sample::Sample;
 use crate::tobit;
 

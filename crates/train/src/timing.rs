@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use batchscope_core::{Control, Flow, Solo, StepTiming};
+use batchscope_core::{Control, Flow, Solo, StepTiming, statistics::quantile};
 
 use crate::{Run, TrainError};
 
@@ -46,26 +46,4 @@ pub(crate) fn time_steps(
         high: quantile(&seconds, 0.75),
         n: seconds.len() as u64,
     }))
-}
-
-/// A quantile of sorted values, linearly interpolated (Hyndman and Fan 1996, type 7).
-fn quantile(sorted: &[f64], q: f64) -> f64 {
-    let at = q * (sorted.len() - 1) as f64;
-    let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    below + (above - below) * at.fract()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quantile;
-
-    #[test]
-    fn quantiles_interpolate() {
-        let values = [1.0, 2.0, 3.0, 4.0];
-        assert_eq!(
-            [0.0, 0.25, 0.5, 1.0].map(|q| quantile(&values, q)),
-            [1.0, 1.75, 2.5, 4.0]
-        );
-        assert_eq!(quantile(&[7.0], 0.75), 7.0);
-    }
 }

@@ -9,10 +9,10 @@
 //! `g`. The paper fixes the number of products; here probes are added until the interval is as
 //! narrow as asked.
 
-use batchscope_core::Estimate;
+use batchscope_core::{Estimate, statistics::t_quantile};
 use serde::{Deserialize, Serialize};
 
-use crate::interval::{mean_and_error, t_quantile};
+use crate::interval::mean_and_error;
 use crate::random::{Use, draws};
 use crate::vector::{axpy, dot, normalize, orthogonalize};
 use crate::{LandscapeError, LinearOperator};

@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 
 use batchscope_core::{
     Estimate, EstimateState, LayerNoise, Measurement, NoiseMoments, NoiseRecord,
+    statistics::t_quantile,
 };
 use serde::{Deserialize, Serialize};
 
 use super::ratio::Covariance;
 use super::replicates::Moments;
 use super::{NoiseEstimates, Sampling};
-use crate::distribution::t_quantile;
 
 /// Measured steps in a stretch of a course, at least: evaluations closer together are taken as one.
 pub const COURSE_STEPS: u64 = 8;

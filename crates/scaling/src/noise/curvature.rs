@@ -22,12 +22,11 @@
 //! are reported with their sign; the ratio means something only where both are positive, and is
 //! undefined elsewhere, with the bound that the interval still gives in case they are.
 
-use batchscope_core::Estimate;
+use batchscope_core::{Estimate, statistics::t_quantile};
 use serde::{Deserialize, Serialize};
 
 use super::groups::Groups;
 use super::ratio;
-use crate::distribution::t_quantile;
 
 /// `B_noise` and its two pieces, each with its interval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

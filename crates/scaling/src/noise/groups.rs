@@ -21,7 +21,7 @@
 use super::ratio::Covariance;
 use super::replicates::{Moments, NoiseScale};
 use super::{NoiseError, Pieces};
-use crate::distribution::t_quantile;
+use batchscope_core::statistics::t_quantile;
 
 /// The inner products of the mean gradients of equal groups of one sample.
 ///

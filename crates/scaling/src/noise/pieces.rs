@@ -1,9 +1,7 @@
 //! The unbiased pieces of a noise scale.
 
-use batchscope_core::Estimate;
+use batchscope_core::{Estimate, statistics::t_quantile};
 use serde::{Deserialize, Serialize};
-
-use crate::distribution::t_quantile;
 
 /// Why squared norms make no pieces.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

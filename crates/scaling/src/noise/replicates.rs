@@ -4,12 +4,11 @@
 //! `docs/results/noise-coverage.md`): Fieller's holds its level where the delta method on the log
 //! scale and the jackknife of the log ratio lose it, which is where `|G|²` is weak.
 
-use batchscope_core::{Estimate, EstimateState};
+use batchscope_core::{Estimate, EstimateState, statistics::t_quantile};
 use serde::{Deserialize, Serialize};
 
 use super::ratio::{self, Covariance, ONE_STEP};
 use super::{NoiseError, Pieces};
-use crate::distribution::t_quantile;
 
 /// Why batches of everything have no interval for the population.
 const NOTHING_BEYOND: &str = "batches of the whole training set say nothing of the population beyond it: choose a smaller batch size";

@@ -3,7 +3,7 @@
 use super::ratio::{Covariance, ONE_STEP};
 use super::replicates::{Moments, NoiseScale};
 use super::{NoiseError, Pieces};
-use crate::distribution::t_quantile;
+use batchscope_core::statistics::t_quantile;
 
 /// Exponential moving averages of both pieces, apart, with the bias of the start corrected as in
 /// Adam, and of their squares, from which the interval comes.
