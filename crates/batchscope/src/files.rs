@@ -1,10 +1,6 @@
 //! Small files that the program reads and writes whole.
 
-use std::{
-    fs::{self, File},
-    io::Write,
-    path::Path,
-};
+use std::{fs, path::Path};
 
 use crate::error::CliError;
 
@@ -32,17 +28,10 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, CliError> {
     fs::read_to_string(path).map_err(cannot)
 }
 
-/// Writes a file to a temporary name, then renames it: whole or not at all.
+/// Writes a file, whole or not at all.
 ///
 /// # Errors
 /// When the system refuses.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), CliError> {
-    let temporary = path.with_extension("tmp");
-    File::create(&temporary)
-        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path))
-        .map_err(|e| {
-            let _ = fs::remove_file(&temporary);
-            CliError::file("cannot write", path, e)
-        })
+    batchscope_files::write(path, content).map_err(|e| CliError::file("cannot write", path, e))
 }

@@ -338,9 +338,14 @@ fn a_surface_that_cannot_be_written_is_not_measured_on() {
     let dir = tempfile::tempdir().unwrap();
     let checkpoint = trained(dir.path(), "run", "mlp(32)", "5");
     let out = dir.path().join("survey");
-    // a folder where the file is to be written first: refused to root too
-    std::fs::create_dir_all(out.join("landscape.tmp")).unwrap();
+    let file = out.join("landscape.json");
     let child = endless(&checkpoint, &out).spawn().unwrap();
+    wait_for(&file);
+    // A folder where the file is: its place is refused to root too. The program may write once more
+    // between the two calls.
+    while std::fs::create_dir(&file).is_err() {
+        let _ = std::fs::remove_file(&file);
+    }
     let ended = finish(child, "the surface that cannot be written");
     assert_eq!(ended.status.code(), Some(1), "{}", text(&ended.stderr));
     assert!(text(&ended.stderr).contains("cannot write"));

@@ -1,7 +1,6 @@
 //! The files of a report, each written under a temporary name and then renamed.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use batchscope_core::TrialRecord;
@@ -25,17 +24,15 @@ pub fn write(
     let folder = figures_folder(dir)?;
     let figures = figures(findings, records);
     let mut written = Vec::new();
-    let mut put = |path: PathBuf, content: &[u8]| -> Result<(), ReportError> {
-        atomically(&path, content)?;
+    for (name, content) in [
+        ("findings.json", to_json(findings)?),
+        ("trials.csv", trials_csv(records)?),
+        ("report.html", html::page(findings, records, how, &figures)),
+    ] {
+        let path = dir.join(name);
+        put(&path, content.as_bytes())?;
         written.push(path);
-        Ok(())
-    };
-    put(dir.join("findings.json"), to_json(findings)?.as_bytes())?;
-    put(dir.join("trials.csv"), trials_csv(records)?.as_bytes())?;
-    put(
-        dir.join("report.html"),
-        html::page(findings, records, how, &figures).as_bytes(),
-    )?;
+    }
     for figure in &figures {
         written.extend(draw(&folder, figure)?);
     }
@@ -54,7 +51,7 @@ pub fn write_document(
 ) -> Result<Vec<PathBuf>, ReportError> {
     let folder = figures_folder(dir)?;
     let page = dir.join("report.html");
-    atomically(&page, document.html(how).as_bytes())?;
+    put(&page, document.html(how).as_bytes())?;
     let mut written = vec![page];
     for figure in document.figures() {
         written.extend(draw(&folder, figure)?);
@@ -85,30 +82,18 @@ pub(crate) fn draw(folder: &Path, figure: &Figure) -> Result<Vec<PathBuf>, Repor
             (stem.with_extension("svg"), svg.clone().into_bytes()),
             (stem.with_extension("png"), plot::raster::png(&svg)?),
         ] {
-            atomically(&path, &content)?;
+            put(&path, &content)?;
             written.push(path);
         }
     }
     Ok(written)
 }
 
-/// Writes beside the destination, flushes to the disk, then takes its name.
-pub(crate) fn atomically(path: &Path, content: &[u8]) -> Result<(), ReportError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let result = (|| {
-        let mut file = fs::File::create(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    })();
-    result.map_err(|source| {
-        let _ = fs::remove_file(&temporary);
-        ReportError::File {
-            what: "write",
-            path: path.to_owned(),
-            source,
-        }
+/// Writes a file, whole or not at all.
+pub(crate) fn put(path: &Path, content: &[u8]) -> Result<(), ReportError> {
+    batchscope_files::write(path, content).map_err(|source| ReportError::File {
+        what: "write",
+        path: path.to_owned(),
+        source,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -74,7 +74,7 @@ impl Folder {
             })
     }
 
-    /// Writes a JSON file: to a temporary name, synchronized, then renamed.
+    /// Writes a JSON file, whole or not at all.
     ///
     /// # Errors
     /// When the system refuses.
@@ -86,21 +86,7 @@ impl Folder {
             source,
         };
         let text = serde_json::to_string_pretty(value).map_err(|e| failed(e.into()))?;
-        let mut temporary = path.clone().into_os_string();
-        temporary.push(".tmp");
-        let temporary = PathBuf::from(temporary);
-        let written = (|| {
-            let mut file = File::create(&temporary)?;
-            file.write_all(text.as_bytes())?;
-            file.write_all(b"\n")?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)
-        })();
-        if written.is_err() {
-            // On a full disk the half-written file must not keep the room.
-            let _ = fs::remove_file(&temporary);
-        }
-        written.map_err(failed)
+        batchscope_files::write(&path, (text + "\n").as_bytes()).map_err(failed)
     }
 }
 

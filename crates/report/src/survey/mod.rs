@@ -12,7 +12,7 @@ use batchscope_landscape::survey::{SliceKind, SliceRecord, Survey};
 
 use crate::{
     Figure, ReportError,
-    files::{atomically, draw, figures_folder},
+    files::{draw, figures_folder, put},
     wrap,
 };
 
@@ -83,7 +83,7 @@ pub fn write_survey(dir: &Path, survey: &Survey) -> Result<Vec<PathBuf>, ReportE
     let folder = figures_folder(dir)?;
     let figures = survey_figures(survey);
     let mut written = vec![dir.join("landscape.html")];
-    atomically(&written[0], page::page(survey, &figures).as_bytes())?;
+    put(&written[0], page::page(survey, &figures).as_bytes())?;
     for figure in &figures {
         written.extend(draw(&folder, figure)?);
     }

@@ -4,8 +4,8 @@ use std::{
     borrow::Cow,
     collections::HashMap,
     fs::{self, File},
-    io::{self, Read, Write},
-    path::{Path, PathBuf},
+    io::Read,
+    path::Path,
 };
 
 use batchscope_core::StateTensor;
@@ -54,34 +54,10 @@ pub(super) fn write(
     ]);
     let bytes = safetensors::serialize(tensors, Some(metadata))
         .map_err(|e| TrainError::Bug(format!("a checkpoint cannot be laid out: {e}")))?;
-    write_atomically(path, &bytes).map_err(failed)
-}
-
-/// Temporary name beside the file, synchronized, renamed, and the rename synchronized.
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(folder)?;
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
-    let temporary = PathBuf::from(temporary);
-    let written = (|| {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    })();
-    if written.is_err() {
-        // On a full disk the half-written file must not keep the room.
-        let _ = fs::remove_file(&temporary);
-        return written;
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
     }
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(())
+    batchscope_files::write(path, &bytes).map_err(failed)
 }
 
 /// Reads a regular file of at most `most` bytes; the error says what is wrong with it.
