@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use batchscope_study::{Remedy, StudyError};
 use thiserror::Error;
 
 /// Everything that ends a command early.
@@ -124,6 +125,16 @@ impl CliError {
         }
     }
 
+    /// A study or its store failed: what happened, and what can be done about it.
+    pub fn study(error: impl Into<StudyError>) -> Self {
+        let error = error.into();
+        let remedies: Vec<String> = error.remedies().iter().map(remedy).collect();
+        Self::Failed(match &remedies[..] {
+            [] => error.to_string(),
+            remedies => format!("{error}: {}", remedies.join(", or ")),
+        })
+    }
+
     /// 1 failed, 2 usage, 128 + signal when interrupted.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -139,8 +150,32 @@ impl CliError {
     }
 }
 
+/// A remedy as a request, with flags as they are typed.
+fn remedy(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::EndHolder => "wait for it to end, or stop it".to_owned(),
+        Remedy::LaterVersion => "use that version or a later one".to_owned(),
+        Remedy::OtherFolder => "choose another --dir".to_owned(),
+        Remedy::MoveAway(path) => format!(
+            "move {} away to start the study from the beginning",
+            path.display()
+        ),
+        Remedy::RestoreCopy(path) => format!("restore {} from a copy", path.display()),
+        Remedy::FreeSpace => "free some space and run the same command again".to_owned(),
+        Remedy::RunAgain => {
+            "remove the cause and run the same command again; failed trials are tried again"
+                .to_owned()
+        }
+        Remedy::KeepSetting { key, value } => format!("keep {key} at {value}"),
+        Remedy::ChangeSetting { key, to } => format!("give --{key} {to}"),
+        Remedy::Report => "please report it, as a fault of batchscope".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use batchscope_study::StoreError;
+
     use super::*;
 
     #[test]
@@ -155,6 +190,37 @@ mod tests {
             helped.text(),
             "error: here is not a study folder: it has no study.db\n  \
              help: name the folder that `batchscope study --dir DIR` wrote"
+        );
+    }
+
+    #[test]
+    fn a_failed_study_says_what_to_do_in_flags() {
+        let locked = StoreError::Locked {
+            path: "s/study.db".into(),
+            holder: Some(7),
+        };
+        assert_eq!(
+            CliError::study(locked).to_string(),
+            "s/study.db is in use by process 7: wait for it to end, or stop it, or choose another --dir"
+        );
+        let hard = StudyError::TargetNotReached {
+            target: "val-error=0.1".parse().unwrap(),
+            batch_size: 64,
+            epochs: 10.0,
+            best: Some(0.25),
+        };
+        let said = CliError::study(hard).to_string();
+        for part in ["0.2500", "--target", "--pilot-epochs", "--learning-rates"] {
+            assert!(said.contains(part), "{said}");
+        }
+        let other = StudyError::Mismatch {
+            key: "seed".to_owned(),
+            stored: "1".to_owned(),
+            given: "2".to_owned(),
+        };
+        assert_eq!(
+            CliError::study(other).to_string(),
+            "the stored study has seed = 1, not 2: keep seed at 1, or choose another --dir"
         );
     }
 }

@@ -32,7 +32,7 @@ fn same(a: f64, b: f64) -> bool {
     a == b || (a.is_nan() && b.is_nan())
 }
 
-/// The record without its wall-clock times: what must not depend on the machine's mood.
+/// The record without its wall-clock times: what two runs of one trial must have in common.
 pub fn without_times(record: &TrialRecord) -> TrialRecord {
     let mut record = record.clone();
     record.seconds = 0.0;

@@ -1,17 +1,16 @@
-use batchscope_core::{Target, TrainerError};
+use batchscope_core::{Metric, Target, TrainerError};
 
-use crate::{PlanError, StoreError};
+use crate::{PlanError, Remedy, StoreError};
 
-/// Why a study ended without a result. What was finished is stored; the message says what to do.
+/// Why a study ended without a result. Every finished trial is stored; [`StudyError::remedies`] says
+/// what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StudyError {
     /// A setting makes no sense.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// The stored study is another one.
-    #[error(
-        "this folder holds a study with {key} = {stored}, not {given}: give {key} its old value, or choose another --dir"
-    )]
+    #[error("the stored study has {key} = {stored}, not {given}")]
     Mismatch {
         /// The setting that differs.
         key: String,
@@ -33,8 +32,7 @@ pub enum StudyError {
     },
     /// A target fixed beforehand was too hard for every trial of the pilot.
     #[error(
-        "no pilot trial at batch size {batch_size} reached {target} within {epochs} epochs; the best value was {}: \
-         choose an easier --target, more --pilot-epochs, or other --learning-rates",
+        "no pilot trial at batch size {batch_size} reached {target} within {epochs} epochs; the best value was {}",
         best.map_or_else(|| "never finite".to_owned(), |b| format!("{b:.4}"))
     )]
     TargetNotReached {
@@ -44,21 +42,19 @@ pub enum StudyError {
         batch_size: u64,
         /// The pilot's bound.
         epochs: f64,
-        /// The best smoothed value any pilot trial saw.
+        /// The best smoothed value that any pilot trial measured.
         best: Option<f64>,
     },
-    /// The pilot says nothing about a target.
+    /// No target follows from the pilot.
     #[error("no target can be chosen from the pilot at batch size {batch_size}: {why}")]
     NoTarget {
         /// Where the pilot ran.
         batch_size: u64,
-        /// What was missing, and the remedy.
-        why: String,
+        /// What was missing.
+        why: NoTarget,
     },
     /// Every trial of a stage failed: the fault is the trainer's or the setting's, not a trial's.
-    #[error(
-        "every trial of the {stage} failed, the first with: {why}. Mend that and run the command again: failed trials are tried again"
-    )]
+    #[error("every trial of the {stage} failed, the first with: {why}")]
     AllFailed {
         /// Which stage.
         stage: String,
@@ -68,6 +64,69 @@ pub enum StudyError {
         why: String,
     },
     /// A fault of batchscope itself.
-    #[error("this is a fault in batchscope, please report it: {0}")]
+    #[error("internal fault: {0}")]
     Bug(String),
+}
+
+/// Why no target can be chosen from a pilot.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum NoTarget {
+    /// No trial trained well enough to measure anything.
+    #[error("every trial diverged")]
+    AllDiverged,
+    /// The metric is in no measurement.
+    #[error("the trainer measured no {metric}")]
+    NotMeasured {
+        /// The metric asked for.
+        metric: Metric,
+    },
+    /// No trial got better than at its first evaluation.
+    #[error("{metric} never improved")]
+    NeverImproved {
+        /// The metric asked for.
+        metric: Metric,
+    },
+}
+
+impl StudyError {
+    /// What can be done about it, the likeliest first.
+    pub fn remedies(&self) -> Vec<Remedy> {
+        match self {
+            Self::Plan(_) => Vec::new(),
+            Self::Mismatch { key, stored, .. } => vec![
+                Remedy::KeepSetting {
+                    key: key.clone(),
+                    value: stored.clone(),
+                },
+                Remedy::OtherFolder,
+            ],
+            Self::Store(error) => error.remedies(),
+            Self::Trainer { .. } | Self::AllFailed { .. } => vec![Remedy::RunAgain],
+            Self::TargetNotReached { .. } => vec![
+                change("target", "an easier value"),
+                change("pilot-epochs", "a larger value"),
+                change("learning-rates", "another range"),
+            ],
+            Self::NoTarget { why, .. } => why.remedies(),
+            Self::Bug(_) => vec![Remedy::Report],
+        }
+    }
+}
+
+impl NoTarget {
+    fn remedies(&self) -> Vec<Remedy> {
+        match self {
+            Self::AllDiverged => vec![change("learning-rates", "a lower range")],
+            Self::NotMeasured { .. } => vec![change("target", "another metric")],
+            Self::NeverImproved { metric } => vec![
+                change("target", format!("a fixed value, such as {metric}=0.1")),
+                change("pilot-epochs", "a larger value"),
+                change("learning-rates", "another range"),
+            ],
+        }
+    }
+}
+
+fn change(key: &'static str, to: impl Into<String>) -> Remedy {
+    Remedy::ChangeSetting { key, to: to.into() }
 }

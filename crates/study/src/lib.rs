@@ -3,7 +3,8 @@
 //! * [`run`] is the study loop; [`load`] reads what a stored study has given.
 //! * [`Plan`] is what was asked; [`assess`] is the planner, a pure function from the plan and the
 //!   finished trials to the trials that come next.
-//! * [`Store`] keeps trials: [`SqliteStore`] on disk, [`MemoryStore`] in memory, one contract.
+//! * [`Store`] keeps what is known, [`Queue`] the work to be done: [`SqliteStore`] on disk,
+//!   [`MemoryStore`] in memory, one contract.
 //! * [`estimate`] says what a plan costs without running it.
 //! * [`FakeTrainer`] stands in for training, so that all of this is tested in milliseconds.
 //!
@@ -15,6 +16,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod audit;
 mod batch_sizes;
 mod compare;
 mod error;
@@ -22,20 +24,23 @@ mod estimate;
 mod fake;
 mod forecast;
 mod identity;
+mod known;
 mod observer;
 mod plan;
 mod planner;
+mod remedy;
 mod resume_check;
 mod runner;
 mod search;
+mod stage;
 mod stop;
 mod store;
 mod trainer_contract;
-mod workers;
+mod worker;
 
 pub use batch_sizes::parse_batch_sizes;
 pub use compare::{same_record, without_times};
-pub use error::StudyError;
+pub use error::{NoTarget, StudyError};
 pub use estimate::{Bounded, CostEstimate, CostRow, Prices, estimate};
 pub use fake::{FakeCheckpoints, FakeTrainer};
 pub use forecast::Load;
@@ -43,12 +48,13 @@ pub use identity::identity;
 pub use observer::{Observer, Progress, Silent, StudyEvent};
 pub use plan::{Plan, PlanError, TargetChoice, Tune};
 pub use planner::{Assessment, Finished, Stage, assess};
+pub use remedy::Remedy;
 pub use resume_check::resume_plan;
 pub use runner::{StudyResult, load, outcome_name, run};
 pub use search::RateRange;
 pub use stop::StopToken;
 pub use store::{
-    Header, MemoryStore, SqliteStore, Store, StoreError, StoredTrial, TrialState, finished_records,
-    store_contract,
+    Changes, Cursor, Header, MemoryStore, Queue, SqliteStore, Store, StoreError, StoredTrial,
+    TrialState, finished_records, store_contract,
 };
 pub use trainer_contract::trainer_contract;

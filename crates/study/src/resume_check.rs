@@ -3,7 +3,7 @@
 use batchscope_core::{TrainerInfo, TrialPurpose};
 use serde_json::Value;
 
-use crate::{Header, Plan, Store, StudyError};
+use crate::{Header, Plan, Queue, Store, StudyError};
 
 /// Keys that may change between runs of one study: its budgets, which are totals, and what only
 /// concerns the machine. Every one of them leaves the specs of trials already run alone.
@@ -20,7 +20,7 @@ const EXTENDABLE: [&str; 6] = [
 pub(crate) fn resume_check(
     plan: &Plan,
     info: &TrainerInfo,
-    store: &mut dyn Store,
+    store: &mut dyn Queue,
 ) -> Result<Plan, StudyError> {
     let plan = resume_plan(plan, info, store)?;
     let header = Header {

@@ -4,11 +4,12 @@ use batchscope_core::{Outcome, Trainer, TrainerInfo, TrialRecord};
 use batchscope_scaling::{StudySummary, TuningSummary};
 
 use crate::{
-    Header, Observer, Plan, Stage, StopToken, Store, StudyError, StudyEvent, finished_records,
+    Header, Observer, Plan, Queue, Stage, StopToken, Store, StudyError, StudyEvent,
     forecast::Tracker,
+    known::Known,
     planner::{Assessment, Finished, assess},
     resume_check::resume_check,
-    workers::{DEAD_AFTER, Ended, run_stage},
+    stage::{DEAD_AFTER, Ended, StageRun, run_stage},
 };
 
 /// What a study gave.
@@ -39,33 +40,39 @@ pub struct StudyResult {
 pub fn run(
     plan: &Plan,
     trainer: &dyn Trainer,
-    store: &mut dyn Store,
+    store: &mut dyn Queue,
     stop: &StopToken,
     observer: &dyn Observer,
 ) -> Result<StudyResult, StudyError> {
     let info = trainer.info();
     let plan = resume_check(plan, &info, store)?;
     store.recover(DEAD_AFTER)?;
-    retry_failed(&plan, &info, store)?;
+    let mut known = Known::of(store)?;
+    retry_failed(&plan, &info, store, &known)?;
+    let mut ended = Ended::Complete;
     loop {
-        let finished = Finished::new(finished_records(store)?);
-        let study = assess(&plan, &info, &finished)?;
-        publish(&study, store, observer)?;
-        if study.stage == Stage::Done {
-            return Ok(result(&plan, &info, study, false));
+        known.refresh(store)?;
+        let study = assess(&plan, &info, known.finished())?;
+        publish(&study, known.finished(), store, observer)?;
+        if ended == Ended::Stopped || study.stage == Stage::Done {
+            return Ok(result(&plan, &info, study, ended == Ended::Stopped));
         }
-        observer.observe(StudyEvent::Stage(study.stage));
+        // While others run the rest of a stage, it is looked at again and again.
+        if ended != Ended::Elsewhere {
+            observer.observe(StudyEvent::Stage(study.stage));
+        }
         let numbers = store.add(&study.trials)?;
         let mut tracker = Tracker::new(&plan, &info, &study);
-        match run_stage(&plan, numbers, trainer, store, stop, observer, &mut tracker)? {
-            Ended::Complete | Ended::Elsewhere => {}
-            Ended::Stopped => {
-                let finished = Finished::new(finished_records(store)?);
-                let study = assess(&plan, &info, &finished)?;
-                publish(&study, store, observer)?;
-                return Ok(result(&plan, &info, study, true));
-            }
-        }
+        let stage = StageRun {
+            trainer,
+            jobs: plan.jobs,
+            store,
+            known: &mut known,
+            stop,
+            observer,
+            tracker: &mut tracker,
+        };
+        ended = run_stage(stage, &numbers)?;
     }
 }
 
@@ -78,16 +85,19 @@ pub fn load(store: &dyn Store) -> Result<Option<StudyResult>, StudyError> {
     let Some(Header { plan, trainer }) = store.header()? else {
         return Ok(None);
     };
-    let study = assess(&plan, &trainer, &Finished::new(finished_records(store)?))?;
+    let study = assess(&plan, &trainer, Known::of(store)?.finished())?;
     let unfinished = study.stage != Stage::Done;
     Ok(Some(result(&plan, &trainer, study, unfinished)))
 }
 
 /// Where an earlier run ended because a whole stage failed, its trials are tried again.
-fn retry_failed(plan: &Plan, info: &TrainerInfo, store: &mut dyn Store) -> Result<(), StudyError> {
-    if let Err(StudyError::AllFailed { trials, .. }) =
-        assess(plan, info, &Finished::new(finished_records(store)?))
-    {
+fn retry_failed(
+    plan: &Plan,
+    info: &TrainerInfo,
+    store: &mut dyn Queue,
+    known: &Known,
+) -> Result<(), StudyError> {
+    if let Err(StudyError::AllFailed { trials, .. }) = assess(plan, info, known.finished()) {
         for id in trials {
             store.requeue(id)?;
         }
@@ -99,18 +109,13 @@ fn retry_failed(plan: &Plan, info: &TrainerInfo, store: &mut dyn Store) -> Resul
 /// race, curves that look at a trial, decisions.
 fn publish(
     study: &Assessment,
-    store: &mut dyn Store,
+    stored: &Finished,
+    store: &mut dyn Queue,
     observer: &dyn Observer,
 ) -> Result<(), StudyError> {
-    let stored: BTreeMap<u64, TrialRecord> = finished_records(store)?
-        .into_iter()
-        .map(|r| (r.spec.id, r))
-        .collect();
     for record in &study.records {
-        if stored
-            .get(&record.spec.id)
-            .is_some_and(|old| !crate::same_record(old, record))
-        {
+        let old = stored.record(&record.spec);
+        if old.is_some_and(|old| !crate::same_record(old, record)) {
             store.amend(record)?;
         }
     }

@@ -8,8 +8,9 @@ use std::{
 
 use batchscope_core::TrialRecord;
 use batchscope_study::{
-    FakeTrainer, MemoryStore, Plan, RateRange, Silent, SqliteStore, StopToken, Store, StoreError,
-    StudyError, StudyResult, finished_records, run, same_record, without_times,
+    Cursor, FakeTrainer, MemoryStore, Plan, Queue, RateRange, Remedy, Silent, SqliteStore,
+    StopToken, Store, StoreError, StudyError, StudyResult, TrialState, finished_records, run,
+    same_record, without_times,
 };
 
 fn plan() -> Plan {
@@ -27,7 +28,7 @@ fn plan() -> Plan {
     }
 }
 
-fn study(trainer: &FakeTrainer, store: &mut dyn Store) -> Result<StudyResult, StudyError> {
+fn study(trainer: &FakeTrainer, store: &mut dyn Queue) -> Result<StudyResult, StudyError> {
     run(&plan(), trainer, store, &StopToken::new(), &Silent)
 }
 
@@ -133,18 +134,21 @@ fn one_process_works_while_others_only_look() {
     let mut store = SqliteStore::open(&path).unwrap();
     let error = SqliteStore::open(&path).unwrap_err();
     assert!(
-        matches!(&error, StoreError::Locked { holder, .. } if *holder == format!("process {}", std::process::id())),
+        matches!(&error, StoreError::Locked { holder, .. } if *holder == Some(std::process::id())),
         "{error}"
     );
-    assert!(
-        error.to_string().contains("study.db") && error.to_string().contains("--dir"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("study.db"), "{error}");
+    assert_eq!(error.remedies(), [Remedy::EndHolder, Remedy::OtherFolder]);
     let result = study(&FakeTrainer::default(), &mut store).unwrap();
     let mut reader = SqliteStore::read(&path).unwrap();
-    assert_eq!(
-        finished_records(&reader).unwrap().len(),
-        result.records.len()
+    let changes = reader.changes_since(Cursor::START).unwrap();
+    assert_eq!(changes.trials.len(), result.records.len());
+    // A reader is told what the worker changes meanwhile, and that only.
+    store.requeue(3).unwrap();
+    let since = reader.changes_since(changes.cursor).unwrap().trials;
+    assert!(
+        matches!(&since[..], [trial] if trial.spec.id == 3 && trial.state == TrialState::Waiting),
+        "{since:?}"
     );
     assert!(matches!(
         reader.heartbeat("me").unwrap_err(),
@@ -239,12 +243,25 @@ fn a_later_layout_is_refused_by_number() {
 fn an_earlier_layout_is_read_and_brought_forward() {
     let folder = tempfile::tempdir().unwrap();
     let path = finished(folder.path());
-    sql(&path, "DROP TABLE noise; PRAGMA user_version = 1");
+    sql(
+        &path,
+        "DROP INDEX trials_by_revision; ALTER TABLE trials DROP COLUMN revision;
+         DROP TABLE noise; PRAGMA user_version = 1",
+    );
     let records = |store: &dyn Store| finished_records(store).unwrap();
-    let looked = records(&SqliteStore::read(&path).unwrap());
+    let reader = SqliteStore::read(&path).unwrap();
+    let looked = records(&reader);
     same_but_for_times(&looked, &straight().records);
-    let opened = records(&SqliteStore::open(&path).unwrap());
+    // It has no revisions to go by: every reading tells everything.
+    let first = reader.changes_since(Cursor::START).unwrap();
+    assert_eq!(reader.changes_since(first.cursor).unwrap(), first);
+    drop(reader);
+    let store = SqliteStore::open(&path).unwrap();
+    let opened = records(&store);
     same_but_for_times(&opened, &looked);
+    let all = store.changes_since(Cursor::START).unwrap();
+    assert_eq!(all.trials.len(), opened.len());
+    assert_eq!(store.changes_since(all.cursor).unwrap().trials, []);
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use batchscope_core::{Outcome, Probe, TrialPurpose, TrialRecord};
 use batchscope_study::{
-    FakeTrainer, MemoryStore, Plan, RateRange, Silent, SqliteStore, StopToken, Store, StudyError,
-    StudyEvent, StudyResult, TrialState, Tune, load, run, same_record, trainer_contract,
-    without_times,
+    FakeTrainer, MemoryStore, Plan, Queue, RateRange, Remedy, Silent, SqliteStore, StopToken,
+    Store, StudyError, StudyEvent, StudyResult, TrialState, Tune, load, run, same_record,
+    trainer_contract, without_times,
 };
 
 fn plan() -> Plan {
@@ -24,7 +24,7 @@ fn plan() -> Plan {
     }
 }
 
-fn study(plan: &Plan, store: &mut dyn Store) -> Result<StudyResult, StudyError> {
+fn study(plan: &Plan, store: &mut dyn Queue) -> Result<StudyResult, StudyError> {
     run(
         plan,
         &FakeTrainer::default(),
@@ -329,7 +329,12 @@ fn another_plan_model_or_data_is_refused_by_name() {
         matches!(&error, StudyError::Mismatch { key, .. } if key == "model"),
         "{error}"
     );
-    assert!(error.to_string().contains("--dir"), "{error}");
+    let remedies = error.remedies();
+    assert!(
+        matches!(&remedies[..], [Remedy::KeepSetting { key, value }, Remedy::OtherFolder]
+            if key == "model" && error.to_string().contains(value)),
+        "{remedies:?}"
+    );
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub fn default_curve(findings: &Findings) -> Option<String> {
 /// Runs the command.
 pub fn run(args: &AdviseArgs, quiet: bool) -> Result<(), CliError> {
     let folder = StudyFolder::existing(&args.dir)?;
-    let store = SqliteStore::read(folder.database()).map_err(CliError::failed)?;
+    let store = SqliteStore::read(folder.database()).map_err(CliError::study)?;
     let result = super::load(&store, &args.dir)?;
     let mut facts = folder.facts()?;
     check(args)?;

@@ -41,9 +41,9 @@ pub fn run(
     // A study that has begun made its choices then, whatever the plan of today would choose.
     let (plan, records) = match StudyFolder::existing(dir) {
         Ok(folder) => {
-            let store = SqliteStore::read(folder.database()).map_err(CliError::failed)?;
-            let plan = resume_plan(plan, &info, &store).map_err(CliError::failed)?;
-            (plan, finished_records(&store).map_err(CliError::failed)?)
+            let store = SqliteStore::read(folder.database()).map_err(CliError::study)?;
+            let plan = resume_plan(plan, &info, &store).map_err(CliError::study)?;
+            (plan, finished_records(&store).map_err(CliError::study)?)
         }
         Err(_) => (plan.resolved(None), Vec::new()),
     };
@@ -72,7 +72,7 @@ pub fn run(
         watts: settings.plan.watts,
     };
     let cost = estimate(&plan, &info, |b| steps.get(&b).copied(), &records, prices)
-        .map_err(CliError::failed)?;
+        .map_err(CliError::study)?;
     print(&table(&plan, &info.model, &info.data, &cost, width()))
 }
 

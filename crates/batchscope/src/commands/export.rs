@@ -17,7 +17,7 @@ use crate::{
 /// Runs the command.
 pub fn run(args: &ExportArgs) -> Result<(), CliError> {
     let folder = StudyFolder::existing(&args.dir)?;
-    let store = SqliteStore::read(folder.database()).map_err(CliError::failed)?;
+    let store = SqliteStore::read(folder.database()).map_err(CliError::study)?;
     let result = super::load(&store, &args.dir)?;
     let findings = super::study::findings(&folder, &result, &folder.facts()?)?;
     let format = match args.format {

@@ -22,7 +22,7 @@ use crate::error::CliError;
 /// What a stored study has given so far.
 fn load(store: &SqliteStore, folder: &Path) -> Result<StudyResult, CliError> {
     batchscope_study::load(store)
-        .map_err(CliError::failed)?
+        .map_err(CliError::study)?
         .ok_or_else(|| {
             CliError::Failed(format!(
                 "the study in {} has not begun: run `batchscope study --dir {}`",

@@ -8,7 +8,7 @@ use crate::{args::ReportArgs, error::CliError, folder::StudyFolder, progress::Di
 /// Runs the command.
 pub fn run(args: &ReportArgs, quiet: bool) -> Result<(), CliError> {
     let folder = StudyFolder::existing(&args.dir)?;
-    let store = SqliteStore::read(folder.database()).map_err(CliError::failed)?;
+    let store = SqliteStore::read(folder.database()).map_err(CliError::study)?;
     let result = super::load(&store, &args.dir)?;
     let findings = super::study::report(&folder, &result, &folder.facts()?)?;
     let display = Display::new(quiet);

@@ -57,7 +57,7 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
         ..plan
     };
     let trainer = trainer(side_by_side.threads, Some(folder.checkpoints()))?;
-    let mut store = SqliteStore::open(folder.database()).map_err(CliError::failed)?;
+    let mut store = SqliteStore::open(folder.database()).map_err(CliError::study)?;
 
     let display = Display::new(quiet);
     let log = folder.log()?;
@@ -94,7 +94,7 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
     let result = result.map_err(|e| {
         display.finish();
         log.line(&format!("ended: {e}"));
-        CliError::failed(e)
+        CliError::study(e)
     })?;
 
     let facts = facts(

@@ -8,8 +8,8 @@ use crate::{args::TrialsArgs, error::CliError, folder::StudyFolder};
 /// Runs the command.
 pub fn run(args: &TrialsArgs) -> Result<(), CliError> {
     let folder = StudyFolder::existing(&args.dir)?;
-    let store = SqliteStore::read(folder.database()).map_err(CliError::failed)?;
-    let records = finished_records(&store).map_err(CliError::failed)?;
+    let store = SqliteStore::read(folder.database()).map_err(CliError::study)?;
+    let records = finished_records(&store).map_err(CliError::study)?;
     if args.json {
         print_json(&records)
     } else {

@@ -81,7 +81,7 @@ impl Plan {
         require(
             trials <= 1 << INDEX_BITS,
             "max-widenings",
-            "gives more than 4096 tuning trials at a batch size: fewer, or fewer --tune-trials",
+            "gives more than 4096 tuning trials at a batch size: choose fewer widenings, or fewer trials a round",
         )?;
         require(
             (1..=1024).contains(&self.seeds),
@@ -105,7 +105,7 @@ impl Plan {
             require(
                 !self.rules.is_empty(),
                 "rules",
-                "is empty: with --tune base name at least one of blr, lsr, srsr",
+                "is empty: name at least one of blr, lsr, srsr, or tune every batch size",
             )?;
             let repeated = self
                 .rules

@@ -131,7 +131,7 @@ impl Default for Plan {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{key}: {why}")]
 pub struct PlanError {
-    /// The key, which is also the long flag.
+    /// The key, as in a settings file.
     pub key: &'static str,
     /// What is wrong and what would be right.
     pub why: String,

@@ -21,7 +21,7 @@ use batchscope_scaling::TuningSummary;
 use crate::{Plan, StudyError, identity};
 
 pub(crate) use pilot::{PilotModel, pilot_cap};
-pub(crate) use racing::{coarse_end, exact_bound};
+pub(crate) use racing::{coarse_end, race_bound};
 pub(crate) use tuning::steps_spent;
 
 /// A part of a study whose trials can run side by side.
@@ -59,19 +59,39 @@ pub struct Finished(BTreeMap<String, TrialRecord>);
 impl Finished {
     /// Of these records, in any order. Interrupted ones are not finished.
     pub fn new(records: impl IntoIterator<Item = TrialRecord>) -> Self {
-        let finished = records
-            .into_iter()
-            .filter(|r| r.outcome != Outcome::Interrupted);
-        Self(
-            finished
-                .map(|record| (identity(&record.spec), record))
-                .collect(),
-        )
+        let mut finished = Self::default();
+        for record in records {
+            finished.insert(record);
+        }
+        finished
     }
 
-    fn get(&self, spec: &TrialSpec) -> Option<TrialRecord> {
-        let found = self.0.get(&identity(spec))?;
-        // The plan, not the store, knows which curves look at a trial: rules may have been added.
+    /// Adds a record, in place of an earlier one of the same trial; not that of an interrupted trial.
+    pub fn insert(&mut self, record: TrialRecord) {
+        if record.outcome != Outcome::Interrupted {
+            self.0.insert(identity(&record.spec), record);
+        }
+    }
+
+    /// Takes a trial out: it is to be run again.
+    pub fn remove(&mut self, spec: &TrialSpec) {
+        self.0.remove(&identity(spec));
+    }
+
+    /// All records, in no particular order.
+    pub fn records(&self) -> impl Iterator<Item = &TrialRecord> {
+        self.0.values()
+    }
+
+    /// The record of what a spec asks for, as it was finished.
+    pub fn record(&self, spec: &TrialSpec) -> Option<&TrialRecord> {
+        self.0.get(&identity(spec))
+    }
+
+    /// The record of what a spec asks for, with the spec's curves: the plan, not the store, knows
+    /// which curves look at a trial, since rules may have been added.
+    pub fn get(&self, spec: &TrialSpec) -> Option<TrialRecord> {
+        let found = self.record(spec)?;
         Some(TrialRecord {
             spec: TrialSpec {
                 curves: spec.curves.clone(),

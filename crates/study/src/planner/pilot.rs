@@ -97,14 +97,14 @@ pub(super) fn run(
 ) -> Result<Option<Pilot>, StudyError> {
     let base = plan.base_batch;
     let other = plan.pilot_batch.filter(|&b| b != base);
-    let search = Search { plan, info };
+    let trials = PilotTrials { plan, info };
     let (target, origin, base_records, other_records) = match &plan.target {
         TargetChoice::Fixed(target) => {
             // Nothing to wait for: both batch sizes at once.
             let specs: Vec<TrialSpec> = [Some(base), other]
                 .into_iter()
                 .flatten()
-                .flat_map(|b| search.specs(b, Some(target)))
+                .flat_map(|b| trials.specs(b, Some(target)))
                 .collect();
             let Some(records) = study.stage(Stage::Pilot, specs, finished)? else {
                 return Ok(None);
@@ -120,12 +120,12 @@ pub(super) fn run(
             )
         }
         TargetChoice::Auto { metric } => {
-            let Some(at_base) = study.stage(Stage::Pilot, search.specs(base, None), finished)?
+            let Some(at_base) = study.stage(Stage::Pilot, trials.specs(base, None), finished)?
             else {
                 return Ok(None);
             };
             let target = target::auto(metric, base, &at_base)?;
-            let specs = other.map_or_else(Vec::new, |b| search.specs(b, Some(&target)));
+            let specs = other.map_or_else(Vec::new, |b| trials.specs(b, Some(&target)));
             let Some(at_other) = study.stage(Stage::Pilot, specs, finished)? else {
                 return Ok(None);
             };
@@ -137,7 +137,7 @@ pub(super) fn run(
         TargetChoice::Quartile { metric } => {
             let largest = plan.pilot_batch.unwrap_or(base);
             let Some(at_largest) =
-                study.stage(Stage::Pilot, search.specs(largest, None), finished)?
+                study.stage(Stage::Pilot, trials.specs(largest, None), finished)?
             else {
                 return Ok(None);
             };
@@ -149,7 +149,7 @@ pub(super) fn run(
                 (target, origin, at_largest, Vec::new())
             } else {
                 let Some(at_base) =
-                    study.stage(Stage::Pilot, search.specs(base, Some(&target)), finished)?
+                    study.stage(Stage::Pilot, trials.specs(base, Some(&target)), finished)?
                 else {
                     return Ok(None);
                 };
@@ -165,12 +165,12 @@ pub(super) fn run(
 }
 
 /// The pilot's trials.
-struct Search<'a> {
+struct PilotTrials<'a> {
     plan: &'a Plan,
     info: &'a TrainerInfo,
 }
 
-impl Search<'_> {
+impl PilotTrials<'_> {
     fn specs(&self, batch_size: u64, target: Option<&Target>) -> Vec<TrialSpec> {
         let plan = self.plan;
         let search = trial_seed(TrialPurpose::Pilot { index: 0 }, batch_size);

@@ -7,9 +7,12 @@
 //! same two evaluations are always told apart by their replays.
 //!
 //! While trials run side by side a bound may become known late, and a trial stops past its exact
-//! bound; its record is then cut there, to what a run in order would have left.
+//! bound. Records are stored as trainers give them; [`finalize`] cuts them at their exact bounds, to
+//! what a run in order would have left.
 
-use batchscope_core::{EvaluationPlan, Outcome, TrialPurpose, TrialRecord};
+use batchscope_core::{EvaluationPlan, Outcome, TrialPurpose, TrialRecord, TrialSpec};
+
+use super::Finished;
 
 /// The evaluated step at which a record's trial was found at its target; `None` if it was not.
 pub(crate) fn coarse_end(record: &TrialRecord) -> Option<u64> {
@@ -28,7 +31,7 @@ fn evaluated_from(plan: &EvaluationPlan, step: u64) -> u64 {
 
 /// The bound of trial `index` given what is known of the others of its batch size, as
 /// (index, [`coarse_end`]).
-pub(crate) fn exact_bound(index: u32, known: impl IntoIterator<Item = (u32, u64)>) -> Option<u64> {
+fn exact_bound(index: u32, known: impl IntoIterator<Item = (u32, u64)>) -> Option<u64> {
     known
         .into_iter()
         .filter(|&(other, _)| other < index)
@@ -36,16 +39,32 @@ pub(crate) fn exact_bound(index: u32, known: impl IntoIterator<Item = (u32, u64)
         .min()
 }
 
+/// The bound of a trial as known now: with records missing it may be higher than the exact one,
+/// never lower. `None` outside tuning, and while no rival is known to have reached the target.
+pub(crate) fn race_bound(spec: &TrialSpec, finished: &Finished) -> Option<u64> {
+    let TrialPurpose::Tune { index, .. } = spec.purpose else {
+        return None;
+    };
+    let rivals = finished.records().filter(|r| {
+        r.spec.batch_size == spec.batch_size && matches!(r.spec.purpose, TrialPurpose::Tune { .. })
+    });
+    exact_bound(
+        index,
+        rivals.filter_map(|r| Some((race_index(r), coarse_end(r)?))),
+    )
+}
+
 /// The index by which a trial races.
-pub(crate) fn race_index(record: &TrialRecord) -> u32 {
+fn race_index(record: &TrialRecord) -> u32 {
     match record.spec.purpose {
         TrialPurpose::Tune { index, .. } => index,
         _ => 0,
     }
 }
 
-/// The tuning records of one batch size, each cut at its exact bound. Idempotent.
-pub(crate) fn settle(records: &mut [TrialRecord]) {
+/// The tuning records of one batch size, each cut at its exact bound: the one place where a record is
+/// cut. Idempotent.
+pub(crate) fn finalize(records: &mut [TrialRecord]) {
     let ends: Vec<(u32, u64)> = records
         .iter()
         .filter_map(|r| Some((race_index(r), coarse_end(r)?)))

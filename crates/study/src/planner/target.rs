@@ -2,7 +2,7 @@
 
 use batchscope_core::{Direction, Metric, Outcome, Smoother, Target, TrialRecord};
 
-use crate::StudyError;
+use crate::{NoTarget, StudyError};
 
 /// The smoothed trace of a metric over the evaluations of a record, replays left out.
 pub(super) fn smoothed(record: &TrialRecord, metric: &Metric) -> Vec<(u64, f64)> {
@@ -143,16 +143,13 @@ fn no_target(metric: &Metric, batch_size: u64, records: &[TrialRecord]) -> Study
         .iter()
         .filter(|r| matches!(r.outcome, Outcome::Diverged { .. }))
         .count();
+    let metric = metric.clone();
     let why = if diverged == records.len() {
-        "every trial diverged: give --learning-rates a lower range".to_owned()
-    } else if usable(records).all(|record| smoothed(record, metric).is_empty()) {
-        format!(
-            "the trainer measured no {metric}: choose another metric for --target, or fix the trainer"
-        )
+        NoTarget::AllDiverged
+    } else if usable(records).all(|record| smoothed(record, &metric).is_empty()) {
+        NoTarget::NotMeasured { metric }
     } else {
-        format!(
-            "{metric} never improved: fix a --target, such as {metric}=0.1, give --pilot-epochs more, or other --learning-rates"
-        )
+        NoTarget::NeverImproved { metric }
     };
     StudyError::NoTarget { batch_size, why }
 }

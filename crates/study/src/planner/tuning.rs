@@ -24,13 +24,13 @@ use crate::{Plan, RateRange, StudyError, identity::trial_seed};
 pub(super) type Rates = BTreeMap<u64, f64>;
 
 /// Tuning at one batch size.
-struct Search {
+struct RateSearch {
     batch_size: u64,
     /// What has been searched so far.
     range: RateRange,
     /// The range of the round to come.
     next: Option<RateRange>,
-    /// Records of all rounds so far, settled, in the order of their indices.
+    /// Records of all rounds so far, finalized, in the order of their indices.
     records: Vec<TrialRecord>,
     widenings: Vec<String>,
 }
@@ -49,10 +49,10 @@ pub(super) fn run(
     finished: &Finished,
     study: &mut Assessment,
 ) -> Result<Option<Rates>, StudyError> {
-    let mut searches: Vec<Search> = plan
+    let mut searches: Vec<RateSearch> = plan
         .tuned_sizes()
         .into_iter()
-        .map(|b| Search::new(plan, pilot, b))
+        .map(|b| RateSearch::new(plan, pilot, b))
         .collect();
     for round in 0..=plan.max_widenings {
         // Number by number across batch sizes: a batch size's early trials bound its later ones.
@@ -64,7 +64,7 @@ pub(super) fn run(
         if specs.is_empty() {
             break;
         }
-        let Some(records) = settled_stage(
+        let Some(records) = finalized_stage(
             study,
             Stage::Tuning { round },
             specs,
@@ -105,34 +105,34 @@ pub(super) fn run(
 }
 
 /// A stage's records, cut at the exact bounds of the race.
-fn settled_stage(
+fn finalized_stage(
     study: &mut Assessment,
     stage: Stage,
     specs: Vec<TrialSpec>,
     finished: &Finished,
-    searches: &mut [Search],
+    searches: &mut [RateSearch],
 ) -> Result<Option<Vec<TrialRecord>>, StudyError> {
     let before = study.records.len();
     let complete = study.stage(stage, specs, finished)?.is_some();
-    let mut settled = study.records.split_off(before);
+    let mut finalized = study.records.split_off(before);
     for search in searches {
         // The bounds of this round come from earlier rounds too.
-        let (mut own, rest) = settled
+        let (mut own, rest) = finalized
             .into_iter()
             .partition::<Vec<_>, _>(|r| r.spec.batch_size == search.batch_size);
         let known = search.records.len();
         let mut all = search.records.clone();
         all.append(&mut own);
-        racing::settle(&mut all);
-        settled = rest;
-        settled.extend(all.split_off(known));
+        racing::finalize(&mut all);
+        finalized = rest;
+        finalized.extend(all.split_off(known));
     }
-    settled.sort_by_key(|r| (r.spec.purpose, r.spec.batch_size));
-    study.records.extend(settled.iter().cloned());
-    Ok(complete.then_some(settled))
+    finalized.sort_by_key(|r| (r.spec.purpose, r.spec.batch_size));
+    study.records.extend(finalized.iter().cloned());
+    Ok(complete.then_some(finalized))
 }
 
-impl Search {
+impl RateSearch {
     fn new(plan: &Plan, pilot: &Pilot, batch_size: u64) -> Self {
         let range = plan.tune_width.map_or(plan.learning_rates, |width| {
             RateRange::around(pilot.center(batch_size), width)

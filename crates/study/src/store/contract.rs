@@ -5,20 +5,21 @@ use batchscope_core::{
     TrialPurpose, TrialRecord, TrialSpec, Value,
 };
 
-use super::{Header, Store, StoreError, TrialState};
+use super::{Cursor, Header, Queue, Store, StoreError, StoredTrial, TrialState};
 use crate::{Plan, same_record};
 
-/// Tests the contract of [`Store`] on stores that `make` makes, each new and empty.
+/// Tests the contracts of [`Store`] and [`Queue`] on stores that `make` makes, each new and empty.
 ///
 /// # Panics
-/// Where the contract is broken, saying how.
-pub fn store_contract<S: Store>(make: &mut dyn FnMut() -> S) {
+/// Where a contract is broken, saying how.
+pub fn store_contract<S: Queue>(make: &mut dyn FnMut() -> S) {
     header_is_kept(&mut make());
     numbers_are_dense_and_adding_is_idempotent(&mut make());
     states_move_as_stated(&mut make());
     records_come_back_exactly(&mut make());
     amended_and_requeued_records_leave_no_trace(&mut make());
-    the_dead_are_recovered(&mut make());
+    trials_of_silent_workers_are_recovered(&mut make());
+    a_cursor_tells_every_change_once(&mut make());
     decisions_are_replaced(&mut make());
 }
 
@@ -98,9 +99,21 @@ fn record(spec: &TrialSpec) -> TrialRecord {
     }
 }
 
+/// The trial of a number.
+fn trial(store: &dyn Store, id: u64) -> StoredTrial {
+    let trials = store.trials().expect("trials");
+    let found = trials.into_iter().find(|trial| trial.spec.id == id);
+    found.unwrap_or_else(|| panic!("trial {id} should be stored"))
+}
+
+/// The record to finish a trial with.
+fn record_of(store: &dyn Store, id: u64) -> TrialRecord {
+    record(&trial(store, id).spec)
+}
+
 fn finished(store: &dyn Store, id: u64) -> TrialRecord {
-    match &store.trials().expect("trials")[id as usize].state {
-        TrialState::Finished(record) => (**record).clone(),
+    match trial(store, id).state {
+        TrialState::Finished(record) => *record,
         other => panic!("trial {id} should be finished, it is {}", other.name()),
     }
 }
@@ -175,9 +188,9 @@ fn numbers_are_dense_and_adding_is_idempotent(store: &mut dyn Store) {
     assert_eq!(store.add(&[]).expect("add nothing"), Vec::<u64>::new());
 }
 
-fn states_move_as_stated(store: &mut dyn Store) {
+fn states_move_as_stated(store: &mut dyn Queue) {
     store.add(&[spec(8), spec(16)]).expect("add");
-    let first = record(&store.trials().expect("trials")[0].spec);
+    let first = record_of(store, 0);
     refused(store.finish(&first), "finishing a waiting trial");
     refused(store.release(0), "releasing a waiting trial");
     refused(store.amend(&first), "amending a waiting trial");
@@ -203,11 +216,11 @@ fn states_move_as_stated(store: &mut dyn Store) {
     );
 }
 
-fn records_come_back_exactly(store: &mut dyn Store) {
+fn records_come_back_exactly(store: &mut dyn Queue) {
     store.add(&[spec(8), spec(16)]).expect("add");
     for id in [1, 0] {
         assert!(store.claim(id, "a").expect("claim"));
-        let record = record(&store.trials().expect("trials")[id as usize].spec);
+        let record = record_of(store, id);
         store.finish(&record).expect("finish");
         assert!(
             same_record(&finished(store, id), &record),
@@ -217,35 +230,104 @@ fn records_come_back_exactly(store: &mut dyn Store) {
     }
 }
 
-fn amended_and_requeued_records_leave_no_trace(store: &mut dyn Store) {
+fn amended_and_requeued_records_leave_no_trace(store: &mut dyn Queue) {
     store.add(&[spec(8)]).expect("add");
     assert!(store.claim(0, "a").expect("claim"));
-    let full = record(&store.trials().expect("trials")[0].spec);
+    let full = record_of(store, 0);
     store.finish(&full).expect("finish");
     let mut cut = full.clone().cut(4);
     cut.spec.curves = vec!["tuned".to_owned()];
     store.amend(&cut).expect("amend");
     assert!(same_record(&finished(store, 0), &cut));
-    assert_eq!(store.trials().expect("trials")[0].spec.curves, ["tuned"]);
+    assert_eq!(trial(store, 0).spec.curves, ["tuned"]);
     store.requeue(0).expect("requeue");
     assert_eq!(states(store), ["waiting"]);
     assert!(store.claim(0, "a").expect("claim"));
-    store.finish(&cut).expect("finish anew");
+    store.finish(&cut).expect("finish again");
     assert!(same_record(&finished(store, 0), &cut));
 }
 
-fn the_dead_are_recovered(store: &mut dyn Store) {
+fn trials_of_silent_workers_are_recovered(store: &mut dyn Queue) {
     store.add(&[spec(8), spec(16), spec(32)]).expect("add");
     assert!(store.claim(0, "a").expect("claim") && store.claim(2, "b").expect("claim"));
     store.heartbeat("a").expect("heartbeat");
     assert_eq!(
         store.recover(Duration::from_secs(3600)).expect("recover"),
         Vec::<u64>::new(),
-        "the living keep their trials"
+        "a worker that was heard of keeps its trials"
     );
     assert_eq!(store.recover(Duration::ZERO).expect("recover"), [0, 2]);
     assert_eq!(states(store), ["waiting"; 3]);
     assert!(store.claim(0, "c").expect("claim"));
+}
+
+/// The numbers and states that changed since a cursor, which is moved on.
+fn changed(store: &dyn Store, cursor: &mut Cursor) -> Vec<(u64, &'static str)> {
+    let changes = store.changes_since(*cursor).expect("changes");
+    *cursor = changes.cursor;
+    let told = changes.trials.iter();
+    told.map(|trial| (trial.spec.id, trial.state.name()))
+        .collect()
+}
+
+fn a_cursor_tells_every_change_once(store: &mut dyn Queue) {
+    let mut cursor = Cursor::START;
+    assert_eq!(changed(store, &mut cursor), [], "nothing is stored");
+    store.add(&[spec(8), spec(16), spec(32)]).expect("add");
+    let all = [(0, "waiting"), (1, "waiting"), (2, "waiting")];
+    assert_eq!(changed(store, &mut cursor), all);
+    assert_eq!(changed(store, &mut cursor), [], "nothing has changed");
+    store.add(&[spec(8)]).expect("add what is known");
+    store.heartbeat("a").expect("heartbeat");
+    store.set_decisions(&["d".to_owned()]).expect("decide");
+    assert_eq!(changed(store, &mut cursor), [], "no trial has changed");
+
+    assert!(store.claim(2, "a").expect("claim") && store.claim(0, "a").expect("claim"));
+    assert_eq!(
+        changed(store, &mut cursor),
+        [(0, "running"), (2, "running")]
+    );
+    let before = cursor;
+    let whole = record_of(store, 2);
+    store.finish(&whole).expect("finish");
+    assert_eq!(changed(store, &mut cursor), [(2, "finished")]);
+    store.release(0).expect("release");
+    assert_eq!(changed(store, &mut cursor), [(0, "waiting")]);
+    let cut = whole.clone().cut(4);
+    store.amend(&cut).expect("amend");
+    let changes = store.changes_since(cursor).expect("changes");
+    assert!(
+        matches!(&changes.trials[..], [trial] if
+            matches!(&trial.state, TrialState::Finished(record) if same_record(record, &cut))),
+        "only the amended record, whole: {:#?}",
+        changes.trials
+    );
+    cursor = changes.cursor;
+    store.requeue(2).expect("requeue");
+    assert!(store.claim(1, "b").expect("claim"));
+    store.recover(Duration::ZERO).expect("recover");
+    assert_eq!(
+        changed(store, &mut cursor),
+        [(1, "waiting"), (2, "waiting")]
+    );
+    store.add(&[spec(64)]).expect("add");
+    assert_eq!(changed(store, &mut cursor), [(3, "waiting")]);
+
+    // Two readers are told alike, and an earlier cursor tells everything since.
+    let mut late = before;
+    let since = [
+        (0, "waiting"),
+        (1, "waiting"),
+        (2, "waiting"),
+        (3, "waiting"),
+    ];
+    assert_eq!(changed(store, &mut late), since);
+    assert_eq!(late, cursor);
+    let trials = store.trials().expect("trials");
+    assert_eq!(
+        store.changes_since(Cursor::START).expect("changes").trials,
+        trials
+    );
 }
 
 fn decisions_are_replaced(store: &mut dyn Store) {

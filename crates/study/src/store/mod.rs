@@ -1,13 +1,12 @@
-//! Where a study keeps its trials.
+//! Where a study keeps its trials: what is known of them ([`Store`]), and which are to be run
+//! ([`Queue`]).
 
-mod checksum;
 mod contract;
+mod error;
 mod memory;
-mod rows;
-mod schema;
 mod sqlite;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use batchscope_core::{TrainerInfo, TrialRecord, TrialSpec};
 use serde::{Deserialize, Serialize};
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::Plan;
 
 pub use contract::store_contract;
+pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 
@@ -30,7 +30,7 @@ pub struct Header {
 /// What is known of a trial.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrialState {
-    /// Nobody is on it.
+    /// No worker has it.
     Waiting,
     /// A worker is on it.
     Running {
@@ -39,6 +39,17 @@ pub enum TrialState {
     },
     /// It has ended.
     Finished(Box<TrialRecord>),
+}
+
+impl TrialState {
+    /// The state in a word, as stores keep it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            TrialState::Waiting => "waiting",
+            TrialState::Running { .. } => "running",
+            TrialState::Finished(_) => "finished",
+        }
+    }
 }
 
 /// A trial in a store.
@@ -50,26 +61,40 @@ pub struct StoredTrial {
     pub state: TrialState,
 }
 
-/// Keeps the trials of one study and their measurements.
+/// A point in the history of one store, up to which a reader has read. Only the store that gave it
+/// can tell what it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cursor(pub(crate) u64);
+
+impl Cursor {
+    /// Before everything: whoever reads from here reads all trials.
+    pub const START: Self = Self(0);
+}
+
+/// What changed in a store after a [`Cursor`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changes {
+    /// The trials that were added or whose state or record changed, as they are now, by number.
+    pub trials: Vec<StoredTrial>,
+    /// Where the next reading goes on.
+    pub cursor: Cursor,
+}
+
+/// Keeps what is known of one study: what it is of, its trials with their records, and what was
+/// decided.
 ///
 /// The contract, which [`store_contract`] tests on every kind of store:
 ///
 /// * **Numbers.** [`add`](Store::add) numbers trials from 0 upwards without gaps, in the order
 ///   given. A trial whose [`identity`](crate::identity) is stored already keeps its number and
 ///   state: adding is idempotent.
-/// * **States.** A trial is *waiting*, *running* (claimed by a named worker) or *finished*.
-///   [`claim`](Store::claim) moves waiting to running and is refused in any other state, so that
-///   no two workers run one trial. [`finish`](Store::finish) moves running to finished,
-///   [`release`](Store::release) running to waiting, [`requeue`](Store::requeue) finished to
-///   waiting. [`amend`](Store::amend) replaces the record of a finished trial. Any other move is
-///   [`StoreError::State`] and changes nothing.
+/// * **Cursors.** [`changes_since`](Store::changes_since) lists every trial that changed since the
+///   cursor was given, whoever changed it, and at [`Cursor::START`] every trial. It may list one
+///   that did not change, never leave one out that did.
 /// * **Durability.** When a method returns `Ok`, its effect survives the death of the process and
 ///   of the machine (for stores on disk). When it returns `Err`, or the process dies inside, the
 ///   store is as before the call.
 /// * **Fidelity.** Records come back with every number equal, infinities and NaNs included.
-/// * **The dead.** A worker that has not called [`heartbeat`](Store::heartbeat) for the given time
-///   is dead to [`recover`](Store::recover), which puts its trials back to waiting.
-/// * **Order.** [`trials`](Store::trials) lists by number.
 pub trait Store: Send {
     /// What the study is of; `None` in a new store.
     ///
@@ -89,30 +114,63 @@ pub trait Store: Send {
     /// When the store cannot be written; then none was added.
     fn add(&mut self, specs: &[TrialSpec]) -> Result<Vec<u64>, StoreError>;
 
+    /// The trials that changed since `cursor`, at one moment.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn changes_since(&self, cursor: Cursor) -> Result<Changes, StoreError>;
+
+    /// Replaces a finished trial's record: a race's exact bound became known, or other curves look
+    /// at the trial now.
+    ///
+    /// # Errors
+    /// When it is not finished or the store cannot be written.
+    fn amend(&mut self, record: &TrialRecord) -> Result<(), StoreError>;
+
+    /// The decisions so far, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn decisions(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Replaces the decisions.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn set_decisions(&mut self, decisions: &[String]) -> Result<(), StoreError>;
+
     /// All trials, by number.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn trials(&self) -> Result<Vec<StoredTrial>, StoreError>;
+    fn trials(&self) -> Result<Vec<StoredTrial>, StoreError> {
+        Ok(self.changes_since(Cursor::START)?.trials)
+    }
+}
 
+/// A store whose trials can be worked on, by one process or several.
+///
+/// A trial is *waiting*, *running* (claimed by a named worker) or *finished*. The contract, which
+/// [`store_contract`] tests too:
+///
+/// * **States.** [`claim`](Queue::claim) moves waiting to running and is refused in any other state,
+///   so that no two workers run one trial. [`finish`](Queue::finish) moves running to finished,
+///   [`release`](Queue::release) running to waiting, [`requeue`](Queue::requeue) finished to
+///   waiting. Any other move is [`StoreError::State`] and changes nothing.
+/// * **Silent workers.** A worker that has not called [`heartbeat`](Queue::heartbeat) for the given
+///   time counts as dead: [`recover`](Queue::recover) puts its trials back to waiting.
+pub trait Queue: Store {
     /// Takes a waiting trial for a worker; false if it is not waiting.
     ///
     /// # Errors
     /// When there is no such trial or the store cannot be written.
     fn claim(&mut self, id: u64, worker: &str) -> Result<bool, StoreError>;
 
-    /// Says that a worker lives.
+    /// Says that a worker is alive.
     ///
     /// # Errors
     /// When the store cannot be written.
     fn heartbeat(&mut self, worker: &str) -> Result<(), StoreError>;
-
-    /// Puts the trials of workers that have been silent for `silence` back to waiting; returns
-    /// their numbers.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    fn recover(&mut self, silence: Duration) -> Result<Vec<u64>, StoreError>;
 
     /// Ends a running trial with its record (`record.spec.id` names it).
     ///
@@ -126,31 +184,19 @@ pub trait Store: Send {
     /// When it is not running or the store cannot be written.
     fn release(&mut self, id: u64) -> Result<(), StoreError>;
 
-    /// Replaces a finished trial's record: a race's exact bound became known, or other curves look
-    /// at the trial now.
-    ///
-    /// # Errors
-    /// When it is not finished or the store cannot be written.
-    fn amend(&mut self, record: &TrialRecord) -> Result<(), StoreError>;
-
     /// Puts a finished trial back to waiting, forgetting its record: it failed for a reason that
-    /// may be mended.
+    /// may have been removed.
     ///
     /// # Errors
     /// When it is not finished or the store cannot be written.
     fn requeue(&mut self, id: u64) -> Result<(), StoreError>;
 
-    /// The decisions so far, in order.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn decisions(&self) -> Result<Vec<String>, StoreError>;
-
-    /// Replaces the decisions.
+    /// Puts the trials of workers that have been silent for `silence` back to waiting; returns
+    /// their numbers.
     ///
     /// # Errors
     /// When the store cannot be written.
-    fn set_decisions(&mut self, decisions: &[String]) -> Result<(), StoreError>;
+    fn recover(&mut self, silence: Duration) -> Result<Vec<u64>, StoreError>;
 }
 
 /// The finished records of a store, by number.
@@ -166,71 +212,4 @@ pub fn finished_records(store: &dyn Store) -> Result<Vec<TrialRecord>, StoreErro
             _ => None,
         })
         .collect())
-}
-
-/// Why a store failed. Nothing that was finished before is lost.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another process is at work on the study.
-    #[error("{} is in use by {holder}: wait for it to end, or stop it, or choose another --dir", path.display())]
-    Locked {
-        /// The database.
-        path: PathBuf,
-        /// Who holds it.
-        holder: String,
-    },
-    /// A later version wrote it.
-    #[error("{} was written by a later batchscope (layout {found}, this one knows up to {known}): use that version, or choose another --dir", path.display())]
-    Newer {
-        /// The database.
-        path: PathBuf,
-        /// Its layout version.
-        found: i64,
-        /// The latest this program knows.
-        known: i64,
-    },
-    /// It is something else.
-    #[error("{} is not a batchscope study: {why}; choose another --dir, or move the file away", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// What it is.
-        why: String,
-    },
-    /// It is damaged.
-    #[error("{} is damaged ({why}): restore it from a copy, or move it away to start the study afresh", path.display())]
-    Damaged {
-        /// The database.
-        path: PathBuf,
-        /// What was found.
-        why: String,
-    },
-    /// No room.
-    #[error("no room to write {}: everything finished so far is stored; free some space and run the same command again", path.display())]
-    Full {
-        /// The database.
-        path: PathBuf,
-    },
-    /// The system refused.
-    #[error("cannot {what} {}: {why}; everything finished so far is stored, and the same command resumes", path.display())]
-    Io {
-        /// What was tried: `open`, `write`.
-        what: &'static str,
-        /// The database.
-        path: PathBuf,
-        /// What was said.
-        why: String,
-    },
-    /// A move the contract does not know: a fault of batchscope.
-    #[error(
-        "this is a fault in batchscope, please report it: trial {id} cannot be {wanted}, it is {state}"
-    )]
-    State {
-        /// The trial.
-        id: u64,
-        /// What was asked.
-        wanted: &'static str,
-        /// What it is.
-        state: &'static str,
-    },
 }

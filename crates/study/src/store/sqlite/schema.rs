@@ -24,13 +24,14 @@ const MIGRATIONS: &[Migration] = &[
     Migration::Sql(V1),
     Migration::Sql(V2),
     Migration::Code(respell_identities),
+    Migration::Sql(V4),
 ];
 
 /// The latest version.
 pub(super) const LATEST: i64 = MIGRATIONS.len() as i64;
 
 /// Version 1. Columns beside `spec` and `outcome` repeat what is in them, for people who query.
-/// Digests are those of `store::digest`.
+/// Digests are those of the module `checksum`.
 const V1: &str = "
 CREATE TABLE study (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -115,6 +116,13 @@ fn respell_identities(db: &Transaction<'_>) -> rusqlite::Result<()> {
     }
     Ok(())
 }
+
+/// Version 4: the revision of each trial's last change, so that readers ask for what is new. Every
+/// change of a trial takes a number above all there are; trials stored before count as one change.
+const V4: &str = "
+ALTER TABLE trials ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX trials_by_revision ON trials (revision);
+";
 
 /// What `migrate` found the database to be.
 pub(super) enum Layout {

@@ -1,28 +1,35 @@
+//! One SQLite file.
+
+mod checksum;
+mod open;
+mod queue;
+mod rows;
+mod schema;
+
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io::{Read, Seek, Write},
+    fs::File,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use batchscope_core::{TrialRecord, TrialSpec};
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
+    Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
 };
 
-use super::{
-    Header, Store, StoreError, StoredTrial, checksum,
-    rows::{self, RowError},
-    schema::{self, Layout},
+use self::{
+    open::{accept, check, classify, layout, lock, prepare},
+    rows::RowError,
 };
+use super::{Changes, Cursor, Header, Queue, Store, StoreError};
 use crate::identity;
 
 /// Keeps a study in one SQLite file, `study.db`.
 ///
 /// Write-ahead log with `synchronous = FULL`: what was committed survives `kill -9` and a power
 /// cut. One process works on a study at a time: it holds an advisory lock on `study.db.lock`,
-/// which the system lets go however the process ends, so claims found on opening are those of the
-/// dead and are put back to waiting. Others may read meanwhile ([`SqliteStore::read`]).
+/// which the system releases however the process ends, so claims found on opening are those of ended
+/// processes and are put back to waiting. Others may read meanwhile ([`SqliteStore::read`]).
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
@@ -158,127 +165,6 @@ impl From<rusqlite::Error> for Fault {
     }
 }
 
-/// Takes the lock beside the database.
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".lock");
-    let io = |error: std::io::Error| StoreError::Io {
-        what: "open",
-        path: path.to_owned(),
-        why: error.to_string(),
-    };
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(&beside)
-        .map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => {
-            // The number only helps whoever is refused: failing to write it fails nothing.
-            let _ = file
-                .set_len(0)
-                .and_then(|()| file.rewind())
-                .and_then(|()| write!(file, "{}", std::process::id()));
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut number = String::new();
-            let _ = (&mut file).take(20).read_to_string(&mut number);
-            let number = number.trim();
-            let holder = if number.is_empty() {
-                "another process".to_owned()
-            } else {
-                format!("process {number}")
-            };
-            Err(StoreError::Locked {
-                path: path.to_owned(),
-                holder,
-            })
-        }
-        Err(TryLockError::Error(error)) => Err(io(error)),
-    }
-}
-
-fn prepare(db: &Connection) -> rusqlite::Result<()> {
-    db.busy_timeout(Duration::from_secs(10))?;
-    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    db.pragma_update(None, "synchronous", "FULL")?;
-    db.pragma_update(None, "foreign_keys", true)
-}
-
-fn layout(db: &Connection) -> rusqlite::Result<Layout> {
-    let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    Ok(match version {
-        _ if application != schema::APPLICATION_ID => Layout::Foreign,
-        // An earlier layout lacks tables that are read only where they are.
-        version if (1..=schema::LATEST).contains(&version) => Layout::Current,
-        version => Layout::Newer(version),
-    })
-}
-
-fn accept(path: &Path, layout: &Layout) -> Result<(), StoreError> {
-    match *layout {
-        Layout::Current => Ok(()),
-        Layout::Newer(found) => Err(StoreError::Newer {
-            path: path.to_owned(),
-            found,
-            known: schema::LATEST,
-        }),
-        Layout::Foreign => Err(StoreError::Foreign {
-            path: path.to_owned(),
-            why: "it is a database of another program".to_owned(),
-        }),
-    }
-}
-
-fn check(path: &Path, db: &Connection) -> Result<(), StoreError> {
-    let said: String = db
-        .pragma_query_value(None, "quick_check", |row| row.get(0))
-        .map_err(|e| classify(path, "read", e))?;
-    if said == "ok" {
-        Ok(())
-    } else {
-        Err(StoreError::Damaged {
-            path: path.to_owned(),
-            why: said,
-        })
-    }
-}
-
-/// SQLite's error as one that names the file and the remedy.
-fn classify(path: &Path, what: &'static str, error: rusqlite::Error) -> StoreError {
-    let path = path.to_owned();
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::Full { path },
-        Some(ErrorCode::NotADatabase) => StoreError::Foreign {
-            path,
-            why: "it is not an SQLite database".to_owned(),
-        },
-        Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged {
-            path,
-            why: error.to_string(),
-        },
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked {
-            path,
-            holder: "another process".to_owned(),
-        },
-        _ => StoreError::Io {
-            what,
-            path,
-            why: error.to_string(),
-        },
-    }
-}
-
-fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0.0, |d| d.as_secs_f64())
-}
-
 /// The state of a trial, if there is one.
 fn state(db: &Connection, id: u64) -> rusqlite::Result<Option<&'static str>> {
     let id = i64::try_from(id).unwrap_or(-1);
@@ -308,12 +194,6 @@ fn require(
             state: other.unwrap_or("unknown"),
         })),
     }
-}
-
-fn beat(db: &Connection, worker: &str) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT INTO workers (name, heartbeat) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET heartbeat = ?2")?
-        .execute(params![worker, now()])?;
-    Ok(())
 }
 
 impl Store for SqliteStore {
@@ -369,80 +249,15 @@ impl Store for SqliteStore {
         })
     }
 
-    fn trials(&self) -> Result<Vec<StoredTrial>, StoreError> {
+    fn changes_since(&self, cursor: Cursor) -> Result<Changes, StoreError> {
         // One snapshot: trials and measurements of the same moment, whoever writes meanwhile.
-        self.reading(|db| {
-            let snapshot = db.unchecked_transaction()?;
-            rows::read_trials(&snapshot)
-        })
-    }
-
-    fn claim(&mut self, id: u64, worker: &str) -> Result<bool, StoreError> {
-        self.atomically(|db| {
-            if state(db, id)?.is_none() {
-                return Err(Fault::State(StoreError::State { id, wanted: "claimed", state: "unknown" }));
-            }
-            let taken = db
-                .prepare_cached("UPDATE trials SET state = 'running', worker = ?2 WHERE id = ?1 AND state = 'waiting'")?
-                .execute(params![id as i64, worker])?;
-            beat(db, worker)?;
-            Ok(taken == 1)
-        })
-    }
-
-    fn heartbeat(&mut self, worker: &str) -> Result<(), StoreError> {
-        self.atomically(|db| Ok(beat(db, worker)?))
-    }
-
-    fn recover(&mut self, silence: Duration) -> Result<Vec<u64>, StoreError> {
-        self.atomically(|db| {
-            let dead = "state = 'running' AND worker NOT IN (SELECT name FROM workers WHERE heartbeat > ?1)";
-            // No silence at all means everybody, whatever the clock has done meanwhile.
-            let since = if silence.is_zero() { f64::INFINITY } else { now() - silence.as_secs_f64() };
-            let ids = db
-                .prepare(&format!("SELECT id FROM trials WHERE {dead} ORDER BY id"))?
-                .query_map([since], |row| row.get(0))?
-                .collect::<rusqlite::Result<Vec<u64>>>()?;
-            db.execute(&format!("UPDATE trials SET state = 'waiting', worker = NULL WHERE {dead}"), [since])?;
-            db.execute("DELETE FROM workers WHERE heartbeat <= ?1", [since])?;
-            Ok(ids)
-        })
-    }
-
-    fn finish(&mut self, record: &TrialRecord) -> Result<(), StoreError> {
-        self.atomically(|db| {
-            require(db, record.spec.id, "finished", "running")?;
-            Ok(rows::write_record(db, record)?)
-        })
-    }
-
-    fn release(&mut self, id: u64) -> Result<(), StoreError> {
-        self.atomically(|db| {
-            require(db, id, "released", "running")?;
-            db.execute(
-                "UPDATE trials SET state = 'waiting', worker = NULL WHERE id = ?1",
-                [id as i64],
-            )?;
-            Ok(())
-        })
+        self.reading(|db| rows::read_changes(&*db.unchecked_transaction()?, cursor))
     }
 
     fn amend(&mut self, record: &TrialRecord) -> Result<(), StoreError> {
         self.atomically(|db| {
             require(db, record.spec.id, "amended", "finished")?;
             Ok(rows::write_record(db, record)?)
-        })
-    }
-
-    fn requeue(&mut self, id: u64) -> Result<(), StoreError> {
-        self.atomically(|db| {
-            require(db, id, "tried again", "finished")?;
-            rows::clear_measurements(db, id)?;
-            db.execute(
-                "UPDATE trials SET state = 'waiting', outcome = NULL, ended = NULL, steps = NULL, micro_batch = NULL, seconds = NULL, notes = NULL, digest = NULL WHERE id = ?1",
-                [id as i64],
-            )?;
-            Ok(())
         })
     }
 

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use batchscope_core::{Measurement, Metric, TrialPurpose, TrialRecord, TrialSpec};
 use rusqlite::{Connection, Row, params};
 
-use super::{StoredTrial, TrialState, checksum};
-use crate::identity;
+use super::checksum;
+use crate::{
+    identity,
+    store::{Changes, Cursor, StoredTrial, TrialState},
+};
 
 /// A failure inside one operation: SQLite's, or a row that makes no sense.
 #[derive(Debug)]
@@ -50,11 +53,19 @@ pub(super) fn purpose_name(purpose: TrialPurpose) -> &'static str {
     }
 }
 
+/// The number of the change being made: above those of all changes before.
+pub(super) fn next_revision(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("SELECT coalesce(max(revision), 0) + 1 FROM trials")?
+        .query_row([], |row| row.get(0))
+}
+
+/// Adds a trial, waiting.
 pub(super) fn insert_trial(db: &Connection, id: u64, spec: &TrialSpec) -> rusqlite::Result<()> {
     let spec = TrialSpec { id, ..spec.clone() };
     db.prepare_cached(
-        "INSERT INTO trials (id, identity, spec, purpose, curves, batch_size, learning_rate, seed, cap)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO trials
+            (id, identity, spec, purpose, curves, batch_size, learning_rate, seed, cap, revision)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute(params![
         integer(id),
@@ -66,6 +77,7 @@ pub(super) fn insert_trial(db: &Connection, id: u64, spec: &TrialSpec) -> rusqli
         spec.learning_rate,
         integer(spec.seed),
         integer(spec.cap),
+        next_revision(db)?,
     ])?;
     Ok(())
 }
@@ -86,7 +98,7 @@ pub(super) fn write_record(db: &Connection, record: &TrialRecord) -> rusqlite::R
     );
     db.prepare_cached(
         "UPDATE trials SET spec = ?2, curves = ?3, state = 'finished', worker = NULL, outcome = ?4, ended = ?5,
-            steps = ?6, micro_batch = ?7, seconds = ?8, notes = ?9, digest = ?10 WHERE id = ?1",
+            steps = ?6, micro_batch = ?7, seconds = ?8, notes = ?9, digest = ?10, revision = ?11 WHERE id = ?1",
     )?
     .execute(params![
         id,
@@ -99,6 +111,7 @@ pub(super) fn write_record(db: &Connection, record: &TrialRecord) -> rusqlite::R
         record.seconds,
         notes,
         digest,
+        next_revision(db)?,
     ])?;
     clear_measurements(db, record.spec.id)?;
     let mut measurement = db.prepare_cached(
@@ -140,51 +153,106 @@ pub(super) fn clear_measurements(db: &Connection, id: u64) -> rusqlite::Result<(
     Ok(())
 }
 
-/// All trials, by number.
-pub(super) fn read_trials(db: &Connection) -> Result<Vec<StoredTrial>, RowError> {
-    let mut measurements = read_measurements(db)?;
-    let mut statement = db.prepare_cached("SELECT id, spec, state, worker, outcome, micro_batch, seconds, notes, digest, identity FROM trials ORDER BY id")?;
-    let mut rows = statement.query([])?;
+/// What changed after a cursor. A study of a layout without revisions, which can only be looked at,
+/// tells everything every time.
+pub(super) fn read_changes(db: &Connection, cursor: Cursor) -> Result<Changes, RowError> {
+    let revised: bool = db.query_row(
+        "SELECT count(*) FROM pragma_table_info('trials') WHERE name = 'revision'",
+        [],
+        |row| row.get(0),
+    )?;
+    let (cursor, next, selection) = if revised {
+        (cursor, next_revision(db)? - 1, Selection::REVISED)
+    } else {
+        (Cursor::START, 0, Selection::ALL)
+    };
+    Ok(Changes {
+        trials: read_trials(db, cursor, &selection)?,
+        cursor: Cursor(u64::try_from(next).unwrap_or(0)),
+    })
+}
+
+/// Which trials to read, as conditions whose parameter `?1` is the cursor.
+struct Selection {
+    /// On a row of `trials`.
+    trials: &'static str,
+    /// On a row of a table with a column `trial`.
+    rows: &'static str,
+}
+
+impl Selection {
+    const REVISED: Self = Self {
+        trials: "revision > ?1",
+        rows: "trial IN (SELECT id FROM trials WHERE revision > ?1)",
+    };
+    const ALL: Self = Self {
+        trials: "?1 >= 0",
+        rows: "?1 >= 0",
+    };
+}
+
+/// The selected trials, by number.
+fn read_trials(
+    db: &Connection,
+    cursor: Cursor,
+    selection: &Selection,
+) -> Result<Vec<StoredTrial>, RowError> {
+    let after = integer(cursor.0);
+    let mut measurements = read_measurements(db, after, selection)?;
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT id, spec, state, worker, outcome, micro_batch, seconds, notes, digest, identity
+         FROM trials WHERE {} ORDER BY id",
+        selection.trials
+    ))?;
+    let mut rows = statement.query([after])?;
     let mut trials = Vec::new();
     while let Some(row) = rows.next()? {
         let id: u64 = row.get(0)?;
-        if id != trials.len() as u64 {
+        if cursor == Cursor::START && id != trials.len() as u64 {
             return Err(RowError::Damaged(format!(
                 "trial {} is missing",
                 trials.len()
             )));
         }
-        let spec: TrialSpec = json(&format!("spec of trial {id}"), &row.get::<_, String>(1)?)?;
-        if spec.id != id {
-            return Err(RowError::Damaged(format!(
-                "trial {id} says it is {}",
-                spec.id
-            )));
-        }
-        let asked: TrialSpec = json(
-            &format!("identity of trial {id}"),
-            &row.get::<_, String>(9)?,
-        )?;
-        if identity(&asked) != identity(&spec) {
-            return Err(RowError::Damaged(format!(
-                "trial {id} is not the one that was asked for"
-            )));
-        }
-        let state = match row.get_ref(2)?.as_str().unwrap_or_default() {
-            "waiting" => TrialState::Waiting,
-            "running" => TrialState::Running {
-                worker: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
-            },
-            "finished" => TrialState::Finished(Box::new(read_record(
-                row,
-                &spec,
-                measurements.remove(&id).unwrap_or_default(),
-            )?)),
-            other => return Err(RowError::Damaged(format!("trial {id} is '{other}'"))),
-        };
-        trials.push(StoredTrial { spec, state });
+        trials.push(read_trial(row, id, &mut measurements)?);
     }
     Ok(trials)
+}
+
+fn read_trial(
+    row: &Row<'_>,
+    id: u64,
+    measurements: &mut BTreeMap<u64, Vec<Measurement>>,
+) -> Result<StoredTrial, RowError> {
+    let spec: TrialSpec = json(&format!("spec of trial {id}"), &row.get::<_, String>(1)?)?;
+    if spec.id != id {
+        return Err(RowError::Damaged(format!(
+            "trial {id} says it is {}",
+            spec.id
+        )));
+    }
+    let asked: TrialSpec = json(
+        &format!("identity of trial {id}"),
+        &row.get::<_, String>(9)?,
+    )?;
+    if identity(&asked) != identity(&spec) {
+        return Err(RowError::Damaged(format!(
+            "trial {id} is not the one that was asked for"
+        )));
+    }
+    let state = match row.get_ref(2)?.as_str().unwrap_or_default() {
+        "waiting" => TrialState::Waiting,
+        "running" => TrialState::Running {
+            worker: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
+        },
+        "finished" => TrialState::Finished(Box::new(read_record(
+            row,
+            &spec,
+            measurements.remove(&id).unwrap_or_default(),
+        )?)),
+        other => return Err(RowError::Damaged(format!("trial {id} is '{other}'"))),
+    };
+    Ok(StoredTrial { spec, state })
 }
 
 fn read_record(
@@ -218,11 +286,19 @@ fn read_record(
     })
 }
 
-fn read_measurements(db: &Connection) -> Result<BTreeMap<u64, Vec<Measurement>>, RowError> {
+/// The measurements of the selected trials, by trial.
+fn read_measurements(
+    db: &Connection,
+    after: i64,
+    selection: &Selection,
+) -> Result<BTreeMap<u64, Vec<Measurement>>, RowError> {
     let mut by_trial: BTreeMap<u64, Vec<Measurement>> = BTreeMap::new();
-    let mut statement =
-        db.prepare_cached("SELECT trial, place, step, examples, seconds, learning_rate, replayed FROM measurements ORDER BY trial, place")?;
-    let mut rows = statement.query([])?;
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT trial, place, step, examples, seconds, learning_rate, replayed
+             FROM measurements WHERE {} ORDER BY trial, place",
+        selection.rows
+    ))?;
+    let mut rows = statement.query([after])?;
     while let Some(row) = rows.next()? {
         let list = by_trial.entry(row.get(0)?).or_default();
         if row.get::<_, u64>(1)? != list.len() as u64 {
@@ -241,8 +317,11 @@ fn read_measurements(db: &Connection) -> Result<BTreeMap<u64, Vec<Measurement>>,
             noise: None,
         });
     }
-    let mut statement = db.prepare_cached("SELECT trial, place, metric, value FROM metrics")?;
-    let mut rows = statement.query([])?;
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT trial, place, metric, value FROM metrics WHERE {}",
+        selection.rows
+    ))?;
+    let mut rows = statement.query([after])?;
     while let Some(row) = rows.next()? {
         let (trial, place): (u64, usize) = (row.get(0)?, row.get(1)?);
         let name: String = row.get(2)?;
@@ -259,13 +338,15 @@ fn read_measurements(db: &Connection) -> Result<BTreeMap<u64, Vec<Measurement>>,
             .metrics
             .insert(metric, row.get::<_, Option<f64>>(3)?.unwrap_or(f64::NAN));
     }
-    read_noise(db, &mut by_trial)?;
+    read_noise(db, after, selection, &mut by_trial)?;
     Ok(by_trial)
 }
 
-/// Gradient noise, which studies of layout 1 have not.
+/// Gradient noise, for which studies of layout 1 have no table.
 fn read_noise(
     db: &Connection,
+    after: i64,
+    selection: &Selection,
     by_trial: &mut BTreeMap<u64, Vec<Measurement>>,
 ) -> Result<(), RowError> {
     let tables: i64 = db.query_row(
@@ -276,8 +357,11 @@ fn read_noise(
     if tables == 0 {
         return Ok(());
     }
-    let mut statement = db.prepare_cached("SELECT trial, place, record FROM noise")?;
-    let mut rows = statement.query([])?;
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT trial, place, record FROM noise WHERE {}",
+        selection.rows
+    ))?;
+    let mut rows = statement.query([after])?;
     while let Some(row) = rows.next()? {
         let (trial, place): (u64, usize) = (row.get(0)?, row.get(1)?);
         let measurement = by_trial

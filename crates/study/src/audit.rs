@@ -1,0 +1,74 @@
+//! Whether a trainer's record can be true. Trainers may be anybody's program.
+
+use batchscope_core::{Outcome, TrialPurpose, TrialRecord, TrialSpec};
+
+/// More examples than any trial trains on: what JSON and SQLite both hold exactly.
+const MOST_EXAMPLES: u64 = 1 << 53;
+
+/// A record as the study takes it: of the trial that was asked for, with an end that trial can
+/// have. Any other becomes the record of a failed trial.
+pub(crate) fn audit(spec: &TrialSpec, record: TrialRecord) -> TrialRecord {
+    match impossible_end(spec, &record.outcome).or_else(|| impossible_course(spec, &record)) {
+        Some(fault) => failed(spec, format!("invalid trial record: {fault}")),
+        None => TrialRecord {
+            spec: spec.clone(),
+            ..record
+        },
+    }
+}
+
+/// The record of a trial that failed.
+pub(crate) fn failed(spec: &TrialSpec, why: String) -> TrialRecord {
+    let micro_batch = spec.micro_batch.unwrap_or(spec.batch_size);
+    TrialRecord {
+        spec: spec.clone(),
+        outcome: Outcome::Failed { why },
+        measurements: Vec::new(),
+        micro_batch,
+        seconds: 0.0,
+        notes: Vec::new(),
+    }
+}
+
+/// What is wrong with a trial's end, if anything.
+fn impossible_end(spec: &TrialSpec, outcome: &Outcome) -> Option<String> {
+    let in_a_race = matches!(spec.purpose, TrialPurpose::Tune { .. });
+    let cap = spec.cap;
+    match *outcome {
+        Outcome::Reached { step, after } if step == 0 || step > cap || after >= step => {
+            Some(format!("reached in ({after}, {step}] of {cap} steps"))
+        }
+        Outcome::Reached { .. } if spec.target.is_none() => {
+            Some("reached a target it was not given".to_owned())
+        }
+        Outcome::NotReached { cap: at } if at != cap || spec.target.is_none() => {
+            Some(format!("not reached by {at}, but the cap is {cap}"))
+        }
+        Outcome::Completed { step } if step != cap || spec.target.is_some() => {
+            Some(format!("completed {step} steps of {cap}"))
+        }
+        Outcome::Diverged { step } if step > cap => {
+            Some(format!("diverged at {step}, beyond the cap {cap}"))
+        }
+        Outcome::Raced { .. } if !in_a_race => Some("raced, but it ran in no race".to_owned()),
+        _ => None,
+    }
+}
+
+/// What is wrong with a trial's measurements, if anything.
+fn impossible_course(spec: &TrialSpec, record: &TrialRecord) -> Option<String> {
+    let measured = &record.measurements;
+    if !measured.windows(2).all(|w| w[0].step <= w[1].step) {
+        return Some("its measurements are out of order".to_owned());
+    }
+    let beyond = |step, examples| step > spec.cap || examples > MOST_EXAMPLES;
+    if measured.iter().any(|m| beyond(m.step, m.examples)) {
+        return Some("it was measured beyond its cap".to_owned());
+    }
+    (record.micro_batch > spec.batch_size).then(|| {
+        format!(
+            "micro-batches of {} in a batch of {}",
+            record.micro_batch, spec.batch_size
+        )
+    })
+}
