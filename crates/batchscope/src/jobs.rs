@@ -162,7 +162,7 @@ pub fn probe(plan: &Plan, batch_size: u64) -> TrialSpec {
         cap: u64::MAX,
         target: None,
         evaluation: EvaluationPlan { ..plan.evaluation },
-        probes: Vec::new(),
+        diagnostics: Vec::new(),
     }
 }
 

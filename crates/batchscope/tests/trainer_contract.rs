@@ -54,7 +54,7 @@ fn spec(optimizer: Choice, learning_rate: f64, target: &str) -> TrialSpec {
             examples: 60,
             ..EvaluationPlan::default()
         },
-        probes: Vec::new(),
+        diagnostics: Vec::new(),
     }
 }
 

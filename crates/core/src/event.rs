@@ -21,7 +21,7 @@ pub struct Measurement {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
     /// Gradient noise over the steps since the evaluation before, where it is watched
-    /// ([`crate::Probe::Noise`]) and a step was measured or cannot be.
+    /// ([`crate::Diagnostic::Noise`]) and a step was measured or cannot be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<NoiseRecord>,
 }

@@ -47,4 +47,4 @@ pub use noise::{LayerNoise, NoiseMoments, NoiseRecord, NormsOf};
 pub use random::{Purpose, StreamKey};
 pub use schedule::{Decay, Length, LengthError, Schedule, WarmUp, WarmUpShape, WarmUpShapeError};
 pub use trainer::{Control, Flow, NeverStop, StepTiming, Trainer, TrainerError, TrainerInfo};
-pub use trial::{Outcome, Probe, TrialPurpose, TrialRecord, TrialSpec};
+pub use trial::{Diagnostic, Outcome, TrialPurpose, TrialRecord, TrialSpec};

@@ -30,7 +30,7 @@ pub enum TrialPurpose {
 /// Something measured beside the metrics, without touching the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Probe {
+pub enum Diagnostic {
     /// `|L(w) − L̂(w)|` of Golmant et al. 2018 at each evaluation: the error of the first-order
     /// prediction `L̂(w) = L(w*) + ⟨g_B, w − w*⟩` after one plain step `w = w* − η·g_B(w*)` at the
     /// current rate, on the fixed train subset. Reported as metric `train-linearity`.
@@ -74,7 +74,8 @@ pub struct TrialSpec {
     /// When and on how much to evaluate.
     pub evaluation: EvaluationPlan,
     /// What to measure besides.
-    pub probes: Vec<Probe>,
+    #[serde(alias = "probes")]
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 /// How a trial ended.

@@ -7,12 +7,12 @@ use crate::curves::CurveTrials;
 use crate::findings::LinearityPoint;
 use crate::generalization::means;
 
-/// Name under which [`batchscope_core::Probe::Linearity`] reports, on the train split.
+/// Name under which [`batchscope_core::Diagnostic::Linearity`] reports, on the train split.
 fn metric() -> Metric {
     Metric::new(Split::Train, Quantity::Other("linearity".into()))
 }
 
-/// The gap at each batch size of a curve that was probed: the geometric mean over a run's
+/// The gap at each batch size of a curve where it was measured: the geometric mean over a run's
 /// evaluations, then over seeds.
 pub(crate) fn linearity(trials: &CurveTrials, level: f64) -> Vec<LinearityPoint> {
     let metric = metric();

@@ -5,8 +5,8 @@ use std::{
 };
 
 use batchscope_core::{
-    Control, Crossing, Event, Flow, Measurement, Metric, Outcome, Probe, Purpose, Quantity, Split,
-    StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo, TrialRecord, TrialSpec,
+    Control, Crossing, Diagnostic, Event, Flow, Measurement, Metric, Outcome, Purpose, Quantity,
+    Split, StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo, TrialRecord, TrialSpec,
 };
 use batchscope_rules::LearningRate;
 use rand_core::Rng;
@@ -155,7 +155,7 @@ impl Run<'_> {
             (Metric::new(Split::Train, Quantity::Loss), loss * 0.8),
         ]
         .into();
-        if self.spec.probes.contains(&Probe::Linearity) {
+        if self.spec.diagnostics.contains(&Diagnostic::Linearity) {
             metrics.insert(
                 Metric::new(Split::Train, Quantity::Other("linearity".to_owned())),
                 learning_rate * loss,

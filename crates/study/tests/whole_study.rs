@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use batchscope_core::{Outcome, Probe, TrialPurpose, TrialRecord};
+use batchscope_core::{Diagnostic, Outcome, TrialPurpose, TrialRecord};
 use batchscope_study::{
     FakeTrainer, MemoryStore, Plan, Queue, RateRange, Remedy, Silent, SqliteStore, StopToken,
     Store, StudyError, StudyEvent, StudyResult, TrialState, Tune, load, run, same_record,
@@ -362,10 +362,10 @@ fn base_tuning_gives_one_curve_per_rule_and_shares_what_coincides() {
             assert_eq!(record.spec.learning_rate, base * factor);
         }
         let lsr = record.spec.curves.iter().any(|c| c == "lsr");
-        let probed = record.spec.probes.contains(&Probe::Linearity);
-        assert!(record.spec.probes.contains(&Probe::Noise));
+        let watched = record.spec.diagnostics.contains(&Diagnostic::Linearity);
+        assert!(record.spec.diagnostics.contains(&Diagnostic::Noise));
         assert_eq!(
-            probed,
+            watched,
             lsr && record.spec.purpose == TrialPurpose::Fresh { index: 0 }
         );
     }

@@ -18,7 +18,7 @@ use std::{fmt, str::FromStr};
 use batchscope_core::{DataShape, InputShape, Inputs, LossSum, Network, Sampler, StreamKey};
 use serde::{Deserialize, Serialize};
 
-use crate::{GradientSource, Portions, TrainError, augment::Augmenter, gradient::Feed};
+use crate::{GradientSource, Portions, TrainError, augment::Augmenter, gradient::BatchStream};
 
 /// Settings of adversarial training, written `EPSILON` or `EPSILON:SHARE`.
 ///
@@ -99,7 +99,7 @@ impl FromStr for Adversarial {
 
 /// The gradient of the mixed loss on clean and adversarial examples.
 pub struct AdversarialSource<'a> {
-    feed: Feed<'a>,
+    stream: BatchStream<'a>,
     settings: Adversarial,
     /// Gradient with respect to the inputs of a micro-batch, reused.
     slope: Vec<f32>,
@@ -116,7 +116,7 @@ impl<'a> AdversarialSource<'a> {
         settings: Adversarial,
     ) -> Self {
         Self {
-            feed: Feed::new(sampler, shape, portions, augmenter, key),
+            stream: BatchStream::new(sampler, shape, portions, augmenter, key),
             settings,
             slope: Vec::new(),
         }
@@ -126,11 +126,11 @@ impl<'a> AdversarialSource<'a> {
 impl GradientSource for AdversarialSource<'_> {
     fn gradient(&mut self, network: &mut dyn Network, step: u64) -> Result<LossSum, TrainError> {
         let Adversarial { epsilon, share } = self.settings;
-        let scale = f64::from(self.feed.scale);
-        network.begin_step(self.feed.portions.batch_size);
+        let scale = f64::from(self.stream.scale);
+        network.begin_step(self.stream.portions.batch_size);
         let mut sum = LossSum::default();
-        for positions in self.feed.portions.micro_batches() {
-            let batch = self.feed.fill(step, positions);
+        for positions in self.stream.portions.micro_batches() {
+            let batch = self.stream.fill(step, positions);
             network.input_gradient(batch, &mut self.slope)?;
             let clean = network.accumulate(batch, (share * scale) as f32)?;
             if let Inputs::Values(values) = &mut batch.inputs {

@@ -245,7 +245,7 @@ impl BuiltIn {
             }
             Err(error) => return Err(error),
         };
-        self.take_up(&mut run, saving, micro_batch)?;
+        self.resume(&mut run, saving, micro_batch)?;
 
         let ended = train_loop(&mut run, &Solo, control, events);
         let outcome = match ended {
@@ -386,7 +386,7 @@ impl BuiltIn {
     }
 
     /// Resumes the run if there is something to resume, and sets up its saving.
-    fn take_up(
+    fn resume(
         &self,
         run: &mut Run<'_>,
         saving: &Saving<'_>,

@@ -83,7 +83,7 @@ impl Portions {
 }
 
 /// The labeled examples of every step, augmented: what the gradient sources of this crate share.
-pub(crate) struct Feed<'a> {
+pub(crate) struct BatchStream<'a> {
     sampler: Box<dyn Sampler + 'a>,
     pub(crate) portions: Portions,
     augmenter: Option<Augmenter>,
@@ -93,7 +93,7 @@ pub(crate) struct Feed<'a> {
     batch: Batch,
 }
 
-impl<'a> Feed<'a> {
+impl<'a> BatchStream<'a> {
     /// Draws examples from `sampler`, made for `portions.batch_size`; `key` is any key of the
     /// trial's. Images are augmented when there is an augmenter.
     pub(crate) fn new(
@@ -131,7 +131,7 @@ impl<'a> Feed<'a> {
 
 /// The gradient of the training loss on labeled examples.
 pub struct Supervised<'a> {
-    feed: Feed<'a>,
+    stream: BatchStream<'a>,
     /// Measure the noise of every step rather than of those training can afford.
     measure_all: bool,
     /// Asked after every micro-batch.
@@ -149,7 +149,7 @@ impl<'a> Supervised<'a> {
         key: StreamKey,
     ) -> Self {
         Self {
-            feed: Feed::new(sampler, shape, portions, augmenter, key),
+            stream: BatchStream::new(sampler, shape, portions, augmenter, key),
             measure_all: false,
             control: None,
         }
@@ -177,8 +177,8 @@ impl Supervised<'_> {
     /// Draws the first micro-batch of step 0 for nothing: an epoch's order and the memory, made
     /// at the first draw, are no part of a gradient's seconds.
     pub(crate) fn warm_up(&mut self) {
-        if let Some(positions) = self.feed.portions.micro_batches().next() {
-            self.feed.fill(0, positions);
+        if let Some(positions) = self.stream.portions.micro_batches().next() {
+            self.stream.fill(0, positions);
         }
     }
 
@@ -190,11 +190,11 @@ impl Supervised<'_> {
         micro_batches: impl Iterator<Item = Range<u64>>,
         mut norms: Option<(NormsOf, &mut PartNorms)>,
     ) -> Result<LossSum, TrainError> {
-        let scale = self.feed.scale;
-        network.begin_step(self.feed.portions.batch_size);
+        let scale = self.stream.scale;
+        network.begin_step(self.stream.portions.batch_size);
         let mut sum = LossSum::default();
         for positions in micro_batches {
-            let batch = self.feed.fill(step, positions);
+            let batch = self.stream.fill(step, positions);
             let part = match &mut norms {
                 None => network.accumulate(batch, scale)?,
                 Some((of, norms)) => {
@@ -218,7 +218,7 @@ impl Supervised<'_> {
 
 impl GradientSource for Supervised<'_> {
     fn gradient(&mut self, network: &mut dyn Network, step: u64) -> Result<LossSum, TrainError> {
-        let micro_batches = self.feed.portions.micro_batches();
+        let micro_batches = self.stream.portions.micro_batches();
         self.fill(network, step, micro_batches, None)
     }
 
@@ -231,7 +231,7 @@ impl GradientSource for Supervised<'_> {
             batch_size,
             ref share,
             micro_batch,
-        } = self.feed.portions;
+        } = self.stream.portions;
         let way = match *share == (0..batch_size) {
             true if self.measure_all => {
                 NoiseEstimator::of_every_step(network, batch_size, micro_batch)
@@ -252,7 +252,7 @@ impl GradientSource for Supervised<'_> {
         }
         let portions = match way {
             NoiseEstimator::Split { first } => Portions::whole(batch_size, first),
-            _ => self.feed.portions.clone(),
+            _ => self.stream.portions.clone(),
         };
         let mut norms = PartNorms::new(batch_size, network.layout().tensors.len());
         let measured = Some((of, &mut norms));

@@ -19,13 +19,14 @@ mod divergence;
 mod error;
 mod evaluate;
 mod gradient;
+mod linearity;
 mod locate;
 mod micro_batch;
 pub mod noise;
 mod noise_law;
 mod noise_scale;
 mod pools;
-mod probe;
+
 mod progress;
 mod run;
 #[doc(hidden)]

@@ -1,13 +1,13 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use batchscope_core::{
-    Event, Group, LossSum, Measurement, Network, Probe, Split, TrialPurpose, TrialSpec,
+    Diagnostic, Event, Group, LossSum, Measurement, Network, Split, TrialPurpose, TrialSpec,
 };
 use batchscope_rules::LearningRate;
 
 use crate::{
     Cadence, Conservative, Evaluator, GradientSource, Progress, Snapshot, TrainError, UpdateRule,
-    checkpoint::Checkpointer, divergence::Divergence, noise, probe,
+    checkpoint::Checkpointer, divergence::Divergence, linearity, noise,
 };
 
 /// Receives the events of a run, one at a time.
@@ -66,7 +66,7 @@ impl Run<'_> {
         let rate = self.rates.at(step);
         let network = self.network.as_mut();
         let (source, rule) = (self.source.as_mut(), self.rule.as_mut());
-        let noise = self.spec.probes.contains(&Probe::Noise);
+        let noise = self.spec.diagnostics.contains(&Diagnostic::Noise);
         let sum = match self.conservative {
             Some(conservative) => {
                 if noise {
@@ -141,13 +141,13 @@ impl Run<'_> {
         })
     }
 
-    /// Adds what the trial's probes find after the current step.
-    pub(crate) fn probe(&mut self, measurement: &mut Measurement) -> Result<(), TrainError> {
-        for probe in &self.spec.probes {
-            match probe {
-                Probe::Linearity => probe::linearity(self, measurement)?,
+    /// Adds what the trial's diagnostics find after the current step.
+    pub(crate) fn diagnose(&mut self, measurement: &mut Measurement) -> Result<(), TrainError> {
+        for diagnostic in &self.spec.diagnostics {
+            match diagnostic {
+                Diagnostic::Linearity => linearity::measure(self, measurement)?,
                 // Taken from every step on the way, in `take_step`.
-                Probe::Noise => {}
+                Diagnostic::Noise => {}
             }
         }
         Ok(())

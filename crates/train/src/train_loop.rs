@@ -112,7 +112,7 @@ fn evaluate(
 ) -> Result<Option<Outcome>, TrainError> {
     let step = run.progress.step;
     let mut measured = run.measure(step, &[Split::Train, Split::Val])?;
-    run.probe(&mut measured.measurement)?;
+    run.diagnose(&mut measured.measurement)?;
     measured.measurement.noise = run.progress.noise.take();
 
     let before = run.progress.crossing.clone();

@@ -5,8 +5,8 @@ mod common;
 use std::{collections::BTreeMap, sync::Arc};
 
 use batchscope_core::{
-    Choice, DataShape, Examples, Group, InputShape, Metric, NetworkFactory, NeverStop, Outcome,
-    Probe, Purpose, Schedule, Solo, StateTensor, StreamKey, Task, TrainerError, TrialSpec, Value,
+    Choice, DataShape, Diagnostic, Examples, Group, InputShape, Metric, NetworkFactory, NeverStop,
+    Outcome, Purpose, Schedule, Solo, StateTensor, StreamKey, Task, TrainerError, TrialSpec, Value,
 };
 use batchscope_optim::DecayPolicy;
 use batchscope_rules::LearningRate;
@@ -402,7 +402,7 @@ fn a_probe_leaves_the_run_to_the_bit_and_tells_the_error_of_the_first_order() {
         let mut with = run(
             &trainer,
             &TrialSpec {
-                probes: vec![Probe::Linearity],
+                diagnostics: vec![Diagnostic::Linearity],
                 ..plain.clone()
             },
         );
@@ -417,7 +417,7 @@ fn a_probe_leaves_the_run_to_the_bit_and_tells_the_error_of_the_first_order() {
         // Small steps are linear, and the error falls faster than the rate.
         let slow = TrialSpec {
             learning_rate: 0.0005,
-            probes: vec![Probe::Linearity],
+            diagnostics: vec![Diagnostic::Linearity],
             ..plain
         };
         let slow = run(&trainer, &slow).measurements[3].metrics[&linearity];
@@ -450,18 +450,18 @@ fn linearity_is_the_formula_on_a_loss_known_in_closed_form() {
         ),
         schedule: Schedule::constant(),
         learning_rate: 0.3,
-        probes: vec![Probe::Linearity],
+        diagnostics: vec![Diagnostic::Linearity],
         ..spec()
     };
     let linearity: Metric = "train-linearity".parse().unwrap();
     let loss: Metric = "train-loss".parse().unwrap();
-    let probed = run(&trainer, &spec).measurements[0].metrics[&linearity];
+    let watched = run(&trainer, &spec).measurements[0].metrics[&linearity];
 
     // The step after it, taken for real, with the full batch: L(w) is its training loss, and
     // ‖g‖² = ‖Δw‖²/η².
     let two = TrialSpec {
         cap: 2,
-        probes: Vec::new(),
+        diagnostics: Vec::new(),
         ..spec.clone()
     };
     let (first, m1) = states_after(
@@ -481,8 +481,8 @@ fn linearity_is_the_formula_on_a_loss_known_in_closed_form() {
     let predicted = m1[&loss] - moved / 0.3;
     let expected = (m2[&loss] - predicted).abs();
     assert!(
-        (probed - expected).abs() < 1e-4 * (1.0 + expected) && expected > 1e-3,
-        "{probed} against {expected}"
+        (watched - expected).abs() < 1e-4 * (1.0 + expected) && expected > 1e-3,
+        "{watched} against {expected}"
     );
 }
 

@@ -4,8 +4,8 @@
 mod common;
 
 use batchscope_core::{
-    Batch, DataShape, Examples, Network, NetworkFactory, NoiseMoments, NoiseRecord, Outcome, Probe,
-    Purpose, StreamKey, Trainer, TrialPurpose, TrialRecord, TrialSpec,
+    Batch, DataShape, Diagnostic, Examples, Network, NetworkFactory, NoiseMoments, NoiseRecord,
+    Outcome, Purpose, StreamKey, Trainer, TrialPurpose, TrialRecord, TrialSpec,
 };
 use batchscope_scaling::noise::{Pieces, Sampling, noise_of};
 use batchscope_train::{
@@ -214,7 +214,7 @@ fn examples_that_cost_are_measured_where_that_is_cheapest() {
 
 fn watched(spec: TrialSpec) -> TrialSpec {
     TrialSpec {
-        probes: vec![Probe::Noise],
+        diagnostics: vec![Diagnostic::Noise],
         ..spec
     }
 }

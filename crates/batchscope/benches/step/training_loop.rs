@@ -125,6 +125,6 @@ fn spec(cap: u64) -> TrialSpec {
             examples: 1,
             ..EvaluationPlan::default()
         },
-        probes: Vec::new(),
+        diagnostics: Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use batchscope_core::{
-    Estimate, EvaluationPlan, Event, Length, Measurement, Outcome, Probe, TrialPurpose,
+    Diagnostic, Estimate, EvaluationPlan, Event, Length, Measurement, Outcome, TrialPurpose,
     TrialRecord, TrialSpec,
 };
 use batchscope_report::format::number;
@@ -159,9 +159,9 @@ pub fn spec(w: &Workload, run: &RunArgs, train_examples: u64) -> Result<TrialSpe
             examples,
             ..EvaluationPlan::default()
         },
-        probes: match w.measure.noise {
+        diagnostics: match w.measure.noise {
             Some(Switch(false)) => Vec::new(),
-            _ => vec![Probe::Noise],
+            _ => vec![Diagnostic::Noise],
         },
     })
 }

@@ -82,7 +82,7 @@ pub(crate) fn spec(setting: &Setting, run: &RunId) -> TrialSpec {
             examples: setting.evaluation,
             ..EvaluationPlan::default()
         },
-        probes: Vec::new(),
+        diagnostics: Vec::new(),
     }
 }
 

@@ -141,7 +141,7 @@ impl World {
             cap,
             target: Some(target()),
             evaluation: EvaluationPlan::default(),
-            probes: Vec::new(),
+            diagnostics: Vec::new(),
         };
         run(spec, steps)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchscope_core::{Probe, TrainerInfo, TrialPurpose, TrialSpec};
+use batchscope_core::{Diagnostic, TrainerInfo, TrialPurpose, TrialSpec};
 use batchscope_rules::{Base, Setting};
 
 use super::{Assessment, Finished, Stage, pilot::Pilot, tuning::Rates};
@@ -86,36 +86,36 @@ fn points(
             cap: pilot.model.cap(plan, batch_size),
             target: Some(pilot.target.clone()),
             evaluation: plan.evaluation,
-            probes: probes(plan, probed && index < plan.linearity_seeds),
+            diagnostics: diagnostics(plan, probed && index < plan.linearity_seeds),
         });
     Ok(specs.collect())
 }
 
 /// What a fresh trial measures besides.
-fn probes(plan: &Plan, linearity: bool) -> Vec<Probe> {
-    let linearity = linearity.then_some(Probe::Linearity);
+fn diagnostics(plan: &Plan, linearity: bool) -> Vec<Diagnostic> {
+    let linearity = linearity.then_some(Diagnostic::Linearity);
     linearity
         .into_iter()
-        .chain((plan.noise == Some(true)).then_some(Probe::Noise))
+        .chain((plan.noise == Some(true)).then_some(Diagnostic::Noise))
         .collect()
 }
 
-/// Curves that ask for the same run share it, and its probes.
+/// Curves that ask for the same run share it, and its diagnostics.
 fn shared(points: Vec<TrialSpec>) -> Vec<TrialSpec> {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut merged: Vec<TrialSpec> = Vec::new();
     for point in points {
         let run = identity(&TrialSpec {
-            probes: Vec::new(),
+            diagnostics: Vec::new(),
             ..point.clone()
         });
         match places.get(&run) {
             Some(&place) => {
                 let trial = &mut merged[place];
                 trial.curves.extend(point.curves);
-                for probe in point.probes {
-                    if !trial.probes.contains(&probe) {
-                        trial.probes.push(probe);
+                for diagnostic in point.diagnostics {
+                    if !trial.diagnostics.contains(&diagnostic) {
+                        trial.diagnostics.push(diagnostic);
                     }
                 }
             }

@@ -197,7 +197,7 @@ impl PilotTrials<'_> {
                     cap: pilot_cap(plan, self.info, batch_size),
                     target: target.cloned(),
                     evaluation: plan.evaluation,
-                    probes: Vec::new(),
+                    diagnostics: Vec::new(),
                 }
             })
             .collect()

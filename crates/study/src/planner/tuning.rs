@@ -189,7 +189,7 @@ impl RateSearch {
                     cap: pilot.model.cap(plan, self.batch_size),
                     target: Some(pilot.target.clone()),
                     evaluation: plan.evaluation,
-                    probes: Vec::new(),
+                    diagnostics: Vec::new(),
                 }
             })
             .collect()

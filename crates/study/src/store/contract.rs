@@ -47,7 +47,7 @@ fn spec(batch_size: u64) -> TrialSpec {
         cap: 1000,
         target: Some("val-error=0.03".parse().expect("a target")),
         evaluation: EvaluationPlan::default(),
-        probes: Vec::new(),
+        diagnostics: Vec::new(),
     }
 }
 

@@ -60,7 +60,7 @@ pub struct Checkpointer {
 
 /// The metadata's JSON.
 #[derive(Debug, Serialize, Deserialize)]
-struct State {
+struct StoredState {
     format: u32,
     identity: Identity,
     progress: Progress,
@@ -93,7 +93,7 @@ impl Run<'_> {
         let Some(checkpointer) = &mut self.checkpointer else {
             return Ok(());
         };
-        let state = State {
+        let state = StoredState {
             format: FORMAT,
             identity: checkpointer.identity.clone(),
             progress: self.progress.clone(),
@@ -151,7 +151,7 @@ impl Run<'_> {
             |tensors: &[StateTensor]| tensors.iter().map(|t| t.values.len() as u64).sum::<u64>();
         let most = 2 * 4 * (scalars(&before.network) + scalars(&before.rule)) + STATE_BYTES;
         let contents = file::read(path, most).map_err(wrong)?;
-        let state: State = serde_json::from_str(&contents.state)
+        let state: StoredState = serde_json::from_str(&contents.state)
             .map_err(|e| wrong(format!("its state cannot be read: {e}")))?;
         if state.format != FORMAT {
             return Err(wrong(format!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use batchscope_core::{Network, StateTensor};
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{FORMAT, Identity, STATE_BYTES, State, file};
+use super::{FORMAT, Identity, STATE_BYTES, StoredState, file};
 use crate::TrainError;
 
 /// Most bytes of a file whose network is not known beforehand: 16 GiB.
@@ -182,7 +182,7 @@ fn origin(text: String) -> Result<Origin, String> {
             head.format
         )),
         Ok(_) => {
-            let state: State = serde_json::from_str(&text)
+            let state: StoredState = serde_json::from_str(&text)
                 .map_err(|e| format!("its state cannot be read: {e}"))?;
             Ok(Origin::Run {
                 identity: Box::new(state.identity),

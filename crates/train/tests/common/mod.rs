@@ -63,7 +63,7 @@ pub fn spec() -> TrialSpec {
         cap: 200,
         target: None,
         evaluation: EvaluationPlan::default(),
-        probes: Vec::new(),
+        diagnostics: Vec::new(),
     }
 }
 

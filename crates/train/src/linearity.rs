@@ -1,4 +1,4 @@
-//! Probes: measurements beside the metrics that leave the run exactly as it was.
+//! How far the first-order picture of a step holds: a diagnostic that leaves the run exactly as it was.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,7 @@ use crate::{Run, TrainError, update::squared_gradient_norm};
 /// `w*` are the current weights, `g_B` the mean gradient of the batch the next step will use, `η`
 /// that step's learning rate, and `L` the loss on the fixed train subset. Above 1 the first-order
 /// picture behind linear scaling has broken down. A loss that is not finite is left out.
-pub(crate) fn linearity(
-    run: &mut Run<'_>,
-    measurement: &mut Measurement,
-) -> Result<(), TrainError> {
+pub(crate) fn measure(run: &mut Run<'_>, measurement: &mut Measurement) -> Result<(), TrainError> {
     let Some(&loss) = measurement
         .metrics
         .get(&Metric::new(Split::Train, Quantity::Loss))
