@@ -1,10 +1,6 @@
 use batchscope_core::{StepTiming, TrainerInfo, TrialRecord};
 
-use crate::{
-    Load, Plan, StudyError,
-    forecast::loads,
-    planner::{Finished, assess},
-};
+use crate::{Finished, Load, Plan, Planner, StudyError, TunedPlanner};
 
 /// Stated prices of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -61,7 +57,7 @@ impl Bounded {
 }
 
 /// One row of the plan.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CostRow {
     /// Stage, batch size, trials, steps of each.
     pub load: Load,
@@ -88,8 +84,10 @@ pub fn estimate(
 ) -> Result<CostEstimate, StudyError> {
     plan.check_against(info)?;
     let plan = plan.resolved(None);
-    let study = assess(&plan, info, &Finished::new(records.iter().cloned()))?;
-    let rows: Vec<CostRow> = loads(&plan, info, &study)
+    let finished = Finished::new(records.iter().cloned());
+    let study = TunedPlanner.assess(&plan, info, &finished)?;
+    let rows: Vec<CostRow> = study
+        .loads
         .into_iter()
         .map(|load| {
             let left = load.trials.saturating_sub(load.done) as f64;
@@ -104,10 +102,14 @@ pub fn estimate(
                 .map_or((f64::NAN, f64::NAN, f64::NAN), |t| {
                     (t.low, t.seconds, t.high)
                 });
+            let (examples, seconds) = (
+                times(examples, examples, examples),
+                times(low, middle, high),
+            );
             CostRow {
                 load,
-                examples: times(examples, examples, examples),
-                seconds: times(low, middle, high),
+                examples,
+                seconds,
             }
         })
         .collect();
@@ -128,7 +130,7 @@ pub fn estimate(
         seconds,
         money: prices.per_hour.map(hours),
         energy: prices.watts.map(|watts| hours(watts / 1000.0)),
-        modeled: study.model.is_some(),
+        modeled: study.modeled,
         rows,
     })
 }

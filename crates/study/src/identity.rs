@@ -7,20 +7,52 @@ pub(crate) const BATCH_BITS: u32 = 38;
 /// Bits of a trial seed that hold the index.
 pub(crate) const INDEX_BITS: u32 = 12;
 
-/// The seed of a trial: its purpose, batch size and index packed side by side, so that different
+/// The part of a study that a seed belongs to. Seeds of different kinds never clash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeedKind(u64);
+
+impl SeedKind {
+    const SINGLE: Self = Self(0);
+    const PILOT: Self = Self(1);
+    const TUNE: Self = Self(2);
+    const FRESH: Self = Self(3);
+
+    /// One of the four kinds, from 0 to 3, that a planner may use for whatever it likes: those of
+    /// [`TunedPlanner`](crate::TunedPlanner) are others.
+    pub const fn own(number: u32) -> Option<Self> {
+        if number < 4 {
+            Some(Self(4 + number as u64))
+        } else {
+            None
+        }
+    }
+}
+
+/// The seed of a trial: its kind, batch size and index packed side by side, so that different
 /// trials cannot share one, and neither the order of running nor the other trials of the plan can
 /// change it. Below 2⁵³, so that every reader of JSON keeps it whole.
+///
+/// # Panics
+/// When the index is not below 4096, or the batch size not below 2³⁸; a checked plan's are.
+pub fn seed(kind: SeedKind, index: u32, batch_size: u64) -> u64 {
+    assert!(
+        batch_size >> BATCH_BITS == 0 && index >> INDEX_BITS == 0,
+        "no seed for trial {index} at batch size {batch_size}"
+    );
+    (kind.0 << (INDEX_BITS + BATCH_BITS)) | (u64::from(index) << BATCH_BITS) | batch_size
+}
+
+/// The seed of a trial of [`TunedPlanner`](crate::TunedPlanner).
 ///
 /// Rules that give different rates at a batch size share the seeds of its repetitions.
 pub(crate) fn trial_seed(purpose: TrialPurpose, batch_size: u64) -> u64 {
     let (kind, index) = match purpose {
-        TrialPurpose::Single => (0, 0),
-        TrialPurpose::Pilot { index } => (1, index),
-        TrialPurpose::Tune { index, .. } => (2, index),
-        TrialPurpose::Fresh { index } => (3, index),
+        TrialPurpose::Single => (SeedKind::SINGLE, 0),
+        TrialPurpose::Pilot { index } => (SeedKind::PILOT, index),
+        TrialPurpose::Tune { index, .. } => (SeedKind::TUNE, index),
+        TrialPurpose::Fresh { index } => (SeedKind::FRESH, index),
     };
-    debug_assert!(batch_size >> BATCH_BITS == 0 && index >> INDEX_BITS == 0);
-    (kind << (INDEX_BITS + BATCH_BITS)) | (u64::from(index) << BATCH_BITS) | batch_size
+    seed(kind, index, batch_size)
 }
 
 /// What a trial asks for, apart from its number and the curves that look at it: two specs with the
@@ -56,8 +88,24 @@ mod tests {
                     seeds.insert(seed);
                     n += 1;
                 }
+                for number in 0..4 {
+                    let seed = seed(SeedKind::own(number).unwrap(), index, batch_size);
+                    assert!(seed < 1 << 53);
+                    seeds.insert(seed);
+                    n += 1;
+                }
             }
         }
         assert_eq!(seeds.len(), n);
+        assert_eq!(SeedKind::own(4), None);
+    }
+
+    /// Stored studies are found by them.
+    #[test]
+    fn seeds_stay_what_they_were() {
+        let tune = TrialPurpose::Tune { index: 3, round: 1 };
+        assert_eq!(trial_seed(tune, 64), (2 << 50) | (3 << 38) | 64);
+        let fresh = TrialPurpose::Fresh { index: 0 };
+        assert_eq!(trial_seed(fresh, 2048), (3 << 50) | 2048);
     }
 }

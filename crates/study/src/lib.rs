@@ -1,8 +1,8 @@
 //! The study: which trials to run, where they are kept, and the loop that runs them.
 //!
-//! * [`run`] is the study loop; [`load`] reads what a stored study has given.
-//! * [`Plan`] is what was asked; [`assess`] is the planner, a pure function from the plan and the
-//!   finished trials to the trials that come next.
+//! * [`run`] runs a study, [`run_with`] is the study loop; [`load`] reads what a stored study has given.
+//! * [`Plan`] is what was asked; a [`Planner`] is a pure function from the plan and the finished
+//!   trials to the trials that come next. [`TunedPlanner`] is the one of studies.
 //! * [`Store`] keeps what is known, [`Queue`] the work to be done: [`SqliteStore`] on disk,
 //!   [`MemoryStore`] in memory, one contract.
 //! * [`estimate`] says what a plan costs without running it.
@@ -44,13 +44,13 @@ pub use error::{NoTarget, StudyError};
 pub use estimate::{Bounded, CostEstimate, CostRow, Prices, estimate};
 pub use fake::{FakeCheckpoints, FakeTrainer};
 pub use forecast::Load;
-pub use identity::identity;
+pub use identity::{SeedKind, identity, seed};
 pub use observer::{Observer, Progress, Silent, StudyEvent};
 pub use plan::{Plan, PlanError, TargetChoice, Tune};
-pub use planner::{Assessment, Finished, Stage, assess};
+pub use planner::{Assessment, Finished, Planner, Stage, TunedPlanner};
 pub use remedy::Remedy;
 pub use resume_check::resume_plan;
-pub use runner::{StudyResult, load, outcome_name, run};
+pub use runner::{StudyResult, load, load_with, outcome_name, run, run_with};
 pub use search::RateRange;
 pub use stop::StopToken;
 pub use store::{

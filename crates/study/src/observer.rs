@@ -3,7 +3,7 @@ use batchscope_core::{Event, TrialRecord, TrialSpec};
 use crate::Stage;
 
 /// How far a study is. Later stages are counted as far as they can be foreseen.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
     /// The stage running.
     pub stage: Stage,
@@ -19,10 +19,10 @@ pub struct Progress {
 }
 
 /// Something that happened in a study.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum StudyEvent<'a> {
     /// A stage begins.
-    Stage(Stage),
+    Stage(&'a Stage),
     /// Something was decided: a line for the log.
     Decision(&'a str),
     /// A trial begins, or is taken up again.

@@ -4,10 +4,10 @@ use batchscope_core::{Outcome, Trainer, TrainerInfo, TrialRecord};
 use batchscope_scaling::{StudySummary, TuningSummary};
 
 use crate::{
-    Header, Observer, Plan, Queue, Stage, StopToken, Store, StudyError, StudyEvent,
+    Header, Observer, Plan, Planner, Queue, StopToken, Store, StudyError, StudyEvent, TunedPlanner,
     forecast::Tracker,
     known::Known,
-    planner::{Assessment, Finished, assess},
+    planner::{Assessment, Finished},
     resume_check::resume_check,
     stage::{DEAD_AFTER, Ended, StageRun, run_stage},
 };
@@ -29,11 +29,7 @@ pub struct StudyResult {
     pub interrupted: bool,
 }
 
-/// The study loop: asks the planner what comes next, runs it, stores it, until nothing is left.
-///
-/// Everything known is in the store, so that a study that was interrupted, killed or extended goes
-/// on from there as if nothing had happened. Failures of single trials are counted and the study
-/// goes on; it ends when the store fails, or every trial of a stage does.
+/// Runs the study of a plan with [`TunedPlanner`]: [`run_with`] is the loop.
 ///
 /// # Errors
 /// See [`StudyError`]; whatever was finished is stored.
@@ -44,61 +40,87 @@ pub fn run(
     stop: &StopToken,
     observer: &dyn Observer,
 ) -> Result<StudyResult, StudyError> {
+    run_with(&TunedPlanner, plan, trainer, store, stop, observer)
+}
+
+/// The study loop: asks the planner what comes next, runs it, stores it, until nothing is left.
+///
+/// Everything known is in the store, so that a study that was interrupted, killed or extended goes
+/// on from there as if nothing had happened. Failures of single trials are counted and the study
+/// goes on; it ends when the store fails, or every trial of a stage does.
+///
+/// # Errors
+/// See [`StudyError`]; whatever was finished is stored.
+pub fn run_with(
+    planner: &dyn Planner,
+    plan: &Plan,
+    trainer: &dyn Trainer,
+    store: &mut dyn Queue,
+    stop: &StopToken,
+    observer: &dyn Observer,
+) -> Result<StudyResult, StudyError> {
     let info = trainer.info();
     let plan = resume_check(plan, &info, store)?;
     store.recover(DEAD_AFTER)?;
     let mut known = Known::of(store)?;
-    retry_failed(&plan, &info, store, &known)?;
+    if let Err(error) = planner.assess(&plan, &info, known.finished()) {
+        retry_failed(&error, store)?;
+    }
     let mut ended = Ended::Complete;
     loop {
         known.refresh(store)?;
-        let study = assess(&plan, &info, known.finished())?;
+        let study = planner.assess(&plan, &info, known.finished())?;
         publish(&study, known.finished(), store, observer)?;
-        if ended == Ended::Stopped || study.stage == Stage::Done {
-            return Ok(result(&plan, &info, study, ended == Ended::Stopped));
-        }
+        let Some(stage) = study.stage.clone().filter(|_| ended != Ended::Stopped) else {
+            return Ok(result(&plan, &info, study));
+        };
         // While others run the rest of a stage, it is looked at again and again.
         if ended != Ended::Elsewhere {
-            observer.observe(StudyEvent::Stage(study.stage));
+            observer.observe(StudyEvent::Stage(&stage));
         }
         let numbers = store.add(&study.trials)?;
-        let mut tracker = Tracker::new(&plan, &info, &study);
-        let stage = StageRun {
+        let run = StageRun {
+            planner,
             trainer,
             jobs: plan.jobs,
             store,
             known: &mut known,
             stop,
             observer,
-            tracker: &mut tracker,
+            tracker: &mut Tracker::new(&study, &stage),
         };
-        ended = run_stage(stage, &numbers)?;
+        ended = run_stage(run, &numbers)?;
     }
 }
 
-/// What a stored study has given so far, without running anything; `None` before its first run.
-/// It counts as interrupted while trials are missing.
+/// What a stored study has given so far, as [`TunedPlanner`] sees it, without running anything;
+/// `None` before its first run. It counts as interrupted while trials are missing.
 ///
 /// # Errors
 /// When the store cannot be read, or its pilot gave no target.
 pub fn load(store: &dyn Store) -> Result<Option<StudyResult>, StudyError> {
+    load_with(&TunedPlanner, store)
+}
+
+/// What a stored study has given so far, as [`load`], as a planner sees it.
+///
+/// # Errors
+/// When the store cannot be read, or the study cannot go on.
+pub fn load_with(
+    planner: &dyn Planner,
+    store: &dyn Store,
+) -> Result<Option<StudyResult>, StudyError> {
     let Some(Header { plan, trainer }) = store.header()? else {
         return Ok(None);
     };
-    let study = assess(&plan, &trainer, Known::of(store)?.finished())?;
-    let unfinished = study.stage != Stage::Done;
-    Ok(Some(result(&plan, &trainer, study, unfinished)))
+    let study = planner.assess(&plan, &trainer, Known::of(store)?.finished())?;
+    Ok(Some(result(&plan, &trainer, study)))
 }
 
 /// Where an earlier run ended because a whole stage failed, its trials are tried again.
-fn retry_failed(
-    plan: &Plan,
-    info: &TrainerInfo,
-    store: &mut dyn Queue,
-    known: &Known,
-) -> Result<(), StudyError> {
-    if let Err(StudyError::AllFailed { trials, .. }) = assess(plan, info, known.finished()) {
-        for id in trials {
+fn retry_failed(error: &StudyError, store: &mut dyn Queue) -> Result<(), StudyError> {
+    if let StudyError::AllFailed { trials, .. } = error {
+        for &id in trials {
             store.requeue(id)?;
         }
     }
@@ -133,7 +155,9 @@ fn publish(
     Ok(())
 }
 
-fn result(plan: &Plan, info: &TrainerInfo, study: Assessment, interrupted: bool) -> StudyResult {
+/// What is known, as a result; it counts as interrupted while a stage is to be run.
+fn result(plan: &Plan, info: &TrainerInfo, study: Assessment) -> StudyResult {
+    let interrupted = study.stage.is_some();
     let mut records = study.records;
     records.sort_by_key(|record| record.spec.id);
     let mut trials = BTreeMap::new();

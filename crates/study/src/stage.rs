@@ -17,11 +17,10 @@ use std::{
 use batchscope_core::{Outcome, Trainer, TrainerError, TrialRecord, TrialSpec};
 
 use crate::{
-    Observer, Queue, StopToken, StudyError, StudyEvent,
+    Observer, Planner, Queue, StopToken, StudyError, StudyEvent,
     audit::{audit, failed},
     forecast::Tracker,
     known::Known,
-    planner::race_bound,
     worker::{Answer, Job, TrialControl, work},
 };
 
@@ -45,6 +44,7 @@ pub(crate) enum Ended {
 
 /// What running a stage takes.
 pub(crate) struct StageRun<'a> {
+    pub planner: &'a dyn Planner,
     pub trainer: &'a dyn Trainer,
     /// Trials run side by side.
     pub jobs: usize,
@@ -123,13 +123,18 @@ impl Coordinator<'_> {
         self.failure.get_or_insert(failure.into());
     }
 
+    /// The bound of a trial as known now.
+    fn race_bound(&self, spec: &TrialSpec) -> Option<u64> {
+        self.run.planner.race_bound(spec, self.run.known.finished())
+    }
+
     fn start(&mut self, spec: TrialSpec, jobs: &mpsc::Sender<Job>) {
         match self.run.store.claim(spec.id, &worker_name()) {
             Ok(true) => {}
             Ok(false) => return, // another process was quicker
             Err(error) => return self.fail(error),
         }
-        let bound = race_bound(&spec, self.run.known.finished());
+        let bound = self.race_bound(&spec);
         let control = Arc::new(TrialControl::new(self.run.stop, &self.abort, bound));
         self.run.observer.observe(StudyEvent::TrialStarted(&spec));
         self.running
@@ -178,7 +183,7 @@ impl Coordinator<'_> {
         self.run.trainer.forget(&record.spec);
         self.run.known.finish(record.clone());
         for (spec, control) in self.running.values() {
-            control.lower_bound(race_bound(spec, self.run.known.finished()));
+            control.lower_bound(self.race_bound(spec));
         }
         self.run.tracker.finished(&record);
         self.run

@@ -441,7 +441,7 @@ fn events_reach_the_observer_and_progress_ends_at_the_total() {
         StudyEvent::TrialStarted(_) => drop(counts[0].fetch_add(1, Ordering::SeqCst)),
         StudyEvent::TrialFinished(_) => drop(counts[1].fetch_add(1, Ordering::SeqCst)),
         StudyEvent::Decision(_) => drop(counts[2].fetch_add(1, Ordering::SeqCst)),
-        StudyEvent::Progress(progress) => *last.lock().unwrap() = Some(progress),
+        StudyEvent::Progress(progress) => *last.lock().unwrap() = Some(progress.clone()),
         _ => {}
     };
     let result = run(
@@ -458,7 +458,7 @@ fn events_reach_the_observer_and_progress_ends_at_the_total() {
         (result.records.len() as u64, result.records.len() as u64)
     );
     assert_eq!(decisions, result.decisions.len() as u64);
-    let progress = last.lock().unwrap().unwrap();
+    let progress = last.lock().unwrap().take().unwrap();
     assert_eq!(
         (progress.done_trials, progress.total_trials),
         (finished, finished)

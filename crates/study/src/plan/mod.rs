@@ -2,6 +2,7 @@ mod check;
 mod choices;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use batchscope_core::{Choice, EvaluationPlan, Length, Schedule, Value, WarmUpShape};
 use batchscope_rules::{Rule, token_half_life_beta2};

@@ -8,6 +8,11 @@ use batchscope_rules::{Base, Setting};
 use super::{Assessment, Finished, Stage, pilot::Pilot, tuning::Rates};
 use crate::{Plan, PlanError, StudyError, Tune, identity, identity::trial_seed};
 
+/// Measures, with fresh seeds.
+pub(super) fn stage() -> Stage {
+    Stage::new("fresh").labeled("fresh seeds")
+}
+
 /// Runs the last stage.
 pub(super) fn run(
     plan: &Plan,
@@ -25,7 +30,7 @@ pub(super) fn run(
             specs.extend(shared(points));
         }
     }
-    study.stage(Stage::Fresh, specs, finished)?;
+    study.records_of(&stage(), specs, finished)?;
     Ok(())
 }
 
@@ -72,21 +77,14 @@ fn points(
     let specs = curves
         .into_iter()
         .map(|(curve, setting, probed)| TrialSpec {
-            id: 0,
-            purpose,
             curves: vec![curve],
-            batch_size,
-            micro_batch: plan.micro_batch,
-            learning_rate: setting.learning_rate,
             schedule: setting.schedule,
             optimizer: plan.with_half_life(setting.optimizer, batch_size),
-            clip: plan.clip,
-            study_seed: plan.study_seed,
             seed: trial_seed(purpose, batch_size),
             cap: pilot.model.cap(plan, batch_size),
             target: Some(pilot.target.clone()),
-            evaluation: plan.evaluation,
             diagnostics: diagnostics(plan, probed && index < plan.linearity_seeds),
+            ..plan.trial(purpose, batch_size, setting.learning_rate)
         });
     Ok(specs.collect())
 }

@@ -1,54 +1,132 @@
-//! The planner: from the plan and the finished trials to the trials that come next.
+//! Planners: from the plan and the finished trials to the trials that come next.
 //!
-//! A pure function. It walks the stages from the beginning every time, asking for each stage's
-//! trials in the stored records; the first stage with a trial missing is the one to run. Resuming
-//! is therefore nothing special: the same records give the same next trials, whoever ran them,
-//! wherever and in whatever order.
+//! A planner is a pure function. It walks the stages from the beginning every time, asking for each
+//! stage's trials in the stored records; the first stage with a trial missing is the one to run.
+//! Resuming is therefore nothing special: the same records give the same next trials, whoever ran
+//! them, wherever and in whatever order.
 //!
 //! Stages are barriers: a trial's spec depends only on records of earlier stages.
 
 mod fresh;
+mod loads;
 mod pilot;
 mod racing;
 mod target;
+mod tuned;
 mod tuning;
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use batchscope_core::{Outcome, Target, TrainerInfo, TrialRecord, TrialSpec};
 use batchscope_scaling::TuningSummary;
 
-use crate::{Plan, StudyError, identity};
+use crate::{Load, Plan, StudyError, identity};
 
-pub(crate) use pilot::{PilotModel, pilot_cap};
-pub(crate) use racing::{coarse_end, race_bound};
+pub use tuned::TunedPlanner;
+
+pub(crate) use racing::coarse_end;
 pub(crate) use tuning::steps_spent;
 
+/// Decides what a study runs next, and when a trial has lost its race.
+///
+/// Everything follows from the plan and the records: no clock, no randomness, nothing kept from call
+/// to call. One runner or a thousand then give the same study.
+///
+/// A planner of your own makes the specs of its trials with [`Plan::trial`]. Their *purpose* says what the analysis does
+/// with them: only [`Fresh`](batchscope_core::TrialPurpose::Fresh) trials enter reported estimates,
+/// and only [`Tune`](batchscope_core::TrialPurpose::Tune) trials may be raced. Their *seeds* come
+/// from [`crate::seed`], with a kind of the planner's own ([`crate::SeedKind::own`]), so that no two
+/// trials of a study share one. [`Assessment::records_of`] asks for a stage's trials:
+///
+/// ```
+/// use batchscope_core::{TrainerInfo, TrialPurpose, TrialSpec};
+/// use batchscope_study::*;
+///
+/// /// Measures every batch size at the lowest rate of the plan's range, for `max_steps` steps.
+/// struct LowestRate;
+///
+/// impl Planner for LowestRate {
+///     fn assess(
+///         &self,
+///         plan: &Plan,
+///         _: &TrainerInfo,
+///         finished: &Finished,
+///     ) -> Result<Assessment, StudyError> {
+///         let kind = SeedKind::own(0).expect("there are four");
+///         let rate = plan.learning_rates.low;
+///         let trial = |(index, batch_size)| TrialSpec {
+///             seed: seed(kind, index, batch_size),
+///             ..plan.trial(TrialPurpose::Fresh { index }, batch_size, rate)
+///         };
+///         let sizes = &plan.batch_sizes;
+///         let trials = (0..plan.seeds).flat_map(|i| sizes.iter().map(move |&b| (i, b)));
+///         let mut study = Assessment::default();
+///         study.records_of(&Stage::new("lowest rate"), trials.map(trial).collect(), finished)?;
+///         Ok(study)
+///     }
+/// }
+///
+/// let plan = Plan { batch_sizes: vec![32, 128], max_steps: Some(200), ..Plan::default() };
+/// let (trainer, mut store) = (FakeTrainer::default(), MemoryStore::new());
+/// let result = run_with(&LowestRate, &plan, &trainer, &mut store, &StopToken::new(), &Silent)?;
+/// assert_eq!(result.records.len(), 2 * 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Planner: Sync {
+    /// Where the study of `plan` (resolved) on `info` stands, given its finished trials.
+    ///
+    /// # Errors
+    /// When the study cannot go on: its pilot gives no target or does not reach it, or every trial
+    /// of a stage failed.
+    fn assess(
+        &self,
+        plan: &Plan,
+        info: &TrainerInfo,
+        finished: &Finished,
+    ) -> Result<Assessment, StudyError>;
+
+    /// Steps beyond which a trial can no longer win, as far as these records tell: `None` is no
+    /// bound. With more records it may only fall. [`assess`](Planner::assess) must cut the records
+    /// of raced trials ([`TrialRecord::cut`]) at the bound that all records together give, since a
+    /// trial may have stopped later than there.
+    fn race_bound(&self, _spec: &TrialSpec, _finished: &Finished) -> Option<u64> {
+        None
+    }
+}
+
 /// A part of a study whose trials can run side by side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// Finds the scale of steps-to-target, and the target when it is `auto` or `quartile`.
-    Pilot,
-    /// Finds the learning rates; round 0, then one round for each widening.
-    Tuning {
-        /// 0 for the first ranges.
-        round: u32,
-    },
-    /// Measures, with fresh seeds.
-    Fresh,
-    /// Nothing is left to do.
-    Done,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// Its name. Stages that go on with one another's work, such as the rounds of a search, share a
+    /// name: their trials are counted together.
+    pub name: Cow<'static, str>,
+    /// What people read: the name, or more.
+    pub label: Cow<'static, str>,
+}
+
+impl Stage {
+    /// A stage that is shown by its name.
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
+        let name = name.into();
+        Self {
+            label: name.clone(),
+            name,
+        }
+    }
+
+    /// The stage with another label.
+    #[must_use]
+    pub fn labeled(self, label: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            label: label.into(),
+            ..self
+        }
+    }
 }
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Stage::Pilot => f.write_str("pilot"),
-            Stage::Tuning { round: 0 } => f.write_str("tuning"),
-            Stage::Tuning { round } => write!(f, "tuning (widening {round})"),
-            Stage::Fresh => f.write_str("fresh seeds"),
-            Stage::Done => f.write_str("end"),
-        }
+        f.write_str(&self.label)
     }
 }
 
@@ -103,46 +181,41 @@ impl Finished {
 }
 
 /// Where a study stands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Assessment {
-    /// The stage to run.
-    pub stage: Stage,
+    /// The stage to run; `None` when nothing is left to do.
+    pub stage: Option<Stage>,
     /// All trials of that stage in their order, finished ones included; numbers not yet given.
     pub trials: Vec<TrialSpec>,
     /// What was decided so far, in order, a sentence each.
     pub decisions: Vec<String>,
     /// The target, once known, and where it came from.
     pub target: Option<(Target, String)>,
-    /// The scale of steps-to-target, once the pilot is done.
-    pub(crate) model: Option<PilotModel>,
     /// What tuning did, once it is done.
     pub tuning: Vec<TuningSummary>,
     /// Every finished trial that belongs to the plan, raced ones cut at their exact bound.
     pub records: Vec<TrialRecord>,
+    /// The whole study's work as far as it can be foreseen, for progress and cost; may be empty.
+    pub loads: Vec<Load>,
+    /// True once the loads' expected steps come from the study's own trials; before, they are
+    /// guesses.
+    pub modeled: bool,
 }
 
 impl Assessment {
-    fn new() -> Self {
-        Self {
-            stage: Stage::Done,
-            trials: Vec::new(),
-            decisions: Vec::new(),
-            target: None,
-            model: None,
-            tuning: Vec::new(),
-            records: Vec::new(),
-        }
-    }
-
-    fn decide(&mut self, decision: impl Into<String>) {
+    /// Adds a decision.
+    pub fn decide(&mut self, decision: impl Into<String>) {
         self.decisions.push(decision.into());
     }
 
     /// The records of a stage's trials in the order of `specs`, or `None` while some are missing;
-    /// then those trials are what to run.
-    fn stage(
+    /// then those trials are what to run. The records become part of the study.
+    ///
+    /// # Errors
+    /// When every trial of the stage failed.
+    pub fn records_of(
         &mut self,
-        stage: Stage,
+        stage: &Stage,
         specs: Vec<TrialSpec>,
         finished: &Finished,
     ) -> Result<Option<Vec<TrialRecord>>, StudyError> {
@@ -150,7 +223,7 @@ impl Assessment {
         let records: Vec<TrialRecord> = found.iter().flatten().cloned().collect();
         self.records.extend(records.iter().cloned());
         if records.len() < specs.len() {
-            self.stage = stage;
+            self.stage = Some(stage.clone());
             self.trials = specs;
             return Ok(None);
         }
@@ -159,7 +232,7 @@ impl Assessment {
     }
 }
 
-fn all_failed(stage: Stage, records: &[TrialRecord]) -> Result<(), StudyError> {
+fn all_failed(stage: &Stage, records: &[TrialRecord]) -> Result<(), StudyError> {
     let failures: Vec<&String> = records
         .iter()
         .filter_map(|record| match &record.outcome {
@@ -175,24 +248,4 @@ fn all_failed(stage: Stage, records: &[TrialRecord]) -> Result<(), StudyError> {
         }),
         _ => Ok(()),
     }
-}
-
-/// Where the study of `plan` (resolved) on `info` stands, given its finished trials.
-///
-/// # Errors
-/// When the pilot gives no target or does not reach it, or every trial of a stage failed.
-pub fn assess(
-    plan: &Plan,
-    info: &TrainerInfo,
-    finished: &Finished,
-) -> Result<Assessment, StudyError> {
-    let mut study = Assessment::new();
-    let Some(pilot) = pilot::run(plan, info, finished, &mut study)? else {
-        return Ok(study);
-    };
-    let Some(rates) = tuning::run(plan, &pilot, finished, &mut study)? else {
-        return Ok(study);
-    };
-    fresh::run(plan, info, &pilot, &rates, finished, &mut study)?;
-    Ok(study)
 }

@@ -10,6 +10,11 @@ use batchscope_core::{Outcome, Target, TrainerInfo, TrialPurpose, TrialRecord, T
 use super::{Assessment, Finished, Stage, target};
 use crate::{Plan, StudyError, TargetChoice, identity::trial_seed};
 
+/// Finds the scale of steps-to-target, and the target when it is `auto` or `quartile`.
+pub(super) fn stage() -> Stage {
+    Stage::new("pilot")
+}
+
 /// What the pilot found.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Pilot {
@@ -106,7 +111,7 @@ pub(super) fn run(
                 .flatten()
                 .flat_map(|b| trials.specs(b, Some(target)))
                 .collect();
-            let Some(records) = study.stage(Stage::Pilot, specs, finished)? else {
+            let Some(records) = study.records_of(&stage(), specs, finished)? else {
                 return Ok(None);
             };
             let (at_base, at_other) = records
@@ -120,13 +125,13 @@ pub(super) fn run(
             )
         }
         TargetChoice::Auto { metric } => {
-            let Some(at_base) = study.stage(Stage::Pilot, trials.specs(base, None), finished)?
+            let Some(at_base) = study.records_of(&stage(), trials.specs(base, None), finished)?
             else {
                 return Ok(None);
             };
             let target = target::auto(metric, base, &at_base)?;
             let specs = other.map_or_else(Vec::new, |b| trials.specs(b, Some(&target)));
-            let Some(at_other) = study.stage(Stage::Pilot, specs, finished)? else {
+            let Some(at_other) = study.records_of(&stage(), specs, finished)? else {
                 return Ok(None);
             };
             let origin = format!(
@@ -137,7 +142,7 @@ pub(super) fn run(
         TargetChoice::Quartile { metric } => {
             let largest = plan.pilot_batch.unwrap_or(base);
             let Some(at_largest) =
-                study.stage(Stage::Pilot, trials.specs(largest, None), finished)?
+                study.records_of(&stage(), trials.specs(largest, None), finished)?
             else {
                 return Ok(None);
             };
@@ -149,7 +154,7 @@ pub(super) fn run(
                 (target, origin, at_largest, Vec::new())
             } else {
                 let Some(at_base) =
-                    study.stage(Stage::Pilot, trials.specs(base, Some(&target)), finished)?
+                    study.records_of(&stage(), trials.specs(base, Some(&target)), finished)?
                 else {
                     return Ok(None);
                 };
@@ -159,9 +164,7 @@ pub(super) fn run(
     };
     study.decide(format!("target {target}, {origin}"));
     study.target = Some((target.clone(), origin));
-    let pilot = conclude(plan, target, &base_records, &other_records, study)?;
-    study.model = Some(pilot.model);
-    Ok(Some(pilot))
+    conclude(plan, target, &base_records, &other_records, study).map(Some)
 }
 
 /// The pilot's trials.
@@ -181,23 +184,12 @@ impl PilotTrials<'_> {
             .zip(rates)
             .map(|(index, rate)| {
                 let purpose = TrialPurpose::Pilot { index };
+                // No base rate is known yet; a trial that starts from its own rate has no climb.
                 TrialSpec {
-                    id: 0,
-                    purpose,
-                    curves: Vec::new(),
-                    batch_size,
-                    micro_batch: plan.micro_batch,
-                    learning_rate: rate,
-                    // No base rate is known yet; a trial that starts from its own rate has no climb.
-                    schedule: plan.schedule_from(rate),
-                    optimizer: plan.optimizer_at(batch_size),
-                    clip: plan.clip,
-                    study_seed: plan.study_seed,
                     seed: trial_seed(purpose, batch_size),
                     cap: pilot_cap(plan, self.info, batch_size),
                     target: target.cloned(),
-                    evaluation: plan.evaluation,
-                    diagnostics: Vec::new(),
+                    ..plan.trial(purpose, batch_size, rate)
                 }
             })
             .collect()

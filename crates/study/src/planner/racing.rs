@@ -41,7 +41,7 @@ fn exact_bound(index: u32, known: impl IntoIterator<Item = (u32, u64)>) -> Optio
 
 /// The bound of a trial as known now: with records missing it may be higher than the exact one,
 /// never lower. `None` outside tuning, and while no rival is known to have reached the target.
-pub(crate) fn race_bound(spec: &TrialSpec, finished: &Finished) -> Option<u64> {
+pub(super) fn race_bound(spec: &TrialSpec, finished: &Finished) -> Option<u64> {
     let TrialPurpose::Tune { index, .. } = spec.purpose else {
         return None;
     };
@@ -64,7 +64,7 @@ fn race_index(record: &TrialRecord) -> u32 {
 
 /// The tuning records of one batch size, each cut at its exact bound: the one place where a record is
 /// cut. Idempotent.
-pub(crate) fn finalize(records: &mut [TrialRecord]) {
+pub(super) fn finalize(records: &mut [TrialRecord]) {
     let ends: Vec<(u32, u64)> = records
         .iter()
         .filter_map(|r| Some((race_index(r), coarse_end(r)?)))

@@ -20,6 +20,15 @@ use batchscope_scaling::TuningSummary;
 use super::{Assessment, Finished, Stage, pilot::Pilot, racing, target};
 use crate::{Plan, RateRange, StudyError, identity::trial_seed};
 
+/// Finds the learning rates; round 0, then one round for each widening.
+pub(super) fn stage(round: u32) -> Stage {
+    let stage = Stage::new("tuning");
+    match round {
+        0 => stage,
+        round => stage.labeled(format!("tuning (widening {round})")),
+    }
+}
+
 /// The rate of each tuned batch size: what tuning chose, or the least bad where it chose nothing.
 pub(super) type Rates = BTreeMap<u64, f64>;
 
@@ -64,13 +73,7 @@ pub(super) fn run(
         if specs.is_empty() {
             break;
         }
-        let Some(records) = finalized_stage(
-            study,
-            Stage::Tuning { round },
-            specs,
-            finished,
-            &mut searches,
-        )?
+        let Some(records) = finalized_stage(study, &stage(round), specs, finished, &mut searches)?
         else {
             return Ok(None);
         };
@@ -107,13 +110,13 @@ pub(super) fn run(
 /// A stage's records, cut at the exact bounds of the race.
 fn finalized_stage(
     study: &mut Assessment,
-    stage: Stage,
+    stage: &Stage,
     specs: Vec<TrialSpec>,
     finished: &Finished,
     searches: &mut [RateSearch],
 ) -> Result<Option<Vec<TrialRecord>>, StudyError> {
     let before = study.records.len();
-    let complete = study.stage(stage, specs, finished)?.is_some();
+    let complete = study.records_of(stage, specs, finished)?.is_some();
     let mut finalized = study.records.split_off(before);
     for search in searches {
         // The bounds of this round come from earlier rounds too.
@@ -170,26 +173,17 @@ impl RateSearch {
             .zip(rates)
             .map(|(index, rate)| {
                 let purpose = TrialPurpose::Tune { index, round };
+                let base_rate = if self.batch_size == plan.base_batch {
+                    rate
+                } else {
+                    pilot.base_rate()
+                };
                 TrialSpec {
-                    id: 0,
-                    purpose,
-                    curves: Vec::new(),
-                    batch_size: self.batch_size,
-                    micro_batch: plan.micro_batch,
-                    learning_rate: rate,
-                    schedule: plan.schedule_from(if self.batch_size == plan.base_batch {
-                        rate
-                    } else {
-                        pilot.base_rate()
-                    }),
-                    optimizer: plan.optimizer_at(self.batch_size),
-                    clip: plan.clip,
-                    study_seed: plan.study_seed,
+                    schedule: plan.schedule_from(base_rate),
                     seed: trial_seed(purpose, self.batch_size),
                     cap: pilot.model.cap(plan, self.batch_size),
                     target: Some(pilot.target.clone()),
-                    evaluation: plan.evaluation,
-                    diagnostics: Vec::new(),
+                    ..plan.trial(purpose, self.batch_size, rate)
                 }
             })
             .collect()
