@@ -14,12 +14,15 @@ mod batch;
 mod choice;
 mod confusion;
 mod crossing;
+mod divergence;
+mod driver;
 mod estimate;
 mod event;
 mod group;
 mod metric;
 mod network;
 mod noise;
+mod progress;
 mod random;
 mod schedule;
 pub mod statistics;
@@ -35,6 +38,8 @@ pub use choice::{
 };
 pub use confusion::Confusion;
 pub use crossing::{Crossing, EvaluationPlan, SMOOTHING_LOG_STEPS, Smoother};
+pub use divergence::{Divergence, MEMORY as DIVERGENCE_MEMORY, PATIENCE as DIVERGENCE_PATIENCE};
+pub use driver::{Driving, Evaluate, Evaluation, Events, Next, TrialDriver};
 pub use estimate::{Estimate, EstimateState};
 pub use event::{Event, Measurement};
 pub use group::{Group, GroupError, Solo};
@@ -44,6 +49,7 @@ pub use network::{
     ParameterTensor, ParameterVisitor, StateTensor,
 };
 pub use noise::{LayerNoise, NoiseMoments, NoiseRecord, NormsOf};
+pub use progress::{Cadence, Progress};
 pub use random::{Purpose, StreamKey};
 pub use schedule::{Decay, Length, LengthError, Schedule, WarmUp, WarmUpShape, WarmUpShapeError};
 pub use trainer::{Control, Flow, NeverStop, StepTiming, Trainer, TrainerError, TrainerInfo};

@@ -11,7 +11,7 @@ pub enum Flow {
     Interrupt,
 }
 
-/// The reins on a running trial.
+/// Says to a running trial whether it goes on.
 pub trait Control: Send + Sync {
     /// Asked after every step.
     fn flow(&self) -> Flow;
@@ -23,7 +23,7 @@ pub trait Control: Send + Sync {
     }
 }
 
-/// Reins that never pull.
+/// Lets every trial run to its end.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NeverStop;
 
@@ -99,8 +99,10 @@ pub enum TrainerError {
 ///   interrupted and resumed, and whatever else runs beside it;
 /// * evaluations follow `spec.evaluation`, and one more is made at the spec's own cap (never at a
 ///   race bound);
-/// * a trial stopped by [`Control::race_bound`] ends as `Raced` and its measurements are those the
-///   full run would have made up to there.
+/// * a trial stopped by [`Control::race_bound`] ends as `Raced`, after the first evaluation at or past
+///   the bound at the latest. Cut at the bound ([`TrialRecord::cut`]), its record is the full run's.
+///
+/// A trainer that walks through a [`crate::TrialDriver`] keeps all of it but the first.
 pub trait Trainer: Send + Sync {
     /// What this trainer is.
     fn info(&self) -> TrainerInfo;

@@ -3,13 +3,15 @@
 //! The program here is the noisy quadratic, small enough to read: `L(w) = ½ Σ hᵢ wᵢ²`, with gradients
 //! `h ∘ w + z/√B`, `z` standard normal. Small batches are drowned in noise, large ones are not.
 //!
+//! A [`TrialDriver`] knows when to evaluate and when the trial ends; the trainer trains.
+//!
 //! `cargo run --release -p batchscope-study --example own_trainer`
 
 use std::collections::BTreeMap;
 
 use batchscope_core::{
-    Control, Crossing, Event, Flow, Measurement, Metric, Outcome, Purpose, Quantity, Split,
-    StreamKey, Trainer, TrainerError, TrainerInfo, TrialRecord, TrialSpec,
+    Control, Driving, Evaluation, Event, Metric, Next, Outcome, Purpose, Quantity, Split,
+    StreamKey, Trainer, TrainerError, TrainerInfo, TrialDriver, TrialRecord, TrialSpec,
 };
 use batchscope_scaling::{AnalysisOptions, analyze};
 use batchscope_study::{MemoryStore, Plan, RateRange, Silent, StopToken, run};
@@ -26,6 +28,14 @@ impl NoisyQuadratic {
             .zip(w)
             .map(|(h, w)| 0.5 * h * w * w)
             .sum()
+    }
+
+    /// One step of stochastic gradient descent.
+    fn step(&self, w: &mut [f64], spec: &TrialSpec, random: &mut impl Rng) {
+        let scale = (spec.batch_size as f64).sqrt();
+        for (w, h) in w.iter_mut().zip(&self.curvatures) {
+            *w -= spec.learning_rate * (h * *w + normal(random) / scale);
+        }
     }
 }
 
@@ -48,77 +58,34 @@ impl Trainer for NoisyQuadratic {
         control: &dyn Control,
         events: &mut (dyn FnMut(Event) + Send),
     ) -> Result<TrialRecord, TrainerError> {
-        let metric = Metric::new(Split::Train, Quantity::Loss);
         let key = StreamKey {
             study_seed: spec.study_seed,
             trial: spec.seed,
             purpose: Purpose::Order,
         };
         let mut w = vec![1.0; self.curvatures.len()];
-        let start = self.loss(&w);
-        let mut crossing = spec.target.clone().map(Crossing::new);
-        let mut measurements = Vec::new();
-        let mut due = spec.evaluation.next_after(0);
-        events(Event::Started { step: 0 });
-        let mut step = 0;
+        let mut driver = TrialDriver::new(spec, Driving::default());
+        driver.watch_divergence(self.loss(&w));
+        driver.start(events);
         let outcome = loop {
-            if step == spec.cap {
-                break if spec.target.is_some() {
-                    Outcome::NotReached { cap: step }
-                } else {
-                    Outcome::Completed { step }
-                };
-            }
-            let mut noise = key.stream(step);
-            for (w, h) in w.iter_mut().zip(&self.curvatures) {
-                *w -= spec.learning_rate
-                    * (h * *w + normal(&mut noise) / (spec.batch_size as f64).sqrt());
-            }
-            step += 1;
-            let loss = self.loss(&w);
-            events(Event::Step {
-                step,
-                loss,
-                learning_rate: spec.learning_rate,
-            });
-            if loss.is_nan() || loss > 10.0 * start {
-                break Outcome::Diverged { step };
-            }
-            if step == due.min(spec.cap) {
-                due = spec.evaluation.next_after(step);
-                let measurement = Measurement {
-                    step,
-                    examples: step * spec.batch_size,
-                    seconds: 0.0,
-                    learning_rate: spec.learning_rate,
-                    metrics: BTreeMap::from([(metric.clone(), loss)]),
-                    replayed: false,
-                    noise: None,
-                };
-                events(Event::Measured(measurement.clone()));
-                measurements.push(measurement);
-                if let Some((after, step)) = crossing
-                    .as_mut()
-                    .and_then(|crossing| crossing.observe(step, loss))
-                {
-                    break Outcome::Reached { step, after };
+            match driver.next(control, events) {
+                Next::Step { step } => {
+                    self.step(&mut w, spec, &mut key.stream(step));
+                    driver.stepped(self.loss(&w), spec.learning_rate, 0.0, events);
                 }
-                if let Some(at) = control.race_bound().filter(|&bound| step >= bound) {
-                    break Outcome::Raced { at };
+                Next::Evaluate(_) => {
+                    let metric = Metric::new(Split::Train, Quantity::Loss);
+                    let metrics = BTreeMap::from([(metric, self.loss(&w))]);
+                    driver.measured(Evaluation::new(metrics, spec.learning_rate), events);
                 }
-            }
-            if control.flow() == Flow::Interrupt {
-                break Outcome::Interrupted;
+                // Nothing is saved: an interrupted trial begins again.
+                Next::Interrupt => break Outcome::Interrupted,
+                Next::End(outcome) => break outcome,
+                // States are kept and returned to only by trainers that can replay.
+                Next::Keep { .. } | Next::Rewind { .. } | Next::Return => {}
             }
         };
-        Ok(TrialRecord {
-            spec: spec.clone(),
-            outcome,
-            measurements,
-            micro_batch: spec.batch_size,
-            seconds: 0.0,
-            notes: Vec::new(),
-        })
+        Ok(driver.record(outcome, spec.batch_size))
     }
 }
 

@@ -5,8 +5,9 @@ use std::{
 };
 
 use batchscope_core::{
-    Control, Crossing, Diagnostic, Event, Flow, Measurement, Metric, Outcome, Purpose, Quantity,
-    Split, StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo, TrialRecord, TrialSpec,
+    Control, Diagnostic, Driving, Evaluation, Event, Metric, Next, Outcome, Progress, Purpose,
+    Quantity, Split, StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo, TrialDriver,
+    TrialRecord, TrialSpec,
 };
 use batchscope_rules::LearningRate;
 use rand_core::Rng;
@@ -29,7 +30,7 @@ const REFERENCE: f64 = 0.1;
 /// 2018 (arXiv 1812.06162, equation 2.9) have it: `η*(B) = η_max/(1 + B_η/B)`. A rate above
 /// `divergence·η*(B)` diverges. Every target thus has the same critical batch size, `B_c`.
 ///
-/// It obeys its [`Control`], keeps the step it was interrupted at (in memory), and resumes there.
+/// It obeys its [`Control`], keeps the progress of what was interrupted (in memory), and resumes there.
 #[derive(Debug)]
 pub struct FakeTrainer {
     /// Steps at infinite batch size and the best rate, `S_min`.
@@ -54,10 +55,10 @@ pub struct FakeTrainer {
     pub checkpoints: FakeCheckpoints,
 }
 
-/// Steps already done, of trials that were interrupted. Clones share them, as two processes share
+/// The progress of trials that were interrupted. Clones share them, as two processes share
 /// a folder of checkpoints.
 #[derive(Debug, Clone, Default)]
-pub struct FakeCheckpoints(Arc<Mutex<BTreeMap<String, u64>>>);
+pub struct FakeCheckpoints(Arc<Mutex<BTreeMap<String, Progress>>>);
 
 impl Default for FakeTrainer {
     fn default() -> Self {
@@ -117,7 +118,7 @@ impl FakeTrainer {
         1e-3 + 1e-5 * batch_size as f64
     }
 
-    fn saved(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, u64>> {
+    fn saved(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Progress>> {
         self.checkpoints
             .0
             .lock()
@@ -132,21 +133,11 @@ fn standard_normal(rng: &mut impl Rng) -> f64 {
     (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
-/// A run in the making.
-struct Run<'a> {
-    trainer: &'a FakeTrainer,
-    spec: &'a TrialSpec,
-    course: Course,
-    rate: LearningRate,
-    crossing: Option<Crossing>,
-    measurements: Vec<Measurement>,
-}
-
-impl Run<'_> {
-    fn measure(&self, step: u64, replayed: bool) -> Measurement {
-        let error = START / (1.0 + (START / REFERENCE - 1.0) * step as f64 / self.course.steps);
+impl Course {
+    /// The metrics after `step` steps, the last of them at `learning_rate`.
+    fn metrics(&self, spec: &TrialSpec, step: u64, learning_rate: f64) -> BTreeMap<Metric, f64> {
+        let error = START / (1.0 + (START / REFERENCE - 1.0) * step as f64 / self.steps);
         let loss = error * 10f64.ln() / START;
-        let learning_rate = self.rate.at(step.saturating_sub(1));
         let mut metrics: BTreeMap<Metric, f64> = [
             (Metric::new(Split::Val, Quantity::Error), error),
             (Metric::new(Split::Val, Quantity::Accuracy), 1.0 - error),
@@ -155,64 +146,22 @@ impl Run<'_> {
             (Metric::new(Split::Train, Quantity::Loss), loss * 0.8),
         ]
         .into();
-        if self.spec.diagnostics.contains(&Diagnostic::Linearity) {
+        if spec.diagnostics.contains(&Diagnostic::Linearity) {
             metrics.insert(
                 Metric::new(Split::Train, Quantity::Other("linearity".to_owned())),
                 learning_rate * loss,
             );
         }
-        let seconds = step as f64 * self.trainer.seconds_per_step(self.spec.batch_size);
-        Measurement {
-            step,
-            examples: step * self.spec.batch_size,
-            seconds,
-            learning_rate,
-            metrics,
-            replayed,
-            noise: None,
-        }
+        metrics
     }
 
-    /// Evaluates at `step`; the bracket of a crossing, located by finer evaluations inside it.
-    fn evaluate(&mut self, step: u64) -> Option<(u64, u64)> {
-        let measurement = self.measure(step, false);
-        let before = self.crossing.clone();
-        let found = self.crossing.as_mut().and_then(|crossing| {
-            let value = measurement.metrics.get(&crossing.target().metric)?;
-            crossing.observe(step, *value)
-        });
-        let (Some((after, step)), Some(mut finer)) = (found, before) else {
-            self.measurements.push(measurement);
-            return None;
-        };
-        let mut bracket = (after, step);
-        for at in self.spec.evaluation.replay_steps(after, step) {
-            let replayed = self.measure(at, true);
-            let value = replayed.metrics[&finer.target().metric];
-            self.measurements.push(replayed);
-            if finer.observe(at, value).is_some() {
-                bracket.1 = at;
-                break;
-            }
-            bracket.0 = at;
+    /// The training loss of a step; not a number where a divergent run blows up, which is a little
+    /// later the nearer it is to the limit.
+    fn loss(&self, spec: &TrialSpec, step: u64, learning_rate: f64) -> f64 {
+        if self.diverges && step == 3 + spec.seed % 5 {
+            return f64::NAN;
         }
-        self.measurements.push(measurement);
-        Some(bracket)
-    }
-
-    fn record(self, outcome: Outcome, step: u64) -> TrialRecord {
-        TrialRecord {
-            spec: self.spec.clone(),
-            outcome,
-            measurements: self.measurements,
-            micro_batch: self
-                .spec
-                .micro_batch
-                .unwrap_or(self.spec.batch_size)
-                .min(self.spec.batch_size),
-            seconds: step as f64 * self.trainer.seconds_per_step(self.spec.batch_size),
-            notes: Vec::new(),
-        }
+        self.metrics(spec, step, learning_rate)[&Metric::new(Split::Train, Quantity::Loss)]
     }
 }
 
@@ -258,75 +207,54 @@ impl Trainer for FakeTrainer {
             self.train_examples,
         )
         .map_err(|e| TrainerError::Refused(e.to_string()))?;
-        let crossing = spec.target.clone().map(Crossing::new);
-        let mut run = Run {
-            trainer: self,
-            spec,
-            course: self.course(spec),
-            rate,
-            crossing,
-            measurements: Vec::new(),
+        // A closed form needs no state to return to an earlier step.
+        let driving = Driving {
+            replays: true,
+            ..Driving::default()
         };
+        let micro_batch = spec.micro_batch.unwrap_or(spec.batch_size);
+        let micro_batch = micro_batch.min(spec.batch_size);
+        let mut driver = TrialDriver::new(spec, driving);
         if spec.batch_size > self.train_examples {
             let why = format!(
                 "batch size {} is larger than the training set ({})",
                 spec.batch_size, self.train_examples
             );
-            return Ok(run.record(Outcome::Infeasible { why }, 0));
+            return Ok(driver.record(Outcome::Infeasible { why }, micro_batch));
         }
-        let saved = self.saved().get(&identity(spec)).copied().unwrap_or(0);
-        events(Event::Started { step: saved });
-        // A divergent run blows up a little later the nearer it is to the limit.
-        let blows_up = if run.course.diverges {
-            3 + spec.seed % 5
-        } else {
-            u64::MAX
-        };
-        let mut next = spec.evaluation.next_after(0);
-        for step in 1..=spec.cap {
-            let anew = step > saved;
-            if anew {
-                if control.flow() == Flow::Interrupt {
-                    self.saved().insert(identity(spec), step - 1);
-                    events(Event::Checkpointed { step: step - 1 });
-                    return Ok(run.record(Outcome::Interrupted, step - 1));
-                }
-                if control.race_bound().is_some_and(|bound| step > bound) {
-                    return Ok(run.record(Outcome::Raced { at: step - 1 }, step - 1));
-                }
-                if !self.pace.is_zero() {
-                    std::thread::sleep(self.pace);
-                }
-                let loss =
-                    run.measure(step, false).metrics[&Metric::new(Split::Train, Quantity::Loss)];
-                events(Event::Step {
-                    step,
-                    loss,
-                    learning_rate: run.rate.at(step - 1),
-                });
-            }
-            if step == blows_up {
-                return Ok(run.record(Outcome::Diverged { step }, step));
-            }
-            if step == next || step == spec.cap {
-                let found = run.evaluate(step);
-                if step == next {
-                    next = spec.evaluation.next_after(step);
-                }
-                if let Some(measurement) = run.measurements.last().filter(|_| anew) {
-                    events(Event::Measured(measurement.clone()));
-                }
-                if let Some((after, step)) = found {
-                    return Ok(run.record(Outcome::Reached { step, after }, step));
-                }
-            }
+        if let Some(progress) = self.saved().get(&identity(spec)).cloned() {
+            driver.resume(progress);
         }
-        let outcome = if spec.target.is_some() {
-            Outcome::NotReached { cap: spec.cap }
-        } else {
-            Outcome::Completed { step: spec.cap }
+        let course = self.course(spec);
+        let seconds = self.seconds_per_step(spec.batch_size);
+        driver.start(events);
+        let outcome = loop {
+            match driver.next(control, events) {
+                Next::Step { step } => {
+                    if !self.pace.is_zero() && !driver.is_replaying() {
+                        std::thread::sleep(self.pace);
+                    }
+                    let learning_rate = rate.at(step);
+                    let loss = course.loss(spec, step + 1, learning_rate);
+                    driver.stepped(loss, learning_rate, seconds, events);
+                }
+                Next::Evaluate(_) => {
+                    let learning_rate = rate.at(driver.step().saturating_sub(1));
+                    let metrics = course.metrics(spec, driver.step(), learning_rate);
+                    driver.measured(Evaluation::new(metrics, learning_rate), events);
+                }
+                Next::Keep { .. } | Next::Rewind { .. } | Next::Return => {}
+                Next::Interrupt => {
+                    let progress = driver.progress().clone();
+                    let step = progress.step;
+                    self.saved().insert(identity(spec), progress);
+                    events(Event::Checkpointed { step });
+                    break Outcome::Interrupted;
+                }
+                Next::End(outcome) => break outcome,
+            }
         };
-        Ok(run.record(outcome, spec.cap))
+        Ok(driver.record(outcome, micro_batch))
     }
 
     fn forget(&self, spec: &TrialSpec) {

@@ -172,7 +172,7 @@ fn events_tell_the_record(trainer: &dyn Trainer, spec: &TrialSpec, whole: &Trial
     }
 }
 
-/// Stops after so many looks at the reins.
+/// Stops at the question after so many.
 struct StopAfter(AtomicU64);
 
 impl Control for StopAfter {
@@ -224,7 +224,7 @@ fn interruption_changes_nothing(trainer: &dyn Trainer, spec: &TrialSpec, whole: 
         }
         trainer.forget(spec);
     }
-    assert!(interruptions > 0, "the trainer never looked at its reins");
+    assert!(interruptions > 0, "the trainer never asked whether to stop");
 }
 
 /// Races to a bound known from the start.
@@ -251,7 +251,7 @@ fn racing_cuts(trainer: &dyn Trainer, spec: &TrialSpec, whole: &TrialRecord) {
         u64::MAX,
     ];
     for bound in bounds.into_iter().filter(|&b| b > 0) {
-        let mut raced = run(trainer, spec, &Bound(bound), &mut |_| {});
+        let mut raced = run(trainer, spec, &Bound(bound), &mut |_| {}).cut(bound);
         trainer.forget(spec);
         // A bound between the located crossing and the evaluation that found it cannot happen in
         // a study: bounds are evaluated steps.

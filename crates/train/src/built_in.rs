@@ -7,17 +7,17 @@ use std::{
 };
 
 use batchscope_core::{
-    Control, Crossing, Event, Examples, Metric, NetworkFactory, Outcome, Purpose, Solo, Split,
-    StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo, TrialPurpose, TrialRecord,
-    TrialSpec,
+    Cadence, Control, Driving, Event, Examples, Metric, NetworkFactory, Outcome, Purpose, Solo,
+    Split, StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo, TrialDriver, TrialPurpose,
+    TrialRecord, TrialSpec,
 };
 use batchscope_optim::DecayPolicy;
 use batchscope_rules::LearningRate;
 
 use crate::{
-    Adversarial, AdversarialSource, Cadence, Checkpointer, Conservative, EVALUATION_CHUNK,
-    EvaluationSet, Evaluator, GradientSource, Identity, MICRO_BATCH_CEILING, Portions, Progress,
-    Run, Supervised, Synchronous, TrainError,
+    Adversarial, AdversarialSource, Checkpointer, Conservative, EVALUATION_CHUNK, EvaluationSet,
+    Evaluator, GradientSource, Identity, MICRO_BATCH_CEILING, Portions, ReplayStates, Run,
+    Supervised, Synchronous, TrainError,
     augment::{AugmentSpec, Augmenter},
     evaluate::quantities,
     micro_batch,
@@ -209,13 +209,9 @@ impl BuiltIn {
         control: &dyn Control,
         events: &mut (dyn FnMut(Event) + Send),
     ) -> Result<TrialRecord, TrainerError> {
-        let record = self
+        Ok(self
             .pools
-            .run(|| self.run_here(spec, saving, control, events))??;
-        Ok(match control.race_bound() {
-            Some(bound) => record.cut(bound),
-            None => record,
-        })
+            .run(|| self.run_here(spec, saving, control, events))??)
     }
 
     fn run_here(
@@ -255,23 +251,17 @@ impl BuiltIn {
                 why: error.to_string(),
             },
         };
-        let ended = matches!(outcome, Outcome::Reached { .. } | Outcome::Diverged { .. });
-        let at_cap = matches!(
+        let ended = matches!(
             outcome,
-            Outcome::NotReached { .. } | Outcome::Completed { .. }
+            Outcome::Reached { .. }
+                | Outcome::Diverged { .. }
+                | Outcome::NotReached { .. }
+                | Outcome::Completed { .. }
         );
-        if matches!(saving, Saving::Single(_)) && (ended || at_cap) {
-            run.progress.ended = ended.then(|| outcome.clone());
+        if matches!(saving, Saving::Single(_)) && ended {
             run.save(events)?;
         }
-        Ok(TrialRecord {
-            spec: spec.clone(),
-            outcome,
-            measurements: run.progress.measurements,
-            micro_batch,
-            seconds: run.progress.seconds,
-            notes: run.progress.notes,
-        })
+        Ok(run.driver.record(outcome, micro_batch))
     }
 
     /// Refuses targets that no evaluation could meet.
@@ -324,12 +314,19 @@ impl BuiltIn {
             within,
             config.micro_batch_ceiling,
         )?;
-        let mut progress = Progress::new(spec.target.clone().map(Crossing::new));
+        let evaluator = self.evaluator(spec, within)?;
+        let driving = Driving {
+            cadence,
+            replays: true,
+            looks_at_test: evaluator.test.is_some(),
+            warm_up_steps: rates.warm_up_steps(),
+        };
+        let mut driver = TrialDriver::new(spec, driving);
         let model_ghost = network.ghost_size(u64::MAX);
         if ghost != model_ghost
             && let (Some(ghost), Some(model_ghost)) = (ghost, model_ghost)
         {
-            progress.note(format!(
+            driver.note(format!(
                 "batch norm normalizes over {ghost} examples instead of {model_ghost}, since the batch is no larger"
             ));
         }
@@ -345,16 +342,14 @@ impl BuiltIn {
             None => Box::new(Supervised::new(sampler, shape, portions, augmenter, key)),
         };
         let run = Run {
-            spec,
+            driver,
             source,
             rule: Box::new(Synchronous::new(optimizer, spec.clip)),
             conservative: config.conservative,
             network,
             rates,
-            evaluator: self.evaluator(spec, within)?,
-            cadence,
-            progress,
-            snapshot: None,
+            evaluator,
+            states: ReplayStates::default(),
             checkpointer: None,
         };
         Ok((run, micro_batch))
@@ -398,7 +393,7 @@ impl BuiltIn {
                 if let Some(path) = path.as_deref().filter(|path| path.exists())
                     && let Err(error) = run.resume(path, &identity, false)
                 {
-                    run.progress.note(format!("started again: {error}"));
+                    run.driver.note(format!("started again: {error}"));
                 }
                 path.as_ref()
             }
@@ -416,12 +411,12 @@ impl BuiltIn {
 
     fn identity(&self, run: &Run<'_>, micro_batch: u64) -> Identity {
         Identity {
-            spec: run.spec.clone(),
+            spec: run.driver.spec().clone(),
             model: self.info.model.clone(),
             data: self.info.data.clone(),
             method: self.config.method(),
             micro_batch,
-            cadence: run.cadence,
+            cadence: run.driver.driving().cadence,
         }
     }
 

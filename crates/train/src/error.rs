@@ -58,7 +58,7 @@ pub enum TrainError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The reins were pulled in the middle of a gradient, of which nothing is kept.
+    /// Told to stop in the middle of a gradient, of which nothing is kept.
     #[error("it was told to stop")]
     Stopped,
     /// A fault of batchscope itself.

@@ -15,20 +15,18 @@ pub mod augment;
 mod built_in;
 mod checkpoint;
 mod conservative;
-mod divergence;
 mod error;
 mod evaluate;
 mod gradient;
 mod linearity;
-mod locate;
 mod micro_batch;
 pub mod noise;
 mod noise_law;
 mod noise_scale;
 mod pools;
-
-mod progress;
+mod replay;
 mod run;
+mod stop;
 #[doc(hidden)]
 pub mod testing;
 mod timing;
@@ -41,7 +39,6 @@ pub use checkpoint::{
     Checkpointer, Identity, Origin, Stored, StoredRun, load_network, read_state, write_state,
 };
 pub use conservative::Conservative;
-pub use divergence::{Divergence, MEMORY as DIVERGENCE_MEMORY, PATIENCE as DIVERGENCE_PATIENCE};
 pub use error::TrainError;
 pub use evaluate::{EVALUATION_CHUNK, EvaluationSet, Evaluator, insert_metrics, quantities};
 pub use gradient::{GradientSource, Portions, Supervised};
@@ -49,7 +46,7 @@ pub use micro_batch::{MICRO_BATCH_CEILING, choose as choose_micro_batch};
 pub use noise::{NoiseEstimator, PartNorms, StepNoise};
 pub use noise_law::{LawPoint, NoiseLaw};
 pub use noise_scale::{NoiseMeasurement, NoiseRequest};
-pub use progress::{Cadence, Progress, Snapshot};
-pub use run::{Events, Run};
+pub use replay::{ReplayStates, Snapshot};
+pub use run::Run;
 pub use train_loop::train_loop;
 pub use update::{Synchronous, UpdateRule};

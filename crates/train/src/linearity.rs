@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchscope_core::{Measurement, Metric, Quantity, Split};
+use batchscope_core::{Metric, Quantity, Split};
 
 use crate::{Run, TrainError, update::squared_gradient_norm};
 
@@ -16,14 +16,14 @@ use crate::{Run, TrainError, update::squared_gradient_norm};
 /// `w*` are the current weights, `g_B` the mean gradient of the batch the next step will use, `η`
 /// that step's learning rate, and `L` the loss on the fixed train subset. Above 1 the first-order
 /// picture behind linear scaling has broken down. A loss that is not finite is left out.
-pub(crate) fn measure(run: &mut Run<'_>, measurement: &mut Measurement) -> Result<(), TrainError> {
-    let Some(&loss) = measurement
-        .metrics
-        .get(&Metric::new(Split::Train, Quantity::Loss))
-    else {
+pub(crate) fn measure(
+    run: &mut Run<'_>,
+    metrics: &mut BTreeMap<Metric, f64>,
+) -> Result<(), TrainError> {
+    let Some(&loss) = metrics.get(&Metric::new(Split::Train, Quantity::Loss)) else {
         return Ok(());
     };
-    let step = run.progress.step;
+    let step = run.driver.step();
     let rate = run.rates.at(step);
     let here = run.network.export()?;
 
@@ -42,7 +42,7 @@ pub(crate) fn measure(run: &mut Run<'_>, measurement: &mut Measurement) -> Resul
 
     let error = there.map(|there| (there - (loss - rate * squared_norm)).abs());
     if let Some(error) = error.filter(|error| error.is_finite()) {
-        measurement.metrics.insert(
+        metrics.insert(
             Metric::new(Split::Train, Quantity::Other("linearity".to_owned())),
             error,
         );

@@ -1,22 +1,20 @@
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::BTreeMap;
 
 use batchscope_core::{
-    Diagnostic, Event, Group, LossSum, Measurement, Network, Split, TrialPurpose, TrialSpec,
+    Diagnostic, Divergence, Evaluate, Evaluation, Group, LossSum, Network, Split, TrialDriver,
+    TrialPurpose,
 };
 use batchscope_rules::LearningRate;
 
 use crate::{
-    Cadence, Conservative, Evaluator, GradientSource, Progress, Snapshot, TrainError, UpdateRule,
-    checkpoint::Checkpointer, divergence::Divergence, linearity, noise,
+    Conservative, Evaluator, GradientSource, ReplayStates, TrainError, UpdateRule,
+    checkpoint::Checkpointer, linearity, noise,
 };
-
-/// Receives the events of a run, one at a time.
-pub type Events<'a> = dyn FnMut(Event) + Send + 'a;
 
 /// A training run: everything [`crate::train_loop`] works with.
 pub struct Run<'a> {
-    /// What was asked.
-    pub spec: &'a TrialSpec,
+    /// Leads the run: what was asked, what has been done, what comes next.
+    pub driver: TrialDriver<'a>,
     /// The network in training.
     pub network: Box<dyn Network>,
     /// Where gradients come from.
@@ -29,12 +27,8 @@ pub struct Run<'a> {
     pub rates: LearningRate,
     /// What evaluations measure on.
     pub evaluator: Evaluator<'a>,
-    /// When evaluations are made.
-    pub cadence: Cadence,
-    /// What has been done so far.
-    pub progress: Progress,
-    /// The state at the last evaluated step, where a crossing found next would be replayed.
-    pub snapshot: Option<Snapshot>,
+    /// The states between which a crossing is located.
+    pub states: ReplayStates,
     /// Saves the run, if it is to be saved.
     pub checkpointer: Option<Checkpointer>,
 }
@@ -42,7 +36,7 @@ pub struct Run<'a> {
 impl Run<'_> {
     /// Does what must precede the first step of a new run.
     pub(crate) fn prepare(&mut self) -> Result<(), TrainError> {
-        if self.progress.divergence.is_none() {
+        if self.driver.progress().divergence.is_none() {
             let uninformed = match Divergence::uninformed(&self.evaluator.shape) {
                 Some(loss) => loss,
                 None => {
@@ -50,8 +44,7 @@ impl Run<'_> {
                     sums.loss / sums.weight
                 }
             };
-            self.progress.divergence = Some(Divergence::new(uninformed));
-            self.take_snapshot()?;
+            self.driver.watch_divergence(uninformed);
         }
         Ok(())
     }
@@ -64,14 +57,14 @@ impl Run<'_> {
         step: u64,
     ) -> Result<(f64, f64), TrainError> {
         let rate = self.rates.at(step);
+        let noise = self.asks_for(Diagnostic::Noise);
         let network = self.network.as_mut();
         let (source, rule) = (self.source.as_mut(), self.rule.as_mut());
-        let noise = self.spec.diagnostics.contains(&Diagnostic::Noise);
         let sum = match self.conservative {
             Some(conservative) => {
                 if noise {
                     noise::undefined(
-                        &mut self.progress.noise,
+                        self.driver.noise(),
                         "a conservative step takes several gradients, at several points",
                     );
                 }
@@ -82,10 +75,10 @@ impl Run<'_> {
                     let (sum, found) = source.measured_gradient(network, step)?;
                     // Where trials are many, in tuning, they are not looked at layer by layer.
                     let layers = matches!(
-                        self.spec.purpose,
+                        self.driver.spec().purpose,
                         TrialPurpose::Single | TrialPurpose::Fresh { .. }
                     );
-                    noise::observe(&mut self.progress.noise, network, found, layers)?;
+                    noise::observe(self.driver.noise(), network, found, layers)?;
                     sum
                 } else {
                     source.gradient(network, step)?
@@ -107,17 +100,13 @@ impl Run<'_> {
         Ok((sum.mean(), rate))
     }
 
-    /// The next regularly evaluated step.
-    pub(crate) fn next_evaluation(&self) -> u64 {
-        self.cadence.next_after(
-            self.progress.evaluated,
-            &self.spec.evaluation,
-            self.spec.cap,
-        )
-    }
-
-    /// Measures these splits after `step` steps.
-    pub(crate) fn measure(&mut self, step: u64, splits: &[Split]) -> Result<Measured, TrainError> {
+    /// Measures what the driver asks for after the current step.
+    pub(crate) fn evaluate(&mut self, what: Evaluate) -> Result<Evaluation, TrainError> {
+        let splits: &[Split] = match &what {
+            Evaluate::Regular => &[Split::Train, Split::Val],
+            Evaluate::Replayed(split) => &[*split],
+            Evaluate::Test => &[Split::Test],
+        };
         let mut metrics = BTreeMap::new();
         let mut finite = true;
         for &split in splits {
@@ -126,72 +115,18 @@ impl Run<'_> {
                 .measure(split, self.network.as_mut(), &mut metrics)?;
             finite &= loss.is_none_or(f64::is_finite);
         }
-        let measurement = Measurement {
-            step,
-            examples: step.saturating_mul(self.spec.batch_size),
-            seconds: self.progress.seconds,
-            learning_rate: self.rates.at(step.saturating_sub(1)),
+        if what == Evaluate::Regular && self.asks_for(Diagnostic::Linearity) {
+            linearity::measure(self, &mut metrics)?;
+        }
+        Ok(Evaluation {
             metrics,
-            replayed: false,
-            noise: None,
-        };
-        Ok(Measured {
-            measurement,
+            learning_rate: self.rates.at(self.driver.step().saturating_sub(1)),
             finite,
         })
     }
 
-    /// Adds what the trial's diagnostics find after the current step.
-    pub(crate) fn diagnose(&mut self, measurement: &mut Measurement) -> Result<(), TrainError> {
-        for diagnostic in &self.spec.diagnostics {
-            match diagnostic {
-                Diagnostic::Linearity => linearity::measure(self, measurement)?,
-                // Taken from every step on the way, in `take_step`.
-                Diagnostic::Noise => {}
-            }
-        }
-        Ok(())
+    /// True if the trial asks for this diagnostic.
+    fn asks_for(&self, diagnostic: Diagnostic) -> bool {
+        self.driver.spec().diagnostics.contains(&diagnostic)
     }
-
-    /// Keeps the current state, if a crossing found at the next evaluation would be replayed.
-    pub(crate) fn take_snapshot(&mut self) -> Result<(), TrainError> {
-        let step = self.progress.step;
-        let between = self
-            .spec
-            .evaluation
-            .replay_steps(step, self.next_evaluation());
-        self.snapshot = match self.spec.target {
-            Some(_) if !between.is_empty() => Some(self.export(step)?),
-            _ => None,
-        };
-        Ok(())
-    }
-
-    /// The complete state after `step` steps.
-    pub(crate) fn export(&self, step: u64) -> Result<Snapshot, TrainError> {
-        Ok(Snapshot {
-            step,
-            network: self.network.export()?,
-            rule: self.rule.state(),
-        })
-    }
-
-    /// Returns to a state.
-    pub(crate) fn import(&mut self, snapshot: &Snapshot) -> Result<(), TrainError> {
-        self.network.import(&snapshot.network)?;
-        self.rule.load(&snapshot.rule)?;
-        Ok(())
-    }
-
-    /// Adds the seconds since `clock` to the training time.
-    pub(crate) fn clocked(&mut self, clock: Instant) {
-        self.progress.seconds += clock.elapsed().as_secs_f64();
-    }
-}
-
-/// What an evaluation found.
-pub(crate) struct Measured {
-    pub measurement: Measurement,
-    /// False if the loss on some split was no finite number.
-    pub finite: bool,
 }

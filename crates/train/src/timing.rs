@@ -39,7 +39,7 @@ pub(crate) fn time_steps(
     }
     seconds.sort_by(f64::total_cmp);
     Ok(Some(StepTiming {
-        batch_size: run.spec.batch_size,
+        batch_size: run.driver.spec().batch_size,
         micro_batch,
         seconds: quantile(&seconds, 0.5),
         low: quantile(&seconds, 0.25),

@@ -5,13 +5,14 @@ mod common;
 use std::{collections::BTreeMap, sync::Arc};
 
 use batchscope_core::{
-    Choice, DataShape, Diagnostic, Examples, Group, InputShape, Metric, NetworkFactory, NeverStop,
-    Outcome, Purpose, Schedule, Solo, StateTensor, StreamKey, Task, TrainerError, TrialSpec, Value,
+    Choice, DataShape, Diagnostic, Driving, Examples, Group, InputShape, Metric, NetworkFactory,
+    NeverStop, Outcome, Purpose, Schedule, Solo, StateTensor, StreamKey, Task, TrainerError,
+    TrialDriver, TrialSpec, Value,
 };
 use batchscope_optim::DecayPolicy;
 use batchscope_rules::LearningRate;
 use batchscope_train::{
-    BuiltIn, Cadence, EvaluationSet, Evaluator, Portions, Progress, Run, Supervised, Synchronous,
+    BuiltIn, EvaluationSet, Evaluator, Portions, ReplayStates, Run, Supervised, Synchronous,
     augment::Augmenter,
     testing::{Blobs, ThreadGroup, TinyFactory},
     train_loop,
@@ -42,7 +43,13 @@ fn train(
     let optimizer =
         batchscope_optim::build(&spec.optimizer, network.layout(), DecayPolicy::Weights).unwrap();
     let mut run = Run {
-        spec,
+        driver: TrialDriver::new(
+            spec,
+            Driving {
+                replays: true,
+                ..Driving::default()
+            },
+        ),
         source: Box::new(Supervised::new(sampler, shape, portions, augmenter, key)),
         rule: Box::new(Synchronous::new(optimizer, spec.clip)),
         conservative: None,
@@ -53,15 +60,20 @@ fn train(
             test: None,
             shape,
         },
-        cadence: Cadence::Planned,
-        progress: Progress::new(None),
-        snapshot: None,
+        states: ReplayStates::default(),
         checkpointer: None,
         network,
     };
     let outcome = train_loop(&mut run, group, &NeverStop, &mut |_| {}).unwrap();
     assert_eq!(outcome, Outcome::Completed { step: spec.cap });
-    let metrics = run.progress.measurements.last().unwrap().metrics.clone();
+    let metrics = run
+        .driver
+        .progress()
+        .measurements
+        .last()
+        .unwrap()
+        .metrics
+        .clone();
     (run.network.export().unwrap(), metrics)
 }
 
@@ -500,7 +512,13 @@ fn states_after(examples: &Blobs, spec: &TrialSpec) -> (Vec<StateTensor>, BTreeM
         .sampler(key.with_purpose(Purpose::Order), spec.batch_size)
         .unwrap();
     let mut run = Run {
-        spec,
+        driver: TrialDriver::new(
+            spec,
+            Driving {
+                replays: true,
+                ..Driving::default()
+            },
+        ),
         source: Box::new(Supervised::new(
             sampler,
             shape,
@@ -517,15 +535,19 @@ fn states_after(examples: &Blobs, spec: &TrialSpec) -> (Vec<StateTensor>, BTreeM
             test: None,
             shape,
         },
-        cadence: Cadence::Planned,
-        progress: Progress::new(None),
-        snapshot: None,
+        states: ReplayStates::default(),
         checkpointer: None,
         network,
     };
     train_loop(&mut run, &Solo, &NeverStop, &mut |_| {}).unwrap();
     (
         run.network.export().unwrap(),
-        run.progress.measurements.last().unwrap().metrics.clone(),
+        run.driver
+            .progress()
+            .measurements
+            .last()
+            .unwrap()
+            .metrics
+            .clone(),
     )
 }

@@ -6,13 +6,13 @@ mod common;
 use std::{ops::Range, sync::Arc};
 
 use batchscope_core::{
-    Batch, Choice, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, NetworkFactory,
-    NeverStop, Outcome, Purpose, Quantity, Sampler, Schedule, StateTensor, StreamKey, Task,
-    Trainer, TrainerError, TrialSpec, Value,
+    Batch, Cadence, Choice, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels,
+    NetworkFactory, NeverStop, Outcome, Purpose, Quantity, Sampler, Schedule, StateTensor,
+    StreamKey, Task, Trainer, TrainerError, TrialSpec, Value,
 };
 use batchscope_train::{
-    Adversarial, AdversarialSource, BuiltIn, BuiltInConfig, Cadence, Conservative, GradientSource,
-    Portions, SingleRun, Stored, TrainError, load_network, read_state,
+    Adversarial, AdversarialSource, BuiltIn, BuiltInConfig, Conservative, GradientSource, Portions,
+    SingleRun, Stored, TrainError, load_network, read_state,
     testing::{LinearFactory, TinyFactory},
     train_loop, write_state,
 };

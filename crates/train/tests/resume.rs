@@ -6,9 +6,10 @@ mod common;
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use batchscope_core::{
-    Choice, NeverStop, Outcome, Trainer, TrainerError, TrialPurpose, TrialRecord, TrialSpec, Value,
+    Cadence, Choice, NeverStop, Outcome, Trainer, TrainerError, TrialPurpose, TrialRecord,
+    TrialSpec, Value,
 };
-use batchscope_train::{BuiltIn, Cadence, SingleRun, testing::TinyFactory};
+use batchscope_train::{BuiltIn, SingleRun, testing::TinyFactory};
 use common::*;
 use proptest::prelude::*;
 

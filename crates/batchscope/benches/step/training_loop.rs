@@ -7,11 +7,11 @@ use std::{
 };
 
 use batchscope_core::{
-    Choice, EvaluationPlan, Event, NeverStop, Schedule, TrialPurpose, TrialSpec, Value,
+    Cadence, Choice, EvaluationPlan, Event, NeverStop, Schedule, TrialPurpose, TrialSpec, Value,
 };
 use batchscope_data::{GlyphOptions, LoadOptions};
 use batchscope_nn::{DeviceSpec, Factory};
-use batchscope_train::{BuiltIn, BuiltInConfig, Cadence, SingleRun};
+use batchscope_train::{BuiltIn, BuiltInConfig, SingleRun};
 use criterion::Criterion;
 
 use crate::{

@@ -3,12 +3,12 @@
 use std::sync::Mutex;
 
 use batchscope_core::{
-    Diagnostic, Estimate, EvaluationPlan, Event, Length, Measurement, Outcome, TrialPurpose,
-    TrialRecord, TrialSpec,
+    Cadence, Diagnostic, Estimate, EvaluationPlan, Event, Length, Measurement, Outcome,
+    TrialPurpose, TrialRecord, TrialSpec,
 };
 use batchscope_report::format::number;
 use batchscope_scaling::noise::NoiseTrajectory;
-use batchscope_train::{Cadence, SingleRun};
+use batchscope_train::SingleRun;
 
 use super::{folded, print, print_json, width};
 use crate::{

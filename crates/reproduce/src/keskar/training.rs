@@ -3,12 +3,11 @@
 use std::{path::Path, time::Duration};
 
 use batchscope_core::{
-    Choice, Control, EvaluationPlan, Event, Metric, Network, Outcome, Quantity, Schedule, Solo,
-    Split, StateTensor, TrialPurpose, TrialSpec, Value,
+    Cadence, Choice, Control, EvaluationPlan, Event, Metric, Network, Outcome, Quantity, Schedule,
+    Solo, Split, StateTensor, TrialPurpose, TrialSpec, Value,
 };
 use batchscope_train::{
-    BuiltIn, BuiltInConfig, Cadence, Checkpointer, Run, TrainError, read_state, train_loop,
-    write_state,
+    BuiltIn, BuiltInConfig, Checkpointer, Run, TrainError, read_state, train_loop, write_state,
 };
 
 use super::lab::{ExperimentContext, parameters};
@@ -161,7 +160,7 @@ pub(crate) fn train(
             Err(error) => Some(error.to_string()),
             // stopped when fewer of its states were wanted
             Ok(_) => {
-                let step = run.progress.step;
+                let step = run.driver.progress().step;
                 let missing = kept.iter().find(|&&epoch| {
                     let state = StateId::after(id.clone(), epoch);
                     u64::from(epoch) * per_epoch < step
@@ -172,14 +171,14 @@ pub(crate) fn train(
         };
         if let Some(why) = again {
             (run, identity) = begin()?;
-            run.progress.note(format!("started again: {why}"));
+            run.driver.note(format!("started again: {why}"));
         }
     }
     run.checkpointer = Some(Checkpointer::new(path.clone(), CHECKPOINT_EVERY, identity));
 
     let ended = loop {
-        let epoch = (run.progress.step / per_epoch) as u32;
-        if run.progress.step == u64::from(epoch) * per_epoch && kept.contains(&epoch) {
+        let epoch = (run.driver.progress().step / per_epoch) as u32;
+        if run.driver.progress().step == u64::from(epoch) * per_epoch && kept.contains(&epoch) {
             keep(lab, setting, folder, id, epoch, run.network.as_mut()).map_err(failed)?;
         }
         let mut losses = losses(&run);
@@ -215,7 +214,7 @@ pub(crate) fn train(
             Outcome::Interrupted => {}
             Outcome::Diverged { .. } => break Ended::Diverged,
             _ => {
-                let epoch = (run.progress.step / per_epoch) as u32;
+                let epoch = (run.driver.progress().step / per_epoch) as u32;
                 if kept.contains(&epoch) {
                     keep(lab, setting, folder, id, epoch, run.network.as_mut()).map_err(failed)?;
                 }
@@ -237,7 +236,7 @@ fn train_loss() -> Metric {
 
 /// The training losses of a run so far, an epoch each.
 fn losses(run: &Run<'_>) -> Vec<f64> {
-    let measurements = run.progress.measurements.iter();
+    let measurements = run.driver.progress().measurements.iter();
     measurements
         .filter_map(|m| m.metrics.get(&train_loss()).copied())
         .collect()
@@ -290,7 +289,7 @@ fn finish(
     start: &[f64],
 ) -> Result<RunRecord, TrainError> {
     let per_epoch = steps_per_epoch(setting, id.batch_size);
-    let epoch = (run.progress.step / per_epoch) as u32;
+    let epoch = (run.driver.progress().step / per_epoch) as u32;
     let state = run.network.export()?;
     let x = parameters(run.network.as_ref(), &state);
     let squares: f64 = x.iter().zip(start).map(|(x, s)| (x - s).powi(2)).sum();
@@ -314,9 +313,9 @@ fn finish(
         },
         epochs: epochs.collect(),
         kept: kept_snapshots(folder, id, epoch, &state)?,
-        steps: run.progress.step,
-        seconds: run.progress.seconds,
-        notes: run.progress.notes.clone(),
+        steps: run.driver.progress().step,
+        seconds: run.driver.progress().seconds,
+        notes: run.driver.progress().notes.clone(),
     })
 }
 

@@ -18,12 +18,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchscope_core::{Event, StateTensor, TrialSpec};
+use batchscope_core::{Cadence, Event, Events, Progress, StateTensor, TrialSpec};
 use serde::{Deserialize, Serialize};
 
 pub use stored::{Origin, Stored, StoredRun, load_network, read_state, write_state};
 
-use crate::{Cadence, Events, Progress, Run, Snapshot, TrainError};
+use crate::{Run, Snapshot, TrainError};
 
 /// Version of the files written; others are refused.
 const FORMAT: u32 = 1;
@@ -93,37 +93,44 @@ impl Run<'_> {
         let Some(checkpointer) = &mut self.checkpointer else {
             return Ok(());
         };
+        let progress = self.driver.progress();
+        // A state kept at an earlier evaluation serves no replay any more.
+        let kept = self.states.kept.as_ref();
+        let snapshot = kept.filter(|kept| kept.step == progress.evaluated);
         let state = StoredState {
             format: FORMAT,
             identity: checkpointer.identity.clone(),
-            progress: self.progress.clone(),
-            snapshot_step: self.snapshot.as_ref().map(|s| s.step),
+            progress: progress.clone(),
+            snapshot_step: snapshot.map(|s| s.step),
         };
         let json = serde_json::to_string(&state)
             .map_err(|e| TrainError::Bug(format!("a checkpoint's state cannot be written: {e}")))?;
         let (network, rule) = (self.network.export()?, self.rule.state());
         let mut parts = vec![("network.", network.as_slice()), ("rule.", rule.as_slice())];
-        if let Some(snapshot) = &self.snapshot {
+        if let Some(snapshot) = snapshot {
             parts.push(("snapshot.network.", &snapshot.network));
             parts.push(("snapshot.rule.", &snapshot.rule));
         }
         file::write(&checkpointer.path, &parts, &json)?;
         checkpointer.last = Instant::now();
         events(Event::Checkpointed {
-            step: self.progress.step,
+            step: self.driver.progress().step,
         });
         Ok(())
     }
 
-    /// Saves the run if it is time to. A failure is noted and training goes on: what is lost is
+    /// Saves the run if it is time to, and something is new. A failure is noted and training goes on: what is lost is
     /// only the shortcut.
     pub(crate) fn save_if_due(&mut self, events: &mut Events<'_>) {
+        if self.driver.is_replaying() || !self.driver.has_stepped() {
+            return;
+        }
         let due = self
             .checkpointer
             .as_ref()
             .is_some_and(|c| c.last.elapsed() >= c.every);
         if due && let Err(error) = self.save(events) {
-            self.progress
+            self.driver
                 .note(format!("not saved while running: {error}"));
             if let Some(checkpointer) = &mut self.checkpointer {
                 checkpointer.last = Instant::now();
@@ -146,7 +153,7 @@ impl Run<'_> {
             path: path.to_owned(),
             why,
         };
-        let before = self.export(self.progress.step)?;
+        let before = self.export(self.driver.progress().step)?;
         let scalars =
             |tensors: &[StateTensor]| tensors.iter().map(|t| t.values.len() as u64).sum::<u64>();
         let most = 2 * 4 * (scalars(&before.network) + scalars(&before.rule)) + STATE_BYTES;
@@ -162,8 +169,8 @@ impl Run<'_> {
         if let Some(difference) = difference(&state.identity, identity, longer) {
             return Err(wrong(difference));
         }
-        if state.progress.step > self.spec.cap {
-            let (step, cap) = (state.progress.step, self.spec.cap);
+        let (step, cap) = (state.progress.step, self.driver.spec().cap);
+        if step > cap {
             return Err(wrong(format!(
                 "it is at step {step} already, beyond the cap of {cap} steps"
             )));
@@ -207,8 +214,8 @@ impl Run<'_> {
                 return Err(wrong(error.to_string()));
             }
         }
-        self.snapshot = snapshot;
-        self.progress = state.progress;
+        self.states.kept = snapshot;
+        self.driver.resume(state.progress);
         Ok(())
     }
 }

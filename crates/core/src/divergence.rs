@@ -8,7 +8,7 @@
 //! fails to learn stays near `L₀`, and warm-up or early overshoot comes back within the patience:
 //! neither is taken for divergence.
 
-use batchscope_core::{DataShape, InputShape, Task};
+use crate::{DataShape, InputShape, Task};
 use serde::{Deserialize, Serialize};
 
 /// Steps over which losses are averaged.

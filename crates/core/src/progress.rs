@@ -1,7 +1,6 @@
-use batchscope_core::{Crossing, EvaluationPlan, Measurement, NoiseRecord, Outcome, StateTensor};
 use serde::{Deserialize, Serialize};
 
-use crate::divergence::Divergence;
+use crate::{Crossing, Divergence, EvaluationPlan, Measurement, NoiseRecord, Outcome};
 
 /// When a run is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,8 +24,8 @@ impl Cadence {
     }
 }
 
-/// Everything a run has come to so far, beside the network and the update rule's memory: the part
-/// of a checkpoint that is not tensors.
+/// Everything a trial has come to so far, beside the trainer's own state: what a checkpoint holds
+/// of a [`crate::TrialDriver`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Optimizer steps done.
@@ -37,7 +36,8 @@ pub struct Progress {
     pub seconds: f64,
     /// The watch for the target.
     pub crossing: Option<Crossing>,
-    /// The watch for divergence; `None` before the first step.
+    /// The watch for divergence; `None` before the first step, or where only a loss that is not
+    /// finite counts.
     pub divergence: Option<Divergence>,
     /// Gradient noise since the last evaluation.
     #[serde(default)]
@@ -46,7 +46,7 @@ pub struct Progress {
     pub measurements: Vec<Measurement>,
     /// Remarks for the reader of the record.
     pub notes: Vec<String>,
-    /// How the run ended, if it ended for good: a cap alone may still be raised.
+    /// How the trial ended, if it ended for good: a cap alone may still be raised.
     pub ended: Option<Outcome>,
 }
 
@@ -73,15 +73,4 @@ impl Progress {
             self.notes.push(note);
         }
     }
-}
-
-/// The complete state of training after some step, from which the steps after it can be done again.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Snapshot {
-    /// Optimizer steps done.
-    pub step: u64,
-    /// The network's state.
-    pub network: Vec<StateTensor>,
-    /// The update rule's memory.
-    pub rule: Vec<StateTensor>,
 }

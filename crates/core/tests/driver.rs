@@ -1,0 +1,370 @@
+//! The course of a trial by the driver alone: closed cases, and any interruption and resume.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use batchscope_core::{
+    Cadence, Control, Driving, Evaluate, Evaluation, Event, Flow, Measurement, Metric, NeverStop,
+    Next, Outcome, Progress, Quantity, Split, TrialDriver, TrialRecord, TrialSpec,
+};
+use proptest::prelude::*;
+
+fn spec() -> TrialSpec {
+    serde_json::from_value(serde_json::json!({
+        "id": 0, "purpose": {"kind": "single"}, "curves": [], "batch_size": 10,
+        "micro_batch": null, "learning_rate": 0.1, "clip": null, "study_seed": 0, "seed": 0,
+        "schedule": {"warm_up": {"length": {"steps": 0}, "shape": "linear"},
+                     "decay": {"kind": "constant"}, "base_learning_rate": null},
+        "optimizer": {"kind": "sgd", "momentum": 0.0, "nesterov": false, "weight_decay": 0.0},
+        "target": {"metric": "val-loss", "value": 0.1, "direction": "lower"},
+        "evaluation": {"first": 5, "ratio": 1.2, "examples": 1, "refine": 8},
+        "cap": 200, "diagnostics": []
+    }))
+    .unwrap()
+}
+
+fn whole() -> Driving {
+    Driving {
+        replays: true,
+        looks_at_test: true,
+        ..Driving::default()
+    }
+}
+
+fn loss(split: Split) -> Metric {
+    Metric::new(split, Quantity::Loss)
+}
+
+/// A trainer without a model: its state is the number of steps done.
+struct Steps<F> {
+    step: u64,
+    kept: Option<u64>,
+    aside: Option<u64>,
+    /// The loss after so many steps.
+    loss: F,
+    asked: Vec<Evaluate>,
+    measured: Vec<Measurement>,
+}
+
+/// How a session ended.
+enum End {
+    Interrupted,
+    At(Outcome),
+}
+
+impl<F: Fn(u64) -> f64> Steps<F> {
+    fn new(loss: F) -> Self {
+        Self {
+            step: 0,
+            kept: None,
+            aside: None,
+            loss,
+            asked: Vec::new(),
+            measured: Vec::new(),
+        }
+    }
+
+    /// One session with `driver`.
+    fn session(&mut self, driver: &mut TrialDriver<'_>, control: &dyn Control) -> End {
+        let heard = &mut self.measured;
+        let mut events = |event: Event| {
+            if let Event::Measured(measurement) = event {
+                heard.push(measurement);
+            }
+        };
+        driver.start(&mut events);
+        loop {
+            match driver.next(control, &mut events) {
+                Next::Step { step } => {
+                    assert_eq!(step, self.step, "the trainer stands elsewhere");
+                    self.step += 1;
+                    driver.stepped((self.loss)(self.step), 0.1, 1.0, &mut events);
+                }
+                Next::Evaluate(what) => {
+                    assert_eq!(driver.step(), self.step);
+                    self.asked.push(what);
+                    let splits: &[Split] = match &what {
+                        Evaluate::Regular => &[Split::Train, Split::Val],
+                        Evaluate::Replayed(split) => &[*split],
+                        Evaluate::Test => &[Split::Test],
+                    };
+                    let value = (self.loss)(self.step);
+                    let metrics = splits.iter().map(|&split| (loss(split), value));
+                    driver.measured(Evaluation::new(metrics.collect(), 0.1), &mut events);
+                }
+                Next::Keep { step } => {
+                    assert_eq!(step, self.step);
+                    self.kept = Some(step);
+                }
+                Next::Rewind { step } if self.kept == Some(step) => {
+                    self.aside = Some(self.step);
+                    self.step = step;
+                }
+                Next::Rewind { .. } => driver.cannot_rewind(&mut events),
+                Next::Return => self.step = self.aside.take().unwrap(),
+                Next::Interrupt => return End::Interrupted,
+                Next::End(outcome) => return End::At(outcome),
+            }
+        }
+    }
+}
+
+/// The record of an undisturbed run, and what was asked for on the way.
+fn run(
+    spec: &TrialSpec,
+    driving: Driving,
+    control: &dyn Control,
+    loss: impl Fn(u64) -> f64,
+) -> (TrialRecord, Vec<Evaluate>) {
+    let mut trainer = Steps::new(loss);
+    let mut driver = TrialDriver::new(spec, driving);
+    let End::At(outcome) = trainer.session(&mut driver, control) else {
+        panic!("nobody interrupted it");
+    };
+    let record = driver.record(outcome, 10);
+    let raced = matches!(record.outcome, Outcome::Raced { .. });
+    assert!(raced || trainer.measured == record.measurements);
+    (record, trainer.asked)
+}
+
+/// Falls below 0.1 after 40 steps and, smoothed, a little later.
+fn falling(step: u64) -> f64 {
+    4.0 / step as f64
+}
+
+fn coarse(record: &TrialRecord) -> Vec<u64> {
+    let coarse = record.measurements.iter().filter(|m| !m.replayed);
+    coarse.map(|m| m.step).collect()
+}
+
+#[test]
+fn a_crossing_is_found_at_an_evaluation_and_located_by_a_replay() {
+    let spec = spec();
+    let (record, asked) = run(&spec, whole(), &NeverStop, falling);
+    let Outcome::Reached { step, after } = record.outcome else {
+        panic!("{:?}", record.outcome);
+    };
+    let last = *coarse(&record).last().unwrap();
+    assert!(step <= last && after < step);
+    let (unlocated, _) = run(&spec, Driving::default(), &NeverStop, falling);
+    let Outcome::Reached {
+        step: high,
+        after: low,
+    } = unlocated.outcome
+    else {
+        panic!("{:?}", unlocated.outcome);
+    };
+    assert_eq!(high, last);
+    assert!(low <= after && step <= high && step - after < high - low);
+    assert_eq!(coarse(&unlocated), coarse(&record));
+    // The test examples are looked at once, at the crossing and before its replay.
+    let tests: Vec<_> = (0..asked.len())
+        .filter(|&i| asked[i] == Evaluate::Test)
+        .collect();
+    assert_eq!(tests.len(), 1);
+    let replayed = Evaluate::Replayed(Split::Val);
+    assert!(asked[tests[0] + 1..].iter().all(|what| *what == replayed));
+    let tested = |m: &&Measurement| m.metrics.contains_key(&loss(Split::Test));
+    let tested = record.measurements.iter().filter(tested);
+    assert_eq!(tested.map(|m| m.step).collect::<Vec<_>>(), [last]);
+    // The replay costs no time; its own evaluations lie between those around them.
+    assert_eq!(record.seconds, last as f64);
+    let sorted = |w: &[Measurement]| w[0].step <= w[1].step && w[0].seconds <= w[1].seconds;
+    assert!(record.measurements.windows(2).all(sorted));
+}
+
+#[test]
+fn a_state_that_was_not_kept_leaves_the_bracket_as_found() {
+    let spec = spec();
+    let (unlocated, _) = run(&spec, Driving::default(), &NeverStop, falling);
+    let driving = Driving {
+        replays: true,
+        ..Driving::default()
+    };
+    let mut driver = TrialDriver::new(&spec, driving);
+    let events = &mut |_: Event| {};
+    driver.start(events);
+    let mut step = 0;
+    let outcome = loop {
+        match driver.next(&NeverStop, events) {
+            Next::Step { .. } => {
+                step += 1;
+                driver.stepped(falling(step), 0.1, 1.0, events);
+            }
+            Next::Evaluate(_) => {
+                let metrics = [Split::Train, Split::Val].map(|split| (loss(split), falling(step)));
+                driver.measured(Evaluation::new(metrics.into(), 0.1), events);
+            }
+            Next::Keep { .. } => {}
+            Next::Rewind { .. } => driver.cannot_rewind(events),
+            Next::End(outcome) => break outcome,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(driver.record(outcome, 10), unlocated);
+}
+
+#[test]
+fn without_a_crossing_a_trial_ends_at_its_cap_with_an_evaluation_there() {
+    let mut spec = spec();
+    spec.cap = 37;
+    let (record, asked) = run(&spec, whole(), &NeverStop, |_| 1.0);
+    assert_eq!(record.outcome, Outcome::NotReached { cap: 37 });
+    assert_eq!(coarse(&record), [5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 37]);
+    assert_eq!(asked.last(), Some(&Evaluate::Test));
+    spec.target = None;
+    let every = Driving {
+        cadence: Cadence::Every(20),
+        ..Driving::default()
+    };
+    let (record, asked) = run(&spec, every, &NeverStop, |_| 1.0);
+    assert_eq!(record.outcome, Outcome::Completed { step: 37 });
+    assert_eq!(coarse(&record), [20, 37]);
+    assert_eq!(asked, [Evaluate::Regular; 2]);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_a_divergence_where_it_is_seen() {
+    let spec = spec();
+    let blown_up = |step: u64| if step < 9 { 1.0 } else { f64::NAN };
+    let (record, _) = run(&spec, whole(), &NeverStop, blown_up);
+    assert_eq!(record.outcome, Outcome::Diverged { step: 9 });
+    assert_eq!(coarse(&record), [5, 6, 8]);
+    // Seen by an evaluation alone: that one is recorded, the test examples are not looked at.
+    let mut driver = TrialDriver::new(&spec, whole());
+    let events = &mut |_: Event| {};
+    driver.start(events);
+    let outcome = loop {
+        match driver.next(&NeverStop, events) {
+            Next::Step { .. } => driver.stepped(1.0, 0.1, 0.0, events),
+            Next::Evaluate(Evaluate::Regular) => {
+                let metrics = BTreeMap::from([(loss(Split::Train), f64::INFINITY)]);
+                driver.measured(Evaluation::new(metrics, 0.1), events);
+            }
+            Next::Keep { .. } => {}
+            Next::End(outcome) => break outcome,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(outcome, Outcome::Diverged { step: 5 });
+    assert_eq!(driver.next(&NeverStop, events), Next::End(outcome));
+    assert_eq!(driver.progress().measurements.len(), 1);
+}
+
+#[test]
+fn a_loss_far_above_that_of_knowing_nothing_is_a_divergence_where_it_is_watched() {
+    let spec = spec();
+    let end = |watched: bool| {
+        let mut driver = TrialDriver::new(&spec, Driving::default());
+        if watched {
+            driver.watch_divergence(1.0);
+        }
+        match Steps::new(|_| 1e6).session(&mut driver, &NeverStop) {
+            End::At(outcome) => outcome,
+            End::Interrupted => panic!("nobody interrupted it"),
+        }
+    };
+    assert!(matches!(end(true), Outcome::Diverged { step } if step < 30));
+    assert_eq!(end(false), Outcome::NotReached { cap: 200 });
+}
+
+#[test]
+fn a_target_reached_during_warm_up_is_remarked_upon() {
+    let spec = spec();
+    let notes = |warm_up_steps| {
+        let driving = Driving {
+            warm_up_steps,
+            ..Driving::default()
+        };
+        run(&spec, driving, &NeverStop, falling).0.notes
+    };
+    assert_eq!(notes(5), Vec::<String>::new());
+    assert_eq!(notes(1000).len(), 1);
+}
+
+struct Bound(u64);
+
+impl Control for Bound {
+    fn flow(&self) -> Flow {
+        Flow::Continue
+    }
+
+    fn race_bound(&self) -> Option<u64> {
+        Some(self.0)
+    }
+}
+
+#[test]
+fn a_race_is_decided_at_evaluations_and_cut_at_its_bound() {
+    let spec = spec();
+    let (unbounded, _) = run(&spec, whole(), &NeverStop, falling);
+    let found = *coarse(&unbounded).last().unwrap();
+    for bound in [1, 5, 11, 33, found, found + 1, u64::MAX] {
+        let (record, _) = run(&spec, whole(), &Bound(bound), falling);
+        let (cut, expected) = (record.cut(bound), unbounded.clone().cut(bound));
+        assert_eq!(cut.outcome, expected.outcome, "{bound}");
+        assert_eq!(cut.measurements, expected.measurements, "{bound}");
+    }
+}
+
+/// Interrupts at the question of this number.
+struct After(AtomicU64);
+
+impl Control for After {
+    fn flow(&self) -> Flow {
+        match self.0.fetch_sub(1, Ordering::Relaxed) {
+            1 => Flow::Interrupt,
+            _ => Flow::Continue,
+        }
+    }
+}
+
+proptest! {
+    /// A noisy loss, any cadence, and sessions of any lengths, each with a progress that went
+    /// through a file: the record is that of the undisturbed run.
+    #[test]
+    fn interrupted_anywhere_and_resumed_the_record_is_the_same(
+        seed in 0u64..1000,
+        sessions in proptest::collection::vec(1u64..30, 1..6),
+        refine in 1u32..9,
+        cap in 1u64..150,
+        replays: bool,
+        every in proptest::option::of(1u64..20),
+        diverges in proptest::option::of(20u64..100),
+    ) {
+        let mut spec = spec();
+        spec.evaluation.refine = refine;
+        spec.cap = cap;
+        let driving = Driving {
+            cadence: every.map_or(Cadence::Planned, Cadence::Every),
+            replays,
+            looks_at_test: seed % 2 == 0,
+            warm_up_steps: 30,
+        };
+        let loss = move |step: u64| {
+            let jitter = 1.0 + 0.3 * ((seed + step * step) as f64).sin();
+            if diverges.is_some_and(|at| step >= at) { f64::NAN } else { falling(step) * jitter }
+        };
+        let (expected, _) = run(&spec, driving, &NeverStop, loss);
+
+        let mut trainer = Steps::new(loss);
+        let mut saved: Option<Progress> = None;
+        let mut lengths = sessions.iter().cycle();
+        let record = loop {
+            let mut driver = TrialDriver::new(&spec, driving);
+            if let Some(progress) = saved.take() {
+                let json = serde_json::to_string(&progress).unwrap();
+                driver.resume(serde_json::from_str(&json).unwrap());
+            }
+            let control = After(AtomicU64::new(*lengths.next().unwrap()));
+            match trainer.session(&mut driver, &control) {
+                End::Interrupted => saved = Some(driver.progress().clone()),
+                End::At(outcome) => break driver.record(outcome, 10),
+            }
+        };
+        // A measurement that is not a number is not equal to itself.
+        prop_assert_eq!(format!("{record:?}"), format!("{expected:?}"));
+    }
+}
