@@ -18,7 +18,7 @@ const SHORT_PRODUCTS: u64 = 3;
 ///
 /// Without a key it only measures: no weights are drawn, so that parameters can be counted and
 /// memory estimated for models of any size.
-pub(crate) struct Builder {
+pub struct Builder {
     key: Option<StreamKey>,
     layout: ParameterLayout,
     values: Vec<Vec<f32>>,
@@ -47,7 +47,7 @@ pub struct LayerOutput {
 }
 
 /// Shapes that the table of layers knows.
-pub(crate) trait OutputShape {
+pub trait OutputShape {
     /// The sizes, outermost first.
     fn sizes(&self) -> Vec<usize>;
 }
@@ -101,7 +101,7 @@ impl Builder {
     }
 
     /// Adds a parameter tensor, next in the table.
-    pub(crate) fn parameter(
+    pub fn parameter(
         &mut self,
         name: String,
         shape: &[usize],
@@ -122,7 +122,7 @@ impl Builder {
     }
 
     /// Notes that a layer takes the squared norms of every example's gradient of its `tensors`.
-    pub(crate) fn per_example_grad_norms(&mut self, tensors: usize) {
+    pub fn per_example_grad_norms(&mut self, tensors: usize) {
         self.per_example_grad_norms += tensors;
     }
 
@@ -134,7 +134,7 @@ impl Builder {
     }
 
     /// Notes that a matrix of `inputs` by `outputs` weights meets `places` of each example.
-    pub(crate) fn products(&mut self, places: usize, inputs: usize, outputs: usize) {
+    pub fn products(&mut self, places: usize, inputs: usize, outputs: usize) {
         let [forward, norms] = &mut self.work;
         let product = [places, inputs, outputs].map(|n| n as u64);
         let product = product.into_iter().fold(1, u64::saturating_mul);
@@ -179,7 +179,7 @@ impl Builder {
     }
 
     /// Notes a layer and the shape of its output.
-    pub(crate) fn layer(&mut self, name: &str, output: impl OutputShape) {
+    pub fn layer(&mut self, name: &str, output: impl OutputShape) {
         self.layers.push(LayerOutput {
             name: name.to_owned(),
             shape: output.sizes(),
@@ -193,12 +193,12 @@ impl Builder {
 
     /// Notes that a forward pass computes `floats` numbers per example and may keep them for the
     /// backward pass.
-    pub(crate) fn activations(&mut self, floats: usize) {
+    pub fn activations(&mut self, floats: usize) {
         self.activations = self.activations.saturating_add(floats);
     }
 
     /// The same of what only burn's operations need, where no kernel computes the layer.
-    pub(crate) fn composed(&mut self, floats: usize) {
+    pub fn composed(&mut self, floats: usize) {
         if !self.kernels {
             self.activations(floats);
         }

@@ -8,7 +8,7 @@ use rand_core::Rng;
 
 /// How a tensor is initialized.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Init {
+pub enum Init {
     /// All the same value.
     Constant(f32),
     /// Uniform in `[−bound, bound)`.
@@ -22,7 +22,7 @@ impl Init {
     /// PyTorch's default for linear and convolution layers, weights and biases alike:
     /// `U(−1/√fan_in, 1/√fan_in)`, which is Kaiming-uniform (He et al. 2015) with the gain of a
     /// leaky ReLU of slope √5.
-    pub(crate) fn fan_in(fan_in: usize) -> Self {
+    pub fn fan_in(fan_in: usize) -> Self {
         Init::Uniform {
             bound: 1.0 / (fan_in as f32).sqrt(),
         }

@@ -19,12 +19,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Inside, a model (`models/`) is a description that holds handles of its parameters; tensors live
-//! in the network, and a *pass* lends them to the layers (`layers/`) for one forward computation.
+//! [`MODELS`] lists every kind of model. Each is one file in `models/` with its descriptor, its
+//! facts and its builder; a [`ModelSpec`] can also be read from a registry of one's own
+//! (`tests/own_model.rs`).
+//!
+//! A built model is a description that holds handles of its parameters; tensors live in the
+//! network, and a [`Pass`] lends them to the layers (`layers/`) for one forward computation.
 //! Images are channels-last everywhere; parameters keep the canonical shapes of
 //! [`ParameterKind`](batchscope_core::ParameterKind) whatever the kernels use.
 
-mod architecture;
 mod builder;
 mod cpu;
 mod device;
@@ -45,12 +48,22 @@ mod state;
 mod storage;
 mod streams;
 
-pub use architecture::Architecture;
-pub use builder::LayerOutput;
+pub use builder::{Builder, LayerOutput, OutputShape};
 pub use device::{DeviceError, DeviceSpec};
 pub use factory::Factory;
+pub use init::Init;
+pub use layers::{
+    Conv2d, ConvNorm, Dropout, Filter, GhostNorm, ImageSize, Linear, Lstm, MaxPool, Upsample,
+    Window, global_average_pool,
+};
+pub use models::{
+    DEFAULT_GHOST, DROPOUT, GHOST, MAX_WIDTH, MODELS, Model, ModelData, ModelKind, SMOOTHING,
+    Settings, TokenModel, Unfit, ValueModel, dropout, ghost,
+};
 pub use objective::{
     ESTIMATION_GROUP, NetworkObjective, NormMode, ObjectiveSettings, SliceMeasure, Statistics,
 };
+pub use parameters::ParameterId;
+pub use pass::Pass;
 pub use precision::Precision;
-pub use spec::{ModelSpec, SpecError};
+pub use spec::ModelSpec;

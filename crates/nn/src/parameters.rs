@@ -8,7 +8,7 @@ use crate::{precision::Precision, storage::Storage};
 
 /// Handle of a parameter in its network's table.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ParameterId(pub usize);
+pub struct ParameterId(pub usize);
 
 /// The parameters of a network and the gradient window of the current step.
 pub(crate) struct Parameters {

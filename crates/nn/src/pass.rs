@@ -12,7 +12,7 @@ use crate::{
 
 /// One forward computation of a network over a micro-batch: lends parameters to the layers and
 /// takes what they leave behind besides their output (statistics, hidden states).
-pub(crate) struct Pass<'a> {
+pub struct Pass<'a> {
     parameters: &'a Parameters,
     norms: &'a mut [NormState],
     streams: &'a mut Streams,
@@ -115,7 +115,7 @@ impl<'a> Pass<'a> {
     }
 
     /// A parameter; `D` is its rank.
-    pub(crate) fn parameter<const D: usize>(&mut self, id: ParameterId) -> Tensor<D> {
+    pub fn parameter<const D: usize>(&mut self, id: ParameterId) -> Tensor<D> {
         match &mut self.leaves {
             Some(leaves) => leaves.get(self.parameters, id),
             None => self.parameters.tensor(id),
@@ -133,7 +133,7 @@ impl<'a> Pass<'a> {
     }
 
     /// True where layers compute with the CPU kernels rather than burn's operations.
-    pub(crate) fn kernels(&self) -> bool {
+    pub fn kernels(&self) -> bool {
         self.kernels
     }
 

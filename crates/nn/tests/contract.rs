@@ -30,7 +30,7 @@ fn f2_takes_the_paper_s_inputs() {
         .err()
         .unwrap()
         .to_string();
-    for part in ["f2", "360", "351", "--context 7"] {
+    for part in ["f2", "360", "351", "a context of 7"] {
         assert!(error.contains(part), "{part}: {error}");
     }
 }

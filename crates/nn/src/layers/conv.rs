@@ -7,154 +7,16 @@ use crate::{
     cpu,
     init::Init,
     layers::{
+        image::{Filter, ImageSize, Window, channels_first, channels_last},
         norm::{GhostNorm, GroupStatistics, NormArguments, norm},
-        pool::max_pool_reference as max_pool,
+        pool::{MaxPool, max_pool_reference as max_pool},
     },
     parameters::ParameterId,
     pass::Pass,
 };
 
-/// Size of an image inside a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ImageSize {
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-    /// Channels.
-    pub channels: usize,
-}
-
-impl ImageSize {
-    /// Numbers in the image.
-    pub(crate) fn len(self) -> usize {
-        self.height * self.width * self.channels
-    }
-
-    /// Flat examples as images, `[n, height, width, channels]`.
-    pub(crate) fn images(self, x: Tensor<2>) -> Tensor<4> {
-        let [n, _] = x.dims();
-        x.reshape([n, self.height, self.width, self.channels])
-    }
-}
-
-/// A square window that slides over an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Window {
-    /// Side.
-    pub size: usize,
-    /// Distance between neighboring windows.
-    pub stride: usize,
-    /// Rows and columns added on every side.
-    pub padding: usize,
-}
-
-impl Window {
-    /// A window that moves by one pixel.
-    pub(crate) fn unit(size: usize, padding: usize) -> Self {
-        Self {
-            size,
-            stride: 1,
-            padding,
-        }
-    }
-
-    /// Places along a side of `length` pixels; 0 when the window is larger than the padded side.
-    pub(crate) fn places(self, length: usize) -> usize {
-        let padded = length + 2 * self.padding;
-        if padded < self.size {
-            0
-        } else {
-            (padded - self.size) / self.stride + 1
-        }
-    }
-
-    /// The image with its padding.
-    fn padded(self, image: ImageSize) -> ImageSize {
-        ImageSize {
-            height: image.height + 2 * self.padding,
-            width: image.width + 2 * self.padding,
-            channels: image.channels,
-        }
-    }
-
-    /// Size of the image of all places, with `channels` channels.
-    pub(crate) fn output(self, image: ImageSize, channels: usize) -> ImageSize {
-        ImageSize {
-            height: self.places(image.height),
-            width: self.places(image.width),
-            channels,
-        }
-    }
-}
-
-/// How a convolution reads its input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Filter {
-    /// The window, its size in rows and columns of the kernel.
-    pub window: Window,
-    /// Pixels from one row or column of the kernel to the next; 1 for a dense kernel.
-    pub dilation: usize,
-    /// Groups of channels that are convolved each by itself; as many as channels for a depthwise
-    /// convolution.
-    pub groups: usize,
-}
-
-impl From<Window> for Filter {
-    fn from(window: Window) -> Self {
-        Self {
-            window,
-            dilation: 1,
-            groups: 1,
-        }
-    }
-}
-
-impl Filter {
-    /// A 3 × 3 kernel that keeps the image's size at stride 1, its rows and columns `dilation`
-    /// pixels apart.
-    pub(crate) fn three(stride: usize, dilation: usize) -> Self {
-        let window = Window {
-            size: 3,
-            stride,
-            padding: dilation,
-        };
-        Self {
-            dilation,
-            ..window.into()
-        }
-    }
-
-    /// The same, depthwise over `channels` channels.
-    pub(crate) fn depthwise(self, channels: usize) -> Self {
-        Self {
-            groups: channels,
-            ..self
-        }
-    }
-
-    /// The window of the pixels the kernel spans.
-    fn span(self) -> Window {
-        Window {
-            size: (self.window.size - 1) * self.dilation + 1,
-            ..self.window
-        }
-    }
-
-    /// Size of the output, with `channels` channels.
-    pub(crate) fn output(self, image: ImageSize, channels: usize) -> ImageSize {
-        self.span().output(image, channels)
-    }
-
-    /// Shape of the kernel, `[out, in / groups, size, size]`.
-    fn kernel(self, input: usize, output: usize) -> [usize; 4] {
-        let size = self.window.size;
-        [output, input / self.groups, size, size]
-    }
-}
-
 /// Two-dimensional convolution over channels-last images, kernel `[out, in / groups, size, size]`.
-pub(crate) struct Conv2d {
+pub struct Conv2d {
     weight: ParameterId,
     bias: Option<ParameterId>,
     filter: Filter,
@@ -165,7 +27,7 @@ pub(crate) struct Conv2d {
 impl Conv2d {
     /// A layer with bias, initialized like PyTorch's: `U(−1/√fan_in, 1/√fan_in)`, `fan_in =
     /// in / groups · size²`, weight and bias alike.
-    pub(crate) fn new(
+    pub fn new(
         builder: &mut Builder,
         name: &str,
         input: ImageSize,
@@ -185,7 +47,7 @@ impl Conv2d {
     }
 
     /// A layer without bias, for a normalization to follow.
-    pub(crate) fn without_bias(
+    pub fn without_bias(
         builder: &mut Builder,
         name: &str,
         input: ImageSize,
@@ -222,12 +84,12 @@ impl Conv2d {
     }
 
     /// Convolution of `[n, height, width, in]`, with bias if the layer has one.
-    pub(crate) fn linear(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+    pub fn linear(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
         self.forward(x, false, pass)
     }
 
     /// Convolution and ReLU.
-    pub(crate) fn relu(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+    pub fn relu(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
         self.forward(x, true, pass)
     }
 
@@ -246,8 +108,9 @@ impl Conv2d {
         }
     }
 
-    /// Convolution, ReLU and max-pooling of `[n, height, width, in]`.
-    pub(crate) fn relu_pool(&self, x: Tensor<4>, pool: Window, pass: &mut Pass) -> Tensor<4> {
+    /// Convolution, ReLU and max-pooling of `[n, height, width, in]`, in one operation.
+    pub fn relu_pool(&self, x: Tensor<4>, pool: &MaxPool, pass: &mut Pass) -> Tensor<4> {
+        let pool = pool.window;
         let weight = pass.parameter(self.weight);
         let bias = self.bias.map(|bias| pass.parameter(bias));
         match bias {
@@ -279,14 +142,14 @@ pub(crate) fn convolve(
 }
 
 /// A convolution without bias, then batch norm.
-pub(crate) struct ConvNorm {
+pub struct ConvNorm {
     conv: Conv2d,
     norm: GhostNorm,
 }
 
 impl ConvNorm {
     /// Parameters `NAME.weight`, `NAME.norm.weight` and `NAME.norm.bias`.
-    pub(crate) fn new(
+    pub fn new(
         builder: &mut Builder,
         name: &str,
         input: ImageSize,
@@ -304,32 +167,32 @@ impl ConvNorm {
     }
 
     /// Size of the output.
-    pub(crate) fn output(&self) -> ImageSize {
+    pub fn output(&self) -> ImageSize {
         self.conv.output
     }
 
     /// `norm(conv(x))`.
-    pub(crate) fn linear(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+    pub fn linear(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
         self.forward(x, None, Rectifier::None, pass)
     }
 
     /// `norm(conv(x)) + shortcut`.
-    pub(crate) fn add(&self, x: Tensor<4>, shortcut: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+    pub fn add(&self, x: Tensor<4>, shortcut: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
         self.forward(x, Some(shortcut), Rectifier::None, pass)
     }
 
     /// `relu(norm(conv(x)))`.
-    pub(crate) fn relu(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+    pub fn relu(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
         self.forward(x, None, Rectifier::Relu, pass)
     }
 
     /// `min(relu(norm(conv(x))), 6)`.
-    pub(crate) fn relu6(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+    pub fn relu6(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
         self.forward(x, None, Rectifier::Relu6, pass)
     }
 
     /// `relu(norm(conv(x)) + shortcut)`.
-    pub(crate) fn add_relu(&self, x: Tensor<4>, shortcut: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
+    pub fn add_relu(&self, x: Tensor<4>, shortcut: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
         self.forward(x, Some(shortcut), Rectifier::Relu, pass)
     }
 
@@ -378,14 +241,4 @@ pub(crate) fn conv_norm(
         Rectifier::Relu6 => y.clamp(0.0, 6.0),
     };
     (y, statistics)
-}
-
-/// `[n, height, width, channels]` to `[n, channels, height, width]`, as burn's operations expect.
-pub(crate) fn channels_first(x: Tensor<4>) -> Tensor<4> {
-    x.permute([0, 3, 1, 2])
-}
-
-/// The inverse of [`channels_first`].
-pub(crate) fn channels_last(x: Tensor<4>) -> Tensor<4> {
-    x.permute([0, 2, 3, 1])
 }

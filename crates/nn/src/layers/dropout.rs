@@ -10,7 +10,7 @@ use crate::{builder::Builder, pass::Pass, storage::Storage};
 /// The mask of an example comes from its own noise stream, from which the dropout layers of a
 /// model draw in turn: how a batch is split into micro-batches does not change it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Dropout {
+pub struct Dropout {
     /// The probability, in 65536ths.
     threshold: u32,
 }
@@ -20,7 +20,7 @@ const LEVELS: u32 = 1 << 16;
 
 impl Dropout {
     /// Dropout with this probability, in [0, 1), over `len` numbers of an example.
-    pub(crate) fn new(builder: &mut Builder, probability: f64, len: usize) -> Self {
+    pub fn new(builder: &mut Builder, probability: f64, len: usize) -> Self {
         let dropout = Self::with_probability(probability);
         if dropout.threshold > 0 {
             builder.activations(2 * len); // mask and product
@@ -35,7 +35,7 @@ impl Dropout {
     }
 
     /// `[k · n, width]` with a fresh mask: row `r` belongs to example `r mod n` of the `n`.
-    pub(crate) fn forward(self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+    pub fn forward(self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         if self.threshold == 0 {
             return x;
         }

@@ -6,14 +6,14 @@ use crate::{
 };
 
 /// `y = x·W + b` with `W` of shape `[inputs, outputs]`.
-pub(crate) struct Linear {
+pub struct Linear {
     weight: ParameterId,
     bias: Option<ParameterId>,
 }
 
 impl Linear {
     /// A layer initialized like PyTorch's: weight and bias from `U(−1/√inputs, 1/√inputs)`.
-    pub(crate) fn new(builder: &mut Builder, name: &str, inputs: usize, outputs: usize) -> Self {
+    pub fn new(builder: &mut Builder, name: &str, inputs: usize, outputs: usize) -> Self {
         let mut linear = Self::without_bias(builder, name, inputs, outputs);
         let init = Init::fan_in(inputs);
         linear.bias = Some(builder.parameter(
@@ -27,12 +27,7 @@ impl Linear {
     }
 
     /// A layer without `b`, for a normalization to follow.
-    pub(crate) fn without_bias(
-        builder: &mut Builder,
-        name: &str,
-        inputs: usize,
-        outputs: usize,
-    ) -> Self {
+    pub fn without_bias(builder: &mut Builder, name: &str, inputs: usize, outputs: usize) -> Self {
         builder.layer(name, [outputs]);
         builder.activations(outputs);
         let shape = [inputs, outputs];
@@ -48,12 +43,12 @@ impl Linear {
     }
 
     /// `[rows, inputs]` to `[rows, outputs]`.
-    pub(crate) fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+    pub fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         self.run(x, false, pass)
     }
 
     /// The same, rectified.
-    pub(crate) fn relu(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+    pub fn relu(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         self.run(x, true, pass)
     }
 

@@ -16,7 +16,7 @@ use crate::{
 ///
 /// `W` is `[inputs, 4·width]`, `U` `[width, 4·width]` and there is one bias `[4·width]` (PyTorch
 /// has two, of which only the sum matters). All start from `U(−1/√width, 1/√width)`, as in PyTorch.
-pub(crate) struct Lstm {
+pub struct Lstm {
     input: ParameterId,
     recurrent: ParameterId,
     bias: ParameterId,
@@ -28,7 +28,7 @@ pub(crate) struct Lstm {
 
 impl Lstm {
     /// A layer over windows of `sequence` steps, which continue streams.
-    pub(crate) fn new(
+    pub fn new(
         builder: &mut Builder,
         name: &str,
         sequence: usize,
@@ -42,7 +42,7 @@ impl Lstm {
     }
 
     /// A layer over windows of `sequence` steps, each of which starts from zeros.
-    pub(crate) fn stateless(
+    pub fn stateless(
         builder: &mut Builder,
         name: &str,
         sequence: usize,
@@ -82,7 +82,7 @@ impl Lstm {
 
     /// `[sequence · n, inputs]`, the steps of all examples one after the other, to the hidden
     /// states `[sequence · n, width]`, continuing the streams if there are any.
-    pub(crate) fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+    pub fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let n = x.dims()[0] / self.sequence;
         let gates = affine(x, self.input, self.bias, pass);
         let recurrent = pass.parameter::<2>(self.recurrent);

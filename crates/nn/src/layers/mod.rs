@@ -3,22 +3,24 @@
 mod conv;
 mod dropout;
 mod embedding;
+mod image;
 mod linear;
 mod lstm;
 mod norm;
 mod pool;
 mod upsample;
 
-pub(crate) use conv::{Conv2d, ConvNorm, Filter, ImageSize, Window};
-pub(crate) use dropout::Dropout;
+pub use conv::{Conv2d, ConvNorm};
+pub use dropout::Dropout;
 pub(crate) use embedding::embed;
-pub(crate) use linear::{Linear, affine, affine_transposed};
-pub(crate) use lstm::Lstm;
-pub(crate) use norm::{
-    EPSILON, GhostNorm, GroupStatistics, NormArguments, NormBy, NormId, NormState,
-};
-pub(crate) use pool::{MaxPool, global_average_pool};
-pub(crate) use upsample::Upsample;
+pub use image::{Filter, ImageSize, Window};
+pub use linear::Linear;
+pub(crate) use linear::{affine, affine_transposed};
+pub use lstm::Lstm;
+pub use norm::GhostNorm;
+pub(crate) use norm::{EPSILON, GroupStatistics, NormArguments, NormBy, NormId, NormState};
+pub use pool::{MaxPool, global_average_pool};
+pub use upsample::Upsample;
 
 /// The compositions of burn's operations that the kernels of `cpu` must equal.
 #[cfg(test)]

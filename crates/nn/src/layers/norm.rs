@@ -18,7 +18,7 @@ const MOMENTUM: f32 = 0.1;
 /// `y = γ·(x − μ)/√(σ² + ε) + β` per channel, the last dimension. Running statistics take in each
 /// step once, as the mean over its groups weighted by their examples (variances unbiased, as in
 /// PyTorch), and are used in evaluation.
-pub(crate) struct GhostNorm {
+pub struct GhostNorm {
     scale: ParameterId,
     shift: ParameterId,
     running: NormId,
@@ -71,7 +71,7 @@ pub(crate) enum NormBy {
 
 impl GhostNorm {
     /// A layer with γ = 1 and β = 0 over `channels` channels of `len` numbers per example.
-    pub(crate) fn new(builder: &mut Builder, name: &str, channels: usize, len: usize) -> Self {
+    pub fn new(builder: &mut Builder, name: &str, channels: usize, len: usize) -> Self {
         // The output; centered, normalized and scaled values.
         builder.activations(len);
         builder.composed(3 * len);
@@ -119,7 +119,7 @@ impl GhostNorm {
     }
 
     /// `relu(norm(x))` of `[n, channels]`.
-    pub(crate) fn relu(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+    pub fn relu(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let arguments = self.arguments(pass);
         let x: Tensor<3> = x.unsqueeze_dim(1);
         let (y, statistics) = if pass.kernels() {

@@ -3,20 +3,20 @@ use burn::tensor::{Tensor, module::max_pool2d, ops::MaxPoolOptions};
 use crate::{
     builder::Builder,
     cpu,
-    layers::conv::{Conv2d, ImageSize, Window, channels_first, channels_last},
+    layers::image::{ImageSize, Window, channels_first, channels_last},
     pass::Pass,
 };
 
 /// Max-pooling of channels-last images; padding never wins.
-pub(crate) struct MaxPool {
-    window: Window,
+pub struct MaxPool {
+    pub(super) window: Window,
     /// Size of the output.
     pub output: ImageSize,
 }
 
 impl MaxPool {
     /// A layer over images of this size.
-    pub(crate) fn new(builder: &mut Builder, name: &str, input: ImageSize, window: Window) -> Self {
+    pub fn new(builder: &mut Builder, name: &str, input: ImageSize, window: Window) -> Self {
         let output = window.output(input, input.channels);
         builder.layer(name, output);
         builder.activations(2 * output.len()); // maxima and their places
@@ -24,17 +24,12 @@ impl MaxPool {
     }
 
     /// `[n, height, width, channels]` to the maxima.
-    pub(crate) fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         if pass.kernels() {
             cpu::max_pool(x, self.window)
         } else {
             max_pool_reference(x, self.window)
         }
-    }
-
-    /// The maxima of a rectified convolution, in one operation.
-    pub(crate) fn of_conv(&self, conv: &Conv2d, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
-        conv.relu_pool(x, self.window, pass)
     }
 }
 
@@ -52,7 +47,7 @@ pub(crate) fn max_pool_reference(x: Tensor<4>, window: Window) -> Tensor<4> {
 }
 
 /// Mean over the pixels: `[n, height, width, channels]` to `[n, channels]`.
-pub(crate) fn global_average_pool(x: Tensor<4>, pass: &Pass) -> Tensor<2> {
+pub fn global_average_pool(x: Tensor<4>, pass: &Pass) -> Tensor<2> {
     if pass.kernels() {
         cpu::global_average_pool(x)
     } else {

@@ -3,14 +3,14 @@ use burn::tensor::{Tensor, module::conv_transpose2d, ops::ConvTransposeOptions};
 use crate::{
     builder::Builder,
     cpu,
-    layers::conv::{ImageSize, channels_first, channels_last},
+    layers::image::{ImageSize, channels_first, channels_last},
     pass::Pass,
     storage::Storage,
 };
 
 /// Bilinear interpolation to `factor` times the sides: the transposed convolution with a fixed
 /// triangular kernel of `2 · factor` that fully convolutional networks end with (Long et al. 2015).
-pub(crate) struct Upsample {
+pub struct Upsample {
     factor: usize,
     /// Size of the output, at most `factor` times the input's; the rest is cut off.
     output: ImageSize,
@@ -18,7 +18,7 @@ pub(crate) struct Upsample {
 
 impl Upsample {
     /// A layer that brings images of size `input` to the sides of `like`.
-    pub(crate) fn new(
+    pub fn new(
         builder: &mut Builder,
         name: &str,
         input: ImageSize,
@@ -36,7 +36,7 @@ impl Upsample {
     }
 
     /// `[n, height, width, channels]` to the larger images.
-    pub(crate) fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let upsample = if pass.kernels() {
             cpu::upsample
         } else {

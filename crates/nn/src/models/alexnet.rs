@@ -1,17 +1,34 @@
+use batchscope_core::Descriptor;
 use burn::tensor::Tensor;
 
 use crate::{
     builder::Builder,
     layers::{Conv2d, Filter, ImageSize, Linear, MaxPool, Window},
-    models::ValueModel,
+    models::{Model, ModelKind, SMOOTHING, ValueModel},
     pass::Pass,
+};
+
+pub(super) const KIND: ModelKind = ModelKind {
+    descriptor: Descriptor {
+        name: "alexnet",
+        aliases: &[],
+        about: "AlexNet for 32 × 32 images: five convolutions and one linear layer",
+        source: "Krizhevsky 2014, arXiv:1404.5997",
+        parameters: &[SMOOTHING],
+    },
+    is_smooth: false,
+    labels_pixels: false,
+    build: |_, data, builder| {
+        let input = data.image(Alexnet::SMALLEST)?;
+        Ok(Model::values(Alexnet::new(builder, input, data.outputs())))
+    },
 };
 
 /// AlexNet (Krizhevsky et al. 2012, in the one-tower form of Krizhevsky 2014) for 32 × 32
 /// photographs: its five convolutions with pools of 2 × 2, and one linear layer on the 256 channels
 /// that remain, without batch norm or dropout. This is the form in wide use for CIFAR
 /// (github.com/bearpaw/pytorch-classification, 2.47 M parameters).
-pub(crate) struct Alexnet {
+struct Alexnet {
     input: ImageSize,
     conv1: Conv2d,
     pool1: MaxPool,
@@ -37,10 +54,10 @@ const POOL: Window = Window {
 
 impl Alexnet {
     /// The smallest side of an image it can take: 29 → 8 → 4 → 2 → 1.
-    pub(crate) const SMALLEST: usize = 29;
+    const SMALLEST: usize = 29;
 
     /// From images of at least [`Alexnet::SMALLEST`] pixels a side to `outputs` scores.
-    pub(crate) fn new(builder: &mut Builder, input: ImageSize, outputs: usize) -> Self {
+    fn new(builder: &mut Builder, input: ImageSize, outputs: usize) -> Self {
         let three = Filter::three(1, 1);
         let conv1 = Conv2d::new(builder, "conv1", input, 64, FIRST);
         let pool1 = MaxPool::new(builder, "pool1", conv1.output, POOL);
@@ -73,11 +90,11 @@ impl Alexnet {
 impl ValueModel for Alexnet {
     fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let x = self.input.images(x);
-        let x = self.pool1.of_conv(&self.conv1, x, pass);
-        let x = self.pool2.of_conv(&self.conv2, x, pass);
+        let x = self.conv1.relu_pool(x, &self.pool1, pass);
+        let x = self.conv2.relu_pool(x, &self.pool2, pass);
         let x = self.conv3.relu(x, pass);
         let x = self.conv4.relu(x, pass);
-        let x = self.pool5.of_conv(&self.conv5, x, pass);
+        let x = self.conv5.relu_pool(x, &self.pool5, pass);
         self.output.forward(x.flatten(1, 3), pass)
     }
 }

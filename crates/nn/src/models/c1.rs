@@ -1,10 +1,32 @@
+use batchscope_core::{Descriptor, ParameterDefault};
 use burn::tensor::Tensor;
 
 use crate::{
     builder::Builder,
     layers::{ConvNorm, Dropout, GhostNorm, ImageSize, Linear, MaxPool, Window},
-    models::ValueModel,
+    models::{GHOST, Model, ModelKind, SMOOTHING, ValueModel, dropout},
     pass::Pass,
+};
+
+pub(super) const KIND: ModelKind = ModelKind {
+    descriptor: Descriptor {
+        name: "c1",
+        aliases: &[],
+        about: "Shallow AlexNet with batch norm and dropout",
+        source: "Keskar et al. 2016, arXiv:1609.04836, C1",
+        parameters: &[dropout(ParameterDefault::Number(0.5)), GHOST, SMOOTHING],
+    },
+    is_smooth: false,
+    labels_pixels: false,
+    build: |settings, data, builder| {
+        let (input, outputs) = (data.image(1)?, data.outputs());
+        Ok(Model::values(C1::new(
+            builder,
+            input,
+            outputs,
+            settings.dropout(),
+        )))
+    },
 };
 
 /// C1 of Keskar et al. 2016 (appendix B): a shallow AlexNet for 32 × 32 photographs. Twice a 5 × 5
@@ -13,7 +35,7 @@ use crate::{
 ///
 /// C3 is the same network for the hundred classes of CIFAR-100: the number of outputs comes from the
 /// data. Layers before a batch norm have no bias, which the normalization would take away again.
-pub(crate) struct C1 {
+struct C1 {
     input: ImageSize,
     convs: [(ConvNorm, MaxPool); 2],
     hidden: [(Linear, GhostNorm); 2],
@@ -34,12 +56,7 @@ const POOL: Window = Window {
 
 impl C1 {
     /// From images of any size to `outputs` scores.
-    pub(crate) fn new(
-        builder: &mut Builder,
-        input: ImageSize,
-        outputs: usize,
-        dropout: f64,
-    ) -> Self {
+    fn new(builder: &mut Builder, input: ImageSize, outputs: usize, dropout: f64) -> Self {
         let mut image = input;
         let convs = [1, 2].map(|i| {
             let conv = ConvNorm::new(builder, &format!("conv{i}"), image, 64, CONV);

@@ -1,13 +1,36 @@
+use batchscope_core::{Descriptor, ParameterDefault};
 use burn::tensor::Tensor;
 
 use crate::{
     builder::Builder,
-    layers::{ConvNorm, Dropout, Filter, GhostNorm, ImageSize, Linear, MaxPool},
+    layers::{ConvNorm, Dropout, GhostNorm, ImageSize, Linear},
     models::{
-        ValueModel,
-        vgg::{POOL, STACKS},
+        GHOST, Model, ModelKind, SMOOTHING, ValueModel,
+        conv_stacks::{SMALLEST, Stack, conv_stacks, features},
+        dropout,
     },
     pass::Pass,
+};
+
+pub(super) const KIND: ModelKind = ModelKind {
+    descriptor: Descriptor {
+        name: "c2",
+        aliases: &[],
+        about: "VGG-16's convolutions with batch norm and dropout, a hidden layer of 512",
+        source: "Keskar et al. 2016, arXiv:1609.04836, C2",
+        parameters: &[dropout(ParameterDefault::Number(0.5)), GHOST, SMOOTHING],
+    },
+    is_smooth: false,
+    labels_pixels: false,
+    build: |settings, data, builder| {
+        let (input, outputs) = (data.image(SMALLEST)?, data.outputs());
+        Ok(Model::values(C2::new(
+            builder,
+            input,
+            outputs,
+            settings.dropout(),
+        )))
+    },
 };
 
 /// C2 of Keskar et al. 2016 (appendix B): VGG-16's convolutions for 32 × 32 photographs, then a
@@ -18,63 +41,38 @@ use crate::{
 /// the hidden layer. Another probability than 0.5 scales all three. C4 is the same network for the
 /// hundred classes of CIFAR-100. Layers before a batch norm have no bias, which the normalization
 /// would take away again.
-pub(crate) struct C2 {
+struct C2 {
     input: ImageSize,
-    stacks: Vec<Stack>,
+    /// Each with the dropout after every convolution but the last.
+    stacks: Vec<(Stack<ConvNorm>, Dropout)>,
     hidden: (Linear, GhostNorm),
     output: Linear,
     dropout: Dropout,
-}
-
-struct Stack {
-    convs: Vec<ConvNorm>,
-    /// After every convolution but the last.
-    dropout: Dropout,
-    pool: MaxPool,
 }
 
 /// Width of the hidden layer.
 const HIDDEN: usize = 512;
 
 impl C2 {
-    /// From images of at least [`super::vgg::SMALLEST`] pixels a side to `outputs` scores.
-    pub(crate) fn new(
-        builder: &mut Builder,
-        input: ImageSize,
-        outputs: usize,
-        dropout: f64,
-    ) -> Self {
-        let mut image = input;
-        let stacks = (1..)
-            .zip(STACKS)
-            .map(|(s, (number, channels))| {
-                let convs = (1..=number)
-                    .map(|i| {
-                        let (name, filter) = (format!("conv{s}.{i}"), Filter::three(1, 1));
-                        let conv = ConvNorm::new(builder, &name, image, channels, filter);
-                        image = conv.output();
-                        conv
-                    })
-                    .collect();
-                let share = if s == 1 { 0.6 } else { 0.8 };
-                let dropout = Dropout::new(builder, share * dropout, (number - 1) * image.len());
-                let pool = MaxPool::new(builder, &format!("pool{s}"), image, POOL);
-                image = pool.output;
-                Stack {
-                    convs,
-                    dropout,
-                    pool,
-                }
-            })
-            .collect();
-        let linear = Linear::without_bias(builder, "linear1", image.len(), HIDDEN);
+    /// From images of at least [`SMALLEST`] pixels a side to `outputs` scores.
+    fn new(builder: &mut Builder, input: ImageSize, outputs: usize, dropout: f64) -> Self {
+        let stacks = conv_stacks(builder, input, ConvNorm::new);
+        let features = features(&stacks);
+        let shares = std::iter::once(0.6).chain(std::iter::repeat(0.8));
+        let stacks = stacks.into_iter().zip(shares).map(|(stack, share)| {
+            let dropped = (stack.convs.len() - 1) * stack.image.len();
+            let dropout = Dropout::new(builder, share * dropout, dropped);
+            (stack, dropout)
+        });
+        let stacks = stacks.collect();
+        let linear = Linear::without_bias(builder, "linear1", features, HIDDEN);
         let norm = GhostNorm::new(builder, "linear1.norm", HIDDEN, HIDDEN);
         builder.composed(HIDDEN); // ReLU
         Self {
             input,
             stacks,
             hidden: (linear, norm),
-            dropout: Dropout::new(builder, dropout, image.len() + HIDDEN),
+            dropout: Dropout::new(builder, dropout, features + HIDDEN),
             output: Linear::new(builder, "output", HIDDEN, outputs),
         }
     }
@@ -83,19 +81,14 @@ impl C2 {
 impl ValueModel for C2 {
     fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let mut x = self.input.images(x);
-        for Stack {
-            convs,
-            dropout,
-            pool,
-        } in &self.stacks
-        {
-            let (last, convs) = convs.split_last().expect("no stack is empty");
+        for (stack, dropout) in &self.stacks {
+            let (last, convs) = stack.convs.split_last().expect("no stack is empty");
             for conv in convs {
                 let y = conv.relu(x, pass);
                 let dims = y.dims();
                 x = dropout.forward(y.flatten(1, 3), pass).reshape(dims);
             }
-            x = pool.forward(last.relu(x, pass), pass);
+            x = stack.pool.forward(last.relu(x, pass), pass);
         }
         let x = self.dropout.forward(x.flatten(1, 3), pass);
         let (linear, norm) = &self.hidden;

@@ -1,16 +1,38 @@
+use batchscope_core::Descriptor;
 use burn::tensor::Tensor;
 
 use crate::{
     builder::Builder,
     layers::{Conv2d, Dropout, ImageSize, Linear, MaxPool, Window},
-    models::ValueModel,
+    models::{DROPOUT, Model, ModelKind, SMOOTHING, ValueModel},
     pass::Pass,
 };
 
+pub(super) const KIND: ModelKind = ModelKind {
+    descriptor: Descriptor {
+        name: "lenet",
+        aliases: &[],
+        about: "LeNet with ReLU: two 5 × 5 convolutions (16, 32 channels), pools, 128 hidden",
+        source: "",
+        parameters: &[DROPOUT, SMOOTHING],
+    },
+    is_smooth: false,
+    labels_pixels: false,
+    build: |settings, data, builder| {
+        let (input, outputs) = (data.image(Lenet::SMALLEST)?, data.outputs());
+        Ok(Model::values(Lenet::new(
+            builder,
+            input,
+            outputs,
+            settings.dropout(),
+        )))
+    },
+};
+
 /// A LeNet with ReLU and max-pooling: conv 5 × 5 to 16 channels, pool 2, conv 5 × 5 to 32, pool 2,
-/// hidden layer of 128, with dropout if wanted. On 28 × 28 digits the flattened image (height × width × channels) has
-/// 4·4·32 = 512 numbers.
-pub(crate) struct Lenet {
+/// hidden layer of 128, with dropout if wanted. On 28 × 28 digits the flattened image (height ×
+/// width × channels) has 4·4·32 = 512 numbers.
+struct Lenet {
     input: ImageSize,
     conv1: Conv2d,
     pool1: MaxPool,
@@ -35,15 +57,10 @@ const POOL: Window = Window {
 
 impl Lenet {
     /// The smallest side of an image it can take: 16 → 12 → 6 → 2 → 1.
-    pub(crate) const SMALLEST: usize = 16;
+    const SMALLEST: usize = 16;
 
     /// From images of at least [`Lenet::SMALLEST`] pixels a side to `outputs` scores.
-    pub(crate) fn new(
-        builder: &mut Builder,
-        input: ImageSize,
-        outputs: usize,
-        dropout: f64,
-    ) -> Self {
+    fn new(builder: &mut Builder, input: ImageSize, outputs: usize, dropout: f64) -> Self {
         let conv1 = Conv2d::new(builder, "conv1", input, 16, CONV);
         let pool1 = MaxPool::new(builder, "pool1", conv1.output, POOL);
         let conv2 = Conv2d::new(builder, "conv2", pool1.output, 32, CONV);
@@ -66,8 +83,8 @@ impl Lenet {
 impl ValueModel for Lenet {
     fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let x = self.input.images(x);
-        let x = self.pool1.of_conv(&self.conv1, x, pass);
-        let x = self.pool2.of_conv(&self.conv2, x, pass);
+        let x = self.conv1.relu_pool(x, &self.pool1, pass);
+        let x = self.conv2.relu_pool(x, &self.pool2, pass);
         let x = self.linear1.relu(x.flatten(1, 3), pass);
         let x = self.dropout.forward(x, pass);
         self.linear2.forward(x, pass)

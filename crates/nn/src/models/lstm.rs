@@ -1,13 +1,58 @@
-use batchscope_core::ParameterKind;
+use batchscope_core::{Descriptor, Kind, Parameter, ParameterDefault, ParameterKind};
 use burn::tensor::Tensor;
 
 use crate::{
     builder::Builder,
     init::Init,
     layers::{Dropout, Lstm, affine, affine_transposed, embed},
-    models::TokenModel,
+    models::{DROPOUT, MAX_WIDTH, Model, ModelKind, SMOOTHING, TokenModel},
     parameters::ParameterId,
     pass::Pass,
+};
+
+pub(super) const KIND: ModelKind = ModelKind {
+    descriptor: Descriptor {
+        name: "lstm",
+        aliases: &[],
+        about: "LSTM language model",
+        source: "Zaremba et al. 2014, arXiv:1409.2329; Press and Wolf 2017, arXiv:1608.05859",
+        parameters: &[
+            Parameter {
+                name: "layers",
+                about: "Recurrent layers",
+                kind: Kind::Whole(1, 8),
+                default: ParameterDefault::Whole(2),
+            },
+            Parameter {
+                name: "width",
+                about: "Width of the embedding and of every recurrent layer",
+                kind: Kind::Whole(1, MAX_WIDTH),
+                default: ParameterDefault::Whole(200),
+            },
+            Parameter {
+                name: "tied",
+                about: "Use the embedding as the output matrix too",
+                kind: Kind::Switch,
+                default: ParameterDefault::Switch(false),
+            },
+            DROPOUT,
+            SMOOTHING,
+        ],
+    },
+    is_smooth: true,
+    labels_pixels: false,
+    build: |settings, data, builder| {
+        let [sequence, vocabulary] = data.tokens()?;
+        let shape = LstmShape {
+            sequence,
+            vocabulary,
+            layers: settings.whole("layers"),
+            width: settings.whole("width"),
+            tied: settings.is_on("tied"),
+        };
+        let lstm = LstmModel::new(builder, &shape, settings.dropout());
+        Ok(Model::tokens(lstm))
+    },
 };
 
 /// An LSTM language model: embedding, recurrent layers of the same width, scores of the next
@@ -17,7 +62,7 @@ use crate::{
 ///
 /// Embedding and output matrix start from `U(−0.1, 0.1)`, the output bias from 0, as in PyTorch's
 /// word-language-model example. Tied (Press and Wolf 2017), the output matrix is the embedding.
-pub(crate) struct LstmModel {
+struct LstmModel {
     embedding: ParameterId,
     layers: Vec<Lstm>,
     /// `[width, vocabulary]`; `None` when tied.
@@ -27,22 +72,22 @@ pub(crate) struct LstmModel {
 }
 
 /// What kind of language model.
-pub(crate) struct LstmShape {
+struct LstmShape {
     /// Tokens per window.
-    pub sequence: usize,
+    sequence: usize,
     /// Distinct tokens.
-    pub vocabulary: usize,
+    vocabulary: usize,
     /// Recurrent layers.
-    pub layers: usize,
+    layers: usize,
     /// Width of embedding and layers.
-    pub width: usize,
+    width: usize,
     /// Share embedding and output matrix.
-    pub tied: bool,
+    tied: bool,
 }
 
 impl LstmModel {
     /// A language model of this shape.
-    pub(crate) fn new(builder: &mut Builder, shape: &LstmShape, dropout: f64) -> Self {
+    fn new(builder: &mut Builder, shape: &LstmShape, dropout: f64) -> Self {
         let &LstmShape {
             sequence,
             vocabulary,
@@ -59,10 +104,10 @@ impl LstmModel {
         );
         builder.activations(sequence * width);
         // Tied, both uses share a number for every pair of an example's tokens: no more than scores.
-        match tied {
-            true if sequence <= vocabulary => builder.per_example_grad_norms(2),
-            true => {}
-            false => builder.per_example_grad_norms(3),
+        if !tied {
+            builder.per_example_grad_norms(3);
+        } else if sequence <= vocabulary {
+            builder.per_example_grad_norms(2);
         }
         builder.sequence_products(sequence, width, vocabulary);
         let layers: Vec<Lstm> = (1..=layers)

@@ -14,7 +14,7 @@ use crate::{
 /// Shortcuts that change the shape are 1 × 1 convolutions with batch norm (the paper's option B,
 /// as in torchvision); with ten classes that makes 272,474 parameters for ResNet-20 (the paper's
 /// option A, padding with zeros, would have 269,722) and 21,282,122 for ResNet-34.
-pub(crate) struct Resnet {
+pub(super) struct Resnet {
     input: ImageSize,
     stem: ConvNorm,
     blocks: Vec<Block>,
@@ -29,23 +29,8 @@ pub(super) struct Block {
 }
 
 impl Resnet {
-    /// ResNet-20: three stages of three blocks, 16 to 64 channels.
-    pub(crate) fn resnet20(builder: &mut Builder, input: ImageSize, outputs: usize) -> Self {
-        Self::new(builder, input, outputs, &[(3, 16), (3, 32), (3, 64)])
-    }
-
-    /// ResNet-34: stages of 3, 4, 6 and 3 blocks, 64 to 512 channels.
-    pub(crate) fn resnet34(builder: &mut Builder, input: ImageSize, outputs: usize) -> Self {
-        Self::new(
-            builder,
-            input,
-            outputs,
-            &[(3, 64), (4, 128), (6, 256), (3, 512)],
-        )
-    }
-
-    /// Stages of (blocks, channels).
-    fn new(
+    /// From images of any size to `outputs` scores, through stages of (blocks, channels).
+    pub(super) fn new(
         builder: &mut Builder,
         input: ImageSize,
         outputs: usize,

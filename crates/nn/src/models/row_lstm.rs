@@ -1,16 +1,46 @@
+use batchscope_core::{Descriptor, Kind, Parameter, ParameterDefault};
 use burn::tensor::Tensor;
 
 use crate::{
     builder::Builder,
     layers::{Dropout, ImageSize, Linear, Lstm},
-    models::ValueModel,
+    models::{DROPOUT, MAX_WIDTH, Model, ModelKind, SMOOTHING, ValueModel},
     pass::Pass,
+};
+
+pub(super) const KIND: ModelKind = ModelKind {
+    descriptor: Descriptor {
+        name: "row-lstm",
+        aliases: &[],
+        about: "LSTM that reads an image row by row",
+        source: "You et al. 2019, arXiv:1901.08256",
+        parameters: &[
+            Parameter {
+                name: "width",
+                about: "Width of the recurrent layer",
+                kind: Kind::Whole(1, MAX_WIDTH),
+                default: ParameterDefault::Whole(128),
+            },
+            DROPOUT,
+            SMOOTHING,
+        ],
+    },
+    is_smooth: true,
+    labels_pixels: false,
+    build: |settings, data, builder| {
+        let (input, outputs) = (data.image(1)?, data.outputs());
+        let width = settings.whole("width");
+        let dropout = settings.dropout();
+        Ok(Model::values(RowLstm::new(
+            builder, input, outputs, width, dropout,
+        )))
+    },
 };
 
 /// An LSTM that reads an image row by row, top to bottom, and classifies it by its last hidden
 /// state: the MNIST model of LEGW (You et al. 2019), whose 128 units see the 28 rows of a digit one
 /// after the other. Every image starts from a hidden state of zeros.
-pub(crate) struct RowLstm {
+struct RowLstm {
     input: ImageSize,
     lstm: Lstm,
     output: Linear,
@@ -19,7 +49,7 @@ pub(crate) struct RowLstm {
 
 impl RowLstm {
     /// From images of any size to `outputs` scores; dropout on the last hidden state.
-    pub(crate) fn new(
+    fn new(
         builder: &mut Builder,
         input: ImageSize,
         outputs: usize,

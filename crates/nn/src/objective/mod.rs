@@ -404,7 +404,7 @@ impl Objective for NetworkObjective {
     }
 
     fn is_smooth(&self) -> bool {
-        self.factory.model().architecture().is_smooth()
+        self.factory.model().kind().is_smooth
     }
 
     fn blocks(&self) -> Blocks {

@@ -1,10 +1,48 @@
+use batchscope_core::{Descriptor, Kind, Parameter, ParameterDefault, Range};
 use burn::tensor::Tensor;
 
 use crate::{
     builder::Builder,
     layers::{ConvNorm, Dropout, Filter, ImageSize, Linear, Window, global_average_pool},
-    models::ValueModel,
+    models::{GHOST, Model, ModelKind, SMOOTHING, ValueModel, dropout, kind::IMAGENET},
     pass::Pass,
+};
+
+pub(super) const KIND: ModelKind = ModelKind {
+    descriptor: Descriptor {
+        name: "mobilenetv2",
+        aliases: &[],
+        about: "Inverted residual blocks of depthwise convolutions",
+        source: "Sandler et al. 2018, arXiv:1801.04381",
+        parameters: &[
+            Parameter {
+                name: "width",
+                about: "Multiplier of all numbers of channels",
+                kind: Kind::Number(Range::new(0.05, true, 8.0, true)),
+                default: ParameterDefault::Number(1.0),
+            },
+            IMAGENET,
+            dropout(ParameterDefault::If {
+                switch: IMAGENET.name,
+                on: &ParameterDefault::Number(0.2),
+                off: &ParameterDefault::Number(0.0),
+            }),
+            GHOST,
+            SMOOTHING,
+        ],
+    },
+    is_smooth: false,
+    labels_pixels: false,
+    build: |settings, data, builder| {
+        let (input, outputs) = (data.image(1)?, data.outputs());
+        let shape = MobilenetShape {
+            width: settings.number("width"),
+            imagenet: settings.is_on(IMAGENET.name),
+        };
+        let dropout = settings.dropout();
+        let mobilenet = MobilenetV2::new(builder, input, outputs, shape, dropout);
+        Ok(Model::values(mobilenet))
+    },
 };
 
 /// MobileNetV2 (Sandler et al. 2018): inverted residual blocks of depthwise convolutions, mean over
@@ -13,7 +51,7 @@ use crate::{
 /// For ImageNet, with 1000 classes, it has 3,504,872 parameters (torchvision's `mobilenet_v2`). The
 /// form for small images has strides of 1 instead of 2 in the stem and the second stage, as in
 /// github.com/kuangliu/pytorch-cifar, and the same parameters: 2,236,682 with ten classes.
-pub(crate) struct MobilenetV2 {
+struct MobilenetV2 {
     input: ImageSize,
     stem: ConvNorm,
     blocks: Vec<Block>,
@@ -24,11 +62,11 @@ pub(crate) struct MobilenetV2 {
 
 /// Which MobileNetV2.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct MobilenetShape {
+struct MobilenetShape {
     /// Multiplier of all numbers of channels.
-    pub width: f64,
+    width: f64,
     /// With the strides for ImageNet.
-    pub imagenet: bool,
+    imagenet: bool,
 }
 
 /// Stages of table 2: expansion, channels, blocks, stride of the first block.
@@ -55,7 +93,7 @@ fn rounded(channels: f64) -> usize {
 
 impl MobilenetV2 {
     /// From images of any size to `outputs` scores; dropout before the last layer.
-    pub(crate) fn new(
+    fn new(
         builder: &mut Builder,
         input: ImageSize,
         outputs: usize,

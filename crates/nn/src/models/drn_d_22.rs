@@ -1,10 +1,32 @@
+use batchscope_core::Descriptor;
 use burn::tensor::Tensor;
 
 use crate::{
     builder::Builder,
     layers::{Conv2d, ConvNorm, Filter, ImageSize, Linear, Upsample, Window, global_average_pool},
-    models::{ValueModel, resnet::Block},
+    models::{GHOST, Model, ModelKind, SMOOTHING, ValueModel, resnet::Block},
     pass::Pass,
+};
+
+pub(super) const KIND: ModelKind = ModelKind {
+    descriptor: Descriptor {
+        name: "drn-d-22",
+        aliases: &[],
+        about: "Dilated residual network, of images or of their pixels",
+        source: "Yu, Koltun and Funkhouser 2017, arXiv:1705.09914",
+        parameters: &[GHOST, SMOOTHING],
+    },
+    is_smooth: false,
+    labels_pixels: true,
+    build: |_, data, builder| {
+        let (input, pixels) = (data.image(1)?, data.labels_pixels());
+        Ok(Model::values(Drn::new(
+            builder,
+            input,
+            data.outputs(),
+            pixels,
+        )))
+    },
 };
 
 /// DRN-D-22, a dilated residual network (Yu, Koltun and Funkhouser 2017): the sides shrink by eight
@@ -15,7 +37,7 @@ use crate::{
 /// the scores back to every pixel; for classification the mean over the places is scored. Either
 /// way a thousand classes make 16,393,752 parameters (the paper's 16.4 M); the interpolation, which
 /// the authors keep as a frozen transposed convolution, is not counted.
-pub(crate) struct Drn {
+struct Drn {
     input: ImageSize,
     stem: Vec<ConvNorm>,
     blocks: Vec<Block>,
@@ -39,12 +61,7 @@ const REDUCTION: usize = 8;
 
 impl Drn {
     /// From images of any size to `outputs` scores, of every pixel if `pixels`.
-    pub(crate) fn new(
-        builder: &mut Builder,
-        input: ImageSize,
-        outputs: usize,
-        pixels: bool,
-    ) -> Self {
+    fn new(builder: &mut Builder, input: ImageSize, outputs: usize, pixels: bool) -> Self {
         let mut image = input;
         let mut conv = |builder: &mut Builder, name: &str, channels, filter: Filter| {
             let conv = ConvNorm::new(builder, name, image, channels, filter);
