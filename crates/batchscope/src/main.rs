@@ -12,6 +12,7 @@ mod files;
 mod folder;
 mod jobs;
 mod machine;
+mod observers;
 mod progress;
 mod resolve;
 mod settings;

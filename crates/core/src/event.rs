@@ -27,7 +27,8 @@ pub struct Measurement {
 }
 
 /// What a trainer says while it runs a trial.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Event {
     /// Training took up its first step, or resumed at `step`.
     Started {

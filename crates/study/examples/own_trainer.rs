@@ -14,7 +14,7 @@ use batchscope_core::{
     StreamKey, Trainer, TrainerError, TrainerInfo, TrialDriver, TrialRecord, TrialSpec,
 };
 use batchscope_scaling::{AnalysisOptions, analyze};
-use batchscope_study::{MemoryStore, Plan, RateRange, Silent, StopToken, run};
+use batchscope_study::{MemoryStore, Plan, RateRange, StopToken, run};
 use rand_core::Rng;
 
 struct NoisyQuadratic {
@@ -115,7 +115,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         &trainer,
         &mut MemoryStore::new(),
         &StopToken::new(),
-        &Silent,
+        &[],
     )?;
     let summary = result.summary.ok_or("the study was interrupted")?;
     let findings = analyze(

@@ -9,9 +9,9 @@
 //! * [`FakeTrainer`] stands in for training, so that all of this is tested in milliseconds.
 //!
 //! ```
-//! use batchscope_study::{FakeTrainer, MemoryStore, Plan, Silent, StopToken, run};
+//! use batchscope_study::{FakeTrainer, MemoryStore, Plan, StopToken, run};
 //! let plan = Plan { batch_sizes: vec![32, 128, 512], target: "val-error=0.1".parse()?, ..Plan::default() };
-//! let result = run(&plan, &FakeTrainer::default(), &mut MemoryStore::new(), &StopToken::new(), &Silent)?;
+//! let result = run(&plan, &FakeTrainer::default(), &mut MemoryStore::new(), &StopToken::new(), &[])?;
 //! assert_eq!(result.tuning.len(), 3);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -45,7 +45,7 @@ pub use estimate::{Bounded, CostEstimate, CostRow, Prices, estimate};
 pub use fake::{FakeCheckpoints, FakeTrainer};
 pub use forecast::Load;
 pub use identity::{SeedKind, identity, seed};
-pub use observer::{Observer, Progress, Silent, StudyEvent};
+pub use observer::{Observer, Progress, StudyEvent};
 pub use plan::{Plan, PlanError, TargetChoice, Tune};
 pub use planner::{Assessment, Finished, Planner, Stage, TunedPlanner};
 pub use remedy::Remedy;

@@ -7,6 +7,7 @@ use crate::{
     Header, Observer, Plan, Planner, Queue, StopToken, Store, StudyError, StudyEvent, TunedPlanner,
     forecast::Tracker,
     known::Known,
+    observer::tell,
     planner::{Assessment, Finished},
     resume_check::resume_check,
     stage::{DEAD_AFTER, Ended, StageRun, run_stage},
@@ -29,7 +30,8 @@ pub struct StudyResult {
     pub interrupted: bool,
 }
 
-/// Runs the study of a plan with [`TunedPlanner`]: [`run_with`] is the loop.
+/// Runs the study of a plan with [`TunedPlanner`]: [`run_with`] is the loop. Observers may be none:
+/// `&[]`.
 ///
 /// # Errors
 /// See [`StudyError`]; whatever was finished is stored.
@@ -38,9 +40,9 @@ pub fn run(
     trainer: &dyn Trainer,
     store: &mut dyn Queue,
     stop: &StopToken,
-    observer: &dyn Observer,
+    observers: &[&dyn Observer],
 ) -> Result<StudyResult, StudyError> {
-    run_with(&TunedPlanner, plan, trainer, store, stop, observer)
+    run_with(&TunedPlanner, plan, trainer, store, stop, observers)
 }
 
 /// The study loop: asks the planner what comes next, runs it, stores it, until nothing is left.
@@ -57,7 +59,7 @@ pub fn run_with(
     trainer: &dyn Trainer,
     store: &mut dyn Queue,
     stop: &StopToken,
-    observer: &dyn Observer,
+    observers: &[&dyn Observer],
 ) -> Result<StudyResult, StudyError> {
     let info = trainer.info();
     let plan = resume_check(plan, &info, store)?;
@@ -70,13 +72,18 @@ pub fn run_with(
     loop {
         known.refresh(store)?;
         let study = planner.assess(&plan, &info, known.finished())?;
-        publish(&study, known.finished(), store, observer)?;
+        publish(&study, known.finished(), store, observers)?;
         let Some(stage) = study.stage.clone().filter(|_| ended != Ended::Stopped) else {
             return Ok(result(&plan, &info, study));
         };
         // While others run the rest of a stage, it is looked at again and again.
         if ended != Ended::Elsewhere {
-            observer.observe(StudyEvent::Stage(&stage));
+            tell(
+                observers,
+                StudyEvent::Stage {
+                    stage: stage.clone(),
+                },
+            );
         }
         let numbers = store.add(&study.trials)?;
         let run = StageRun {
@@ -86,7 +93,7 @@ pub fn run_with(
             store,
             known: &mut known,
             stop,
-            observer,
+            observers,
             tracker: &mut Tracker::new(&study, &stage),
         };
         ended = run_stage(run, &numbers)?;
@@ -133,7 +140,7 @@ fn publish(
     study: &Assessment,
     stored: &Finished,
     store: &mut dyn Queue,
-    observer: &dyn Observer,
+    observers: &[&dyn Observer],
 ) -> Result<(), StudyError> {
     for record in &study.records {
         let old = stored.record(&record.spec);
@@ -149,7 +156,8 @@ fn publish(
             .iter()
             .filter(|decision| !old.contains(decision))
         {
-            observer.observe(StudyEvent::Decision(decision));
+            let decision = decision.clone();
+            tell(observers, StudyEvent::Decision { decision });
         }
     }
     Ok(())

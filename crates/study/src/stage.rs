@@ -21,6 +21,7 @@ use crate::{
     audit::{audit, failed},
     forecast::Tracker,
     known::Known,
+    observer::tell,
     worker::{Answer, Job, TrialControl, work},
 };
 
@@ -51,7 +52,7 @@ pub(crate) struct StageRun<'a> {
     pub store: &'a mut dyn Queue,
     pub known: &'a mut Known,
     pub stop: &'a StopToken,
-    pub observer: &'a dyn Observer,
+    pub observers: &'a [&'a dyn Observer],
     pub tracker: &'a mut Tracker,
 }
 
@@ -60,7 +61,7 @@ pub(crate) fn run_stage(run: StageRun<'_>, numbers: &[u64]) -> Result<Ended, Stu
     run.known.refresh(run.store)?;
     let mut queue = VecDeque::from(run.known.waiting(numbers));
     let jobs = run.jobs.clamp(1, queue.len().max(1));
-    let (trainer, observer) = (run.trainer, run.observer);
+    let (trainer, observers) = (run.trainer, run.observers);
     let (job_sender, job_receiver) = mpsc::channel::<Job>();
     let job_receiver = Mutex::new(job_receiver);
     let (answer_sender, answers) = mpsc::channel::<Answer>();
@@ -75,7 +76,7 @@ pub(crate) fn run_stage(run: StageRun<'_>, numbers: &[u64]) -> Result<Ended, Stu
         for _ in 0..jobs {
             let answer_sender = answer_sender.clone();
             let job_receiver = &job_receiver;
-            scope.spawn(move || work(trainer, observer, job_receiver, &answer_sender));
+            scope.spawn(move || work(trainer, observers, job_receiver, &answer_sender));
         }
         drop(answer_sender);
         loop {
@@ -123,6 +124,10 @@ impl Coordinator<'_> {
         self.failure.get_or_insert(failure.into());
     }
 
+    fn tell(&self, event: StudyEvent) {
+        tell(self.run.observers, event);
+    }
+
     /// The bound of a trial as known now.
     fn race_bound(&self, spec: &TrialSpec) -> Option<u64> {
         self.run.planner.race_bound(spec, self.run.known.finished())
@@ -136,7 +141,9 @@ impl Coordinator<'_> {
         }
         let bound = self.race_bound(&spec);
         let control = Arc::new(TrialControl::new(self.run.stop, &self.abort, bound));
-        self.run.observer.observe(StudyEvent::TrialStarted(&spec));
+        self.tell(StudyEvent::TrialStarted {
+            spec: Box::new(spec.clone()),
+        });
         self.running
             .insert(spec.id, (spec.clone(), control.clone()));
         if jobs.send(Job { spec, control }).is_err() {
@@ -186,11 +193,12 @@ impl Coordinator<'_> {
             control.lower_bound(self.race_bound(spec));
         }
         self.run.tracker.finished(&record);
-        self.run
-            .observer
-            .observe(StudyEvent::TrialFinished(&record));
-        let progress = self.run.tracker.progress();
-        self.run.observer.observe(StudyEvent::Progress(progress));
+        self.tell(StudyEvent::TrialFinished {
+            record: Box::new(record),
+        });
+        self.tell(StudyEvent::Progress {
+            progress: self.run.tracker.progress(),
+        });
     }
 
     fn heartbeat(&mut self) {

@@ -11,7 +11,7 @@ use std::{
 
 use batchscope_core::{Control, Event, Flow, Trainer, TrainerError, TrialRecord, TrialSpec};
 
-use crate::{Observer, StopToken, StudyEvent};
+use crate::{Observer, StopToken, StudyEvent, observer::tell};
 
 /// Controls one running trial.
 pub(crate) struct TrialControl {
@@ -68,7 +68,7 @@ pub(crate) type Answer = (TrialSpec, Result<TrialRecord, TrainerError>);
 /// Runs jobs until there are no more. A trainer that panics fails its trial only.
 pub(crate) fn work(
     trainer: &dyn Trainer,
-    observer: &dyn Observer,
+    observers: &[&dyn Observer],
     jobs: &Mutex<mpsc::Receiver<Job>>,
     answers: &mpsc::Sender<Answer>,
 ) {
@@ -81,7 +81,8 @@ pub(crate) fn work(
         let Ok(Job { spec, control }) = job else {
             return;
         };
-        let mut report = |event: Event| observer.observe(StudyEvent::Trial(&spec, &event));
+        let trial = spec.id;
+        let mut report = |event: Event| tell(observers, StudyEvent::Trial { trial, event });
         let answer = catch_unwind(AssertUnwindSafe(|| {
             trainer.run(&spec, &*control, &mut report)
         }));

@@ -8,9 +8,9 @@ use std::{
 
 use batchscope_core::TrialRecord;
 use batchscope_study::{
-    Cursor, FakeTrainer, MemoryStore, Plan, Queue, RateRange, Remedy, Silent, SqliteStore,
-    StopToken, Store, StoreError, StudyError, StudyResult, TrialState, finished_records, run,
-    same_record, without_times,
+    Cursor, FakeTrainer, MemoryStore, Plan, Queue, RateRange, Remedy, SqliteStore, StopToken,
+    Store, StoreError, StudyError, StudyResult, TrialState, finished_records, run, same_record,
+    without_times,
 };
 
 fn plan() -> Plan {
@@ -29,7 +29,7 @@ fn plan() -> Plan {
 }
 
 fn study(trainer: &FakeTrainer, store: &mut dyn Queue) -> Result<StudyResult, StudyError> {
-    run(&plan(), trainer, store, &StopToken::new(), &Silent)
+    run(&plan(), trainer, store, &StopToken::new(), &[])
 }
 
 fn straight() -> StudyResult {

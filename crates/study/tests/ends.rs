@@ -8,8 +8,8 @@ use batchscope_core::{
     TrialPurpose, TrialRecord, TrialSpec,
 };
 use batchscope_study::{
-    FakeTrainer, MemoryStore, Plan, Prices, Queue, RateRange, Remedy, Silent, StopToken, Store,
-    StudyError, StudyResult, TrialState, estimate, outcome_name, resume_plan, run, without_times,
+    FakeTrainer, MemoryStore, Plan, Prices, Queue, RateRange, Remedy, StopToken, Store, StudyError,
+    StudyResult, TrialState, estimate, outcome_name, resume_plan, run, without_times,
 };
 
 fn plan() -> Plan {
@@ -31,7 +31,7 @@ fn study(
     trainer: &dyn Trainer,
     store: &mut dyn Queue,
 ) -> Result<StudyResult, StudyError> {
-    run(plan, trainer, store, &StopToken::new(), &Silent)
+    run(plan, trainer, store, &StopToken::new(), &[])
 }
 
 fn once(plan: &Plan) -> Result<StudyResult, StudyError> {

@@ -11,8 +11,8 @@ use std::{
 
 use batchscope_core::{Control, Event, Trainer, TrainerError, TrainerInfo, TrialRecord, TrialSpec};
 use batchscope_study::{
-    Changes, Cursor, FakeTrainer, Header, MemoryStore, Plan, Queue, RateRange, Silent, StopToken,
-    Store, StoreError, StudyResult, run, without_times,
+    Changes, Cursor, FakeTrainer, Header, MemoryStore, Plan, Queue, RateRange, StopToken, Store,
+    StoreError, StudyResult, run, without_times,
 };
 
 fn plan() -> Plan {
@@ -137,7 +137,7 @@ impl Trainer for Counting {
 }
 
 fn study(trainer: &dyn Trainer, store: &mut dyn Queue) -> StudyResult {
-    run(&plan(), trainer, store, &StopToken::new(), &Silent).unwrap()
+    run(&plan(), trainer, store, &StopToken::new(), &[]).unwrap()
 }
 
 fn timeless(result: &StudyResult) -> Vec<TrialRecord> {

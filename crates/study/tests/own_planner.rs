@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use batchscope_core::{Outcome, TrainerInfo, TrialPurpose, TrialRecord, TrialSpec};
 use batchscope_study::{
-    Assessment, FakeTrainer, Finished, Load, MemoryStore, Plan, Planner, SeedKind, Silent, Stage,
+    Assessment, FakeTrainer, Finished, Load, MemoryStore, Plan, Planner, SeedKind, Stage,
     StopToken, Store, StudyError, StudyEvent, load_with, run_with, seed,
 };
 
@@ -97,14 +97,14 @@ fn a_planner_of_ones_own_runs_its_stages_and_its_race() {
     let (trainer, mut store) = (FakeTrainer::default(), MemoryStore::new());
     let stages = Mutex::new(Vec::new());
     let furthest = Mutex::new(0);
-    let observer = |event: StudyEvent<'_>| match event {
-        StudyEvent::Stage(stage) => stages.lock().unwrap().push(stage.to_string()),
-        StudyEvent::TrialFinished(record) if record.spec.id < 4 => {
+    let observer = |event: &StudyEvent| match event {
+        StudyEvent::Stage { stage } => stages.lock().unwrap().push(stage.to_string()),
+        StudyEvent::TrialFinished { record } if record.spec.id < 4 => {
             let step = record.measurements.last().unwrap().step;
             let mut furthest = furthest.lock().unwrap();
             *furthest = step.max(*furthest);
         }
-        StudyEvent::Progress(progress) => assert_eq!(
+        StudyEvent::Progress { progress } => assert_eq!(
             progress.remaining_examples > 0.0,
             progress.done_trials < progress.total_trials,
             "{progress:?}"
@@ -112,7 +112,7 @@ fn a_planner_of_ones_own_runs_its_stages_and_its_race() {
         _ => {}
     };
     let stop = StopToken::new();
-    let result = run_with(&Sprint, &plan, &trainer, &mut store, &stop, &observer).unwrap();
+    let result = run_with(&Sprint, &plan, &trainer, &mut store, &stop, &[&observer]).unwrap();
     assert_eq!(*stages.lock().unwrap(), ["sprint of 40 steps", "measure"]);
     assert!(
         *furthest.lock().unwrap() <= SPRINT,
@@ -126,7 +126,7 @@ fn a_planner_of_ones_own_runs_its_stages_and_its_race() {
     assert_eq!(load_with(&Sprint, &store).unwrap().unwrap(), result);
 
     // Nothing is left: running it again runs nothing.
-    let again = run_with(&Sprint, &plan, &trainer, &mut store, &stop, &Silent).unwrap();
+    let again = run_with(&Sprint, &plan, &trainer, &mut store, &stop, &[]).unwrap();
     assert_eq!(again, result);
     assert_eq!(store.trials().unwrap().len(), 6);
 }

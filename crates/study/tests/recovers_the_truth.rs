@@ -2,7 +2,7 @@
 
 use batchscope_core::EstimateState;
 use batchscope_scaling::{AnalysisOptions, analyze};
-use batchscope_study::{FakeTrainer, MemoryStore, Plan, Silent, StopToken, parse_batch_sizes, run};
+use batchscope_study::{FakeTrainer, MemoryStore, Plan, StopToken, parse_batch_sizes, run};
 
 #[test]
 fn the_fakes_critical_batch_size_lies_in_the_interval() {
@@ -28,7 +28,7 @@ fn the_fakes_critical_batch_size_lies_in_the_interval() {
             &trainer,
             &mut MemoryStore::new(),
             &StopToken::new(),
-            &Silent,
+            &[],
         )
         .unwrap();
         let findings = analyze(

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use batchscope_core::{Diagnostic, Outcome, TrialPurpose, TrialRecord};
 use batchscope_study::{
-    FakeTrainer, MemoryStore, Plan, Queue, RateRange, Remedy, Silent, SqliteStore, StopToken,
-    Store, StudyError, StudyEvent, StudyResult, TrialState, Tune, load, run, same_record,
+    FakeTrainer, MemoryStore, Plan, Queue, RateRange, Remedy, SqliteStore, StopToken, Store,
+    StudyError, StudyEvent, StudyResult, TrialState, Tune, load, run, same_record,
     trainer_contract, without_times,
 };
 
@@ -25,13 +25,7 @@ fn plan() -> Plan {
 }
 
 fn study(plan: &Plan, store: &mut dyn Queue) -> Result<StudyResult, StudyError> {
-    run(
-        plan,
-        &FakeTrainer::default(),
-        store,
-        &StopToken::new(),
-        &Silent,
-    )
+    run(plan, &FakeTrainer::default(), store, &StopToken::new(), &[])
 }
 
 fn same_but_for_times(a: &[TrialRecord], b: &[TrialRecord]) {
@@ -192,8 +186,11 @@ fn interrupted_anywhere_and_resumed_a_study_ends_the_same() {
         let resumed = loop {
             let stop = StopToken::new();
             let steps = AtomicU64::new(0);
-            let observer = |event: StudyEvent<'_>| {
-                if let StudyEvent::Trial(_, batchscope_core::Event::Step { .. }) = event
+            let observer = |event: &StudyEvent| {
+                if let StudyEvent::Trial {
+                    event: batchscope_core::Event::Step { .. },
+                    ..
+                } = event
                     && steps.fetch_add(1, Ordering::SeqCst) == stride * (1 + runs % 5)
                 {
                     stop.stop();
@@ -205,7 +202,7 @@ fn interrupted_anywhere_and_resumed_a_study_ends_the_same() {
                 if runs % 3 == 2 { &lost } else { &trainer },
                 &mut store,
                 &stop,
-                &observer,
+                &[&observer],
             )
             .unwrap();
             runs += 1;
@@ -324,7 +321,7 @@ fn another_plan_model_or_data_is_refused_by_name() {
         critical_batch: 100.0,
         ..FakeTrainer::default()
     };
-    let error = run(&plan(), &other, &mut store, &StopToken::new(), &Silent).unwrap_err();
+    let error = run(&plan(), &other, &mut store, &StopToken::new(), &[]).unwrap_err();
     assert!(
         matches!(&error, StudyError::Mismatch { key, .. } if key == "model"),
         "{error}"
@@ -386,8 +383,8 @@ fn what_is_stored_can_be_looked_at_at_any_time() {
     let mut store = MemoryStore::new();
     assert!(load(&store).unwrap().is_none());
     let stop = StopToken::new();
-    let halfway = |event: StudyEvent<'_>| {
-        if let StudyEvent::TrialFinished(record) = event
+    let halfway = |event: &StudyEvent| {
+        if let StudyEvent::TrialFinished { record } = event
             && record.spec.purpose == (TrialPurpose::Fresh { index: 0 })
         {
             stop.stop();
@@ -398,7 +395,7 @@ fn what_is_stored_can_be_looked_at_at_any_time() {
         &FakeTrainer::default(),
         &mut store,
         &stop,
-        &halfway,
+        &[&halfway],
     )
     .unwrap();
     assert!(interrupted.interrupted);
@@ -437,11 +434,11 @@ fn rules_may_be_added_later() {
 fn events_reach_the_observer_and_progress_ends_at_the_total() {
     let last = std::sync::Mutex::new(None);
     let counts = [const { AtomicU64::new(0) }; 3];
-    let observer = |event: StudyEvent<'_>| match event {
-        StudyEvent::TrialStarted(_) => drop(counts[0].fetch_add(1, Ordering::SeqCst)),
-        StudyEvent::TrialFinished(_) => drop(counts[1].fetch_add(1, Ordering::SeqCst)),
-        StudyEvent::Decision(_) => drop(counts[2].fetch_add(1, Ordering::SeqCst)),
-        StudyEvent::Progress(progress) => *last.lock().unwrap() = Some(progress.clone()),
+    let observer = |event: &StudyEvent| match event {
+        StudyEvent::TrialStarted { .. } => drop(counts[0].fetch_add(1, Ordering::SeqCst)),
+        StudyEvent::TrialFinished { .. } => drop(counts[1].fetch_add(1, Ordering::SeqCst)),
+        StudyEvent::Decision { .. } => drop(counts[2].fetch_add(1, Ordering::SeqCst)),
+        StudyEvent::Progress { progress } => *last.lock().unwrap() = Some(progress.clone()),
         _ => {}
     };
     let result = run(
@@ -449,7 +446,7 @@ fn events_reach_the_observer_and_progress_ends_at_the_total() {
         &FakeTrainer::default(),
         &mut MemoryStore::new(),
         &StopToken::new(),
-        &observer,
+        &[&observer],
     )
     .unwrap();
     let [started, finished, decisions] = counts.map(|c| c.load(Ordering::SeqCst));

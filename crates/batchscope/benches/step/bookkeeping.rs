@@ -7,7 +7,7 @@ use std::{
 };
 
 use batchscope_core::{Control, Event, Trainer, TrainerError, TrainerInfo, TrialRecord, TrialSpec};
-use batchscope_study::{FakeTrainer, Plan, Silent, SqliteStore, StopToken, run};
+use batchscope_study::{FakeTrainer, Plan, SqliteStore, StopToken, run};
 use criterion::Criterion;
 
 /// Adds the group.
@@ -37,7 +37,7 @@ fn study() -> (u64, Duration) {
     let trainer = Timed::default();
     let start = Instant::now();
     let mut store = SqliteStore::open(folder.path().join("study.db")).expect("a new store");
-    run(&plan, &trainer, &mut store, &StopToken::new(), &Silent).expect("a study of the fake");
+    run(&plan, &trainer, &mut store, &StopToken::new(), &[]).expect("a study of the fake");
     let trainers = Duration::from_nanos(trainer.nanoseconds.load(Relaxed));
     let trials = trainer.trials.load(Relaxed);
     (trials, start.elapsed().saturating_sub(trainers))

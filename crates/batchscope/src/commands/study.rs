@@ -1,25 +1,21 @@
 //! `batchscope study`: plan, run, analyze, report.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{Mutex, Once},
-    time::Instant,
-};
+use std::{collections::BTreeMap, path::Path, time::Instant};
 
-use batchscope_core::{Event, Trainer, TrialPurpose, TrialRecord, TrialSpec};
+use batchscope_core::{Trainer, TrialPurpose, TrialSpec};
 use batchscope_data::Dataset;
 use batchscope_scaling::Findings;
-use batchscope_study::{Plan, SqliteStore, StopToken, StudyEvent, StudyResult, outcome_name};
+use batchscope_study::{Observer, Plan, SqliteStore, StopToken, StudyResult};
 
 use super::{color, print, print_json, width};
 use crate::{
     args::StudyArgs,
     error::CliError,
-    folder::{Log, RunFacts, StudyFolder},
+    folder::{RunFacts, StudyFolder},
     jobs::{self, Parallelism},
     machine,
-    progress::{Display, duration},
+    observers::{ProgressLine, RunLog, SavedSettings},
+    progress::Display,
     resolve,
     settings::StudySettings,
     signals::Signals,
@@ -71,26 +67,12 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
         command()
     ));
     log.line(&side_by_side.to_string());
-    let watch = Watch::new(&display, &log);
+    let clock = Instant::now();
     let stop = StopToken::from(signals.flag());
-    // Written as soon as the store has accepted the plan, which the first stage tells: a study that
-    // is killed is then still one that `--dir` alone resumes.
-    let save_settings = Once::new();
-    let observe = |event: StudyEvent<'_>| {
-        if matches!(event, StudyEvent::Stage(_)) {
-            save_settings.call_once(|| {
-                let saved = folder
-                    .remember_data(&settings.workload.data)
-                    .and_then(|()| resolve::resolved(&settings, &plan))
-                    .and_then(|resolved| folder.write_settings(&resolved));
-                if let Err(e) = saved {
-                    log.line(&e.to_string());
-                }
-            });
-        }
-        watch.observe(event);
-    };
-    let result = batchscope_study::run(&plan, &trainer, &mut store, &stop, &observe);
+    let saved = SavedSettings::new(&folder, &settings, &plan, &log);
+    let (line, run_log) = (ProgressLine::new(&display), RunLog(&log));
+    let observers: [&dyn Observer; 3] = [&saved, &line, &run_log];
+    let result = batchscope_study::run(&plan, &trainer, &mut store, &stop, &observers);
     let result = result.map_err(|e| {
         display.finish();
         log.line(&format!("ended: {e}"));
@@ -103,7 +85,7 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
         &data,
         &result,
         started,
-        watch.started.elapsed().as_secs_f64(),
+        clock.elapsed().as_secs_f64(),
     )?;
     folder.write_facts(&facts)?;
     let stopped = |left: &'static str| match signals.raised() {
@@ -122,7 +104,7 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
         stopped("finished trials are stored; the others, their timing and the report are left")?;
     }
     log.line("stage: timing");
-    let timings = time(&settings, &data, &result, &watch, &signals)?;
+    let timings = time(&settings, &data, &result, (&display, clock), &signals)?;
     stopped("every trial is stored; the timing of steps and the report are left")?;
     let facts = RunFacts { timings, ..facts };
     folder.write_facts(&facts)?;
@@ -227,12 +209,12 @@ fn facts(
 }
 
 /// Times a step at every studied batch size, alone on the machine, all cores at work; fewer once a
-/// signal is raised.
+/// signal is raised. Shows how far it is, as part of the whole since `started`.
 fn time(
     settings: &StudySettings,
     data: &Dataset,
     result: &StudyResult,
-    watch: &Watch<'_>,
+    (display, started): (&Display, Instant),
     signals: &Signals,
 ) -> Result<Vec<batchscope_core::StepTiming>, CliError> {
     let trainer = resolve::trainer(&settings.workload, data, None, None)?;
@@ -244,9 +226,9 @@ fn time(
         .collect();
     let mut timings = Vec::new();
     for (i, (batch_size, spec)) in fresh.iter().enumerate() {
-        let spent = watch.started.elapsed().as_secs_f64();
+        let spent = started.elapsed().as_secs_f64();
         let left = TIMING_SECONDS * (fresh.len() - i) as f64;
-        watch.display.show(
+        display.show(
             spent / (spent + left),
             &format!("timing steps at batch size {batch_size}"),
         );
@@ -285,123 +267,6 @@ fn quote(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// Turns a study's events into a progress line and a log.
-struct Watch<'a> {
-    display: &'a Display,
-    log: &'a Log,
-    started: Instant,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    stage: String,
-    /// Running trials: batch size and steps done.
-    running: BTreeMap<u64, (u64, u64)>,
-    done_examples: f64,
-    remaining_examples: f64,
-    done_trials: u64,
-    total_trials: u64,
-    next_show: Option<Instant>,
-}
-
-impl<'a> Watch<'a> {
-    fn new(display: &'a Display, log: &'a Log) -> Self {
-        Self {
-            display,
-            log,
-            started: Instant::now(),
-            state: Mutex::default(),
-        }
-    }
-
-    fn observe(&self, event: StudyEvent<'_>) {
-        let mut state = self
-            .state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        match event {
-            StudyEvent::Stage(stage) => {
-                state.stage = stage.to_string();
-                self.log.line(&format!("stage: {stage}"));
-            }
-            StudyEvent::Decision(text) => {
-                self.display.line(text);
-                self.log.line(&format!("decided: {text}"));
-            }
-            StudyEvent::TrialStarted(spec) => {
-                state.running.insert(spec.id, (spec.batch_size, 0));
-                self.log.line(&format!(
-                    "trial {} started: batch size {}, learning rate {:.4}, cap {}",
-                    spec.id, spec.batch_size, spec.learning_rate, spec.cap
-                ));
-            }
-            StudyEvent::Trial(spec, Event::Step { step, .. }) => {
-                // Called for every step: look at the clock only now and then.
-                let now = Instant::now();
-                if state.next_show.is_some_and(|next| now < next) {
-                    return;
-                }
-                state.next_show = Some(now + std::time::Duration::from_millis(200));
-                state.running.insert(spec.id, (spec.batch_size, *step));
-                self.show(&state);
-            }
-            StudyEvent::Trial(..) => {}
-            StudyEvent::TrialFinished(record) => {
-                state.running.remove(&record.spec.id);
-                self.log.line(&finished(record));
-            }
-            StudyEvent::Progress(progress) => {
-                state.done_examples = progress.done_examples;
-                state.remaining_examples = progress.remaining_examples;
-                state.done_trials = progress.done_trials;
-                state.total_trials = progress.total_trials;
-                self.show(&state);
-            }
-        }
-    }
-
-    fn show(&self, state: &State) {
-        let all = state.done_examples + state.remaining_examples;
-        let running: f64 = state
-            .running
-            .values()
-            .map(|(batch, step)| (batch * step) as f64)
-            .sum();
-        let fraction = if all > 0.0 {
-            ((state.done_examples + running) / all).min(0.99)
-        } else {
-            0.0
-        };
-        let running: Vec<String> = state
-            .running
-            .values()
-            .map(|(batch, step)| format!("batch {batch} step {step}"))
-            .collect();
-        let message = format!(
-            "{}: trial {} of {}; {}",
-            state.stage,
-            state.done_trials,
-            state.total_trials,
-            running.join(", ")
-        );
-        self.display.show(fraction, &message);
-    }
-}
-
-fn finished(record: &TrialRecord) -> String {
-    let steps = record
-        .steps()
-        .map(|s| format!(" in {s} steps"))
-        .unwrap_or_default();
-    format!(
-        "trial {} {}{steps}, {} of training",
-        record.spec.id,
-        outcome_name(&record.outcome),
-        duration(record.seconds)
-    )
 }
 
 /// The plan as run, for messages that need the sizes.

@@ -19,6 +19,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use batchscope_core::{Outcome, Target, TrainerInfo, TrialRecord, TrialSpec};
 use batchscope_scaling::TuningSummary;
+use serde::{Deserialize, Serialize};
 
 use crate::{Load, Plan, StudyError, identity};
 
@@ -68,7 +69,7 @@ pub(crate) use tuning::steps_spent;
 ///
 /// let plan = Plan { batch_sizes: vec![32, 128], max_steps: Some(200), ..Plan::default() };
 /// let (trainer, mut store) = (FakeTrainer::default(), MemoryStore::new());
-/// let result = run_with(&LowestRate, &plan, &trainer, &mut store, &StopToken::new(), &Silent)?;
+/// let result = run_with(&LowestRate, &plan, &trainer, &mut store, &StopToken::new(), &[])?;
 /// assert_eq!(result.records.len(), 2 * 3);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -95,7 +96,7 @@ pub trait Planner: Sync {
 }
 
 /// A part of a study whose trials can run side by side.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
     /// Its name. Stages that go on with one another's work, such as the rounds of a search, share a
     /// name: their trials are counted together.
