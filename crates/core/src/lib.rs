@@ -22,6 +22,7 @@ mod group;
 mod metric;
 mod network;
 mod noise;
+mod outcome;
 mod progress;
 mod random;
 mod schedule;

@@ -162,16 +162,7 @@ impl TrialRecord {
     /// This record as if the trial had been stopped at `bound` by racing: what a lower-numbered
     /// trial's success makes of it. A record that ended at or before the bound is unchanged.
     pub fn cut(mut self, bound: u64) -> Self {
-        let end = match self.outcome {
-            Outcome::Reached { step, .. } | Outcome::Completed { step } => step,
-            Outcome::NotReached { cap } => cap,
-            Outcome::Raced { at } => at,
-            Outcome::Diverged { step } => step,
-            Outcome::Infeasible { .. } | Outcome::Failed { .. } | Outcome::Interrupted => {
-                return self;
-            }
-        };
-        if end > bound {
+        if self.outcome.last_step().is_some_and(|end| end > bound) {
             self.measurements.retain(|m| m.step <= bound && !m.replayed);
             self.outcome = Outcome::Raced { at: bound };
         }

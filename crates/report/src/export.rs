@@ -113,20 +113,6 @@ pub fn trials_csv(records: &[TrialRecord]) -> Result<String, ReportError> {
     })
 }
 
-/// How a trial ended, in the word of `findings.json`.
-pub(crate) fn state(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Reached { .. } => "reached",
-        Outcome::NotReached { .. } => "not_reached",
-        Outcome::Completed { .. } => "completed",
-        Outcome::Raced { .. } => "raced",
-        Outcome::Diverged { .. } => "diverged",
-        Outcome::Infeasible { .. } => "infeasible",
-        Outcome::Failed { .. } => "failed",
-        Outcome::Interrupted => "interrupted",
-    }
-}
-
 /// What a trial was for, with its number there: `fresh`, 2.
 pub(crate) fn purpose(purpose: &TrialPurpose) -> (&'static str, Option<u32>) {
     match *purpose {
@@ -137,16 +123,10 @@ pub(crate) fn purpose(purpose: &TrialPurpose) -> (&'static str, Option<u32>) {
     }
 }
 
-/// The step at which a trial ended.
+/// The step at which a trial ended; that of the last evaluation where it did not run to an end.
 pub(crate) fn last_step(record: &TrialRecord) -> Option<u64> {
-    match record.outcome {
-        Outcome::Reached { step, .. }
-        | Outcome::Completed { step }
-        | Outcome::Diverged { step } => Some(step),
-        Outcome::NotReached { cap } => Some(cap),
-        Outcome::Raced { at } => Some(at),
-        _ => record.measurements.last().map(|m| m.step),
-    }
+    let measured = || record.measurements.last().map(|m| m.step);
+    record.outcome.last_step().or_else(measured)
 }
 
 /// An optimizer with its settings, in words: `sgd momentum=0.9 nesterov weight-decay=0`.
@@ -227,7 +207,7 @@ pub fn trials_records(records: &[TrialRecord]) -> Table {
         text(
             "state",
             "reached, not_reached, completed, raced, diverged, infeasible, failed or interrupted",
-            &|r| Some(state(&r.outcome).into()),
+            &|r| Some(r.outcome.name().into()),
         ),
         whole("step", "optimizer step at which it ended", &last_step),
         whole(

@@ -4,7 +4,7 @@ use batchscope_core::{EstimateState, TrialRecord};
 use batchscope_scaling::{BandPoint, Findings, PointState, advice_sentence};
 
 use crate::columns::{TextColumn, display_width, fold, text_table};
-use crate::export::{last_step, purpose, state};
+use crate::export::{last_step, purpose};
 use crate::figures::{Data, drawn, list, rule_name};
 use crate::format::{axis_tick, batch_tick, count, duration, estimate, estimate_short, number};
 
@@ -323,7 +323,7 @@ const FIELDS: [Field; 10] = [
     }),
     ("batch", true, 0, |r| r.spec.batch_size.to_string()),
     ("rate", true, 1, |r| number(r.spec.learning_rate)),
-    ("end", false, 0, |r| state(&r.outcome).replace('_', " ")),
+    ("end", false, 0, |r| r.outcome.name().replace('_', " ")),
     ("step", true, 0, |r| {
         last_step(r).map_or_else(String::new, count)
     }),

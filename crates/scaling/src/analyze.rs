@@ -7,7 +7,7 @@ use batchscope_core::{
 };
 
 use crate::critical::{Bootstrap, critical_batch_sizes};
-use crate::curves::{CurveTrials, TUNED, curves, point_state, repeat, warm_up_steps, word};
+use crate::curves::{CurveTrials, TUNED, curves, point_state, repeat, warm_up_steps};
 use crate::findings::{Curve, Findings, Point, SCHEMA, StudySummary, TuningSummary};
 use crate::fit::fit;
 use crate::generalization::generalization;
@@ -231,7 +231,7 @@ impl Points<'_> {
                 let mut outcomes = BTreeMap::new();
                 for record in fresh {
                     *outcomes
-                        .entry(word(&record.outcome).to_owned())
+                        .entry(record.outcome.name().to_owned())
                         .or_default() += 1;
                 }
                 let steps = if fresh.is_empty() && !tuning.is_empty() {

@@ -76,34 +76,18 @@ pub(crate) fn curves<'a>(
 /// Name of the curve whose rate was tuned at every batch size.
 pub(crate) const TUNED: &str = "tuned";
 
-/// An outcome in one word, as the findings write it.
-pub(crate) fn word(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Reached { .. } => "reached",
-        Outcome::NotReached { .. } => "not_reached",
-        Outcome::Completed { .. } => "completed",
-        Outcome::Raced { .. } => "raced",
-        Outcome::Diverged { .. } => "diverged",
-        Outcome::Infeasible { .. } => "infeasible",
-        Outcome::Failed { .. } => "failed",
-        Outcome::Interrupted => "interrupted",
-    }
-}
-
 /// A fresh trial as a row of its point; `None` for trials that did not run to an end.
 pub(crate) fn repeat(record: &TrialRecord) -> Option<Repeat> {
-    let (steps, after) = match record.outcome {
-        Outcome::Reached { step, after } => (step, after),
-        Outcome::NotReached { cap } => (cap, cap),
-        Outcome::Completed { step } | Outcome::Diverged { step } => (step, step),
-        Outcome::Raced { at } => (at, at),
-        Outcome::Infeasible { .. } | Outcome::Failed { .. } | Outcome::Interrupted => return None,
+    let steps = record.outcome.last_step()?;
+    let after = match record.outcome {
+        Outcome::Reached { after, .. } => after,
+        _ => steps,
     };
     Some(Repeat {
         trial: record.spec.id,
         steps,
         after,
-        state: word(&record.outcome).to_owned(),
+        state: record.outcome.name().to_owned(),
     })
 }
 

@@ -106,13 +106,9 @@ pub(crate) fn settle(study: &Study, critical: &CriticalBatchSizes) -> Option<Set
 fn seconds_per_example<'a>(records: impl Iterator<Item = &'a TrialRecord>) -> Option<f64> {
     records
         .filter_map(|r| {
-            let steps = match r.outcome {
-                Outcome::Reached { step, .. }
-                | Outcome::Completed { step }
-                | Outcome::Diverged { step } => step,
-                Outcome::NotReached { cap } => cap,
-                _ => return None,
-            };
+            // A raced trial's seconds go on beyond the bound at which its record is cut.
+            let whole = !matches!(r.outcome, Outcome::Raced { .. });
+            let steps = r.outcome.last_step().filter(|_| whole)?;
             let examples = steps as f64 * r.spec.batch_size as f64;
             (examples > 0.0 && r.seconds.is_finite() && r.seconds >= 0.0)
                 .then(|| r.seconds / examples)

@@ -50,7 +50,7 @@ pub use plan::{Plan, PlanError, TargetChoice, Tune};
 pub use planner::{Assessment, Finished, Planner, Stage, TunedPlanner};
 pub use remedy::Remedy;
 pub use resume_check::resume_plan;
-pub use runner::{StudyResult, load, load_with, outcome_name, run, run_with};
+pub use runner::{StudyResult, load, load_with, run, run_with};
 pub use search::RateRange;
 pub use stop::StopToken;
 pub use store::{

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use batchscope_core::{Outcome, Trainer, TrainerInfo, TrialRecord};
+use batchscope_core::{Trainer, TrainerInfo, TrialRecord};
 use batchscope_scaling::{StudySummary, TuningSummary};
 
 use crate::{
@@ -170,9 +170,7 @@ fn result(plan: &Plan, info: &TrainerInfo, study: Assessment) -> StudyResult {
     records.sort_by_key(|record| record.spec.id);
     let mut trials = BTreeMap::new();
     for record in &records {
-        *trials
-            .entry(crate::outcome_name(&record.outcome).to_owned())
-            .or_insert(0) += 1;
+        *trials.entry(record.outcome.name().to_owned()).or_insert(0) += 1;
     }
     let summary = study.target.map(|(target, target_origin)| StudySummary {
         model: info.model.clone(),
@@ -197,19 +195,5 @@ fn result(plan: &Plan, info: &TrainerInfo, study: Assessment) -> StudyResult {
         decisions: study.decisions,
         plan: plan.clone(),
         interrupted,
-    }
-}
-
-/// The end of a trial in a word, as stores, tables and reports write it.
-pub fn outcome_name(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Reached { .. } => "reached",
-        Outcome::NotReached { .. } => "not_reached",
-        Outcome::Completed { .. } => "completed",
-        Outcome::Raced { .. } => "raced",
-        Outcome::Diverged { .. } => "diverged",
-        Outcome::Infeasible { .. } => "infeasible",
-        Outcome::Failed { .. } => "failed",
-        Outcome::Interrupted => "interrupted",
     }
 }

@@ -9,7 +9,7 @@ use batchscope_core::{
 };
 use batchscope_study::{
     FakeTrainer, MemoryStore, Plan, Prices, Queue, RateRange, Remedy, StopToken, Store, StudyError,
-    StudyResult, TrialState, estimate, outcome_name, resume_plan, run, without_times,
+    StudyResult, TrialState, estimate, resume_plan, run, without_times,
 };
 
 fn plan() -> Plan {
@@ -63,7 +63,7 @@ fn fresh(purpose: TrialPurpose) -> bool {
 }
 
 fn ends(records: &[&TrialRecord]) -> Vec<&'static str> {
-    records.iter().map(|r| outcome_name(&r.outcome)).collect()
+    records.iter().map(|r| r.outcome.name()).collect()
 }
 
 /// The smoothed trace of a metric, from the measurements alone.
@@ -355,7 +355,7 @@ fn a_batch_size_that_always_diverges_is_measured_as_such() {
         result
             .records
             .iter()
-            .filter(|r| outcome_name(&r.outcome) == "diverged")
+            .filter(|r| r.outcome.name() == "diverged")
             .count()
     );
 }

@@ -53,7 +53,7 @@ fn the_fake_keeps_the_trainers_contract() {
         let like = |r: &&TrialRecord| {
             matches!(r.spec.purpose, TrialPurpose::Tune { .. })
                 && r.spec.batch_size == 1024
-                && batchscope_study::outcome_name(&r.outcome) == end
+                && r.outcome.name() == end
         };
         let Some(record) = result.records.iter().find(like) else {
             continue;
@@ -370,7 +370,7 @@ fn base_tuning_gives_one_curve_per_rule_and_shares_what_coincides() {
     // The linear rule leaves the stable rates at 1024: 16 times a rate near 0.2.
     let states: Vec<&str> = fresh(&result)
         .filter(|r| r.spec.batch_size == 1024 && r.spec.curves == ["lsr"])
-        .map(|r| batchscope_study::outcome_name(&r.outcome))
+        .map(|r| r.outcome.name())
         .collect();
     assert!(
         states.iter().all(|s| *s == "diverged" || *s == "reached") && states.len() == 3,

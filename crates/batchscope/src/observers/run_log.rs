@@ -1,5 +1,5 @@
 use batchscope_core::TrialRecord;
-use batchscope_study::{Observer, StudyEvent, outcome_name};
+use batchscope_study::{Observer, StudyEvent};
 
 use crate::{folder::Log, progress::duration};
 
@@ -29,7 +29,7 @@ fn finished(record: &TrialRecord) -> String {
     format!(
         "trial {} {}{steps}, {} of training",
         record.spec.id,
-        outcome_name(&record.outcome),
+        record.outcome.name(),
         duration(record.seconds)
     )
 }

@@ -2,7 +2,7 @@
 
 use batchscope_core::{Measurement, Metric, TrialRecord};
 
-use crate::export::{last_step, optimizer, purpose, state};
+use crate::export::{last_step, optimizer, purpose};
 use crate::figures::{rule_name, thin};
 use crate::format::{count, duration, number};
 use crate::plot::scale::{Scale, extent};
@@ -131,7 +131,7 @@ fn row(out: &mut String, record: &TrialRecord) {
             }
         )
     };
-    let end = state(&record.outcome);
+    let end = record.outcome.name();
     out.push_str(&format!(
         "<tr id=\"trial-{0}\"><th scope=\"row\" class=\"num\">{0}</th>",
         spec.id

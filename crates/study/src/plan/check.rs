@@ -7,20 +7,38 @@ use crate::{
     identity::{BATCH_BITS, INDEX_BITS},
 };
 
+/// Refuses the setting of a key unless something holds of it.
+fn require(holds: bool, key: &'static str, why: &str) -> Result<(), PlanError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(PlanError::new(key, why))
+    }
+}
+
+/// True of numbers above `low`; of infinities and NaN it is not.
+fn above(x: f64, low: f64) -> bool {
+    x.is_finite() && x > low
+}
+
 impl Plan {
     /// Checks the plan on its own.
     ///
     /// # Errors
     /// The first setting that makes no sense, by its key.
     pub fn check(&self) -> Result<(), PlanError> {
-        let require = |holds: bool, key, why: &str| {
-            if holds {
-                Ok(())
-            } else {
-                Err(PlanError::new(key, why))
-            }
-        };
-        let above = |x: f64, low: f64| x.is_finite() && x > low;
+        self.check_batch_sizes()?;
+        self.check_tuning()?;
+        self.check_seeds()?;
+        self.check_question()?;
+        self.check_steps()?;
+        self.check_evaluation()?;
+        self.check_budgets()?;
+        self.check_optimizer()
+    }
+
+    /// The batch sizes: those studied, the base and the pilot's other.
+    fn check_batch_sizes(&self) -> Result<(), PlanError> {
         let sizes = &self.batch_sizes;
         require(
             !sizes.is_empty(),
@@ -55,7 +73,11 @@ impl Plan {
             self.pilot_batch != Some(0),
             "pilot-batch",
             "must be at least 1",
-        )?;
+        )
+    }
+
+    /// What tuning searches, and how often.
+    fn check_tuning(&self) -> Result<(), PlanError> {
         require(
             (1..=256).contains(&self.tune_trials),
             "tune-trials",
@@ -82,7 +104,11 @@ impl Plan {
             trials <= 1 << INDEX_BITS,
             "max-widenings",
             "gives more than 4096 tuning trials at a batch size: choose fewer widenings, or fewer trials a round",
-        )?;
+        )
+    }
+
+    /// How often is measured, and with which seed.
+    fn check_seeds(&self) -> Result<(), PlanError> {
         require(
             (1..=1024).contains(&self.seeds),
             "seeds",
@@ -92,7 +118,11 @@ impl Plan {
             self.study_seed <= i64::MAX as u64,
             "seed",
             "must be below 2^63, so that TOML can hold it",
-        )?;
+        )
+    }
+
+    /// The target, and the rules that are compared on the way to it.
+    fn check_question(&self) -> Result<(), PlanError> {
         require(
             self.target.metric().split != Split::Test,
             "target",
@@ -114,6 +144,11 @@ impl Plan {
                 .any(|(i, rule)| self.rules[..i].contains(rule));
             require(!repeated, "rules", "names a rule twice")?;
         }
+        Ok(())
+    }
+
+    /// What concerns a single step.
+    fn check_steps(&self) -> Result<(), PlanError> {
         require(
             self.clip.is_none_or(|c| above(c, 0.0)),
             "clip",
@@ -123,7 +158,11 @@ impl Plan {
             self.micro_batch != Some(0),
             "micro-batch",
             "must be at least 1",
-        )?;
+        )
+    }
+
+    /// When and on how much is evaluated.
+    fn check_evaluation(&self) -> Result<(), PlanError> {
         let EvaluationPlan {
             first,
             ratio,
@@ -141,7 +180,11 @@ impl Plan {
             (1..=1000).contains(&refine),
             "evaluation.refine",
             "must be from 1 to 1000",
-        )?;
+        )
+    }
+
+    /// How long trials may take, and how many run side by side.
+    fn check_budgets(&self) -> Result<(), PlanError> {
         require(
             self.cap_factor.is_finite() && self.cap_factor >= 1.0,
             "cap-factor",
@@ -162,8 +205,7 @@ impl Plan {
             (1..=1024).contains(&self.jobs),
             "jobs",
             "must be from 1 to 1024",
-        )?;
-        self.check_optimizer()
+        )
     }
 
     /// The settings of an optimizer are checked by the crate that has it, and again by the trainer;

@@ -324,13 +324,9 @@ impl RateSearch {
     }
 }
 
-/// Steps a record's trial made.
+/// Steps a record's trial made: one that reached its target made them up to the evaluation that
+/// found it there.
 pub(crate) fn steps_spent(record: &TrialRecord) -> u64 {
-    match record.outcome {
-        Outcome::Reached { step, .. } => racing::coarse_end(record).unwrap_or(step),
-        Outcome::NotReached { cap } => cap,
-        Outcome::Completed { step } | Outcome::Diverged { step } => step,
-        Outcome::Raced { at } => at,
-        Outcome::Infeasible { .. } | Outcome::Failed { .. } | Outcome::Interrupted => 0,
-    }
+    let last = racing::coarse_end(record).or_else(|| record.outcome.last_step());
+    last.unwrap_or(0)
 }

@@ -105,7 +105,7 @@ pub(super) fn write_record(db: &Connection, record: &TrialRecord) -> rusqlite::R
         spec,
         record.spec.curves.join(","),
         outcome,
-        crate::outcome_name(&record.outcome),
+        record.outcome.name(),
         record.steps().map(integer),
         integer(record.micro_batch),
         record.seconds,
