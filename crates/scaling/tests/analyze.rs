@@ -345,3 +345,20 @@ fn findings_read_back_from_json() {
     let json = serde_json::to_string(&findings).unwrap();
     assert_eq!(serde_json::from_str::<Findings>(&json).unwrap(), findings);
 }
+
+/// Every published study's findings, as the version that made them wrote them.
+#[test]
+fn findings_of_earlier_versions_are_read() {
+    let results = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/results");
+    let mut read = 0;
+    for entry in results.read_dir().unwrap() {
+        let file = entry.unwrap().path().join("findings.json");
+        if file.is_file() {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let findings: Findings = serde_json::from_str(&text).unwrap();
+            assert!(!findings.curves.is_empty() && !findings.generalization.is_empty());
+            read += 1;
+        }
+    }
+    assert!(read >= 7, "{read}");
+}

@@ -245,6 +245,21 @@ mod tests {
         );
     }
 
+    /// The settings of every published study, as the version that ran it wrote them.
+    #[test]
+    fn settings_of_earlier_versions_are_read() {
+        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/results");
+        let files = results.read_dir().unwrap().filter_map(|entry| {
+            let file = entry.unwrap().path().join("study.toml");
+            file.is_file().then_some(file)
+        });
+        let read = files.map(|file| {
+            let settings = StudySettings::read(&file).unwrap();
+            crate::resolve::plan(&settings).unwrap();
+        });
+        assert!(read.count() >= 7);
+    }
+
     #[test]
     fn the_start_of_a_path_goes_with_the_layer_that_names_the_data() {
         let named = |data: &str, from: Option<&Path>| {
