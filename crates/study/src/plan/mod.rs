@@ -15,7 +15,7 @@ pub use choices::{TargetChoice, Tune};
 /// Everything a study is asked to do, beyond the model and the data.
 ///
 /// Budgets are totals: running the same plan again does nothing more, a plan with more seeds or
-/// batch sizes adds only those. Keys are the command's long flags.
+/// batch sizes adds only those. Keys are those of a settings file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Plan {
