@@ -1,4 +1,4 @@
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,21 @@ pub struct DataShape {
     pub input: InputShape,
     /// What is predicted from it.
     pub task: Task,
+}
+
+impl fmt::Display for InputShape {
+    /// `28×28×1`, `360 features` or `35 tokens`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InputShape::Image {
+                height,
+                width,
+                channels,
+            } => write!(f, "{height}×{width}×{channels}"),
+            InputShape::Vector { features } => write!(f, "{features} features"),
+            InputShape::Tokens { sequence, .. } => write!(f, "{sequence} tokens"),
+        }
+    }
 }
 
 impl InputShape {

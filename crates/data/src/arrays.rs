@@ -1,20 +1,13 @@
-//! Independent examples: images and vectors with a class, real values or a mask each.
+//! Independent examples as a reader finds them: images and vectors with a class, real values or a
+//! mask each.
 
-use std::ops::Range;
-use std::sync::Arc;
+use batchscope_core::{InputShape, Task};
 
-use batchscope_core::{
-    Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Purpose, Sampler,
-    StreamKey, Task,
-};
-
-use crate::normalize::Normalization;
-use crate::order::EpochOrder;
 use crate::windows::Windows;
 
 /// Inputs of many examples, example by example: images as bytes where the source has bytes.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Rows {
+pub enum InputRows {
     /// Gray values or RGB of 0..=255, channels last.
     Bytes(Vec<u8>),
     /// Real values; every one finite.
@@ -23,13 +16,13 @@ pub enum Rows {
     Windows(Box<Windows>),
 }
 
-impl Rows {
+impl InputRows {
     /// Numbers of all examples.
     pub fn len(&self) -> usize {
         match self {
-            Rows::Bytes(values) => values.len(),
-            Rows::Floats(values) => values.len(),
-            Rows::Windows(windows) => windows.len() * windows.window(),
+            InputRows::Bytes(values) => values.len(),
+            InputRows::Floats(values) => values.len(),
+            InputRows::Windows(windows) => windows.len() * windows.window(),
         }
     }
 
@@ -52,167 +45,11 @@ pub enum Answers {
 
 /// Examples as a reader found them, before splitting.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Part {
+pub struct ArrayPart {
     /// The inputs.
-    pub inputs: Rows,
+    pub inputs: InputRows,
     /// The answers.
     pub answers: Answers,
-}
-
-/// A split: rows of a part, normalized while they are gathered. Splits cut from the same part share
-/// its memory.
-pub(crate) struct ArraySplit {
-    pub(crate) shape: DataShape,
-    pub(crate) part: Arc<Part>,
-    /// Rows of the part in this split's stored order.
-    pub(crate) rows: Vec<u32>,
-    pub(crate) inputs: Arc<Normalization>,
-    /// Standardization of regression targets.
-    pub(crate) targets: Option<Arc<Normalization>>,
-}
-
-impl ArraySplit {
-    /// Labels of an example.
-    fn outputs(&self) -> usize {
-        match self.shape.task {
-            Task::Regress { outputs } => outputs,
-            Task::Segment { .. } => self.shape.input.pixels(),
-            _ => 1,
-        }
-    }
-
-    /// Writes the examples with these row numbers of the part to the batch, whose buffers have been
-    /// sized for them.
-    fn gather(&self, rows: &[u32], batch: &mut Batch) {
-        let outputs = self.outputs();
-        let Inputs::Values(values) = &mut batch.inputs else {
-            unreachable!("sized by `prepare`")
-        };
-        self.inputs.gather(&self.part.inputs, rows, values);
-        for (place, &row) in rows.iter().enumerate() {
-            let row = row as usize;
-            match (&self.part.answers, &mut batch.labels) {
-                (Answers::Classes(classes), Labels::Classes(out)) => out[place] = classes[row],
-                (Answers::Values(values), Labels::Values(out)) => {
-                    let (from, to) = (
-                        &values[row * outputs..(row + 1) * outputs],
-                        &mut out[place * outputs..(place + 1) * outputs],
-                    );
-                    match &self.targets {
-                        Some(targets) => targets.floats(from, to),
-                        None => to.copy_from_slice(from),
-                    }
-                }
-                (Answers::Masks(masks), Labels::Pixels(out)) => {
-                    out[place * outputs..(place + 1) * outputs]
-                        .copy_from_slice(&masks[row * outputs..(row + 1) * outputs]);
-                }
-                _ => unreachable!("labels are sized by `prepare` for the part's answers"),
-            }
-        }
-    }
-
-    /// Sizes the batch for `len` examples, keeping its buffers.
-    fn prepare(&self, len: usize, batch: &mut Batch) {
-        if batch.shape != self.shape {
-            *batch = Batch::empty(self.shape);
-        }
-        batch.len = len;
-        batch.fresh_streams = true;
-        if let Inputs::Values(values) = &mut batch.inputs {
-            values.resize(len * self.shape.input.len(), 0.0);
-        }
-        match &mut batch.labels {
-            Labels::Classes(classes) => classes.resize(len, 0),
-            Labels::Values(values) => values.resize(len * self.outputs(), 0.0),
-            Labels::Pixels(pixels) => pixels.resize(len * self.outputs(), 0),
-            Labels::Tokens(_) => unreachable!("arrays have no tokens"),
-        }
-    }
-
-    /// The classes of the split's examples, in stored order.
-    pub(crate) fn classes(&self) -> Option<impl Iterator<Item = u32> + '_> {
-        match &self.part.answers {
-            Answers::Classes(classes) => Some(self.rows.iter().map(|&row| classes[row as usize])),
-            Answers::Values(_) | Answers::Masks(_) => None,
-        }
-    }
-}
-
-impl Examples for ArraySplit {
-    fn shape(&self) -> DataShape {
-        self.shape
-    }
-
-    fn len(&self) -> u64 {
-        self.rows.len() as u64
-    }
-
-    fn sampler(
-        &self,
-        key: StreamKey,
-        batch_size: u64,
-    ) -> Result<Box<dyn Sampler + '_>, ExamplesError> {
-        check_batch_size(batch_size, self.len())?;
-        let key = key.with_purpose(Purpose::Order);
-        Ok(Box::new(ArraySampler {
-            split: self,
-            order: EpochOrder::new(key, self.rows.len() as u32),
-            key,
-            batch_size,
-            rows: Vec::new(),
-        }))
-    }
-
-    fn fill_in_order(&self, range: Range<u64>, batch: &mut Batch) {
-        let end = range.end.min(self.len());
-        let start = range.start.min(end);
-        self.prepare((end - start) as usize, batch);
-        batch.first_position = 0;
-        batch.first_draw = start;
-        batch.noise = None;
-        self.gather(&self.rows[start as usize..end as usize], batch);
-    }
-}
-
-/// The two ways in which a batch size cannot be had.
-pub(crate) fn check_batch_size(batch_size: u64, examples: u64) -> Result<(), ExamplesError> {
-    match batch_size {
-        0 => Err(ExamplesError::BatchOfZero),
-        b if b > examples => Err(ExamplesError::BatchTooLarge {
-            batch_size,
-            examples,
-        }),
-        _ => Ok(()),
-    }
-}
-
-struct ArraySampler<'a> {
-    split: &'a ArraySplit,
-    order: EpochOrder,
-    key: StreamKey,
-    batch_size: u64,
-    /// Rows of the part that the batch under way holds.
-    rows: Vec<u32>,
-}
-
-impl Sampler for ArraySampler<'_> {
-    fn fill(&mut self, step: u64, positions: Range<u64>, batch: &mut Batch) {
-        let end = positions.end.min(self.batch_size);
-        let start = positions.start.min(end);
-        let count = end - start;
-        let first = step * self.batch_size + start;
-        self.split.prepare(count as usize, batch);
-        batch.first_position = start;
-        batch.first_draw = first;
-        batch.noise = Some(self.key.with_purpose(Purpose::Network));
-        let (split, rows) = (self.split, &mut self.rows);
-        rows.clear();
-        self.order.visit(first, count, |run| {
-            rows.extend(run.iter().map(|&place| split.rows[place as usize]));
-        });
-        split.gather(rows, batch);
-    }
 }
 
 /// What a whole source holds: parts of independent examples.
@@ -223,11 +60,11 @@ pub struct Arrays {
     /// What is predicted.
     pub task: Task,
     /// The training part, from which validation may be held out.
-    pub train: Part,
+    pub train: ArrayPart,
     /// The source's own validation part.
-    pub validation: Option<Part>,
+    pub validation: Option<ArrayPart>,
     /// The source's test part.
-    pub test: Option<Part>,
+    pub test: Option<ArrayPart>,
     /// Class names, by class number; empty for regression.
     pub classes: Vec<String>,
     /// What a reader of results should know.
@@ -236,7 +73,7 @@ pub struct Arrays {
 
 impl Arrays {
     /// Examples in a part.
-    pub(crate) fn count(&self, part: &Part) -> usize {
+    pub(crate) fn count(&self, part: &ArrayPart) -> usize {
         part.inputs.len() / self.input.len().max(1)
     }
 }

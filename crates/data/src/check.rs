@@ -7,12 +7,12 @@ use batchscope_core::{DataShape, Examples};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::arrays::ArraySplit;
+use crate::array_split::ArraySplit;
 use crate::dataset::{Loaded, LoadedSplits};
 use crate::error::DataError;
 use crate::fingerprint::hex;
 use crate::limits;
-use crate::options::LoadOptions;
+use crate::load::LoadOptions;
 use crate::source;
 use crate::text::TextSplit;
 

@@ -1,13 +1,13 @@
-use std::path::Path;
 use std::sync::Arc;
 
 use batchscope_core::{DataShape, Examples, Task};
 
 use crate::arrays::Arrays;
 use crate::error::DataError;
-use crate::options::{Format, LoadOptions, TextLevel};
-use crate::readers::idx::size;
-use crate::source::{self, Content};
+use crate::load::LoadOptions;
+use crate::options::TextLevel;
+use crate::readers::{Content, Format};
+use crate::source;
 use crate::split::{self, ArraySplits, TextSplits};
 use crate::text::TextSplit;
 
@@ -74,7 +74,7 @@ pub(crate) enum LoadedSplits {
 }
 
 impl Loaded {
-    pub(crate) fn new(found: source::Found, options: &LoadOptions) -> Result<Self, DataError> {
+    pub(crate) fn new(found: source::ReadSource, options: &LoadOptions) -> Result<Self, DataError> {
         let (splits, classes, description) = match found.content {
             Content::Arrays(arrays) => {
                 let what = describe_arrays(&arrays, options);
@@ -183,27 +183,5 @@ fn describe_arrays(arrays: &Arrays, options: &LoadOptions) -> String {
         Task::Segment { classes } => format!("masks of {classes} classes"),
         Task::NextToken => unreachable!("arrays have no tokens"),
     };
-    format!("{}, {task}", size(arrays.input))
-}
-
-/// The name of a source by its path.
-pub(crate) fn name_of(path: &Path) -> String {
-    let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let name = full
-        .file_name()
-        .map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned());
-    if full.is_dir() {
-        return name;
-    }
-    let mut stem = name.as_str();
-    for end in [
-        ".gz", ".tar", ".tgz", ".npz", ".csv", ".mat", ".txt", ".tokens",
-    ] {
-        stem = stem.strip_suffix(end).unwrap_or(stem);
-    }
-    if stem.is_empty() {
-        name
-    } else {
-        stem.to_owned()
-    }
+    format!("{}, {task}", arrays.input)
 }

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::arrays::{Answers, Part, Rows};
+use crate::arrays::{Answers, ArrayPart, InputRows};
 
 /// Lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -27,12 +27,12 @@ pub(crate) fn integers(values: &[u32]) -> [u8; 32] {
 }
 
 /// The digest of a part's inputs and answers.
-pub(crate) fn part(part: &Part) -> [u8; 32] {
+pub(crate) fn part(part: &ArrayPart) -> [u8; 32] {
     let mut hash = Sha256::new();
     match &part.inputs {
-        Rows::Bytes(bytes) => hash.update(bytes),
-        Rows::Floats(floats) => numbers(&mut hash, floats, f32::to_le_bytes),
-        Rows::Windows(windows) => {
+        InputRows::Bytes(bytes) => hash.update(bytes),
+        InputRows::Floats(floats) => numbers(&mut hash, floats, f32::to_le_bytes),
+        InputRows::Windows(windows) => {
             let (frames, places) = windows.content();
             numbers(&mut hash, frames, f32::to_le_bytes);
             for places in places {

@@ -29,6 +29,7 @@
 //! * *Files are untrusted.* No file makes a reader panic, loop, or take more memory than its length
 //!   justifies (and never more than [`MAX_DECODED_BYTES`] an array).
 
+mod array_split;
 mod arrays;
 mod catalog;
 mod check;
@@ -38,16 +39,19 @@ mod fetch;
 mod fingerprint;
 mod glyphs;
 mod limits;
+mod listing;
+mod load;
 mod normalize;
 mod options;
 mod order;
+mod paths;
 pub mod readers;
 mod source;
 mod split;
 pub mod text;
 mod windows;
 
-pub use arrays::{Answers, Arrays, Part, Rows};
+pub use arrays::{Answers, ArrayPart, Arrays, InputRows};
 pub use catalog::{Known, RemoteFile, list};
 pub use check::{CheckReport, FileReport, SplitReport, check};
 pub use dataset::{Dataset, open};
@@ -55,7 +59,9 @@ pub use error::DataError;
 pub use fetch::{FetchOptions, Progress, download, fetch};
 pub use glyphs::{GlyphOptions, glyphs};
 pub use limits::MAX_DECODED_BYTES;
-pub use options::{
-    Format, FrameOptions, LoadOptions, TableOptions, TableTask, TextLevel, TextOptions, Validation,
-};
+pub use listing::Listing;
+pub use load::LoadOptions;
+pub use options::{FrameOptions, TableOptions, TableTask, TextLevel, TextOptions, Validation};
+pub use readers::{Format, READERS, Reader, ReaderOptions, Reading, Source};
+pub use source::is_built_in;
 pub use windows::Windows;

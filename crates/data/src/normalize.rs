@@ -2,7 +2,7 @@
 
 use batchscope_kernels::{Isa, gather_normalized, gather_windows_normalized};
 
-use crate::arrays::Rows;
+use crate::arrays::InputRows;
 
 /// `(x − mean)/std`, by a mean and deviation per channel or feature. Measured on training examples
 /// only, after subsetting; a channel that never varies is only centered.
@@ -20,10 +20,10 @@ pub(crate) struct Normalization {
 
 impl Normalization {
     /// Measures the rows numbered `rows`, each `width` numbers of `period` channels or features.
-    pub(crate) fn measure(values: &Rows, rows: &[u32], width: usize, period: usize) -> Self {
+    pub(crate) fn measure(values: &InputRows, rows: &[u32], width: usize, period: usize) -> Self {
         let (mut mean, mut std) = (vec![0.0; period], vec![0.0; period]);
         let unit = match values {
-            Rows::Bytes(bytes) => {
+            InputRows::Bytes(bytes) => {
                 // Bytes have exact sums: at most 2^16 per value squared over far fewer than 2^47 values.
                 let (mut sum, mut squares) = (vec![0u64; period], vec![0u64; period]);
                 for &row in rows {
@@ -44,11 +44,11 @@ impl Normalization {
                 }
                 255.0
             }
-            Rows::Floats(floats) => {
+            InputRows::Floats(floats) => {
                 welford(floats_of(floats, rows, width), &mut mean, &mut std);
                 1.0
             }
-            Rows::Windows(windows) => {
+            InputRows::Windows(windows) => {
                 let rows = rows.iter().map(|&row| windows.get(row as usize));
                 welford(rows, &mut mean, &mut std);
                 1.0
@@ -91,15 +91,15 @@ impl Normalization {
     }
 
     /// Normalizes the stored rows numbered `rows` into `out`, on all threads.
-    pub(crate) fn gather(&self, values: &Rows, rows: &[u32], out: &mut [f32]) {
+    pub(crate) fn gather(&self, values: &InputRows, rows: &[u32], out: &mut [f32]) {
         if out.is_empty() {
             return;
         }
         let (isa, shift, scale) = (Isa::best(), &self.shift, &self.scale);
         match values {
-            Rows::Bytes(bytes) => gather_normalized(isa, bytes, rows, shift, scale, out),
-            Rows::Floats(floats) => gather_normalized(isa, floats, rows, shift, scale, out),
-            Rows::Windows(windows) => {
+            InputRows::Bytes(bytes) => gather_normalized(isa, bytes, rows, shift, scale, out),
+            InputRows::Floats(floats) => gather_normalized(isa, floats, rows, shift, scale, out),
+            InputRows::Windows(windows) => {
                 let (frames, starts) = windows.table(rows);
                 let width = windows.width();
                 gather_windows_normalized(isa, frames, width, &starts, shift, scale, out)
@@ -153,15 +153,15 @@ mod tests {
 
     #[test]
     fn channels_and_features_are_centered_and_scaled() {
-        let n = Normalization::measure(&Rows::Bytes(vec![0, 10, 255, 30]), &[0, 1], 2, 2);
+        let n = Normalization::measure(&InputRows::Bytes(vec![0, 10, 255, 30]), &[0, 1], 2, 2);
         assert_eq!(n.mean, [0.5, 20.0 / 255.0]);
         assert_eq!(n.std, [0.5, 10.0 / 255.0]);
         let mut out = [0.0; 2];
-        n.gather(&Rows::Bytes(vec![0, 0, 255, 10]), &[1], &mut out);
+        n.gather(&InputRows::Bytes(vec![0, 0, 255, 10]), &[1], &mut out);
         assert_eq!(out, [1.0, -1.0]);
 
         let far = Normalization::measure(
-            &Rows::Floats(vec![1e6, 5.0, 1e6 + 2.0, 5.0, 9.0, 9.0]),
+            &InputRows::Floats(vec![1e6, 5.0, 1e6 + 2.0, 5.0, 9.0, 9.0]),
             &[0, 1],
             2,
             2,
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_pixels_of_a_channel_share_one_mean() {
-        let n = Normalization::measure(&Rows::Bytes(vec![0, 0, 255, 255]), &[0], 4, 1);
+        let n = Normalization::measure(&InputRows::Bytes(vec![0, 0, 255, 255]), &[0], 4, 1);
         assert_eq!((n.mean[0], n.std[0]), (0.5, 0.5));
     }
 }

@@ -1,6 +1,6 @@
-//! Permutations: of the examples within an epoch, and of a data set when it is split.
+//! Order: permutations of the examples within an epoch, and of a data set when it is split.
 
-use batchscope_core::StreamKey;
+use batchscope_core::{ExamplesError, StreamKey};
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 
@@ -62,6 +62,18 @@ impl EpochOrder {
             visit(&self.epoch(draw / n)[place as usize..(place + run) as usize]);
             draw += run;
         }
+    }
+}
+
+/// The two ways in which a batch size cannot be had.
+pub(crate) fn check_batch_size(batch_size: u64, examples: u64) -> Result<(), ExamplesError> {
+    match batch_size {
+        0 => Err(ExamplesError::BatchOfZero),
+        b if b > examples => Err(ExamplesError::BatchTooLarge {
+            batch_size,
+            examples,
+        }),
+        _ => Ok(()),
     }
 }
 

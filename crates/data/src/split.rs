@@ -5,11 +5,13 @@ use std::sync::Arc;
 use batchscope_core::{DataShape, InputShape, Purpose, StreamKey, Task};
 use rayon::prelude::*;
 
-use crate::arrays::{ArraySplit, Arrays, Part, Rows};
+use crate::array_split::ArraySplit;
+use crate::arrays::{ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
 use crate::fingerprint;
+use crate::load::LoadOptions;
 use crate::normalize::Normalization;
-use crate::options::{LoadOptions, TextOptions, Validation};
+use crate::options::{TextOptions, Validation};
 use crate::order::{below, permutation};
 use crate::text::corpus::Text;
 use crate::text::{Corpus, TextSplit, Vocabulary, tokens};
@@ -98,7 +100,7 @@ pub(crate) fn arrays(
         input: source.input,
         task: source.task,
     };
-    let count = |part: &Part| {
+    let count = |part: &ArrayPart| {
         u32::try_from(source.count(part)).map_err(|_| {
             DataError::setting(
                 "examples",
@@ -127,7 +129,7 @@ pub(crate) fn arrays(
         None => {
             let count = Validation::count(options.validation, u64::from(n))? as usize;
             match &source.train.inputs {
-                Rows::Windows(windows) => windows.hold_out(&mut order, count),
+                InputRows::Windows(windows) => windows.hold_out(&mut order, count),
                 _ => {
                     let rest = order.split_off(count);
                     std::mem::replace(&mut order, rest)
@@ -146,7 +148,7 @@ pub(crate) fn arrays(
     let width = shape.input.len();
     let period = match (shape.input, &source.train.inputs) {
         (InputShape::Image { channels, .. }, _) => channels,
-        (_, Rows::Windows(windows)) => windows.width(),
+        (_, InputRows::Windows(windows)) => windows.width(),
         _ => width,
     };
     let inputs = Arc::new(Normalization::measure(
@@ -165,7 +167,7 @@ pub(crate) fn arrays(
         }
         _ => None,
     };
-    let split = |part: &Arc<Part>, rows| ArraySplit {
+    let split = |part: &Arc<ArrayPart>, rows| ArraySplit {
         shape,
         part: part.clone(),
         rows,
@@ -188,7 +190,7 @@ pub(crate) fn arrays(
         .zip(test_count)
         .map(|(part, n)| split(part, permutation(n, &mut key.stream(stream::TEST))));
 
-    let parts: Vec<&Part> = [
+    let parts: Vec<&ArrayPart> = [
         Some(&train_part),
         own_validation.as_ref(),
         test_part.as_ref(),

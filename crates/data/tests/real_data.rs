@@ -1,5 +1,10 @@
-//! The published data sets, where they are at hand: in the folder named by `BATCHSCOPE_DATA`, or in
-//! `../shared/data` beside the repository. Says so and passes where they are not.
+//! The published data sets, in the folder named by `BATCHSCOPE_DATA`, or in `../shared/data` beside
+//! the repository. They are not at hand everywhere, so these tests are ignored unless they are asked
+//! for:
+//!
+//! ```text
+//! BATCHSCOPE_DATA=FOLDER cargo test -p batchscope-data --test real_data -- --ignored
+//! ```
 
 mod support;
 
@@ -9,26 +14,26 @@ use batchscope_core::{InputShape, Task};
 use batchscope_data::{LoadOptions, TextLevel, check, open, readers::idx};
 use support::text;
 
-fn real(set: &str) -> Option<PathBuf> {
+/// The path of a set, which must be there.
+fn real(set: &str) -> PathBuf {
     let folder = std::env::var_os("BATCHSCOPE_DATA")
         .map_or_else(
             || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
             PathBuf::from,
         )
         .join(set);
-    if !folder.exists() {
-        println!(
-            "skipped: no {} (set BATCHSCOPE_DATA to the folder that holds it)",
-            folder.display()
-        );
-        return None;
-    }
-    Some(folder)
+    assert!(
+        folder.exists(),
+        "there is no {}: set BATCHSCOPE_DATA to the folder that holds it",
+        folder.display()
+    );
+    folder
 }
 
 #[test]
+#[ignore = "needs the published data: set BATCHSCOPE_DATA and pass --ignored"]
 fn mnist_has_its_published_counts_and_moments() {
-    let Some(folder) = real("mnist") else { return };
+    let folder = real("mnist");
     let report = check(text(&folder), &LoadOptions::default()).unwrap();
     assert_eq!(
         report
@@ -59,8 +64,9 @@ fn first_labels(path: &Path) -> (Vec<u8>, u64) {
 }
 
 #[test]
+#[ignore = "needs the published data: set BATCHSCOPE_DATA and pass --ignored"]
 fn mnist_begins_with_its_labels() {
-    let Some(folder) = real("mnist") else { return };
+    let folder = real("mnist");
     // As published, or the same digits in the shuffled order of ../shared/data.
     for (name, count, published, shuffled) in [
         (
@@ -95,10 +101,9 @@ fn mnist_begins_with_its_labels() {
 }
 
 #[test]
+#[ignore = "needs the published data: set BATCHSCOPE_DATA and pass --ignored"]
 fn cifar_10_as_images_has_its_published_counts_classes_and_moments() {
-    let Some(archive) = real("cifar10/cifar10-images.tar.gz") else {
-        return;
-    };
+    let archive = real("cifar10/cifar10-images.tar.gz");
     let report = check(text(&archive), &LoadOptions::default()).unwrap();
     assert_eq!(report.format, "images");
     assert_eq!(
@@ -154,10 +159,9 @@ fn cifar_10_as_images_has_its_published_counts_classes_and_moments() {
 }
 
 #[test]
+#[ignore = "needs the published data: set BATCHSCOPE_DATA and pass --ignored"]
 fn wikitext_2_begins_with_its_words() {
-    let Some(folder) = real("wikitext-2") else {
-        return;
-    };
+    let folder = real("wikitext-2");
     for (name, words) in [
         (
             "wiki.valid.tokens",
@@ -178,10 +182,9 @@ fn wikitext_2_begins_with_its_words() {
 }
 
 #[test]
+#[ignore = "needs the published data: set BATCHSCOPE_DATA and pass --ignored"]
 fn wikitext_2_has_its_published_counts() {
-    let Some(folder) = real("wikitext-2") else {
-        return;
-    };
+    let folder = real("wikitext-2");
     let report = check(text(&folder), &LoadOptions::default()).unwrap();
     // Merity et al. 2016, table 1: 245,569 tokens in the test part and 217,646 in the validation part.
     assert_eq!(

@@ -534,7 +534,7 @@ fn glyphs_do_not_depend_on_threads_and_begin_alike() {
     };
     let (serial, parallel, longer) = (make(1, 300), make(4, 300), make(2, 310));
     assert_eq!(serial, parallel);
-    let (batchscope_data::Rows::Bytes(short), batchscope_data::Rows::Bytes(long)) =
+    let (batchscope_data::InputRows::Bytes(short), batchscope_data::InputRows::Bytes(long)) =
         (&serial.train.inputs, &longer.train.inputs)
     else {
         panic!("glyphs are bytes")

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use batchscope_data::{FetchOptions, Format};
+use batchscope_data::{FetchOptions, READERS};
 
 use super::{folded, print, print_json, width};
 use crate::{
@@ -74,8 +74,8 @@ fn list(width: usize) -> String {
     }
     text += "\n";
     text += &folded("formats `--data` reads", width, 2);
-    for (_, name, what) in Format::ALL {
-        text += &entry(name, what);
+    for [name, _, what] in READERS.table() {
+        text += &entry(&name, &what);
     }
     text
 }

@@ -99,7 +99,7 @@ impl DataArgs {
     /// The folder that `data` is looked up from; `None` if it is not a relative path.
     pub fn start(&self) -> Option<PathBuf> {
         let data = Path::new(self.data.as_deref()?);
-        if data.is_absolute() || data == Path::new(Format::Glyphs.name()) {
+        if data.is_absolute() || data.to_str().is_some_and(batchscope_data::is_built_in) {
             return None;
         }
         Some(match &self.data_from {

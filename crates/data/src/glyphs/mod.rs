@@ -14,7 +14,7 @@ use batchscope_core::{InputShape, Purpose, StreamKey, Task};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::arrays::{Answers, Arrays, Part, Rows};
+use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
 
 /// How many glyphs are made, and from which seed.
@@ -78,8 +78,8 @@ pub fn glyphs(options: &GlyphOptions) -> Result<Arrays, DataError> {
                 );
             });
         let labels = (0..count).map(|i| i % classes.len() as u32).collect();
-        Part {
-            inputs: Rows::Bytes(pixels),
+        ArrayPart {
+            inputs: InputRows::Bytes(pixels),
             answers: Answers::Classes(labels),
         }
     };

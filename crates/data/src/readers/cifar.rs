@@ -2,13 +2,20 @@
 //! one), then 1,024 bytes each of red, green and blue
 //! (<https://www.cs.toronto.edu/~kriz/cifar.html>).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use batchscope_core::{InputShape, Task};
 
+use batchscope_core::{Described, Descriptor};
+
+use super::archive::{Member, member_name};
+use super::reader::{Reader, ReaderOptions, Reading, Source};
 use super::split_names::SplitName;
-use crate::arrays::{Answers, Arrays, Part, Rows};
+use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
+use crate::limits;
+use crate::listing::Listing;
+use crate::paths::file_name;
 
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
@@ -120,7 +127,7 @@ pub fn parse(bytes: &[u8], kind: Kind, file: &Path) -> Result<(Vec<u8>, Vec<u32>
 pub(crate) fn assemble(
     source: &Path,
     kind: Kind,
-    mut files: Vec<(String, std::path::PathBuf, Vec<u8>)>,
+    mut files: Vec<(String, PathBuf, Vec<u8>)>,
 ) -> Result<Arrays, DataError> {
     files.sort_by(|a, b| (a.0.len(), &a.0).cmp(&(b.0.len(), &b.0)));
     let (mut train, mut test, mut names) = (
@@ -170,8 +177,8 @@ pub(crate) fn assemble(
     let names = names
         .filter(|names| names.len() == classes)
         .unwrap_or_else(|| (0..classes).map(|c| c.to_string()).collect());
-    let part = |(pixels, labels)| Part {
-        inputs: Rows::Bytes(pixels),
+    let part = |(pixels, labels)| ArrayPart {
+        inputs: InputRows::Bytes(pixels),
         answers: Answers::Classes(labels),
     };
     Ok(Arrays {
@@ -187,4 +194,73 @@ pub(crate) fn assemble(
         classes: names,
         notes: Vec::new(),
     })
+}
+
+/// The reader of one of the two sets.
+#[derive(Debug)]
+pub struct Cifar(pub Kind);
+
+const CIFAR10: Descriptor = Descriptor {
+    name: "cifar10",
+    aliases: &[],
+    about: "CIFAR-10 binary version: folder or .tar.gz",
+    source: "",
+    parameters: &[],
+};
+
+const CIFAR100: Descriptor = Descriptor {
+    name: "cifar100",
+    aliases: &[],
+    about: "CIFAR-100 binary version: folder or .tar.gz (fine labels)",
+    source: "",
+    parameters: &[],
+};
+
+impl Described for Cifar {
+    fn descriptor(&self) -> &Descriptor {
+        match self.0 {
+            Kind::Ten => &CIFAR10,
+            Kind::Hundred => &CIFAR100,
+        }
+    }
+}
+
+impl Reader for Cifar {
+    fn detect(&self, folder: &Listing) -> bool {
+        folder.any(|name| kind_of(name) == Some(self.0))
+    }
+
+    fn wants(&self, member: &Path) -> bool {
+        is_wanted(&file_name(member))
+    }
+
+    fn detect_members(&self, members: &[Member]) -> bool {
+        let mut kinds = members
+            .iter()
+            .filter_map(|member| kind_of(&file_name(&member.path)));
+        kinds.next() == Some(self.0)
+    }
+
+    fn read(&self, source: Source<'_>, _: ReaderOptions<'_>) -> Result<Reading, DataError> {
+        let (path, files, contents) = match source {
+            Source::Folder(listing) => {
+                let files = listing.select(is_wanted);
+                let read =
+                    |path: &PathBuf| Ok((file_name(path), path.clone(), limits::read_file(path)?));
+                let contents = files.iter().map(read).collect::<Result<_, DataError>>()?;
+                (listing.folder.as_path(), files, contents)
+            }
+            Source::Archive(path, mut members) => {
+                members.retain(|member| self.wants(&member.path));
+                let named = |member: Member| {
+                    let place = member_name(path, &member.path);
+                    (file_name(&member.path), place, member.bytes)
+                };
+                let contents = members.into_iter().map(named).collect();
+                (path, vec![path.to_owned()], contents)
+            }
+            other => return Err(other.unrecognized(self)),
+        };
+        Ok(Reading::arrays(files, assemble(path, self.0, contents)?))
+    }
 }

@@ -4,13 +4,17 @@ use std::path::{Path, PathBuf};
 
 use batchscope_core::InputShape;
 
-use super::labels::{self, RawLabels};
+use batchscope_core::{Described, Descriptor};
+
+use super::labels::{RawLabels, join};
+use super::reader::{Reader, ReaderOptions, Reading, Source};
 use super::split_names::{SplitName, Splits};
-use crate::arrays::{Arrays, Part, Rows};
+use crate::arrays::{Arrays, InputRows};
 use crate::error::DataError;
 use crate::limits;
+use crate::listing::Listing;
 use crate::options::{TableOptions, TableTask};
-use crate::source::file_name;
+use crate::paths::{file_name, has_extension};
 
 /// A table.
 #[derive(Debug, Clone, PartialEq)]
@@ -230,7 +234,7 @@ pub(crate) fn read(
         (SplitName::Test, tables.test),
     ] {
         if let Some(table) = table {
-            *inputs.slot(split) = Some(Rows::Floats(table.values));
+            *inputs.slot(split) = Some(InputRows::Floats(table.values));
             *raw.slot(split) = Some(table.labels);
         }
     }
@@ -243,34 +247,44 @@ pub(crate) fn read(
     )
 }
 
-/// Puts inputs and labels of the splits together.
-pub(crate) fn join(
-    source: &Path,
-    input: InputShape,
-    mut inputs: Splits<Rows>,
-    raw: Splits<RawLabels>,
-    task: TableTask,
-) -> Result<Arrays, DataError> {
-    let (mut answers, task, classes) = labels::answers(source, raw, task)?;
-    let mut part = |split: SplitName| {
-        Some(Part {
-            inputs: inputs.slot(split).take()?,
-            answers: answers.slot(split).take()?,
-        })
-    };
-    let train = part(SplitName::Train).ok_or_else(|| DataError::NotFound {
-        path: source.to_owned(),
-        what: "there is no training part".into(),
-        remedy: "name it train.csv (tables) or x_train and y_train (arrays)".into(),
-    })?;
-    let (validation, test) = (part(SplitName::Validation), part(SplitName::Test));
-    Ok(Arrays {
-        input,
-        task,
-        train,
-        validation,
-        test,
-        classes,
-        notes: Vec::new(),
-    })
+/// The reader of this format.
+#[derive(Debug)]
+pub struct Csv;
+
+const CSV: Descriptor = Descriptor {
+    name: "csv",
+    aliases: &[],
+    about: "table of numbers and a label column: .csv, or folder of train.csv and test.csv",
+    source: "",
+    parameters: &[],
+};
+
+impl Described for Csv {
+    fn descriptor(&self) -> &Descriptor {
+        &CSV
+    }
+}
+
+impl Reader for Csv {
+    fn detect(&self, folder: &Listing) -> bool {
+        folder.any(is_table)
+    }
+
+    fn detect_file(&self, name: &str) -> bool {
+        is_table(name)
+    }
+
+    fn read(&self, source: Source<'_>, options: ReaderOptions<'_>) -> Result<Reading, DataError> {
+        let (path, files) = match source {
+            Source::Folder(listing) => (listing.folder.as_path(), listing.select(is_table)),
+            Source::File(path) => (path, vec![path.to_owned()]),
+            other => return Err(other.unrecognized(self)),
+        };
+        let arrays = read(path, &files, options.table)?;
+        Ok(Reading::arrays(files, arrays))
+    }
+}
+
+fn is_table(name: &str) -> bool {
+    has_extension(name, &["csv", "tsv"])
 }

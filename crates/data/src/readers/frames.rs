@@ -19,11 +19,15 @@ use std::path::{Path, PathBuf};
 
 use batchscope_core::{InputShape, Task};
 
-use super::kaldi::{Entry, Matrix, Object};
+use batchscope_core::{Described, Descriptor};
+
+use super::kaldi::{self, Entry, Matrix, Object};
+use super::reader::{Reader, ReaderOptions, Reading, Source};
 use super::split_names::{SplitName, Splits};
-use crate::arrays::{Answers, Arrays, Part, Rows};
+use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
 use crate::limits;
+use crate::listing::Listing;
 use crate::options::FrameOptions;
 use crate::windows::Windows;
 
@@ -194,7 +198,7 @@ fn part(
     (width, context): (usize, usize),
     classes: &mut usize,
     notes: &mut Vec<String>,
-) -> Result<Option<Part>, DataError> {
+) -> Result<Option<ArrayPart>, DataError> {
     let Utterances {
         features,
         mut labels,
@@ -263,8 +267,59 @@ fn part(
     }
     let most = answers.iter().max().map_or(0, |&class| class as usize + 1);
     *classes = (*classes).max(most);
-    Ok((!windows.is_empty()).then_some(Part {
-        inputs: Rows::Windows(Box::new(windows)),
+    Ok((!windows.is_empty()).then_some(ArrayPart {
+        inputs: InputRows::Windows(Box::new(windows)),
         answers: Answers::Classes(answers),
     }))
+}
+
+/// The reader of folders of Kaldi's archives.
+#[derive(Debug)]
+pub struct Kaldi;
+
+const KALDI: Descriptor = Descriptor {
+    name: "kaldi",
+    aliases: &[],
+    about: "train/*.ark and test/*.ark, Kaldi archives of features and of frame labels (TIMIT)",
+    source: "",
+    parameters: &[],
+};
+
+impl Described for Kaldi {
+    fn descriptor(&self) -> &Descriptor {
+        &KALDI
+    }
+}
+
+impl Reader for Kaldi {
+    fn detect(&self, folder: &Listing) -> bool {
+        let mut names = folder.folders.iter();
+        names.any(|name| holds_archives(&folder.folder, name))
+    }
+
+    fn read(&self, source: Source<'_>, options: ReaderOptions<'_>) -> Result<Reading, DataError> {
+        let Source::Folder(listing) = source else {
+            return Err(source.unrecognized(self));
+        };
+        let folder = &listing.folder;
+        let (mut archives, mut files) = (Vec::new(), Vec::new());
+        for name in &listing.folders {
+            if !holds_archives(folder, name) {
+                continue;
+            }
+            for file in Listing::read(&folder.join(name))?.select(is_archive) {
+                let entries = kaldi::parse(&limits::read_file(&file)?, &file)?;
+                archives.extend(Archive::new(file.clone(), name, entries));
+                files.push(file);
+            }
+        }
+        let arrays = assemble(folder, archives, options.frames)?;
+        Ok(Reading::arrays(files, arrays))
+    }
+}
+
+/// True for the folder of a split with archives of Kaldi's in it.
+fn holds_archives(folder: &Path, name: &str) -> bool {
+    SplitName::of(name).is_some()
+        && Listing::read(&folder.join(name)).is_ok_and(|inner| inner.any(is_archive))
 }

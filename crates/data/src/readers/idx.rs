@@ -7,11 +7,15 @@ use std::path::{Path, PathBuf};
 
 use batchscope_core::{InputShape, Task};
 
+use batchscope_core::{Described, Descriptor};
+
+use super::reader::{Reader, ReaderOptions, Reading, Source};
 use super::split_names::{SplitName, Splits};
-use crate::arrays::{Answers, Arrays, Part, Rows};
+use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
 use crate::limits;
-use crate::source::file_name;
+use crate::listing::Listing;
+use crate::paths::{file_name, parent};
 
 /// An array of bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,9 +184,9 @@ pub(crate) fn read(
                     &pair.images,
                     format!(
                         "its images are {}, those of {} are {}",
-                        size(input),
+                        input,
                         first.display(),
-                        size(*known)
+                        known
                     ),
                     "all splits must have images of one size",
                 ));
@@ -213,21 +217,8 @@ pub(crate) fn read(
     })
 }
 
-/// `28×28×1`.
-pub(crate) fn size(input: InputShape) -> String {
-    match input {
-        InputShape::Image {
-            height,
-            width,
-            channels,
-        } => format!("{height}×{width}×{channels}"),
-        InputShape::Vector { features } => format!("{features} features"),
-        InputShape::Tokens { sequence, .. } => format!("{sequence} tokens"),
-    }
-}
-
 /// Reads the two files of a split and matches them.
-fn part(pair: &Pair) -> Result<(Part, InputShape), DataError> {
+fn part(pair: &Pair) -> Result<(ArrayPart, InputShape), DataError> {
     let images = parse(&limits::read_file(&pair.images)?, &pair.images)?;
     let labels = parse(&limits::read_file(&pair.labels)?, &pair.labels)?;
     join(images, labels, &pair.images, &pair.labels)
@@ -242,7 +233,7 @@ pub fn join(
     labels: IdxArray,
     images_file: &Path,
     labels_file: &Path,
-) -> Result<(Part, InputShape), DataError> {
+) -> Result<(ArrayPart, InputShape), DataError> {
     let (count, height, width, channels) = match images.dimensions[..] {
         [n, h, w] => (n, h, w, 1),
         [n, h, w, c @ (1 | 3)] => (n, h, w, c),
@@ -284,10 +275,59 @@ pub fn join(
     };
     let classes = labels.values.into_iter().map(u32::from).collect();
     Ok((
-        Part {
-            inputs: Rows::Bytes(images.values),
+        ArrayPart {
+            inputs: InputRows::Bytes(images.values),
             answers: Answers::Classes(classes),
         },
         input,
     ))
+}
+
+/// The reader of this format.
+#[derive(Debug)]
+pub struct Idx;
+
+const IDX: Descriptor = Descriptor {
+    name: "idx",
+    aliases: &[],
+    about: "folder of *-images-idx3-ubyte[.gz] and *-labels-idx1-ubyte[.gz] (MNIST, Fashion-MNIST, ...)",
+    source: "",
+    parameters: &[],
+};
+
+impl Described for Idx {
+    fn descriptor(&self) -> &Descriptor {
+        &IDX
+    }
+}
+
+impl Reader for Idx {
+    fn detect(&self, folder: &Listing) -> bool {
+        folder.any(is_images)
+    }
+
+    fn detect_file(&self, name: &str) -> bool {
+        is_images(name)
+    }
+
+    fn read(&self, source: Source<'_>, _: ReaderOptions<'_>) -> Result<Reading, DataError> {
+        let (listing, chosen) = match source {
+            Source::Folder(listing) => (listing, None),
+            Source::File(path) if is_images(&file_name(path)) => {
+                (&Listing::read(parent(path))?, Some(file_name(path)))
+            }
+            other => return Err(other.unrecognized(self)),
+        };
+        // Of the images only those that were chosen, and the labels beside them.
+        let others = |name: &String| !is_images(name) || chosen.as_ref().is_none_or(|c| c == name);
+        let files = listing.files.iter().filter(|name| others(name));
+        let files: Vec<String> = files.cloned().collect();
+        let pairs = find(&listing.folder, &files)?;
+        let files = pairs
+            .present()
+            .flat_map(|pair| [pair.images.clone(), pair.labels.clone()])
+            .collect();
+        let arrays = read(&listing.folder, pairs, chosen.is_some())?;
+        Ok(Reading::arrays(files, arrays))
+    }
 }

@@ -9,10 +9,16 @@ use batchscope_core::{InputShape, Task};
 use image::{ColorType, ImageDecoder, ImageReader, Limits};
 use rayon::prelude::*;
 
+use batchscope_core::{Described, Descriptor};
+
+use super::archive::Member;
+use super::reader::{Reader, ReaderOptions, Reading, Source};
 use super::split_names::{SplitName, Splits};
-use crate::arrays::{Answers, Arrays, Part, Rows};
+use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
 use crate::limits;
+use crate::listing::{Listing, MAX_DEPTH, visit_files};
+use crate::paths::file_name;
 
 /// Most rows or columns of an image.
 pub const MAX_SIDE: u32 = 4096;
@@ -196,8 +202,8 @@ pub(crate) fn assemble(source: &Path, mut items: Vec<Item>) -> Result<Arrays, Da
             .expect("the class was collected above");
         labels.push(class as u32);
     }
-    let part = |(pixels, labels)| Part {
-        inputs: Rows::Bytes(pixels),
+    let part = |(pixels, labels)| ArrayPart {
+        inputs: InputRows::Bytes(pixels),
         answers: Answers::Classes(labels),
     };
     Ok(Arrays {
@@ -231,4 +237,84 @@ fn load(
         ),
         Content::File(path) => decode(&limits::read_file(path)?, expected, path),
     }
+}
+
+/// The reader of folders and archives of images by class.
+#[derive(Debug)]
+pub struct Images;
+
+const IMAGES: Descriptor = Descriptor {
+    name: "images",
+    aliases: &[],
+    about: "train/<class>/... and test/<class>/... of PNG or JPEG: folder, .tar or .tar.gz",
+    source: "",
+    parameters: &[],
+};
+
+impl Described for Images {
+    fn descriptor(&self) -> &Descriptor {
+        &IMAGES
+    }
+}
+
+impl Reader for Images {
+    fn detect(&self, folder: &Listing) -> bool {
+        let mut names = folder.folders.iter();
+        names.any(|name| holds_images(&folder.folder.join(name), MAX_DEPTH))
+    }
+
+    fn wants(&self, member: &Path) -> bool {
+        is_image(&file_name(member))
+    }
+
+    /// Every archive that is of no format before this one: its errors say what is missing.
+    fn detect_members(&self, _members: &[Member]) -> bool {
+        true
+    }
+
+    fn read(&self, source: Source<'_>, _: ReaderOptions<'_>) -> Result<Reading, DataError> {
+        let mut items = Vec::new();
+        let mut add = |path: PathBuf, content| {
+            if let Some((split, class)) = place(&path) {
+                items.push(Item {
+                    split,
+                    class,
+                    path,
+                    content,
+                });
+            }
+        };
+        let (path, files) = match source {
+            Source::Folder(listing) => {
+                let folder = &listing.folder;
+                visit_files(folder, Path::new(""), MAX_DEPTH, &mut |name, path| {
+                    if is_image(name) {
+                        let content = Content::File(folder.join(&path));
+                        add(path, content);
+                    }
+                })?;
+                (folder.as_path(), vec![folder.clone()])
+            }
+            Source::Archive(path, members) => {
+                for Member { path, bytes } in members {
+                    if self.wants(&path) {
+                        add(path, Content::Bytes(bytes));
+                    }
+                }
+                (path, vec![path.to_owned()])
+            }
+            other => return Err(other.unrecognized(self)),
+        };
+        Ok(Reading::arrays(files, assemble(path, items)?))
+    }
+}
+
+/// True when an image lies in the folder or below.
+fn holds_images(folder: &Path, depth: usize) -> bool {
+    let Ok(listing) = Listing::read(folder) else {
+        return false;
+    };
+    let mut names = listing.folders.iter();
+    listing.any(is_image)
+        || depth > 0 && names.any(|name| holds_images(&folder.join(name), depth - 1))
 }

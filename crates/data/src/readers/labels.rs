@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use batchscope_core::Task;
+use batchscope_core::{InputShape, Task};
 
-use super::split_names::Splits;
-use crate::arrays::Answers;
+use super::split_names::{SplitName, Splits};
+use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
 use crate::options::TableTask;
 
@@ -157,4 +157,36 @@ fn regress(
         },
         Vec::new(),
     ))
+}
+
+/// Puts inputs and labels of the splits together.
+pub(crate) fn join(
+    source: &Path,
+    input: InputShape,
+    mut inputs: Splits<InputRows>,
+    raw: Splits<RawLabels>,
+    task: TableTask,
+) -> Result<Arrays, DataError> {
+    let (mut by_split, task, classes) = answers(source, raw, task)?;
+    let mut part = |split: SplitName| {
+        Some(ArrayPart {
+            inputs: inputs.slot(split).take()?,
+            answers: by_split.slot(split).take()?,
+        })
+    };
+    let train = part(SplitName::Train).ok_or_else(|| DataError::NotFound {
+        path: source.to_owned(),
+        what: "there is no training part".into(),
+        remedy: "name it train.csv (tables) or x_train and y_train (arrays)".into(),
+    })?;
+    let (validation, test) = (part(SplitName::Validation), part(SplitName::Test));
+    Ok(Arrays {
+        input,
+        task,
+        train,
+        validation,
+        test,
+        classes,
+        notes: Vec::new(),
+    })
 }

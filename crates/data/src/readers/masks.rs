@@ -18,11 +18,17 @@ use batchscope_core::{InputShape, Task, UNLABELED};
 use image::{ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 use rayon::prelude::*;
 
-use super::images::{Content, MAX_SIDE, Picture, decode};
+use batchscope_core::{Described, Descriptor};
+
+use super::archive::Member;
+use super::images::{Content, MAX_SIDE, Picture, decode, is_image};
+use super::reader::{Reader, ReaderOptions, Reading, Source};
 use super::split_names::{SplitName, Splits};
-use crate::arrays::{Answers, Arrays, Part, Rows};
+use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
 use crate::limits;
+use crate::listing::{Listing, MAX_DEPTH, visit_files};
+use crate::paths::file_name;
 
 /// Decodes a mask of `[height, width]` pixels to class numbers. `file` is named in errors.
 ///
@@ -235,8 +241,8 @@ pub(crate) fn assemble(source: &Path, items: Vec<Item>) -> Result<Arrays, DataEr
         }
         masks.extend_from_slice(&labels);
     }
-    let part = |(pixels, masks)| Part {
-        inputs: Rows::Bytes(pixels),
+    let part = |(pixels, masks)| ArrayPart {
+        inputs: InputRows::Bytes(pixels),
         answers: Answers::Masks(masks),
     };
     Ok(Arrays {
@@ -274,6 +280,78 @@ fn read<T>(
     match &item.content {
         Content::Bytes(bytes) => decode(bytes, &super::archive::member_name(source, &item.path)),
         Content::File(path) => decode(&limits::read_file(path)?, path),
+    }
+}
+
+/// The reader of folders and archives of images with masks.
+#[derive(Debug)]
+pub struct Masks;
+
+const MASKS: Descriptor = Descriptor {
+    name: "masks",
+    aliases: &[],
+    about: "train/images/NAME.png and train/masks/NAME.png (8-bit gray: class numbers, 255 without label): folder, .tar or .tar.gz",
+    source: "",
+    parameters: &[],
+};
+
+impl Described for Masks {
+    fn descriptor(&self) -> &Descriptor {
+        &MASKS
+    }
+}
+
+impl Reader for Masks {
+    fn detect(&self, folder: &Listing) -> bool {
+        let mut found = [false; 2];
+        let visited = visit_files(
+            &folder.folder,
+            Path::new(""),
+            MAX_DEPTH,
+            &mut |name, path| match place(&path).filter(|_| is_image(name)) {
+                Some((Role::Image, ..)) => found[0] = true,
+                Some((Role::Mask, ..)) => found[1] = true,
+                None => {}
+            },
+        );
+        visited.is_ok() && found == [true; 2]
+    }
+
+    fn wants(&self, member: &Path) -> bool {
+        is_image(&file_name(member))
+    }
+
+    fn detect_members(&self, members: &[Member]) -> bool {
+        let roles = || members.iter().filter_map(|member| place(&member.path));
+        let holds = |role| roles().any(|(found, ..)| found == role);
+        holds(Role::Image) && holds(Role::Mask)
+    }
+
+    fn read(&self, source: Source<'_>, _: ReaderOptions<'_>) -> Result<Reading, DataError> {
+        let mut items = Vec::new();
+        let (path, files) = match source {
+            Source::Folder(listing) => {
+                let folder = &listing.folder;
+                visit_files(folder, Path::new(""), MAX_DEPTH, &mut |name, path| {
+                    if is_image(name) {
+                        let content = Content::File(folder.join(&path));
+                        items.push(Item { path, content });
+                    }
+                })?;
+                (folder.as_path(), vec![folder.clone()])
+            }
+            Source::Archive(path, members) => {
+                for Member { path, bytes } in members {
+                    if self.wants(&path) {
+                        let content = Content::Bytes(bytes);
+                        items.push(Item { path, content });
+                    }
+                }
+                (path, vec![path.to_owned()])
+            }
+            other => return Err(other.unrecognized(self)),
+        };
+        Ok(Reading::arrays(files, assemble(path, items)?))
     }
 }
 

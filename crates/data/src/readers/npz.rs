@@ -8,17 +8,19 @@ use std::path::{Path, PathBuf};
 
 use batchscope_core::InputShape;
 
+use batchscope_core::{Described, Descriptor};
+
 use super::archive::member_name;
-use super::csv::join;
-use super::idx::size;
-use super::labels::RawLabels;
+use super::labels::{RawLabels, join};
 use super::npy::{self, NpyArray, NpyValues};
+use super::reader::{Reader, ReaderOptions, Reading, Source};
 use super::split_names::{SplitName, Splits};
-use crate::arrays::{Arrays, Rows};
+use crate::arrays::{Arrays, InputRows};
 use crate::error::DataError;
 use crate::limits;
+use crate::listing::Listing;
 use crate::options::TableTask;
-use crate::source::file_name;
+use crate::paths::{file_name, has_extension, parent};
 
 /// An array and its name, without `.npy`.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,7 +135,7 @@ pub fn assemble(source: &Path, arrays: Vec<Named>, task: TableTask) -> Result<Ar
             if known != input {
                 return Err(DataError::malformed(
                     &here,
-                    format!("its examples are {}, others {}", size(input), size(known)),
+                    format!("its examples are {input}, others {known}"),
                     "give all splits one shape",
                 ));
             }
@@ -206,14 +208,16 @@ fn input_shape(shape: &[u64], file: &Path) -> Result<InputShape, DataError> {
 }
 
 /// Bytes stay bytes for images; everything else becomes floats.
-fn rows(values: NpyValues, input: InputShape, file: &Path) -> Result<Rows, DataError> {
+fn rows(values: NpyValues, input: InputShape, file: &Path) -> Result<InputRows, DataError> {
     Ok(match (values, input) {
-        (NpyValues::Bytes(bytes), InputShape::Image { .. }) => Rows::Bytes(bytes),
-        (NpyValues::Bytes(bytes), _) => Rows::Floats(bytes.into_iter().map(f32::from).collect()),
-        (NpyValues::Integers(values), _) => {
-            Rows::Floats(values.into_iter().map(|x| x as f32).collect())
+        (NpyValues::Bytes(bytes), InputShape::Image { .. }) => InputRows::Bytes(bytes),
+        (NpyValues::Bytes(bytes), _) => {
+            InputRows::Floats(bytes.into_iter().map(f32::from).collect())
         }
-        (NpyValues::Floats(values), _) => Rows::Floats(finite(values, file)?),
+        (NpyValues::Integers(values), _) => {
+            InputRows::Floats(values.into_iter().map(|x| x as f32).collect())
+        }
+        (NpyValues::Floats(values), _) => InputRows::Floats(finite(values, file)?),
     })
 }
 
@@ -258,4 +262,67 @@ fn finite(values: Vec<f32>, file: &Path) -> Result<Vec<f32>, DataError> {
             "replace values that are not finite numbers",
         )),
     }
+}
+
+/// The reader of this format.
+#[derive(Debug)]
+pub struct Numpy;
+
+const NUMPY: Descriptor = Descriptor {
+    name: "numpy",
+    aliases: &[],
+    about: "x_train, y_train, x_test, y_test (or x, y): .npz, or folder of .npy",
+    source: "",
+    parameters: &[],
+};
+
+impl Described for Numpy {
+    fn descriptor(&self) -> &Descriptor {
+        &NUMPY
+    }
+}
+
+impl Reader for Numpy {
+    fn detect(&self, folder: &Listing) -> bool {
+        folder.any(is_array) || folder.select(is_npz).len() == 1
+    }
+
+    fn detect_file(&self, name: &str) -> bool {
+        has_extension(name, &["npz", "npy"])
+    }
+
+    fn read(&self, source: Source<'_>, options: ReaderOptions<'_>) -> Result<Reading, DataError> {
+        let task = options.table.task;
+        let archive = |path: &Path| {
+            let arrays = parse(&limits::read_file(path)?, path)?;
+            let arrays = assemble(path, arrays, task)?;
+            Ok(Reading::arrays(vec![path.to_owned()], arrays))
+        };
+        let listing = match source {
+            Source::Folder(listing) => listing,
+            // An array goes with those beside it.
+            Source::File(path) if is_array(&file_name(path)) => &Listing::read(parent(path))?,
+            Source::File(path) => return archive(path),
+            other => return Err(other.unrecognized(self)),
+        };
+        let files = listing.select(is_array);
+        if files.is_empty() {
+            let archives = listing.select(is_npz);
+            let only = archives.first();
+            let only = only.ok_or_else(|| Source::Folder(listing).unrecognized(self))?;
+            return archive(only);
+        }
+        let arrays = assemble(&listing.folder, read_files(&files)?, task)?;
+        Ok(Reading::arrays(files, arrays))
+    }
+}
+
+/// An `.npy` file named like inputs or labels.
+fn is_array(name: &str) -> bool {
+    name.strip_suffix(".npy")
+        .is_some_and(|name| split_of(name).is_some())
+}
+
+fn is_npz(name: &str) -> bool {
+    has_extension(name, &["npz"])
 }

@@ -5,18 +5,22 @@ use std::path::{Path, PathBuf};
 
 use batchscope_core::{InputShape, Task};
 
+use batchscope_core::{Described, Descriptor};
+
 use super::mat::{self, MatValues, Variable};
+use super::reader::{Reader, ReaderOptions, Reading, Source};
 use super::split_names::{SplitName, Splits};
-use crate::arrays::{Answers, Arrays, Part, Rows};
+use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
 use crate::limits;
-use crate::source::file_name;
+use crate::listing::Listing;
+use crate::paths::{file_name, has_extension};
 
 /// The images of a file and their size; `file` is named in errors.
 ///
 /// # Errors
 /// When `X` or `y` is missing, of another shape, or a label is not a digit.
-pub fn part(variables: Vec<Variable>, file: &Path) -> Result<(Part, InputShape), DataError> {
+pub fn part(variables: Vec<Variable>, file: &Path) -> Result<(ArrayPart, InputShape), DataError> {
     let (mut images, mut labels) = (None, None);
     for variable in variables {
         match variable.name.as_str() {
@@ -84,8 +88,8 @@ pub fn part(variables: Vec<Variable>, file: &Path) -> Result<(Part, InputShape),
         }
     }
     Ok((
-        Part {
-            inputs: Rows::Bytes(pixels),
+        ArrayPart {
+            inputs: InputRows::Bytes(pixels),
             answers: Answers::Classes(classes),
         },
         InputShape::Image {
@@ -153,4 +157,45 @@ pub(crate) fn read(source: &Path, files: &[PathBuf]) -> Result<(Arrays, Vec<Path
         notes,
     };
     Ok((arrays, used))
+}
+
+/// The reader of this format.
+#[derive(Debug)]
+pub struct Svhn;
+
+const SVHN: Descriptor = Descriptor {
+    name: "svhn",
+    aliases: &[],
+    about: "SVHN cropped digits: folder of train_32x32.mat and test_32x32.mat",
+    source: "",
+    parameters: &[],
+};
+
+impl Described for Svhn {
+    fn descriptor(&self) -> &Descriptor {
+        &SVHN
+    }
+}
+
+impl Reader for Svhn {
+    fn detect(&self, folder: &Listing) -> bool {
+        folder.any(is_mat)
+    }
+
+    fn detect_file(&self, name: &str) -> bool {
+        is_mat(name)
+    }
+
+    fn read(&self, source: Source<'_>, _: ReaderOptions<'_>) -> Result<Reading, DataError> {
+        let (arrays, files) = match source {
+            Source::Folder(listing) => read(&listing.folder, &listing.select(is_mat))?,
+            Source::File(path) => read(path, &[path.to_owned()])?,
+            other => return Err(other.unrecognized(self)),
+        };
+        Ok(Reading::arrays(files, arrays))
+    }
+}
+
+fn is_mat(name: &str) -> bool {
+    has_extension(name, &["mat"])
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
 use crate::limits;
+use crate::paths::file_name;
 use crate::readers::split_names::{SplitName, Splits};
-use crate::source::file_name;
 
 /// Most bytes of a text file (WikiText-103's training part has 541 million).
 const MAX_TEXT_BYTES: u64 = 2 << 30;

@@ -9,7 +9,7 @@ use batchscope_core::{
 };
 use rand_core::Rng;
 
-use crate::arrays::check_batch_size;
+use crate::order::check_batch_size;
 
 /// A token stream cut into windows of `sequence` tokens; the label of a token is the one after it.
 ///

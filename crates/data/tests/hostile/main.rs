@@ -359,7 +359,7 @@ fn special_files_are_refused_before_they_are_opened() {
         refused(std::path::Path::new(device), None, "is a device");
         refused(
             std::path::Path::new(device),
-            Some(batchscope_data::Format::Text),
+            Some("text".parse().unwrap()),
             "is a device",
         );
     }

@@ -294,7 +294,7 @@ fn svhn_as_scipy_writes_it() {
         let expected: Vec<u8> = (0..4)
             .flat_map(|n| (0..18).map(move |at| at * 4 + n))
             .collect();
-        assert_eq!(part.inputs, batchscope_data::Rows::Bytes(expected));
+        assert_eq!(part.inputs, batchscope_data::InputRows::Bytes(expected));
     }
 }
 

@@ -9,7 +9,7 @@ mod tables;
 mod words;
 
 use batchscope_core::InputShape;
-use batchscope_data::{Dataset, Format, LoadOptions, Validation, check, open};
+use batchscope_data::{Dataset, Format, LoadOptions, READERS, Validation, check, open};
 use support::{content, idx, text, write};
 use tempfile::{TempDir, tempdir};
 
@@ -110,7 +110,9 @@ fn reports_say_what_is_there() {
 
 #[test]
 fn settings_survive_text_and_json() {
-    for (format, name, _) in Format::ALL {
+    assert_eq!(READERS.faults(), Vec::<String>::new());
+    for reader in READERS.all {
+        let (format, name) = (Format::of(*reader), reader.descriptor().name);
         assert_eq!(
             (name.parse(), format.to_string()),
             (Ok(format), name.to_owned())

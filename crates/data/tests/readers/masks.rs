@@ -1,7 +1,7 @@
 //! Segmentation folders.
 
 use batchscope_core::{Batch, Labels, Task, UNLABELED};
-use batchscope_data::{Format, LoadOptions, check, open};
+use batchscope_data::{LoadOptions, check, open};
 
 use crate::support::{all, gzip, png, tar, text, values};
 use crate::{folder, image, read};
@@ -131,7 +131,7 @@ fn reports_and_the_format_can_be_forced() {
     );
     // As image classification it would be the classes `images` and `masks`.
     let forced = LoadOptions {
-        format: Some(Format::Images),
+        format: Some("images".parse().unwrap()),
         ..options
     };
     assert_eq!(
