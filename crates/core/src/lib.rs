@@ -53,5 +53,7 @@ pub use noise::{LayerNoise, NoiseMoments, NoiseRecord, NormsOf};
 pub use progress::{Cadence, Progress};
 pub use random::{Purpose, StreamKey};
 pub use schedule::{Decay, Length, LengthError, Schedule, WarmUp, WarmUpShape, WarmUpShapeError};
-pub use trainer::{Control, Flow, NeverStop, StepTiming, Trainer, TrainerError, TrainerInfo};
+pub use trainer::{
+    Capabilities, Control, Flow, NeverStop, StepTiming, Trainer, TrainerError, TrainerInfo,
+};
 pub use trial::{Diagnostic, Outcome, TrialPurpose, TrialRecord, TrialSpec};

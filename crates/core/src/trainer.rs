@@ -1,6 +1,8 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Event, Metric, TrialRecord, TrialSpec};
+use crate::{Direction, Event, Metric, TrialRecord, TrialSpec};
 
 /// What a trainer should do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +53,63 @@ pub struct TrainerInfo {
     pub parameters: u64,
     /// Metrics it can report.
     pub metrics: Vec<Metric>,
+    /// Which values of its metrics are better, where that is not the metric's natural direction:
+    /// a reward, for one, is better higher.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub directions: BTreeMap<Metric, Direction>,
+    /// What can be relied on.
+    #[serde(
+        default = "Capabilities::all",
+        skip_serializing_if = "Capabilities::is_all"
+    )]
+    pub capabilities: Capabilities,
+}
+
+impl TrainerInfo {
+    /// Which values of a metric are better.
+    pub fn direction(&self, metric: &Metric) -> Direction {
+        let stated = self.directions.get(metric).copied();
+        stated.unwrap_or_else(|| metric.natural_direction())
+    }
+}
+
+/// What a trainer promises. Nothing else is asked of it, nor relied on.
+///
+/// Trainers described before there were capabilities promised [`Capabilities::all`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Capabilities {
+    /// An interrupted trial continues where it was, and gives the record it would have given.
+    pub exact_resume: bool,
+    /// The same spec gives the same record (times aside), whatever runs beside it.
+    pub deterministic: bool,
+    /// It returns to an earlier step, so that crossings are located between two evaluations.
+    pub replays: bool,
+    /// It measures gradient noise where [`crate::Diagnostic::Noise`] is asked for.
+    pub measures_noise: bool,
+    /// [`Trainer::time`] times steps.
+    pub times_steps: bool,
+    /// It trains on a training set of [`TrainerInfo::train_examples`], over and over.
+    pub has_epochs: bool,
+}
+
+impl Capabilities {
+    /// Every promise there is.
+    pub fn all() -> Self {
+        Self {
+            exact_resume: true,
+            deterministic: true,
+            replays: true,
+            measures_noise: true,
+            times_steps: true,
+            has_epochs: true,
+        }
+    }
+
+    /// True if nothing is missing.
+    pub fn is_all(&self) -> bool {
+        *self == Self::all()
+    }
 }
 
 /// Time of one optimizer step at a batch and micro-batch size, measured alone on the machine.
@@ -76,6 +135,16 @@ pub enum TrainerError {
     /// The spec asks for something the trainer cannot do: remedy in the text.
     #[error("{0}")]
     Refused(String),
+    /// A training program ended on its own, without a result.
+    #[error("{program} ended with {status}{}", last_words(stderr))]
+    Crashed {
+        /// The program.
+        program: String,
+        /// How it ended: `exit code 1`, `signal 9`.
+        status: String,
+        /// The end of what it wrote to its standard error.
+        stderr: String,
+    },
     /// A file of the trainer's failed.
     #[error("{what} {path}: {source}")]
     File {
@@ -91,18 +160,26 @@ pub enum TrainerError {
     Bug(String),
 }
 
+/// The end of a program's messages, as it follows how the program ended.
+fn last_words(stderr: &str) -> String {
+    match stderr.trim() {
+        "" => " and wrote nothing to its standard error".to_owned(),
+        words => format!("; its last words: {words}"),
+    }
+}
+
 /// Runs trials: our own loop, somebody's program, a fake for tests.
 ///
 /// The contract, tested by one suite for all trainers:
 ///
-/// * the same spec gives the same outcome and measurements (times aside), however often it was
+/// * as far as its [`Capabilities`] promise, the same spec gives the same outcome and measurements (times aside), however often it was
 ///   interrupted and resumed, and whatever else runs beside it;
 /// * evaluations follow `spec.evaluation`, and one more is made at the spec's own cap (never at a
 ///   race bound);
 /// * a trial stopped by [`Control::race_bound`] ends as `Raced`, after the first evaluation at or past
 ///   the bound at the latest. Cut at the bound ([`TrialRecord::cut`]), its record is the full run's.
 ///
-/// A trainer that walks through a [`crate::TrialDriver`] keeps all of it but the first.
+/// A trainer that walks through a [`crate::TrialDriver`] keeps the last two.
 pub trait Trainer: Send + Sync {
     /// What this trainer is.
     fn info(&self) -> TrainerInfo;
@@ -139,5 +216,72 @@ pub trait Trainer: Send + Sync {
     /// Largest micro-batch whose training step stays within `bytes`, if the trainer knows.
     fn micro_batch_within(&self, _bytes: u64) -> Option<u64> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info() -> TrainerInfo {
+        TrainerInfo {
+            trainer: "t".to_owned(),
+            model: "m".to_owned(),
+            data: "d".to_owned(),
+            device: "cpu".to_owned(),
+            train_examples: 10,
+            parameters: 1,
+            metrics: Vec::new(),
+            directions: BTreeMap::new(),
+            capabilities: Capabilities::all(),
+        }
+    }
+
+    /// As `TrainerInfo` was stored before it had directions and capabilities.
+    #[test]
+    fn what_was_stored_before_capabilities_promised_all_of_them() {
+        let stored = r#"{"trainer":"t","model":"m","data":"d","device":"cpu","train_examples":10,"parameters":1,"metrics":[]}"#;
+        assert_eq!(serde_json::from_str::<TrainerInfo>(stored).unwrap(), info());
+        assert_eq!(serde_json::to_string(&info()).unwrap(), stored);
+    }
+
+    #[test]
+    fn promises_and_directions_read_back() {
+        let reward: Metric = "val-reward".parse().unwrap();
+        let stated = TrainerInfo {
+            directions: BTreeMap::from([(reward.clone(), Direction::Higher)]),
+            capabilities: Capabilities {
+                deterministic: true,
+                ..Capabilities::default()
+            },
+            ..info()
+        };
+        let json = serde_json::to_string(&stated).unwrap();
+        assert_eq!(serde_json::from_str::<TrainerInfo>(&json).unwrap(), stated);
+        assert_eq!(stated.direction(&reward), Direction::Higher);
+        assert_eq!(info().direction(&reward), Direction::Lower);
+        assert_eq!(
+            stated.direction(&"val-accuracy".parse().unwrap()),
+            Direction::Higher
+        );
+    }
+
+    #[test]
+    fn a_crash_tells_its_last_words() {
+        let crashed = |stderr: &str| TrainerError::Crashed {
+            program: "python train.py".to_owned(),
+            status: "exit code 1".to_owned(),
+            stderr: stderr.to_owned(),
+        };
+        let says = crashed("MemoryError\n").to_string();
+        assert_eq!(
+            says,
+            "python train.py ended with exit code 1; its last words: MemoryError"
+        );
+        assert!(
+            crashed("\n")
+                .to_string()
+                .contains("nothing to its standard error")
+        );
     }
 }

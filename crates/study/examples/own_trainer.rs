@@ -10,8 +10,8 @@
 use std::collections::BTreeMap;
 
 use batchscope_core::{
-    Control, Driving, Evaluation, Event, Metric, Next, Outcome, Purpose, Quantity, Split,
-    StreamKey, Trainer, TrainerError, TrainerInfo, TrialDriver, TrialRecord, TrialSpec,
+    Capabilities, Control, Driving, Evaluation, Event, Metric, Next, Outcome, Purpose, Quantity,
+    Split, StreamKey, Trainer, TrainerError, TrainerInfo, TrialDriver, TrialRecord, TrialSpec,
 };
 use batchscope_scaling::{AnalysisOptions, analyze};
 use batchscope_study::{MemoryStore, Plan, RateRange, StopToken, run};
@@ -49,6 +49,12 @@ impl Trainer for NoisyQuadratic {
             train_examples: 1 << 20,
             parameters: self.curvatures.len() as u64,
             metrics: vec![Metric::new(Split::Train, Quantity::Loss)],
+            directions: BTreeMap::new(),
+            capabilities: Capabilities {
+                deterministic: true,
+                has_epochs: true,
+                ..Capabilities::default()
+            },
         }
     }
 

@@ -5,9 +5,9 @@ use std::{
 };
 
 use batchscope_core::{
-    Control, Diagnostic, Driving, Evaluation, Event, Metric, Next, Outcome, Progress, Purpose,
-    Quantity, Split, StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo, TrialDriver,
-    TrialRecord, TrialSpec,
+    Capabilities, Control, Diagnostic, Driving, Evaluation, Event, Metric, Next, Outcome, Progress,
+    Purpose, Quantity, Split, StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo,
+    TrialDriver, TrialRecord, TrialSpec,
 };
 use batchscope_rules::LearningRate;
 use rand_core::Rng;
@@ -191,6 +191,11 @@ impl Trainer for FakeTrainer {
             ]
             .map(|m| m.parse().expect("a metric"))
             .to_vec(),
+            directions: BTreeMap::new(),
+            capabilities: Capabilities {
+                measures_noise: false,
+                ..Capabilities::all()
+            },
         }
     }
 

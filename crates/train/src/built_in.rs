@@ -1,15 +1,16 @@
 //! The built-in trainer: networks of this workspace on data of this workspace.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use batchscope_core::{
-    Cadence, Control, Driving, Event, Examples, Metric, NetworkFactory, Outcome, Purpose, Solo,
-    Split, StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo, TrialDriver, TrialPurpose,
-    TrialRecord, TrialSpec,
+    Cadence, Capabilities, Control, Driving, Event, Examples, Metric, NetworkFactory, Outcome,
+    Purpose, Solo, Split, StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo, TrialDriver,
+    TrialPurpose, TrialRecord, TrialSpec,
 };
 use batchscope_optim::DecayPolicy;
 use batchscope_rules::LearningRate;
@@ -168,6 +169,8 @@ impl BuiltIn {
             train_examples: config.train.len(),
             parameters: config.factory.build(&shape, key)?.layout().parameters() as u64,
             metrics: metrics.collect(),
+            directions: BTreeMap::new(),
+            capabilities: Capabilities::all(),
         };
         let pools = Pools::new(config.threads_per_trial);
         Ok(Self {

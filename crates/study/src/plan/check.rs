@@ -1,4 +1,4 @@
-use batchscope_core::{EvaluationPlan, Metric, Split, TrainerInfo};
+use batchscope_core::{Direction, EvaluationPlan, Metric, Split, TrainerInfo};
 use batchscope_rules::LearningRate;
 
 use super::{Plan, PlanError, TargetChoice, Tune};
@@ -226,7 +226,7 @@ impl Plan {
     ///
     /// # Errors
     /// When a batch size is larger than the training set, the metric is not one the trainer
-    /// reports, or the schedule makes no sense at some batch size.
+    /// reports or is to be met on the side that it says is worse, or the schedule makes no sense at some batch size.
     pub fn check_against(&self, info: &TrainerInfo) -> Result<(), PlanError> {
         self.check()?;
         let n = info.train_examples;
@@ -255,6 +255,23 @@ impl Plan {
                 format!(
                     "{metric} is not measured here: choose one of {}",
                     known.join(", ")
+                ),
+            ));
+        }
+        // A target on the wrong side would be met before anything is learnt.
+        if let TargetChoice::Fixed(target) = &self.target
+            && target.direction != info.direction(metric)
+            && info.directions.contains_key(metric)
+        {
+            let (better, sign) = match info.direction(metric) {
+                Direction::Lower => ("lower", "<="),
+                Direction::Higher => ("higher", ">="),
+            };
+            return Err(PlanError::new(
+                "target",
+                format!(
+                    "{target}: {metric} is better {better}, says the trainer: write {metric}{sign}{}",
+                    target.value
                 ),
             ));
         }

@@ -52,7 +52,7 @@ fn points(
             optimizer: plan.optimizer.clone(),
         },
         batch_size: plan.base_batch,
-        train_examples: Some(info.train_examples),
+        train_examples: info.train_examples,
         noise_scale: None,
     };
     let curves: Vec<(String, Setting, bool)> = match plan.tune {
@@ -83,18 +83,19 @@ fn points(
             seed: trial_seed(purpose, batch_size),
             cap: pilot.model.cap(plan, batch_size),
             target: Some(pilot.target.clone()),
-            diagnostics: diagnostics(plan, probed && index < plan.linearity_seeds),
+            diagnostics: diagnostics(plan, info, probed && index < plan.linearity_seeds),
             ..plan.trial(purpose, batch_size, setting.learning_rate)
         });
     Ok(specs.collect())
 }
 
 /// What a fresh trial measures besides.
-fn diagnostics(plan: &Plan, linearity: bool) -> Vec<Diagnostic> {
+fn diagnostics(plan: &Plan, info: &TrainerInfo, linearity: bool) -> Vec<Diagnostic> {
     let linearity = linearity.then_some(Diagnostic::Linearity);
+    let noise = plan.noise == Some(true) && info.capabilities.measures_noise;
     linearity
         .into_iter()
-        .chain((plan.noise == Some(true)).then_some(Diagnostic::Noise))
+        .chain(noise.then_some(Diagnostic::Noise))
         .collect()
 }
 

@@ -129,7 +129,7 @@ pub(super) fn run(
             else {
                 return Ok(None);
             };
-            let target = target::auto(metric, base, &at_base)?;
+            let target = target::auto(metric, info.direction(metric), base, &at_base)?;
             let specs = other.map_or_else(Vec::new, |b| trials.specs(b, Some(&target)));
             let Some(at_other) = study.records_of(&stage(), specs, finished)? else {
                 return Ok(None);
@@ -146,7 +146,7 @@ pub(super) fn run(
             else {
                 return Ok(None);
             };
-            let target = target::quartile(metric, largest, &at_largest)?;
+            let target = target::quartile(metric, info.direction(metric), largest, &at_largest)?;
             let origin = format!(
                 "the lowest quartile of the pilot's best run at batch size {largest} (Golmant et al. 2018)"
             );

@@ -60,10 +60,10 @@ const LEFT_OUT: f64 = 0.1;
 /// measure luck and overfitting rather than batch size. The best run is the one that gets best.
 pub(super) fn auto(
     metric: &Metric,
+    direction: Direction,
     batch_size: u64,
     records: &[TrialRecord],
 ) -> Result<Target, StudyError> {
-    let direction = metric.natural_direction();
     let ends = usable(records).filter_map(|record| {
         let trace = smoothed(record, metric);
         let first = trace
@@ -96,10 +96,10 @@ pub(super) fn auto(
 /// Evaluations are spaced geometrically, so each counts with the steps since the one before it.
 pub(super) fn quartile(
     metric: &Metric,
+    direction: Direction,
     batch_size: u64,
     records: &[TrialRecord],
 ) -> Result<Target, StudyError> {
-    let direction = metric.natural_direction();
     let values =
         usable(records).filter_map(|record| lowest_quartile(&smoothed(record, metric), direction));
     let value = best(values, direction).ok_or_else(|| no_target(metric, batch_size, records))?;

@@ -144,6 +144,8 @@ fn header_is_kept(store: &mut dyn Store) {
         train_examples: u64::MAX,
         parameters: 7,
         metrics: vec!["val-error".parse().expect("a metric")],
+        directions: Default::default(),
+        capabilities: batchscope_core::Capabilities::default(),
     };
     let mut header = Header {
         plan: Plan::default(),

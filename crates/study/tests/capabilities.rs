@@ -1,0 +1,132 @@
+//! What a trainer does not promise is not asked of it, by the study or by the contract.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use batchscope_core::{
+    Capabilities, Control, Diagnostic, Direction, Event, Metric, Outcome, Trainer, TrainerError,
+    TrainerInfo, TrialPurpose, TrialRecord, TrialSpec,
+};
+use batchscope_study::{
+    FakeTrainer, MemoryStore, Plan, Silent, StopToken, StudyError, run, trainer_contract,
+};
+
+/// Gives another record each time, and forgets what was interrupted.
+struct Modest {
+    inner: FakeTrainer,
+    promises: Capabilities,
+    runs: AtomicU64,
+}
+
+impl Modest {
+    fn promising(promises: Capabilities) -> Self {
+        Self {
+            inner: FakeTrainer::default(),
+            promises,
+            runs: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Trainer for Modest {
+    fn info(&self) -> TrainerInfo {
+        TrainerInfo {
+            capabilities: self.promises,
+            ..self.inner.info()
+        }
+    }
+
+    fn run(
+        &self,
+        spec: &TrialSpec,
+        control: &dyn Control,
+        events: &mut (dyn FnMut(Event) + Send),
+    ) -> Result<TrialRecord, TrainerError> {
+        let other = TrialSpec {
+            seed: spec.seed + self.runs.fetch_add(1, Ordering::Relaxed),
+            ..spec.clone()
+        };
+        let record = self.inner.run(&other, control, events)?;
+        self.inner.forget(&other);
+        Ok(TrialRecord {
+            spec: spec.clone(),
+            ..record
+        })
+    }
+}
+
+fn plan() -> Plan {
+    Plan {
+        batch_sizes: vec![64, 1024],
+        target: "val-error=0.1".parse().unwrap(),
+        tune_trials: 3,
+        seeds: 2,
+        ..Plan::default()
+    }
+}
+
+fn records(trainer: &dyn Trainer) -> Vec<TrialRecord> {
+    let (stop, mut store) = (StopToken::new(), MemoryStore::new());
+    run(&plan(), trainer, &mut store, &stop, &Silent)
+        .unwrap()
+        .records
+}
+
+#[test]
+fn the_contract_asks_for_no_more_than_is_promised() {
+    let tuned = records(&FakeTrainer::default());
+    let reached = |r: &&TrialRecord| {
+        matches!(r.spec.purpose, TrialPurpose::Tune { .. })
+            && matches!(r.outcome, Outcome::Reached { .. })
+    };
+    let spec = &tuned.iter().find(reached).unwrap().spec;
+    let honest = Capabilities {
+        replays: true,
+        ..Capabilities::default()
+    };
+    trainer_contract(&Modest::promising(honest), spec);
+    for lie in [Capabilities::all(), Capabilities::default()] {
+        let trainer = Modest::promising(lie);
+        let kept = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            trainer_contract(&trainer, spec);
+        }));
+        assert!(kept.is_err(), "{lie:?}");
+    }
+}
+
+#[test]
+fn noise_is_asked_for_only_where_it_is_measured() {
+    for measures_noise in [false, true] {
+        let promises = Capabilities {
+            measures_noise,
+            ..Capabilities::default()
+        };
+        let records = records(&Modest::promising(promises));
+        let mut fresh = records
+            .iter()
+            .filter(|r| matches!(r.spec.purpose, TrialPurpose::Fresh { .. }));
+        assert!(fresh.all(|r| r.spec.diagnostics.contains(&Diagnostic::Noise) == measures_noise));
+    }
+}
+
+#[test]
+fn a_target_on_the_worse_side_is_refused() {
+    let reward: Metric = "val-reward".parse().unwrap();
+    let info = TrainerInfo {
+        metrics: vec![reward.clone()],
+        directions: BTreeMap::from([(reward, Direction::Higher)]),
+        ..FakeTrainer::default().info()
+    };
+    let check = |target: &str| {
+        let target = target.parse().unwrap();
+        Plan { target, ..plan() }.check_against(&info)
+    };
+    check("val-reward>=12").unwrap();
+    check("auto:val-reward").unwrap();
+    for wrong in ["val-reward=12", "val-reward<=12"] {
+        let error = StudyError::from(check(wrong).unwrap_err()).to_string();
+        assert!(error.contains("val-reward>=12"), "{error}");
+    }
+}
