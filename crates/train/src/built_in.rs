@@ -17,8 +17,8 @@ use batchscope_rules::LearningRate;
 
 use crate::{
     Adversarial, AdversarialSource, Checkpointer, Conservative, EVALUATION_CHUNK, EvaluationSet,
-    Evaluator, GradientSource, Identity, MICRO_BATCH_CEILING, Portions, ReplayStates, Run,
-    Supervised, Synchronous, TrainError,
+    Evaluator, GradientSource, Identity, MICRO_BATCH_CEILING, Plain, Portions, ReplayStates, Run,
+    StepMethod, Supervised, Synchronous, TrainError,
     augment::{AugmentSpec, Augmenter},
     evaluate::quantities,
     micro_batch,
@@ -344,11 +344,15 @@ impl BuiltIn {
             )),
             None => Box::new(Supervised::new(sampler, shape, portions, augmenter, key)),
         };
+        let method: Box<dyn StepMethod> = match config.conservative {
+            Some(conservative) => Box::new(conservative),
+            None => Box::new(Plain),
+        };
         let run = Run {
             driver,
             source,
             rule: Box::new(Synchronous::new(optimizer, spec.clip)),
-            conservative: config.conservative,
+            method,
             network,
             rates,
             evaluator,

@@ -1,8 +1,8 @@
 //! The training loop: accumulation, augmentation, checkpoints, and the built-in trainer.
 //!
 //! [`train_loop`] is the loop itself. Each step it asks a [`GradientSource`] ([`Supervised`] or
-//! [`AdversarialSource`]) for the mean gradient and hands it to an [`UpdateRule`], once or, where
-//! steps are [`Conservative`], several times; between steps it evaluates ([`Evaluator`]), watches for the
+//! [`AdversarialSource`]) for the mean gradient and hands it to an [`UpdateRule`], once or several times as its [`StepMethod`]
+//! ([`Plain`] or [`Conservative`]) says; between steps it evaluates ([`Evaluator`]), watches for the
 //! target and for divergence, and saves the run. [`BuiltIn`] sets up a [`Run`] from a
 //! [`batchscope_core::TrialSpec`] and is the [`batchscope_core::Trainer`] of this workspace's own
 //! networks and data.
@@ -10,15 +10,14 @@
 //! A run is a function of its spec: everything random is keyed by the step and the example's
 //! position in it, so runs are resumed, replayed and split into micro-batches without a change.
 
-mod adversarial;
 pub mod augment;
 mod built_in;
 mod checkpoint;
-mod conservative;
 mod error;
 mod evaluate;
 mod gradient;
 mod linearity;
+mod methods;
 mod micro_batch;
 pub mod noise;
 mod noise_law;
@@ -33,15 +32,16 @@ mod timing;
 mod train_loop;
 mod update;
 
-pub use adversarial::{Adversarial, AdversarialSource};
 pub use built_in::{BuiltIn, BuiltInConfig, SingleRun};
 pub use checkpoint::{
     Checkpointer, Identity, Origin, Stored, StoredRun, load_network, read_state, write_state,
 };
-pub use conservative::Conservative;
 pub use error::TrainError;
 pub use evaluate::{EVALUATION_CHUNK, EvaluationSet, Evaluator, insert_metrics, quantities};
 pub use gradient::{GradientSource, Portions, Supervised};
+pub use methods::{
+    Adversarial, AdversarialSource, Conservative, NoiseWatch, Plain, StepContext, StepMethod,
+};
 pub use micro_batch::{MICRO_BATCH_CEILING, choose as choose_micro_batch};
 pub use noise::{NoiseEstimator, PartNorms, StepNoise};
 pub use noise_law::{LawPoint, NoiseLaw};

@@ -7,8 +7,8 @@ use batchscope_core::{
 use batchscope_rules::LearningRate;
 
 use crate::{
-    Conservative, Evaluator, GradientSource, ReplayStates, TrainError, UpdateRule,
-    checkpoint::Checkpointer, linearity, noise,
+    Evaluator, GradientSource, NoiseWatch, ReplayStates, StepContext, StepMethod, TrainError,
+    UpdateRule, checkpoint::Checkpointer, linearity,
 };
 
 /// A training run: everything [`crate::train_loop`] works with.
@@ -21,8 +21,8 @@ pub struct Run<'a> {
     pub source: Box<dyn GradientSource + 'a>,
     /// How they change the parameters.
     pub rule: Box<dyn UpdateRule>,
-    /// Solves a proximal problem in every step, where steps are conservative.
-    pub conservative: Option<Conservative>,
+    /// How a step uses both.
+    pub method: Box<dyn StepMethod>,
     /// The learning rate of every step.
     pub rates: LearningRate,
     /// What evaluations measure on.
@@ -58,36 +58,24 @@ impl Run<'_> {
     ) -> Result<(f64, f64), TrainError> {
         let rate = self.rates.at(step);
         let noise = self.asks_for(Diagnostic::Noise);
-        let network = self.network.as_mut();
-        let (source, rule) = (self.source.as_mut(), self.rule.as_mut());
-        let sum = match self.conservative {
-            Some(conservative) => {
-                if noise {
-                    noise::undefined(
-                        self.driver.noise(),
-                        "a conservative step takes several gradients, at several points",
-                    );
-                }
-                conservative.take(network, (source, rule), group, rate, step)?
-            }
-            None => {
-                let sum = if noise {
-                    let (sum, found) = source.measured_gradient(network, step)?;
-                    // Where trials are many, in tuning, they are not looked at layer by layer.
-                    let layers = matches!(
-                        self.driver.spec().purpose,
-                        TrialPurpose::Single | TrialPurpose::Fresh { .. }
-                    );
-                    noise::observe(self.driver.noise(), network, found, layers)?;
-                    sum
-                } else {
-                    source.gradient(network, step)?
-                };
-                rule.update(network, group, rate, step)?;
-                sum
-            }
-        };
-        network.end_step();
+        // Where trials are many, in tuning, they are not looked at layer by layer.
+        let layers = matches!(
+            self.driver.spec().purpose,
+            TrialPurpose::Single | TrialPurpose::Fresh { .. }
+        );
+        let sum = self.method.take(StepContext {
+            network: self.network.as_mut(),
+            source: self.source.as_mut(),
+            rule: self.rule.as_mut(),
+            group,
+            learning_rate: rate,
+            step,
+            noise: noise.then(|| NoiseWatch {
+                record: self.driver.noise(),
+                layers,
+            }),
+        })?;
+        self.network.end_step();
         if group.size() == 1 {
             return Ok((sum.mean(), rate));
         }

@@ -12,7 +12,7 @@ use batchscope_core::{
 use batchscope_optim::DecayPolicy;
 use batchscope_rules::LearningRate;
 use batchscope_train::{
-    BuiltIn, EvaluationSet, Evaluator, Portions, ReplayStates, Run, Supervised, Synchronous,
+    BuiltIn, EvaluationSet, Evaluator, Plain, Portions, ReplayStates, Run, Supervised, Synchronous,
     augment::Augmenter,
     testing::{Blobs, ThreadGroup, TinyFactory},
     train_loop,
@@ -52,7 +52,7 @@ fn train(
         ),
         source: Box::new(Supervised::new(sampler, shape, portions, augmenter, key)),
         rule: Box::new(Synchronous::new(optimizer, spec.clip)),
-        conservative: None,
+        method: Box::new(Plain),
         rates: LearningRate::new(&spec.schedule, spec.learning_rate, spec.batch_size, 300).unwrap(),
         evaluator: Evaluator {
             train: EvaluationSet::drawn(&examples, 100, 32, spec.study_seed).unwrap(),
@@ -527,7 +527,7 @@ fn states_after(examples: &Blobs, spec: &TrialSpec) -> (Vec<StateTensor>, BTreeM
             key,
         )),
         rule: Box::new(Synchronous::new(optimizer, None)),
-        conservative: None,
+        method: Box::new(Plain),
         rates: LearningRate::new(&spec.schedule, spec.learning_rate, spec.batch_size, 40).unwrap(),
         evaluator: Evaluator {
             train: EvaluationSet::stored(examples, 40, 250),

@@ -16,10 +16,11 @@
 
 use std::{fmt, str::FromStr};
 
-use batchscope_core::{Group, LossSum, Network};
+use batchscope_core::LossSum;
 use serde::{Deserialize, Serialize};
 
-use crate::{GradientSource, TrainError, UpdateRule};
+use super::{StepContext, StepMethod};
+use crate::{TrainError, noise};
 
 /// More iterations than this are no step any more.
 const MOST_ITERATIONS: u32 = 10_000;
@@ -65,17 +66,27 @@ impl Conservative {
         }
         Ok(self)
     }
+}
 
-    /// One step: `source` and `rule` in turn, around the parameters the step began with. The loss
-    /// is that of the step's start, without the distance.
-    pub(crate) fn take(
-        self,
-        network: &mut dyn Network,
-        (source, rule): (&mut (dyn GradientSource + '_), &mut dyn UpdateRule),
-        group: &dyn Group,
-        learning_rate: f64,
-        step: u64,
-    ) -> Result<LossSum, TrainError> {
+impl StepMethod for Conservative {
+    /// Gradients and updates in turn, around the parameters the step began with. The loss is that
+    /// of the step's start, without the distance.
+    fn take(&self, context: StepContext<'_>) -> Result<LossSum, TrainError> {
+        let StepContext {
+            network,
+            source,
+            rule,
+            group,
+            learning_rate,
+            step,
+            noise,
+        } = context;
+        if let Some(watch) = noise {
+            noise::undefined(
+                watch.record,
+                "a conservative step takes several gradients, at several points",
+            );
+        }
         let mut start: Vec<Vec<f32>> = Vec::new();
         network.visit(&mut |_, parameters, _| start.push(parameters.to_vec()))?;
         // Gradient windows are summed over the replicas, which all stand at the same parameters.
