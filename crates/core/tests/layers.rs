@@ -8,13 +8,14 @@ use std::{
 };
 
 /// The layer of each crate, by the name of its folder.
-const LAYERS: [(&str, u32); 17] = [
+const LAYERS: [(&str, u32); 18] = [
     ("core", 0),
     ("kernels", 1),
     ("landscape", 1),
     ("rules", 1),
     ("scaling", 1),
     ("data", 2),
+    ("files", 2),
     ("group", 2),
     ("nn", 2),
     ("optim", 2),

@@ -31,7 +31,7 @@ mod sgd;
 
 pub use adam::Adam;
 pub use clip::{clip_factor, sum_of_squares};
-pub use optimizer::{DecayPolicy, OPTIMIZERS, Optimizer, OptimizerKind, StateError, build};
+pub use optimizer::{Build, DecayPolicy, OPTIMIZERS, Optimizer, OptimizerKind, StateError, build};
 pub use sgd::Sgd;
 
 /// Chooses the instruction set of the updates; they need no scratch memory.

@@ -70,13 +70,17 @@ impl DecayPolicy {
     }
 }
 
+/// Builds an optimizer for a network with this layout.
+pub type Build = fn(&Choice, &ParameterLayout, DecayPolicy) -> Built;
+/// The optimizer, or the setting that is wrong.
+type Built = Result<Box<dyn Optimizer>, ChoiceError>;
+
 /// An optimizer that can be chosen: its description, and what builds it.
 pub struct OptimizerKind {
     /// Name, source and settings.
     pub descriptor: Descriptor,
     /// Makes it for a network with this layout, from settings that the descriptor has checked.
-    pub build:
-        fn(&Choice, &ParameterLayout, DecayPolicy) -> Result<Box<dyn Optimizer>, ChoiceError>,
+    pub build: Build,
 }
 
 impl Described for OptimizerKind {
@@ -126,11 +130,7 @@ pub enum StateError {
 ///
 /// # Errors
 /// When there is no such optimizer, or a setting is out of its range; the error names it.
-pub fn build(
-    choice: &Choice,
-    layout: &ParameterLayout,
-    policy: DecayPolicy,
-) -> Result<Box<dyn Optimizer>, ChoiceError> {
+pub fn build(choice: &Choice, layout: &ParameterLayout, policy: DecayPolicy) -> Built {
     let (kind, choice) = OPTIMIZERS.check(choice)?;
     (kind.build)(&choice, layout, policy)
 }

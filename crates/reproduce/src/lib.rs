@@ -12,8 +12,8 @@ mod error;
 mod folder;
 mod interval;
 pub mod keskar;
-mod reins;
 mod runner;
+mod stop_signal;
 
 pub use error::ReproduceError;
 pub use folder::Folder;

@@ -7,7 +7,7 @@ use std::{
 
 use batchscope_core::{Control, Flow};
 
-use crate::{ReproduceError, reins::Reins};
+use crate::{ReproduceError, stop_signal::StopSignal};
 
 /// How the cores are shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +84,8 @@ pub(crate) fn run<T: Sync>(
         error: None,
     });
     let wake = Condvar::new();
-    // Pulled when a task has failed: what the others have done is kept as at any stop.
-    let control = Reins::new(control);
+    // Raised when a task has failed: what the others have done is kept as at any stop.
+    let control = StopSignal::new(control);
     let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
     let tell = |guard: &MutexGuard<'_, State>| {
         let (fraction, message) = standing(tasks, &guard.parts, &guard.finished);
@@ -141,7 +141,7 @@ pub(crate) fn run<T: Sync>(
                     if matches!(guard.error, None | Some(ReproduceError::Interrupted)) {
                         guard.error = Some(error);
                     }
-                    control.pull();
+                    control.interrupt();
                 }
                 wake.notify_all();
             });

@@ -10,7 +10,7 @@ use batchscope_core::{
     TrainerInfo, TrialPurpose, TrialRecord, TrialSpec,
 };
 use batchscope_study::{
-    FakeTrainer, MemoryStore, Plan, Silent, StopToken, StudyError, run, trainer_contract,
+    FakeTrainer, MemoryStore, Plan, StopToken, StudyError, run, trainer_contract,
 };
 
 /// Gives another record each time, and forgets what was interrupted.
@@ -69,7 +69,7 @@ fn plan() -> Plan {
 
 fn records(trainer: &dyn Trainer) -> Vec<TrialRecord> {
     let (stop, mut store) = (StopToken::new(), MemoryStore::new());
-    run(&plan(), trainer, &mut store, &stop, &Silent)
+    run(&plan(), trainer, &mut store, &stop, &[])
         .unwrap()
         .records
 }

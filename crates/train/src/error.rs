@@ -1,7 +1,6 @@
 use std::path::PathBuf;
 
-use batchscope_core::ChoiceError;
-use batchscope_core::{ExamplesError, GroupError, NetworkError, TrainerError};
+use batchscope_core::{ChoiceError, ExamplesError, GroupError, NetworkError, TrainerError};
 use batchscope_optim::StateError;
 use batchscope_rules::RulesError;
 
@@ -19,7 +18,7 @@ pub enum TrainError {
     Rules(#[from] RulesError),
     /// A constant of the optimizer makes no sense.
     #[error(transparent)]
-    Setting(#[from] ChoiceError),
+    Setting(Box<ChoiceError>),
     /// A stored optimizer state does not belong to this optimizer.
     #[error(transparent)]
     State(#[from] StateError),
@@ -64,6 +63,12 @@ pub enum TrainError {
     /// A fault of batchscope itself.
     #[error("this is a fault in batchscope, please report it: {0}")]
     Bug(String),
+}
+
+impl From<ChoiceError> for TrainError {
+    fn from(error: ChoiceError) -> Self {
+        Self::Setting(Box::new(error))
+    }
 }
 
 impl From<TrainError> for TrainerError {

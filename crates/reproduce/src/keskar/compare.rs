@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::published::DISTANCE_RATIO;
 use super::record::{SlicePoint, SliceRecord};
-use super::results::{Contrast, Results};
+use super::results::{Results, RowKind};
 use super::task::{Method, Statistics};
 
 /// Whether what was found goes the paper's way.
@@ -61,24 +61,23 @@ pub struct Claim {
 pub(crate) fn claims(results: &Results) -> Vec<Claim> {
     let mut claims = Vec::new();
     for row in &results.table {
-        let accuracy = row.contrast == Contrast::Difference;
-        if !accuracy && !row.quantity.contains('φ') && !row.quantity.contains("sharpness") {
-            continue;
-        }
-        let (claim, unit, line) = match accuracy {
-            true => (
+        let (claim, unit, line) = match row.kind {
+            RowKind::Loss => continue,
+            RowKind::Accuracy => (
                 "small batches generalize better".to_owned(),
                 "test accuracy, small minus large, in per cent",
                 0.0,
             ),
-            false => (
+            RowKind::Sharpness => (
                 format!("large batches find sharper minima: {}", row.quantity),
                 "large over small",
                 1.0,
             ),
         };
         let published = match row.published {
-            Some([small, large]) if accuracy => format!("{:.2}", small - large),
+            Some([small, large]) if row.kind == RowKind::Accuracy => {
+                format!("{:.2}", small - large)
+            }
             Some([small, large]) => format!("{:.0}", large / small),
             None => "none".to_owned(),
         };

@@ -32,7 +32,7 @@ pub use plan::{Part, Plan, Plateau, Scope, Setting, Sharpening};
 pub use published::{PUBLISHED, Published};
 pub use record::{Ended, EpochLoss, RunRecord, SharpnessRecord, SlicePoint, SliceRecord, Snapshot};
 pub use results::{
-    Contrast, Distance, Minimum, Remedy, Results, SlicePair, TableRow, WarmStart, results,
+    Contrast, Distance, Minimum, Remedy, Results, RowKind, SlicePair, TableRow, WarmStart, results,
 };
 pub use task::{Method, Quantity, RunId, Shape, Space, StateId, Statistics};
 pub use work::{Pace, forecast, run};

@@ -27,9 +27,25 @@ pub enum Contrast {
     Difference,
 }
 
+/// What a row of the table measures: decides which of the paper's statements it is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowKind {
+    /// Test accuracy.
+    Accuracy,
+    /// Training loss; also the kind of a row whose file does not name one.
+    #[default]
+    Loss,
+    /// Sharpness by any definition.
+    Sharpness,
+}
+
 /// A row of the table: small against large batches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TableRow {
+    /// What kind of number it is.
+    #[serde(default)]
+    pub kind: RowKind,
     /// What: `test accuracy (%)`, `φ, full space, ε = 1e-3 (%)`.
     pub quantity: String,
     /// Its mean over the starts in small batches.
@@ -428,6 +444,11 @@ fn table(reader: &Reader<'_>) -> Result<Vec<TableRow>, ReproduceError> {
             return Ok(());
         }
         let (small, large): (Vec<Value>, Vec<Value>) = pairs.iter().copied().unzip();
+        let kind = match what {
+            What::TestAccuracy => RowKind::Accuracy,
+            What::Sharpness(_) => RowKind::Sharpness,
+            _ => RowKind::Loss,
+        };
         let (contrast, compared) = match what {
             What::TestAccuracy => {
                 let pairs: Vec<_> = pairs.iter().map(|(s, l)| (s.value, l.value)).collect();
@@ -439,6 +460,7 @@ fn table(reader: &Reader<'_>) -> Result<Vec<TableRow>, ReproduceError> {
             }
         };
         rows.push(TableRow {
+            kind,
             quantity,
             small: what.mean(&small),
             large: what.mean(&large),

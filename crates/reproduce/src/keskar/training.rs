@@ -14,7 +14,7 @@ use super::lab::{ExperimentContext, parameters};
 use super::plan::{Plan, Setting};
 use super::record::{Ended, EpochLoss, RunRecord, Snapshot};
 use super::task::{Method, RunId, StateId, checkpoint_file, run_file, state_file};
-use crate::{Folder, ReproduceError, reins::Reins};
+use crate::{Folder, ReproduceError, stop_signal::StopSignal};
 
 /// Time between two checkpoints of a run.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
@@ -188,11 +188,11 @@ pub(crate) fn train(
         let next = kept.range(epoch + 1..).next();
         let next = next.map(|&epoch| u64::from(epoch) * per_epoch);
         // Pulled where this run wants to stop.
-        let reins = Reins::new(control);
-        let outcome = train_loop(&mut run, &Solo, &reins, &mut |event| match event {
+        let stop = StopSignal::new(control);
+        let outcome = train_loop(&mut run, &Solo, &stop, &mut |event| match event {
             Event::Step { step, .. } => {
                 if Some(step) == next {
-                    reins.pull();
+                    stop.interrupt();
                 }
                 if step % per_epoch == 0 || step % 16 == 0 {
                     tell(step as f64 / spec.cap as f64);
@@ -201,14 +201,14 @@ pub(crate) fn train(
             Event::Measured(measurement) => {
                 losses.extend(measurement.metrics.get(&train_loss()));
                 if setting.plateau.reached(&losses) {
-                    reins.pull();
+                    stop.interrupt();
                 }
             }
             Event::Started { .. } | Event::Checkpointed { .. } => {}
         })
         .map_err(failed)?;
         match outcome {
-            Outcome::Interrupted if !reins.pulled() => {
+            Outcome::Interrupted if !stop.is_interrupted() => {
                 return Err(ReproduceError::Interrupted);
             }
             Outcome::Interrupted => {}

@@ -145,7 +145,7 @@ fn table(results: &Results, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use batchscope_reproduce::keskar::{Claim, Setting, Sharpening, TableRow};
+    use batchscope_reproduce::keskar::{Claim, RowKind, Setting, Sharpening, TableRow};
 
     use super::*;
     use crate::commands::reproduce::preset::WHOLE_BATCH;
@@ -166,6 +166,7 @@ mod tests {
             quantity: "φ, full space, ε = 1e-3 (%)".to_owned(),
             small: around(small, 0.4, 5),
             large: around(large, 21.0, 5),
+            kind: RowKind::Sharpness,
             contrast: Contrast::Ratio,
             compared: around(large / small, 9.0, 5),
             published: Some([1.23, 205.14]),
@@ -174,6 +175,7 @@ mod tests {
             quantity: "test accuracy (%)".to_owned(),
             small: around(97.9, 0.12, 5),
             large: around(97.6, 0.08, 5),
+            kind: RowKind::Accuracy,
             contrast: Contrast::Difference,
             compared: around(0.3, 0.15, 5),
             published: Some([98.03, 97.81]),
