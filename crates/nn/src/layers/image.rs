@@ -15,7 +15,7 @@ pub struct ImageSize {
 
 impl ImageSize {
     /// Numbers in the image.
-    pub fn len(self) -> usize {
+    pub(crate) fn len(self) -> usize {
         self.height * self.width * self.channels
     }
 
