@@ -60,7 +60,7 @@ fn workload(w: &Workload) -> String {
         .model
         .clone()
         .map_or_else(resolve::default_model, Ok);
-    let device = w.compute.device.clone().unwrap_or_default();
+    let device = w.compute.device.unwrap_or_default();
     let data = w.data.data.as_deref().unwrap_or(resolve::DEFAULT_DATA);
     let options = resolve::load_options(&w.read, &w.examples, w.compute.seed);
     format!("{data} {:?} {device:?} {options:?}", model.unwrap())

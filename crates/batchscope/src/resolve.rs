@@ -133,8 +133,7 @@ pub fn workload_data(w: &Workload) -> Result<Dataset, CliError> {
 /// The model on its device.
 pub fn factory(model: &ModelArgs, compute: &ComputeArgs) -> Result<Factory, CliError> {
     let model = model.model.clone().map_or_else(default_model, Ok)?;
-    Factory::new(model, compute.device.clone().unwrap_or_default())
-        .map_err(|e| CliError::flag("device", e))
+    Factory::new(model, compute.device.unwrap_or_default()).map_err(|e| CliError::flag("device", e))
 }
 
 /// The model when nothing is said.

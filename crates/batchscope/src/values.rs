@@ -83,7 +83,7 @@ impl fmt::Display for Bytes {
         ];
         let whole = units
             .iter()
-            .find(|(unit, _)| self.0 % unit == 0 && self.0 > 0);
+            .find(|(unit, _)| self.0.is_multiple_of(*unit) && self.0 > 0);
         match whole {
             Some((unit, name)) => write!(f, "{}{name}", self.0 / unit),
             None => write!(f, "{}", self.0),

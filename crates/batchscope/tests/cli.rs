@@ -21,11 +21,8 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
         (&["study", "--seeds", "0"], "seeds"),
         (&["train", "--noise", "loud"], "noise"),
         (&["noise", "--width", "0.5"], "width"),
-        (
-            &["noise", "--momentum", "0.9"],
-            "--momentum: shapes the steps",
-        ),
-        (&["noise", "--adversarial"], "--adversarial: trains on"),
+        (&["noise", "--momentum", "0.9"], "--momentum"),
+        (&["noise", "--adversarial"], "--adversarial"),
         (&["noise", "--schedule", "cosine:2ep"], "--schedule"),
         (&["noise", "--noise", "on"], "--noise"),
         (&["noise", "--products", "8"], "--curvature"),
@@ -45,6 +42,9 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
             "--products",
         ),
         (&["train", "--batch-size", "0"], "batch-size"),
+        (&["train", "--optimizer", "adam(beta1=2)"], "in [0, 1)"),
+        (&["study", "--rules", "lsr,lssr"], "did you mean lsr?"),
+        (&["study", "--schedule", "cosine(2ep,floor=3)"], "in [0, 1]"),
         (&["train", "--learning-rate", "-1"], "learning-rate"),
         (&["trials", "/nonexistent"], "/nonexistent"),
     ];

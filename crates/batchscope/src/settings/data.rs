@@ -57,7 +57,8 @@ pub struct ReadArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_column: Option<String>,
     /// Tables and arrays: predict a number by squared error instead of a class
-    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
+    // A value only after `=`: the next word may be the path of `data check`.
+    #[arg(long, value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regression: Option<Switch>,
 }
@@ -117,7 +118,6 @@ mod tests {
         DataArgs {
             data: Some(data.to_owned()),
             data_from: from.map(Path::to_owned),
-            ..DataArgs::default()
         }
     }
 

@@ -59,7 +59,7 @@ impl LandscapeTarget {
                 identity.data, data.description
             ));
         }
-        let device = loss.device.clone().unwrap_or_default();
+        let device = loss.device.unwrap_or_default();
         let model = identity.model.parse().map_err(CliError::failed)?;
         let factory = Factory::new(model, device).map_err(|e| CliError::flag("device", e))?;
         let train = batches(data.train.as_ref(), loss.loss_examples);
