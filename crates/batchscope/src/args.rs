@@ -14,12 +14,12 @@ use crate::{
     values,
 };
 
-/// Finds the batch size to train with, and proves it.
+/// Finds the batch size to train with, and shows the evidence.
 #[derive(Debug, Parser)]
 #[command(
     name = "batchscope",
     version,
-    about = "Finds the batch size to train with, and proves it",
+    about = "Finds the batch size to train with, and shows the evidence",
     long_about = "Trains over a range of batch sizes under fair tuning, measures how many steps, examples and \
                   seconds each needs to reach a target, and finds the critical batch size: the point past \
                   which a larger batch no longer buys proportionally fewer steps.",
@@ -31,7 +31,7 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Say nothing but results and errors
+    /// Suppress progress output
     #[arg(long, short, global = true)]
     pub quiet: bool,
 }
@@ -46,22 +46,22 @@ pub enum Command {
     Train(Box<TrainArgs>),
     /// Measure the gradient noise scale of a model
     Noise(Box<NoiseArgs>),
-    /// Look at the loss around a checkpoint: sharpness, curvature, slices
+    /// Measure the loss landscape at a checkpoint: sharpness, curvature, slices
     #[command(
         after_help = "Without a measurement's flag: Keskar's sharpness in the full space, and the largest eigenvalue."
     )]
     Landscape(Box<LandscapeArgs>),
     /// Recommend a batch size, micro-batch and number of devices from a study
     Advise(AdviseArgs),
-    /// Write a study's report again
+    /// Regenerate a study's report
     Report(ReportArgs),
     /// List a study's trials
     Trials(TrialsArgs),
     /// Export a study's trials
     Export(ExportArgs),
-    /// Repeat a published experiment, and say whether it comes out the same
+    /// Reproduce a published experiment and compare
     #[command(
-        after_help = "Without a name it lists what there is. Running the same command again goes on where it was stopped."
+        after_help = "Without a name, lists the experiments. The same command resumes an interrupted run."
     )]
     Reproduce(Box<ReproduceArgs>),
     /// List, check or fetch data sets
@@ -155,10 +155,10 @@ pub struct NoiseArgs {
     /// Stop after this many examples at the latest (default: one pass over the training set)
     #[arg(long, value_name = "N", help_heading = "Measuring")]
     pub max_examples: Option<u64>,
-    /// Measure too how far the gradient of 1, 2, 4, ... examples is from that of all, and how long it takes
+    /// Also measure how far the gradient of 1, 2, 4, ... examples is from that of all, and the time it takes
     #[arg(long, help_heading = "Measuring")]
     pub law: bool,
-    /// Measure too the noise scale weighted by curvature, B_noise = tr(HΣ)/GᵀHG, by Hessian-vector products
+    /// Also measure the noise scale weighted by curvature, B_noise = tr(HΣ)/GᵀHG, by Hessian-vector products
     #[arg(long, help_heading = "Measuring")]
     pub curvature: bool,
     /// With --curvature: micro-batches of --batch-size examples, as far as the data go, each with a product; their gradients are kept, 4 bytes a parameter each [default: 32]
@@ -194,7 +194,7 @@ pub struct AdviseArgs {
     /// Consider up to this many devices
     #[arg(long, value_name = "N", default_value_t = advise::MAX_DEVICES)]
     pub max_devices: u64,
-    /// Seconds a message of the all-reduce takes to set off
+    /// All-reduce latency per message, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = advise::LATENCY, value_parser = values::at_least_zero)]
     pub latency: f64,
     /// Bytes a second over a link: 12.5G for 100 Gbit/s
@@ -239,10 +239,10 @@ pub struct TrialsArgs {
 pub struct ExportArgs {
     /// A study's folder
     pub dir: PathBuf,
-    /// As what
+    /// Output format
     #[arg(long, value_enum)]
     pub format: ExportFormat,
-    /// Into this file; `-` is standard output
+    /// Write to this file; `-` is standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     pub output: PathBuf,
 }
@@ -276,10 +276,10 @@ pub struct ReproduceArgs {
     /// Use this many training examples (default: as many as let the network's experiment end within an hour on two cores)
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub examples: Option<u64>,
-    /// Random starts, of the table at least [default: 5]
+    /// Random starts of the table [default: 5]
     #[arg(long, value_name = "N", help_heading = "Experiment")]
     pub starts: Option<u32>,
-    /// Random starts of the remedies and of the batch sizes between, of those of the table (default: by network)
+    /// Starts for remedies and intermediate batch sizes, at most --starts (default: by network)
     #[arg(long, value_name = "N", help_heading = "Experiment")]
     pub other_starts: Option<u32>,
     /// Parts to do: table, slices, remedies, batch-sizes, trajectory, warm-starts (default: all)
@@ -303,7 +303,7 @@ pub struct ReproduceArgs {
     /// Evaluate on at most this many examples of the training and of the test set [default: 2000]
     #[arg(long, value_name = "N", help_heading = "Experiment")]
     pub eval_examples: Option<u64>,
-    /// Slices: batch-norm statistics estimated anew at every point, interpolated between the minima, or both [default: interpolated]
+    /// Slices: batch-norm statistics estimated at every point, interpolated between the minima, or both [default: interpolated]
     #[arg(long, value_enum, value_name = "HOW", help_heading = "Experiment")]
     pub statistics: Option<StatisticsChoice>,
     /// Seed of every random stream [default: 0]
@@ -312,7 +312,7 @@ pub struct ReproduceArgs {
     /// Tasks at a time, sharing the cores (default: one a core)
     #[arg(long, value_name = "N", help_heading = "Running")]
     pub jobs: Option<usize>,
-    /// Stop after this many minutes and report what is there; the same command goes on later
+    /// Stop after this many minutes and report what is finished; the same command resumes
     #[arg(long, value_name = "M", help_heading = "Running")]
     pub minutes: Option<f64>,
     /// Folder of the experiment (default: batchscope-keskar-2016-NETWORK)
@@ -379,7 +379,7 @@ pub struct LandscapeArgs {
     /// The loss.
     #[command(flatten)]
     pub loss: LandscapeLoss,
-    /// Folder of the results; what is found there of the same measurements is not made again
+    /// Folder of the results; measurements found there are not repeated
     #[arg(
         long,
         value_name = "DIR",
@@ -491,7 +491,7 @@ pub struct LandscapeLoss {
     /// Batch norm by its running statistics, or by those of ghost batches
     #[arg(long, value_enum, value_name = "MODE", default_value_t = NormChoice::Evaluation, help_heading = "Loss")]
     pub norm: NormChoice,
-    /// Slices: batch-norm statistics estimated anew at every point from the training examples of the loss, interpolated between the two checkpoints, or both
+    /// Slices: batch-norm statistics estimated at every point from the training examples of the loss, interpolated between the two checkpoints, or both
     #[arg(long, value_enum, value_name = "HOW", default_value_t = StatisticsChoice::Estimated, help_heading = "Loss")]
     pub statistics: StatisticsChoice,
     /// Numbers to compute with [default: f64 for the spectrum, f32 for all else]

@@ -1,6 +1,6 @@
-//! `batchscope`: finds the batch size to train with, and proves it.
+//! `batchscope`: finds the batch size to train with, and shows the evidence.
 //!
-//! This crate turns arguments into checked settings and wires the rooms below together. It holds
+//! This crate turns arguments into checked settings and puts the crates below together. It holds
 //! no arithmetic of its own.
 
 mod args;

@@ -165,7 +165,7 @@ fn tell(
     Ok(())
 }
 
-/// A room's complaint: settings are flags.
+/// A library's error; the key of a setting is its flag.
 fn failed(error: ReproduceError) -> CliError {
     match error {
         ReproduceError::Setting { name, why } => CliError::flag(name, why),
