@@ -14,11 +14,11 @@ use super::text;
 #[serde(rename_all = "kebab-case", default)]
 #[command(next_help_heading = "Step")]
 pub struct StepArgs {
-    /// Also train on FGSM examples: EPSILON[:CLEAN_WEIGHT] [0.1:0.5]
+    /// Also train on FGSM examples: EPSILON or EPSILON:CLEAN_WEIGHT (0.1:0.5 without a value)
     #[arg(long, value_name = "EPSILON", num_args = 0..=1, default_missing_value = "0.1")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub adversarial: Option<Adversarial>,
-    /// Conservative steps, each a proximal problem on its batch: LAMBDA[:UPDATES] [0.001:3]
+    /// Conservative steps, each a proximal problem on its batch: LAMBDA or LAMBDA:UPDATES (0.001:3 without a value)
     #[arg(long, value_name = "LAMBDA", num_args = 0..=1, default_missing_value = "0.001")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub conservative: Option<Conservative>,
