@@ -6,14 +6,14 @@
 //! in place, without allocation.
 //!
 //! ```
-//! use batchscope_core::{Choice, ParameterKind, ParameterLayout, ParameterTensor};
+//! use batchscope_core::{ParameterKind, ParameterLayout, ParameterTensor};
 //! use batchscope_optim::{build, DecayPolicy, OPTIMIZERS};
 //!
 //! let layout = ParameterLayout {
 //!     tensors: vec![ParameterTensor { name: "weight".into(), shape: vec![2], kind: ParameterKind::Matrix }],
 //! };
-//! let spec = Choice::new("sgd", [("momentum", Value::from(0.9)), ("nesterov", Value::from(false)), ("weight_decay", Value::from(0.0))]);
-//! let mut optimizer = build(&spec, &layout, DecayPolicy::Weights)?;
+//! let (_, sgd) = OPTIMIZERS.read("sgd(momentum=0.9)")?;
+//! let mut optimizer = build(&sgd, &layout, DecayPolicy::Weights)?;
 //! let mut weight = [1.0, 2.0];
 //! for step in 0..2 {
 //!     optimizer.begin_step(0.1, step);
