@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use batchscope_core::{ChoiceError, Decay, Quantity, Target, split_list};
+use batchscope_core::{ChoiceError, Decay, Quantity, Target, Value, split_list};
 use batchscope_rules::{Rule, read_decay, write_decay};
 use batchscope_study::{PlanError, TargetChoice, parse_batch_sizes};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -21,11 +21,8 @@ impl FromStr for Switch {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "on" | "true" | "yes" => Ok(Self(true)),
-            "off" | "false" | "no" => Ok(Self(false)),
-            _ => Err("choose on or off".to_owned()),
-        }
+        let on = Value::read_switch(text).ok_or("choose on or off")?;
+        Ok(Self(on))
     }
 }
 

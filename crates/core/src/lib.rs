@@ -1,6 +1,6 @@
 //! The vocabulary of batchscope, and the traits of its seams.
 //!
-//! Everything a room says to another room is said in these types: a [`TrialSpec`] asks for a
+//! Crates speak to each other in these types: a [`TrialSpec`] asks for a
 //! training run, [`Event`]s report it, an [`Outcome`] ends it, an [`Estimate`] carries what was
 //! learnt from it. This crate has no tensors, files, clocks or randomness of its own.
 //!

@@ -35,8 +35,6 @@ pub struct Base {
 pub struct RuleKind {
     /// Name, source and parameters.
     pub descriptor: Descriptor,
-    /// The name in words: `linear scaling rule`.
-    pub title: &'static str,
     /// True where the learning rate grows in proportion to the batch size: that is where Golmant's
     /// linearity of the loss is tested.
     pub is_linear: bool,
@@ -102,7 +100,7 @@ impl Rule {
         self.kind.descriptor.name
     }
 
-    /// What it is: description, title.
+    /// What it is.
     pub fn kind(&self) -> &'static RuleKind {
         self.kind
     }

@@ -78,7 +78,6 @@ static MINE: RuleKind = RuleKind {
         source: "",
         parameters: &[],
     },
-    title: "longer warm-up",
     is_linear: false,
     apply: |_, base, batch_size| {
         Ok(Setting {

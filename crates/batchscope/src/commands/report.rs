@@ -2,7 +2,6 @@
 
 use batchscope_study::SqliteStore;
 
-use super::{color, print, print_json, width};
 use crate::{args::ReportArgs, error::CliError, folder::StudyFolder, progress::Display};
 
 /// Runs the command.
@@ -18,17 +17,5 @@ pub fn run(args: &ReportArgs, quiet: bool) -> Result<(), CliError> {
             args.dir.display()
         ));
     }
-    if args.json {
-        return print_json(&findings);
-    }
-    print(&batchscope_report::terminal_summary(
-        &findings,
-        width(),
-        color(),
-    ))?;
-    display.line(&format!(
-        "report: {}",
-        args.dir.join("report.html").display()
-    ));
-    Ok(())
+    super::study::show(&findings, &args.dir, args.json, &display)
 }

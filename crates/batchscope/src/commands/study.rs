@@ -115,18 +115,25 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
     log.line(&format!("finished: {}", findings.verdict));
     // A signal while the report was written: that was too short a time to stop in.
     stopped("every trial is stored and the report is written; nothing is left")?;
-    if args.json {
-        return print_json(&findings);
+    show(&findings, &args.dir, args.json, &display)
+}
+
+/// Prints the findings: as JSON, or in words with the place of the report.
+pub fn show(
+    findings: &Findings,
+    dir: &Path,
+    json: bool,
+    display: &Display,
+) -> Result<(), CliError> {
+    if json {
+        return print_json(findings);
     }
     print(&batchscope_report::terminal_summary(
-        &findings,
+        findings,
         width(),
         color(),
     ))?;
-    display.line(&format!(
-        "report: {}",
-        args.dir.join("report.html").display()
-    ));
+    display.line(&format!("report: {}", dir.join("report.html").display()));
     Ok(())
 }
 

@@ -417,11 +417,7 @@ impl Descriptor {
         let value = match parameter.kind {
             Kind::Number(_) => text.parse().ok().map(Value::Number),
             Kind::Whole(..) => text.parse().ok().map(Value::Whole),
-            Kind::Switch => match text {
-                "on" | "true" | "yes" => Some(Value::Switch(true)),
-                "off" | "false" | "no" => Some(Value::Switch(false)),
-                _ => None,
-            },
+            Kind::Switch => Value::read_switch(text).map(Value::Switch),
             Kind::Word(_) | Kind::Text(_) => Some(Value::Text(text.to_owned())),
             Kind::List(..) => text.parse().ok().map(|x| Value::List(vec![x])),
         };

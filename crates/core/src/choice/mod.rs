@@ -153,6 +153,17 @@ impl fmt::Display for Value {
     }
 }
 
+impl Value {
+    /// Reads a switch: `on`, `true` or `yes`, and their opposites; `None` for anything else.
+    pub fn read_switch(text: &str) -> Option<bool> {
+        match text {
+            "on" | "true" | "yes" => Some(true),
+            "off" | "false" | "no" => Some(false),
+            _ => None,
+        }
+    }
+}
+
 impl From<f64> for Value {
     fn from(x: f64) -> Self {
         Self::Number(x)
@@ -314,7 +325,7 @@ impl<T: Described + ?Sized> Registry<T> {
         Ok((entry, entry.descriptor().check(choice)?))
     }
 
-    /// Two lines of prose for help: every name with its parameters and what it is.
+    /// A row for each entry: its name, the settings it takes, and what it is.
     pub fn table(&self) -> Vec<[String; 3]> {
         let rows = self.all.iter().map(|entry| {
             let of = entry.descriptor();

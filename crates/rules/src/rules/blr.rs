@@ -18,7 +18,6 @@ pub(crate) static BLR: RuleKind = RuleKind {
         source: "Golmant et al. 2018, arXiv 1811.12941",
         parameters: &[],
     },
-    title: "base learning rate",
     is_linear: false,
     apply: |_, base, _| Ok(scaled(base, 1.0)),
 };

@@ -20,7 +20,6 @@ pub(crate) static LSR: RuleKind = RuleKind {
         source: "Goyal et al. 2017, arXiv 1706.02677",
         parameters: &[],
     },
-    title: "linear scaling rule",
     is_linear: true,
     apply: |_, base, batch_size| Ok(scaled(base, ratio(base, batch_size))),
 };

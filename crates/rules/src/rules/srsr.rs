@@ -20,7 +20,6 @@ pub(crate) static SRSR: RuleKind = RuleKind {
         source: "Hoffer et al. 2017, arXiv 1705.08741",
         parameters: &[],
     },
-    title: "square-root scaling rule",
     is_linear: false,
     apply: |_, base, batch_size| Ok(scaled(base, ratio(base, batch_size).sqrt())),
 };

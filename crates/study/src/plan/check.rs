@@ -135,7 +135,7 @@ impl Plan {
             require(
                 !self.rules.is_empty(),
                 "rules",
-                "is empty: name at least one of blr, lsr, srsr, or tune every batch size",
+                "is empty: name at least one rule, or tune every batch size",
             )?;
             let repeated = self
                 .rules
