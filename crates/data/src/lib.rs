@@ -21,7 +21,7 @@
 //! What the splits promise:
 //!
 //! * *Training order.* The endless order of a trial is one permutation per epoch, a function of the
-//!   trial's key and the epoch; any step can be asked for at any time.
+//!   trial's key and the epoch. Any step can be asked for at any time.
 //! * *Stored order.* The rows of every split lie in a seeded random order, so that the first
 //!   thousand examples are a fair sample whatever the order of the files.
 //! * *Subsets* (`examples`, `fraction`) are seeded and nested: a smaller one lies within a larger.

@@ -1,4 +1,4 @@
-//! CPU kernels for training, on plain slices: what a network's layers cost is spent here.
+//! CPU kernels for training, on plain slices. Most of a training step's time is spent here.
 //!
 //! Tensors are contiguous and *channels last*: an image batch is `[n, height, width, channels]`.
 //! Weights keep the canonical order of checkpoints, `[out, in, kernel height, kernel width]`, and
@@ -9,7 +9,7 @@
 //! * works on `f32`, and on `f64` for curvature and reference computations, with AVX-512, AVX2 or
 //!   portable vectors chosen at run time ([`Isa`]);
 //! * checks every length and index and returns a [`KernelError`] before it writes anything;
-//! * cuts its work by the shapes alone, never by the number of threads, and sums in a fixed order:
+//! * divides its work by the shapes alone, never by the number of threads, and sums in a fixed order:
 //!   with the same instruction set the result has the same bits on any number of rayon threads.
 //!   Between instruction sets results differ by rounding only;
 //! * computes dense 3 × 3 convolutions in `f32` with fewer multiplications than their definition has

@@ -1,16 +1,17 @@
 //! Sharpness, curvature and slices of a loss landscape: vectors in, numbers out.
 //!
-//! Pure: no tensors, files, clocks or randomness of its own (seeds come in). Everything works on an
-//! [`Objective`], a loss and its gradient on a flat parameter vector:
+//! Pure: no tensors, files, clocks or random state of its own; seeds are arguments. Everything works
+//! on an [`Objective`], a loss and its gradient on a flat parameter vector:
 //!
 //! * [`lbfgsb`]: minimization within bounds with limited memory;
 //! * [`sharpness`]: Keskar's, adaptive worst-case, average-case;
 //! * [`spectrum`]: extreme eigenpairs, trace, spectral density;
 //! * [`slices`]: paths between solutions, filter-normalized lines and surfaces;
-//! * [`survey`]: all of these at one point, with what they cost, as records to be stored;
-//! * [`problems`]: objectives with known answers, to try all this on;
-//! * [`HessianOperator`], [`GaussNewtonOperator`], [`Restricted`]: curvature by its products;
-//!   [`quadratic_forms`] of many vectors.
+//! * [`survey`]: all of these at one point, with their costs, as records to be stored;
+//! * [`problems`]: objectives with known answers, for tests;
+//! * [`HessianOperator`], [`GaussNewtonOperator`], [`Restricted`]: products of curvature matrices with
+//!   vectors;
+//! * [`quadratic_forms`]: quadratic forms of many vectors.
 
 mod blocks;
 mod error;

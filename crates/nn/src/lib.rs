@@ -1,7 +1,7 @@
 //! Models on burn, and the [`Network`](batchscope_core::Network) they implement.
 //!
 //! A [`ModelSpec`] names a model and its settings (`mlp(512,512)`, `resnet20(ghost=64)`), a
-//! [`DeviceSpec`] where it computes, and a [`Factory`] makes networks of them:
+//! [`DeviceSpec`] names where it computes, and a [`Factory`] builds networks from both:
 //!
 //! ```
 //! use batchscope_core::{DataShape, InputShape, NetworkFactory, Purpose, StreamKey, Task};
@@ -20,7 +20,7 @@
 //! ```
 //!
 //! [`MODELS`] lists every kind of model. Each is one file in `models/` with its descriptor, its
-//! facts and its builder; a [`ModelSpec`] can also be read from a registry of one's own
+//! facts and its builder. A [`ModelSpec`] can also be read from your own registry
 //! (`tests/own_model.rs`).
 //!
 //! A built model is a description that holds handles of its parameters; tensors live in the

@@ -1,9 +1,9 @@
 //! Optimizers on flat parameters with a table of layers.
 //!
 //! An [`Optimizer`] sees a network as the tensors of a [`batchscope_core::ParameterLayout`]: one
-//! contiguous slice of parameters and one of gradients at a time. It neither knows how the
-//! gradient came about nor on which device the network lives, and every update is one fused pass
-//! in place, without allocation.
+//! contiguous slice of parameters and one of gradients at a time. It knows neither how the gradient
+//! was computed nor on which device the network is. Every update is one fused pass in place, without
+//! allocation.
 //!
 //! ```
 //! use batchscope_core::{ParameterKind, ParameterLayout, ParameterTensor};

@@ -1,12 +1,12 @@
 //! Published experiments as plans of runs and measurements.
 //!
 //! [`keskar`] is N. S. Keskar et al., "On Large-Batch Training for Deep Learning: Generalization Gap
-//! and Sharp Minima" (arXiv 1609.04836): small against large batches, the sharpness of what they
-//! find, and what was tried against it.
+//! and Sharp Minima" (arXiv 1609.04836): small against large batches, the sharpness of the minima
+//! they reach, and three remedies.
 //!
-//! An experiment is a list of tasks, each of which leaves one file in the experiment's folder under
-//! a temporary name first: what is finished is never done again, whatever stops the rest. Tasks run
-//! side by side; their numbers are functions of the plan and its seed alone.
+//! An experiment is a list of tasks. Each task writes one file to the experiment's folder, under a
+//! temporary name that is then changed to its own. So a finished task is never repeated, whatever
+//! stops the others. Tasks run in parallel. Their numbers depend on the plan and its seed alone.
 
 mod error;
 mod folder;
