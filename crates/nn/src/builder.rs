@@ -1,6 +1,6 @@
 use batchscope_core::{ParameterKind, ParameterLayout, ParameterTensor, Purpose, StreamKey};
 use batchscope_kernels::outer_norm_work;
-use burn::tensor::Device;
+use burn_tensor::Device;
 
 use crate::{
     init::Init,

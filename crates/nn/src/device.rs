@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use burn::tensor::Device;
+use burn_tensor::Device;
 use serde::{Deserialize, Serialize};
 
 /// Where a network computes: `cpu`, `cuda`, `cuda:1`, `wgpu`.
@@ -59,9 +59,7 @@ impl DeviceSpec {
                 feature: "cuda",
             }),
             #[cfg(feature = "wgpu")]
-            DeviceSpec::Wgpu => {
-                self.probe(|| Device::wgpu(burn::tensor::DeviceKind::DefaultDevice))
-            }
+            DeviceSpec::Wgpu => self.probe(|| Device::wgpu(burn_tensor::DeviceKind::DefaultDevice)),
             #[cfg(not(feature = "wgpu"))]
             DeviceSpec::Wgpu => Err(DeviceError::NotBuilt {
                 device: self,
@@ -76,7 +74,7 @@ impl DeviceSpec {
     fn probe(self, open: impl FnOnce() -> Device) -> Result<Device, DeviceError> {
         let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let device = open();
-            let number = burn::tensor::Tensor::<1>::ones([1], &device).try_into_vec_as::<f32>();
+            let number = burn_tensor::Tensor::<1>::ones([1], &device).try_into_vec_as::<f32>();
             number.map(|_| device).map_err(|error| format!("{error:?}"))
         }));
         let failed = |why: String| DeviceError::Failed { device: self, why };

@@ -1,5 +1,5 @@
 use batchscope_core::{DataShape, Network, NetworkError, NetworkFactory, StreamKey};
-use burn::tensor::Device;
+use burn_tensor::Device;
 
 use crate::{
     builder::{Builder, LayerOutput},

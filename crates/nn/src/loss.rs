@@ -1,7 +1,7 @@
 //! Losses: one number per row of outputs (an example, a token of text, a pixel).
 
 use batchscope_core::{MetricSums, NetworkError, UNLABELED};
-use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
+use burn_tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 
 use crate::{
     cpu,

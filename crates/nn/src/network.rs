@@ -2,7 +2,7 @@ use batchscope_core::{
     Batch, DataShape, InputShape, Inputs, Labels, LossSum, MetricSums, Network, NetworkError,
     NormsOf, ParameterLayout, StateTensor, Task, UNLABELED,
 };
-use burn::tensor::{Device, Tensor};
+use burn_tensor::{Device, Tensor};
 
 use crate::{
     builder::{Builder, Built},

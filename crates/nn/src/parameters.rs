@@ -1,8 +1,6 @@
 use batchscope_core::{NetworkError, ParameterLayout, ParameterVisitor};
-use burn::{
-    backend::DispatchTensor,
-    tensor::{Device, Gradients, Tensor},
-};
+use burn_dispatch::DispatchTensor;
+use burn_tensor::{Device, Gradients, Tensor};
 
 use crate::{precision::Precision, storage::Storage};
 

@@ -1,5 +1,5 @@
 use batchscope_core::StreamKey;
-use burn::tensor::{Device, Tensor};
+use burn_tensor::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{

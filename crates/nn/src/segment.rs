@@ -1,7 +1,7 @@
 //! The metrics of segmentation.
 
 use batchscope_core::{Confusion, MetricSums, NetworkError, UNLABELED};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn_tensor::{Int, Tensor, TensorData};
 
 use crate::storage::to_numbers;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use batchscope_core::{NetworkError, StateTensor};
-use burn::tensor::Device;
+use burn_tensor::Device;
 
 use crate::{layers::NormState, parameters::Parameters, streams::Streams};
 

@@ -1,8 +1,6 @@
-use burn::{
-    backend::{DispatchTensor, Flex},
-    tensor::{Device, Tensor, TensorData},
-};
-use burn_flex::FlexTensor;
+use burn_dispatch::DispatchTensor;
+use burn_flex::{Flex, FlexTensor};
+use burn_tensor::{Device, Tensor, TensorData};
 
 use batchscope_core::NetworkError;
 use batchscope_kernels::{Isa, Real, squared_norm};

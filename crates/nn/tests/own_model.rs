@@ -9,7 +9,7 @@ use batchscope_nn::{
     Builder, DeviceSpec, Factory, Linear, MAX_WIDTH, Model, ModelKind, ModelSpec, Pass, SMOOTHING,
     ValueModel,
 };
-use burn::tensor::Tensor;
+use burn_tensor::Tensor;
 use common::*;
 
 /// What there is to choose: a list like [`batchscope_nn::MODELS`], of which this line is one.

@@ -4,8 +4,8 @@ use batchscope_kernels::{
     conv_bias_relu_maxpool_backward, conv_bias_relu_maxpool_example_norms,
     conv_bias_relu_maxpool_forward, conv_example_norms, conv_forward,
 };
-use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
+use burn_tensor::Tensor;
 
 use super::norm::{Statistics, norm_fixed};
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};

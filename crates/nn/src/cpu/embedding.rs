@@ -2,8 +2,8 @@ use batchscope_kernels::{
     LinearShape, embedding_example_norms, embedding_gather, embedding_scatter_add,
     tied_example_products,
 };
-use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
+use burn_tensor::Tensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values, zeros};
 use crate::examples::{TensorNorms, TiedNorms};

@@ -2,8 +2,8 @@ use batchscope_kernels::{
     LinearGradients, LinearShape, linear_backward, linear_example_norms, linear_forward,
     pick_tied_scores, tied_pairs,
 };
-use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
+use burn_tensor::Tensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
 use crate::examples::{AffineNorms, TiedNorms, TiedScores};

@@ -1,6 +1,6 @@
 use batchscope_kernels::{LossSums, Real, softmax_cross_entropy};
-use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
+use burn_tensor::Tensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, copied, flex, values};
 use crate::precision::{Number, in_precision};

@@ -1,8 +1,8 @@
 use batchscope_kernels::{
     LstmGradients, LstmShape, lstm_backward, lstm_example_norms, lstm_forward,
 };
-use burn::{backend::Flex, tensor::Tensor};
-use burn_flex::FlexTensor;
+use burn_flex::{Flex, FlexTensor};
+use burn_tensor::Tensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, copied, flex, values};
 use crate::examples::TensorNorms;

@@ -35,18 +35,15 @@ pub(crate) use upsample::upsample;
 use std::{fmt::Debug, marker::PhantomData};
 
 use batchscope_kernels::{KernelError, Workspace};
-use burn::{
-    backend::{
-        Autodiff, DispatchTensor, Flex,
-        autodiff::{
-            checkpoint::{base::Checkpointer, strategy::NoCheckpointing},
-            grads::Gradients,
-            ops::{Backward, NodeGuard, Ops, OpsKind},
-        },
-    },
-    tensor::Tensor,
+use burn_autodiff::{
+    Autodiff,
+    checkpoint::{base::Checkpointer, strategy::NoCheckpointing},
+    grads::Gradients,
+    ops::{Backward, NodeGuard, Ops, OpsKind},
 };
-use burn_flex::FlexTensor;
+use burn_dispatch::DispatchTensor;
+use burn_flex::{Flex, FlexTensor};
+use burn_tensor::Tensor;
 use memory::{buffer, copied, flex, zeros};
 
 use crate::precision::{Number, in_precision};

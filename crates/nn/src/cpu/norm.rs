@@ -2,8 +2,8 @@ use batchscope_kernels::{
     NormGradients, NormParameters, NormShape, NormStatistics, Rectified, Rectifier,
     batch_norm_backward, batch_norm_forward, batch_norm_inference, batch_norm_inference_backward,
 };
-use burn::{backend::Flex, tensor::Tensor};
-use burn_flex::FlexTensor;
+use burn_flex::{Flex, FlexTensor};
+use burn_tensor::Tensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
 use crate::{

@@ -2,8 +2,8 @@ use batchscope_kernels::{
     PoolShape, Scratch, global_average_pool_backward, global_average_pool_forward,
     max_pool_backward, max_pool_forward,
 };
-use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
+use burn_tensor::Tensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, conv::pool_shape, flex, values};
 use crate::{

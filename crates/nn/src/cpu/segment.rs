@@ -1,7 +1,7 @@
 use batchscope_core::UNLABELED;
 use batchscope_kernels::{Real, softmax_cross_entropy};
-use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
+use burn_tensor::Tensor;
 
 use super::{
     Arguments, Operation, WORKSPACE, buffer, checked, copied, flex, memory::Buffer, values, zeros,

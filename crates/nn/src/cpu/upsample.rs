@@ -1,6 +1,6 @@
 use batchscope_kernels::{UpsampleShape, upsample_backward, upsample_forward};
-use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
+use burn_tensor::Tensor;
 
 use super::{Arguments, Operation, WORKSPACE, buffer, checked, flex, values};
 use crate::precision::{Number, in_precision};

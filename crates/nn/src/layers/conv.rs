@@ -1,6 +1,6 @@
 use batchscope_core::ParameterKind;
 use batchscope_kernels::Rectifier;
-use burn::tensor::{Tensor, activation::relu, module::conv2d, ops::ConvOptions};
+use burn_tensor::{Tensor, activation::relu, module::conv2d, ops::ConvOptions};
 
 use crate::{
     builder::{Builder, OutputShape},

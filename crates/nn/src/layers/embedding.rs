@@ -1,4 +1,4 @@
-use burn::tensor::{Int, Tensor, TensorData, module::embedding};
+use burn_tensor::{Int, Tensor, TensorData, module::embedding};
 
 use crate::{cpu, examples::TiedNorms, parameters::ParameterId, pass::Pass};
 

@@ -1,6 +1,6 @@
 //! Sizes of images inside a network, and the windows that slide over them.
 
-use burn::tensor::Tensor;
+use burn_tensor::Tensor;
 
 /// Size of an image inside a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

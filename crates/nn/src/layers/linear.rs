@@ -1,5 +1,5 @@
 use batchscope_core::ParameterKind;
-use burn::tensor::{Tensor, activation::relu, module::linear};
+use burn_tensor::{Tensor, activation::relu, module::linear};
 
 use crate::{
     builder::Builder, cpu, examples::TiedNorms, init::Init, parameters::ParameterId, pass::Pass,

@@ -1,5 +1,5 @@
 use batchscope_core::ParameterKind;
-use burn::tensor::{
+use burn_tensor::{
     Tensor,
     activation::{sigmoid, tanh},
 };

@@ -1,5 +1,5 @@
 use batchscope_core::{NetworkError, ParameterKind};
-use burn::tensor::{Device, Tensor, activation::relu};
+use burn_tensor::{Device, Tensor, activation::relu};
 
 use crate::{
     builder::Builder, cpu, init::Init, parameters::ParameterId, pass::Pass, storage::Storage,

@@ -1,4 +1,4 @@
-use burn::tensor::{Tensor, module::max_pool2d, ops::MaxPoolOptions};
+use burn_tensor::{Tensor, module::max_pool2d, ops::MaxPoolOptions};
 
 use crate::{
     builder::Builder,

@@ -1,4 +1,4 @@
-use burn::tensor::{Tensor, module::conv_transpose2d, ops::ConvTransposeOptions};
+use burn_tensor::{Tensor, module::conv_transpose2d, ops::ConvTransposeOptions};
 
 use crate::{
     builder::Builder,

@@ -1,5 +1,5 @@
 use batchscope_core::{Descriptor, ParameterDefault};
-use burn::tensor::Tensor;
+use burn_tensor::Tensor;
 
 use crate::{
     builder::Builder,

@@ -6,7 +6,7 @@ use batchscope_core::{
     Choice, DataShape, Described, Descriptor, InputShape, Kind, Parameter, ParameterDefault, Range,
     Task, UNLABELED,
 };
-use burn::tensor::Tensor;
+use burn_tensor::Tensor;
 
 use crate::{builder::Builder, layers::ImageSize, pass::Pass};
 

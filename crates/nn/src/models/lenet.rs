@@ -1,5 +1,5 @@
 use batchscope_core::Descriptor;
-use burn::tensor::Tensor;
+use burn_tensor::Tensor;
 
 use crate::{
     builder::Builder,

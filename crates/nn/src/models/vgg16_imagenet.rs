@@ -1,4 +1,4 @@
-use burn::tensor::{Tensor, activation::relu};
+use burn_tensor::{Tensor, activation::relu};
 
 use crate::{
     builder::Builder,

@@ -12,7 +12,7 @@ use batchscope_core::{
     StateTensor, StreamKey,
 };
 use batchscope_landscape::{Blocks, Objective, ObjectiveError};
-use burn::tensor::Tensor;
+use burn_tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 pub use slice::{SliceMeasure, Statistics};

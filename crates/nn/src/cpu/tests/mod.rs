@@ -4,7 +4,7 @@ mod models;
 
 use batchscope_core::{Purpose, StreamKey};
 use batchscope_kernels::Rectifier;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn_tensor::{Device, Tensor, TensorData};
 use rand_core::Rng;
 
 use super::Operation;
@@ -97,7 +97,7 @@ fn conv_relu_pool() {
                 cpu::conv_relu_pool(x.clone(), w.clone(), b.clone(), window.into(), pool, None)
             } else {
                 let y = composed::convolve(x.clone(), w.clone(), Some(b.clone()), window.into());
-                composed::max_pool(burn::tensor::activation::relu(y), pool)
+                composed::max_pool(burn_tensor::activation::relu(y), pool)
             };
             outcome!(y, x, w, b)
         };
@@ -125,7 +125,7 @@ fn conv() {
                 } else {
                     let y = composed::convolve(x.clone(), w.clone(), Some(b.clone()), filter);
                     if rectify {
-                        burn::tensor::activation::relu(y)
+                        burn_tensor::activation::relu(y)
                     } else {
                         y
                     }
@@ -358,9 +358,9 @@ fn linear() {
             let y = if kernels {
                 cpu::linear(x.clone(), w.clone(), bias, rectify, None)
             } else {
-                let y = burn::tensor::module::linear(x.clone(), w.clone(), bias);
+                let y = burn_tensor::module::linear(x.clone(), w.clone(), bias);
                 if rectify {
-                    burn::tensor::activation::relu(y)
+                    burn_tensor::activation::relu(y)
                 } else {
                     y
                 }
