@@ -9,8 +9,8 @@
 use std::time::Instant;
 
 use batchscope_core::{
-    Batch, DataShape, InputShape, Inputs, Labels, NetworkFactory, Purpose, StateTensor, StreamKey,
-    Task,
+    Batch, DataShape, InputShape, Inputs, Labels, NetworkFactory, Purpose, StateTensor, StepBatch,
+    StreamKey, Task,
 };
 use batchscope_data::{LoadOptions, open};
 use batchscope_landscape::{
@@ -79,6 +79,7 @@ fn start(model: &str, examples: usize, steps: u64, file: &str) -> Result<(), Fai
     let mut sampler = data.train.sampler(order, BATCH as u64)?;
     let mut batch = Batch::empty(SHAPE);
     for step in 0..steps {
+        let step = StepBatch::constant(step, BATCH as u64);
         sampler.fill(step, 0..BATCH as u64, &mut batch);
         network.begin_step(BATCH as u64);
         network.accumulate(&batch, 1.0 / BATCH as f32)?;

@@ -18,7 +18,9 @@
 
 use std::time::Instant;
 
-use batchscope_core::{Batch, Examples, Network, NetworkFactory, NormsOf, Purpose, StreamKey};
+use batchscope_core::{
+    Batch, Examples, Network, NetworkFactory, NormsOf, Purpose, StepBatch, StreamKey,
+};
 use batchscope_data::{GlyphOptions, LoadOptions};
 use batchscope_nn::{DeviceSpec, Factory};
 use batchscope_scaling::noise::Pieces;
@@ -165,6 +167,7 @@ fn row(
     let (mut plain, mut added) = (Vec::new(), Vec::new());
     let mut found = [Vec::new(), Vec::new()];
     for step in 0..(EXAMPLES / batch_size).clamp(STEPS.0, STEPS.1) {
+        let step = StepBatch::constant(step, batch_size);
         sampler.fill(step, 0..batch_size, &mut batch);
         let scale = (1.0 / batch.weight()) as f32;
         let start = Instant::now();
@@ -173,7 +176,7 @@ fn row(
         let without = start.elapsed().as_secs_f64();
 
         let mut parts = Vec::new();
-        for positions in Portions::whole(batch_size, way.micro_batch).micro_batches() {
+        for positions in Portions::whole(way.micro_batch).micro_batches(batch_size) {
             let mut part = Batch::empty(examples.shape());
             sampler.fill(step, positions, &mut part);
             parts.push(part);

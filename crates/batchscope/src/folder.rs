@@ -148,10 +148,11 @@ impl StudyFolder {
     /// When the system refuses.
     pub fn write_settings(&self, settings: &StudySettings) -> Result<String, CliError> {
         let text = format!(
-            "# A study by batchscope {}. `batchscope study --dir {}` resumes it.\n\
+            "# A study by batchscope {}. `{} study --dir {}` resumes it.\n\
              # A relative `data` starts from the folder in which the study was begun, which run.json\n\
              # remembers; give --data again if the data have moved.\n\n{}",
             env!("CARGO_PKG_VERSION"),
+            crate::commands::study::program(),
             self.0.display(),
             settings.to_table()
         );

@@ -58,25 +58,18 @@ impl fmt::Display for Parallelism {
 
 /// Times a step of the plan's smallest, base and largest batch size with one trial on all cores,
 /// with one trial on each core, and with each power of two between them, and takes the fastest;
-/// once a size's steps take long, larger ones are left out. `trainer` makes a trainer whose trials
-/// have so many threads.
-///
-/// # Errors
-/// When `trainer` does. A size that cannot be timed is left out.
-pub fn choose<T: Trainer, E>(
+/// once a size's steps take long, larger ones are left out. A size that cannot be timed is left out.
+/// Leaves the trainer with some number of threads.
+pub fn choose(
     plan: &Plan,
     cores: usize,
     control: &dyn Control,
-    trainer: impl Fn(usize) -> Result<T, E>,
-) -> Result<Parallelism, E> {
+    trainer: &dyn Trainer,
+) -> Parallelism {
     let mut candidates: Vec<usize> = std::iter::successors(Some(1), |j| Some(2 * j))
         .take_while(|&jobs| jobs < cores)
         .collect();
     candidates.push(cores);
-    let trainers = candidates
-        .iter()
-        .map(|&jobs| Ok((jobs, trainer((cores / jobs).max(1))?)))
-        .collect::<Result<Vec<_>, E>>()?;
     let mut sizes: Vec<u64> = [plan.batch_sizes.iter().min(), plan.batch_sizes.iter().max()]
         .into_iter()
         .flatten()
@@ -86,13 +79,16 @@ pub fn choose<T: Trainer, E>(
     sizes.sort_unstable();
     sizes.dedup();
     // Logarithms of the steps a second, summed over the batch sizes.
-    let mut rates = vec![0.0; trainers.len()];
+    let mut rates = vec![0.0; candidates.len()];
     let mut known = 0;
     for batch_size in sizes {
         let spec = probe(plan, batch_size);
-        let timed: Result<Vec<f64>, TrainerError> = trainers
+        let timed: Result<Vec<f64>, TrainerError> = candidates
             .iter()
-            .map(|(jobs, trainer)| steps_a_second(trainer, &spec, *jobs, control))
+            .map(|&jobs| {
+                trainer.limit_threads(Some(Parallelism::fixed(jobs, cores).threads));
+                steps_a_second(trainer, &spec, jobs, control)
+            })
             .collect();
         let Ok(timed) = timed else { continue };
         if timed.iter().any(|rate| !(rate.is_finite() && *rate > 0.0)) {
@@ -109,13 +105,13 @@ pub fn choose<T: Trainer, E>(
     let best = (0..rates.len())
         .reduce(|best, i| if rates[i] > rates[best] { i } else { best })
         .filter(|_| known > 0);
-    Ok(match best {
+    match best {
         Some(best) => Parallelism {
             gain: Some(((rates[best] - rates[0]) / f64::from(known)).exp()),
-            ..Parallelism::fixed(trainers[best].0, cores)
+            ..Parallelism::fixed(candidates[best], cores)
         },
         None => Parallelism::fixed(cores, cores),
-    })
+    }
 }
 
 /// Steps a second of `jobs` trials side by side, all together.
@@ -156,6 +152,8 @@ pub fn probe(plan: &Plan, batch_size: u64) -> TrialSpec {
         learning_rate: plan.learning_rates.low,
         schedule: Schedule::constant(),
         optimizer: plan.optimizer.clone(),
+        methods: plan.methods.clone(),
+        controller: None,
         clip: plan.clip,
         study_seed: plan.study_seed,
         seed: 0,
@@ -168,14 +166,19 @@ pub fn probe(plan: &Plan, batch_size: u64) -> TrialSpec {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use batchscope_core::{Event, NeverStop, StepTiming, TrainerInfo, TrialRecord};
 
     use super::*;
 
-    /// A trainer whose steps take as long as it is told.
-    struct Clock(Option<f64>);
+    /// A trainer whose steps take as long as it is told, on so many threads.
+    struct Clock<F> {
+        seconds: F,
+        threads: AtomicUsize,
+    }
 
-    impl Trainer for Clock {
+    impl<F: Fn(usize) -> Option<f64> + Send + Sync> Trainer for Clock<F> {
         fn info(&self) -> TrainerInfo {
             unreachable!("only timed")
         }
@@ -189,13 +192,18 @@ mod tests {
             unreachable!("only timed")
         }
 
+        fn limit_threads(&self, each: Option<usize>) {
+            self.threads.store(each.unwrap_or(0), Ordering::Relaxed);
+        }
+
         fn time(
             &self,
             spec: &TrialSpec,
             _: f64,
             _: &dyn Control,
         ) -> Result<Option<StepTiming>, TrainerError> {
-            Ok(self.0.map(|seconds| StepTiming {
+            let seconds = (self.seconds)(self.threads.load(Ordering::Relaxed));
+            Ok(seconds.map(|seconds| StepTiming {
                 batch_size: spec.batch_size,
                 micro_batch: spec.batch_size,
                 seconds,
@@ -207,9 +215,12 @@ mod tests {
     }
 
     /// The choice where a step on so many threads takes so many seconds.
-    fn chosen(cores: usize, seconds: impl Fn(usize) -> Option<f64>) -> Parallelism {
-        let trainer = |threads| Ok::<_, ()>(Clock(seconds(threads)));
-        choose(&Plan::default(), cores, &NeverStop, trainer).unwrap()
+    fn chosen(cores: usize, seconds: impl Fn(usize) -> Option<f64> + Send + Sync) -> Parallelism {
+        let trainer = Clock {
+            seconds,
+            threads: AtomicUsize::new(0),
+        };
+        choose(&Plan::default(), cores, &NeverStop, &trainer)
     }
 
     #[test]

@@ -1,12 +1,9 @@
 //! From settings to meaning: the settings of a command become the types of the crates below.
 
-use std::{path::PathBuf, sync::Arc};
-
 use batchscope_core::{Choice, ChoiceError, Decay, Length, Schedule, WarmUp, WarmUpShape};
 use batchscope_data::{Dataset, LoadOptions, TableTask};
 use batchscope_nn::{Factory, ModelSpec};
 use batchscope_study::{Plan, PlanError};
-use batchscope_train::{BuiltIn, BuiltInConfig};
 
 use crate::{
     error::CliError,
@@ -66,6 +63,7 @@ pub fn plan(settings: &StudySettings) -> Result<Plan, CliError> {
         study_seed: w.compute.seed.unwrap_or(base.study_seed),
         target: q.target.unwrap_or(base.target),
         optimizer: optimizer(&w.optimizer)?,
+        methods: w.step.methods(),
         token_half_life: q.token_half_life.map_or(base.token_half_life, |on| on.0),
         schedule: schedule(&w.step, base.schedule.warm_up.length),
         clip: w.optimizer.clip,
@@ -143,46 +141,19 @@ pub fn default_model() -> Result<ModelSpec, CliError> {
         .map_err(|e| CliError::flag("model", e))
 }
 
-/// The built-in trainer of a workload: `threads` for each trial (`None`: the process's pool), and
-/// where unfinished trials are saved.
-pub fn trainer(
-    w: &Workload,
-    data: &Dataset,
-    threads: Option<usize>,
-    checkpoints: Option<PathBuf>,
-) -> Result<BuiltIn, CliError> {
-    let mut config = BuiltInConfig::new(
-        Arc::new(factory(&w.model, &w.compute)?),
-        data.description.clone(),
-        data.train.clone(),
-        Some(data.validation.clone()),
-        data.test.clone(),
-    );
-    config.augment = w.examples.augment.clone().unwrap_or_default();
-    config.adversarial = w.step.adversarial;
-    config.conservative = w.step.conservative;
-    config.threads_per_trial = threads;
-    config.checkpoint_dir = checkpoints;
-    config.max_memory = w.compute.max_memory.map(|bytes| bytes.0);
-    BuiltIn::new(config).map_err(CliError::failed)
-}
-
 /// A plan's complaint names its key, which is the flag.
 pub fn from_plan(error: PlanError) -> CliError {
     CliError::flag(error.key, error.why)
 }
 
-/// The settings with every choice made, as `study.toml` keeps them: what ran can be read off, and
-/// later versions with other defaults resume the same study.
-pub fn resolved(settings: &StudySettings, plan: &Plan) -> Result<StudySettings, CliError> {
+/// The settings with every choice of the plan made, as `study.toml` keeps them: what ran can be read
+/// off, and later versions with other defaults resume the same study.
+pub fn resolved(settings: &StudySettings, plan: &Plan) -> StudySettings {
     let StudySettings {
+        trainer,
         workload: mut w,
         plan: mut q,
     } = settings.clone();
-    w.data.data.get_or_insert_with(|| DEFAULT_DATA.to_owned());
-    if w.model.model.is_none() {
-        w.model.model = Some(default_model()?);
-    }
     w.optimizer = w.optimizer.resolved(&plan.optimizer);
     w.step.warm_up = Some(plan.schedule.warm_up.length);
     w.measure.eval_examples = Some(plan.evaluation.examples);
@@ -207,8 +178,9 @@ pub fn resolved(settings: &StudySettings, plan: &Plan) -> Result<StudySettings, 
     q.eval_ratio = Some(plan.evaluation.ratio);
     q.eval_refine = Some(plan.evaluation.refine);
     q.token_half_life = Some(Switch(plan.token_half_life));
-    Ok(StudySettings {
+    StudySettings {
+        trainer,
         workload: w,
         plan: q,
-    })
+    }
 }

@@ -2,9 +2,12 @@
 
 use std::{fmt, str::FromStr};
 
-use batchscope_core::{ChoiceError, Decay, Quantity, Target, Value, split_list};
-use batchscope_rules::{Rule, read_decay, write_decay};
+use batchscope_core::{
+    Choice, ChoiceError, Decay, Descriptor, Quantity, Target, Value, split_list,
+};
+use batchscope_rules::{CONTROLLERS, Rule, read_decay, write_decay};
 use batchscope_study::{PlanError, TargetChoice, parse_batch_sizes};
+use batchscope_train::{METHODS, read_methods};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// `on` or `off`; also `true`, `false`, `yes` and `no`.
@@ -62,6 +65,70 @@ impl FromStr for AfterWarmUp {
 
     fn from_str(text: &str) -> Result<Self, ChoiceError> {
         read_decay(text).map(Self)
+    }
+}
+
+/// Step methods, separated by commas; none of them is plain steps.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Methods(pub Vec<Choice>);
+
+impl fmt::Display for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shortest = |method: &Choice| match METHODS.find(method.name()) {
+            Ok(kind) => kind.descriptor.shortest(method),
+            Err(_) => method.to_string(),
+        };
+        match self.0.as_slice() {
+            [] => f.write_str("plain"),
+            methods => {
+                let methods: Vec<String> = methods.iter().map(shortest).collect();
+                f.write_str(&methods.join(","))
+            }
+        }
+    }
+}
+
+impl FromStr for Methods {
+    type Err = ChoiceError;
+
+    fn from_str(text: &str) -> Result<Self, ChoiceError> {
+        read_methods(text).map(Self)
+    }
+}
+
+/// Reads `--adversarial EPSILON:CLEAN_WEIGHT`.
+///
+/// # Errors
+/// When a setting is wrong.
+pub fn adversarial(text: &str) -> Result<Methods, ChoiceError> {
+    format!("adversarial:{text}").parse()
+}
+
+/// Reads `--conservative LAMBDA:ITERATIONS`.
+///
+/// # Errors
+/// When a setting is wrong.
+pub fn conservative(text: &str) -> Result<Methods, ChoiceError> {
+    format!("conservative:{text}").parse()
+}
+
+/// What leads a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Controlled(pub Choice);
+
+impl FromStr for Controlled {
+    type Err = ChoiceError;
+
+    fn from_str(text: &str) -> Result<Self, ChoiceError> {
+        CONTROLLERS.read(text).map(|(_, choice)| Self(choice))
+    }
+}
+
+/// A thing with its parameters and their defaults, as help shows it: `adversarial(epsilon=0.1)`.
+pub fn written(of: &Descriptor) -> String {
+    match of.defaults() {
+        Ok(defaults) => defaults.to_string(),
+        Err(_) => format!("{}({})", of.name, of.takes()),
     }
 }
 

@@ -31,8 +31,9 @@ fn trainer(model: &str, folder: &std::path::Path) -> BuiltIn {
         data.test.clone(),
     );
     config.checkpoint_dir = Some(folder.to_owned());
-    config.threads_per_trial = Some(1);
-    BuiltIn::new(config).unwrap()
+    let trainer = BuiltIn::new(config).unwrap();
+    trainer.limit_threads(Some(1));
+    trainer
 }
 
 fn spec(optimizer: Choice, learning_rate: f64, target: &str) -> TrialSpec {
@@ -45,6 +46,8 @@ fn spec(optimizer: Choice, learning_rate: f64, target: &str) -> TrialSpec {
         learning_rate,
         schedule: Schedule::warm_up(5),
         optimizer,
+        methods: Vec::new(),
+        controller: None,
         clip: None,
         study_seed: 3,
         seed: 1,

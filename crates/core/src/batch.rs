@@ -221,13 +221,41 @@ pub trait Examples: Send + Sync {
     fn fill_in_order(&self, range: Range<u64>, batch: &mut Batch);
 }
 
+/// Which examples of a run's endless order an optimizer step takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepBatch {
+    /// The step's number, from 0.
+    pub step: u64,
+    /// Examples that the steps before it took: where in the order it begins.
+    pub first_draw: u64,
+    /// Examples it takes, over all devices.
+    pub batch_size: u64,
+}
+
+impl StepBatch {
+    /// A step of a run whose steps all take `batch_size` examples.
+    pub fn constant(step: u64, batch_size: u64) -> Self {
+        Self {
+            step,
+            first_draw: step.saturating_mul(batch_size),
+            batch_size,
+        }
+    }
+}
+
 /// Produces the micro-batches of a trial. Random access: any step in any order gives the same.
 ///
-/// For independent examples, step `k` holds the positions `k·B..(k+1)·B` of the concatenated epoch
-/// permutations, so windows may straddle epochs.
+/// For independent examples, a step holds the positions `first_draw..first_draw + batch_size` of the
+/// concatenated epoch permutations, so windows may straddle epochs.
 pub trait Sampler: Send {
-    /// Fills `batch` with `positions` (within `0..batch_size`) of `step` (from 0).
-    fn fill(&mut self, step: u64, positions: Range<u64>, batch: &mut Batch);
+    /// Fills `batch` with `positions` (within `0..step.batch_size`) of a step.
+    fn fill(&mut self, step: StepBatch, positions: Range<u64>, batch: &mut Batch);
+
+    /// The only batch size whose steps it can give, where the order depends on it, as that of text
+    /// in streams does.
+    fn only_batch_size(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Why a sampler could not be made.

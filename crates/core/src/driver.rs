@@ -75,6 +75,8 @@ pub struct Evaluation {
     pub learning_rate: f64,
     /// False if a loss was not finite: the trial has diverged.
     pub finite: bool,
+    /// Training examples consumed so far; `None` is the spec's batch size for every step.
+    pub examples: Option<u64>,
 }
 
 impl Evaluation {
@@ -84,6 +86,7 @@ impl Evaluation {
             finite: metrics.values().all(|value| value.is_finite()),
             metrics,
             learning_rate,
+            examples: None,
         }
     }
 }
@@ -609,7 +612,9 @@ impl Replay {
 fn measurement(step: u64, batch_size: u64, seconds: f64, evaluation: Evaluation) -> Measurement {
     Measurement {
         step,
-        examples: step.saturating_mul(batch_size),
+        examples: evaluation
+            .examples
+            .unwrap_or_else(|| step.saturating_mul(batch_size)),
         seconds,
         learning_rate: evaluation.learning_rate,
         metrics: evaluation.metrics,

@@ -9,7 +9,7 @@ use crate::{Metric, NoiseRecord};
 pub struct Measurement {
     /// Optimizer steps done so far.
     pub step: u64,
-    /// Training examples consumed so far (`step · batch_size`).
+    /// Training examples consumed so far: `step · batch_size`, unless the batch size changed.
     pub examples: u64,
     /// Wall-clock seconds of training so far, evaluations left out. Never steers a decision.
     pub seconds: f64,

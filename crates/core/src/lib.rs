@@ -31,7 +31,8 @@ mod trainer;
 mod trial;
 
 pub use batch::{
-    Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Sampler, Task, UNLABELED,
+    Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Sampler, StepBatch,
+    Task, UNLABELED,
 };
 pub use choice::{
     Argument, Call, CallError, Choice, ChoiceError, Default as ParameterDefault, Described,

@@ -47,8 +47,9 @@ pub struct TrainerInfo {
     pub data: String,
     /// Where it computes.
     pub device: String,
-    /// Training examples, `N`.
-    pub train_examples: u64,
+    /// Training examples, `N`; `None` where there is no training set to pass over, as for a simulator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_examples: Option<u64>,
     /// Trainable parameters.
     pub parameters: u64,
     /// Metrics it can report.
@@ -184,6 +185,25 @@ pub trait Trainer: Send + Sync {
     /// What this trainer is.
     fn info(&self) -> TrainerInfo;
 
+    /// What it took for granted of its data and settings, a sentence each: shown before a study, and
+    /// kept in its report.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Refuses a spec that asks for what it cannot do, before anything runs. What only a running
+    /// trial can tell, such as too little memory, is the trial's outcome.
+    ///
+    /// # Errors
+    /// [`TrainerError::Refused`], with the remedy.
+    fn check(&self, _spec: &TrialSpec) -> Result<(), TrainerError> {
+        Ok(())
+    }
+
+    /// Gives each trial that begins from now on so many threads; `None` is all there are. Changes no
+    /// number of a trial. A trainer that computes elsewhere does nothing.
+    fn limit_threads(&self, _each: Option<usize>) {}
+
     /// Runs one trial to its end. Events come one at a time, in order, possibly on another thread
     /// than the caller's (a trial may run in a pool of its own): hence `Send`.
     ///
@@ -229,7 +249,7 @@ mod tests {
             model: "m".to_owned(),
             data: "d".to_owned(),
             device: "cpu".to_owned(),
-            train_examples: 10,
+            train_examples: Some(10),
             parameters: 1,
             metrics: Vec::new(),
             directions: BTreeMap::new(),

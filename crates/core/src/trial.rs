@@ -50,7 +50,7 @@ pub struct TrialSpec {
     pub purpose: TrialPurpose,
     /// Curves it serves: `tuned`, or the names of rules that agree here. Empty in tuning.
     pub curves: Vec<String>,
-    /// Examples per step over all devices.
+    /// Examples per step over all devices; at the beginning, where a controller changes it.
     pub batch_size: u64,
     /// Examples per forward pass at most; `None` lets the trainer choose.
     pub micro_batch: Option<u64>,
@@ -61,6 +61,13 @@ pub struct TrialSpec {
     /// Optimizer and its constants.
     #[serde(alias = "optimiser")]
     pub optimizer: Choice,
+    /// How steps are made, where not plainly: at most one method for the gradient, and one for what is
+    /// done with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<Choice>,
+    /// What leads the run, where it does not follow the schedule at one batch size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<Choice>,
     /// Largest allowed norm of the mean gradient; `None` is no clipping.
     pub clip: Option<f64>,
     /// Seed of the whole study: first part of every stream key.

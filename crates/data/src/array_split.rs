@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use batchscope_core::{
-    Batch, DataShape, Examples, ExamplesError, Inputs, Labels, Purpose, Sampler, StreamKey, Task,
+    Batch, DataShape, Examples, ExamplesError, Inputs, Labels, Purpose, Sampler, StepBatch,
+    StreamKey, Task,
 };
 
 use crate::arrays::{Answers, ArrayPart};
@@ -111,7 +112,6 @@ impl Examples for ArraySplit {
             split: self,
             order: EpochOrder::new(key, self.rows.len() as u32),
             key,
-            batch_size,
             rows: Vec::new(),
         }))
     }
@@ -131,17 +131,16 @@ struct ArraySampler<'a> {
     split: &'a ArraySplit,
     order: EpochOrder,
     key: StreamKey,
-    batch_size: u64,
     /// Rows of the part that the batch under way holds.
     rows: Vec<u32>,
 }
 
 impl Sampler for ArraySampler<'_> {
-    fn fill(&mut self, step: u64, positions: Range<u64>, batch: &mut Batch) {
-        let end = positions.end.min(self.batch_size);
+    fn fill(&mut self, step: StepBatch, positions: Range<u64>, batch: &mut Batch) {
+        let end = positions.end.min(step.batch_size);
         let start = positions.start.min(end);
         let count = end - start;
-        let first = step * self.batch_size + start;
+        let first = step.first_draw + start;
         self.split.prepare(count as usize, batch);
         batch.first_position = start;
         batch.first_draw = first;

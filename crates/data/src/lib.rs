@@ -5,7 +5,7 @@
 //! [`fetch`] downloads the well-known sets, [`list`] names them.
 //!
 //! ```
-//! use batchscope_core::{Batch, Purpose, StreamKey};
+//! use batchscope_core::{Batch, Purpose, StepBatch, StreamKey};
 //! use batchscope_data::{GlyphOptions, LoadOptions, open};
 //! let options = LoadOptions { glyphs: GlyphOptions { train: 200, test: 20, seed: 0 }, ..LoadOptions::default() };
 //! let data = open("glyphs", &options)?;
@@ -13,7 +13,7 @@
 //! let key = StreamKey { study_seed: 1, trial: 0, purpose: Purpose::Order };
 //! let mut sampler = data.train.sampler(key, 64)?;
 //! let mut batch = Batch::empty(data.shape);
-//! sampler.fill(0, 0..64, &mut batch);
+//! sampler.fill(StepBatch::constant(0, 64), 0..64, &mut batch);
 //! assert_eq!(batch.len, 64);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::HashSet;
 
-use batchscope_core::{Batch, Examples, ExamplesError};
+use batchscope_core::{Batch, Examples, ExamplesError, StepBatch};
 use batchscope_data::{
     Dataset, GlyphOptions, LoadOptions, TableOptions, TableTask, Validation, open,
 };
@@ -295,7 +295,11 @@ fn filled(data: &Dataset, seed: u64, batch_size: u64, step: u64, cuts: &[u64]) -
     let mut start = 0;
     for &cut in cuts.iter().chain([&batch_size]) {
         let mut batch = Batch::empty(data.shape);
-        sampler.fill(step, start..cut, &mut batch);
+        sampler.fill(
+            StepBatch::constant(step, batch_size),
+            start..cut,
+            &mut batch,
+        );
         batches.push(batch);
         start = cut;
     }
@@ -351,8 +355,8 @@ proptest! {
         // A used sampler gives what a new one gives.
         let mut sampler = data.train.sampler(key(5), batch_size).unwrap();
         let mut batch = Batch::empty(data.shape);
-        sampler.fill(before, 0..batch_size, &mut batch);
-        sampler.fill(step, 0..batch_size, &mut batch);
+        sampler.fill(StepBatch::constant(before, batch_size), 0..batch_size, &mut batch);
+        sampler.fill(StepBatch::constant(step, batch_size), 0..batch_size, &mut batch);
         prop_assert_eq!(&batch, &whole[0]);
     }
 
@@ -368,8 +372,8 @@ proptest! {
         prop_assert!(parts.iter().all(|part| part.fresh_streams == whole[0].fresh_streams));
         let mut sampler = data.train.sampler(key(9), batch_size).unwrap();
         let mut batch = Batch::empty(data.shape);
-        sampler.fill(before, 0..batch_size, &mut batch);
-        sampler.fill(step, 0..batch_size, &mut batch);
+        sampler.fill(StepBatch::constant(before, batch_size), 0..batch_size, &mut batch);
+        sampler.fill(StepBatch::constant(step, batch_size), 0..batch_size, &mut batch);
         prop_assert_eq!(&batch, &whole[0]);
     }
 

@@ -23,15 +23,25 @@
 //! # Ok::<(), batchscope_core::ChoiceError>(())
 //! ```
 
-mod adam;
 mod buffers;
 mod clip;
 mod optimizer;
+
+// The optimizers: a file each, listed below.
+mod adam;
 mod sgd;
+
+use batchscope_core::Registry;
+
+/// Every optimizer there is.
+pub static OPTIMIZERS: Registry<OptimizerKind> = Registry {
+    what: "optimizer",
+    all: &[&sgd::SGD, &adam::ADAM, &adam::ADAMW],
+};
 
 pub use adam::Adam;
 pub use clip::{clip_factor, sum_of_squares};
-pub use optimizer::{Build, DecayPolicy, OPTIMIZERS, Optimizer, OptimizerKind, StateError, build};
+pub use optimizer::{Build, DecayPolicy, Optimizer, OptimizerKind, StateError, build};
 pub use sgd::Sgd;
 
 /// Chooses the instruction set of the updates; they need no scratch memory.

@@ -1,10 +1,10 @@
 use batchscope_core::{
     Choice, ChoiceError, Described, Descriptor, Kind, Parameter, ParameterDefault, ParameterKind,
-    ParameterLayout, ParameterTensor, Range, Registry, StateTensor,
+    ParameterLayout, ParameterTensor, Range, StateTensor,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{adam, sgd};
+use crate::OPTIMIZERS;
 
 /// An update rule for the parameters of one network: `begin_step`, then `update` once for every
 /// tensor of the layout, in any order.
@@ -95,12 +95,6 @@ pub(crate) const WEIGHT_DECAY: Parameter = Parameter {
     about: "Weight decay (coupled for sgd and adam, decoupled for adamw)",
     kind: Kind::Number(Range::NOT_NEGATIVE),
     default: ParameterDefault::Number(0.0),
-};
-
-/// Every optimizer there is.
-pub static OPTIMIZERS: Registry<OptimizerKind> = Registry {
-    what: "optimizer",
-    all: &[&sgd::SGD, &adam::ADAM, &adam::ADAMW],
 };
 
 /// Why a stored optimizer state was refused.

@@ -36,6 +36,17 @@ pub enum RulesError {
         "gradual warm-up starts from the base batch size's learning rate, and none is given: set base_learning_rate, or choose linear warm-up"
     )]
     NoBaseRate,
+    /// A length in epochs where there is no training set to pass over.
+    #[error("a length in epochs needs a training set of known size: give it in steps")]
+    NoTrainingSet,
+    /// A growing batch without a step schedule.
+    #[error(
+        "a growing batch replaces the marks of a step schedule, and there are none: give one, for example step(0.2@30ep@60ep)"
+    )]
+    NothingToGrowAt,
+    /// A saved state that belongs to another controller.
+    #[error("the saved state of the controller is not this controller's")]
+    ForeignState,
 }
 
 /// `value` if `within`, otherwise the error that names its key.

@@ -21,19 +21,24 @@ use crate::{RulesError, error::check};
 /// ```
 /// use batchscope_core::Length;
 /// use batchscope_rules::steps_in;
-/// assert_eq!(steps_in(Length::Epochs(1.0), 128, 50_000)?, 391);
-/// assert_eq!(steps_in(Length::Steps(200), 128, 50_000)?, 200);
+/// assert_eq!(steps_in(Length::Epochs(1.0), 128, Some(50_000))?, 391);
+/// assert_eq!(steps_in(Length::Steps(200), 128, None)?, 200);
 /// # Ok::<(), batchscope_rules::RulesError>(())
 /// ```
 ///
 /// # Errors
-/// When the epochs are negative or not finite, or, for epochs, a count is zero.
-pub fn steps_in(length: Length, batch_size: u64, train_examples: u64) -> Result<u64, RulesError> {
+/// When the epochs are negative or not finite, or, for epochs, a count is zero or not known.
+pub fn steps_in(
+    length: Length,
+    batch_size: u64,
+    train_examples: Option<u64>,
+) -> Result<u64, RulesError> {
     match length {
         Length::Steps(steps) => Ok(steps),
         Length::Epochs(epochs) => {
             check("epochs", epochs, "finite and at least 0", |e| e >= 0.0)?;
             check("batch_size", batch_size as f64, "at least 1", |b| b >= 1.0)?;
+            let train_examples = train_examples.ok_or(RulesError::NoTrainingSet)?;
             check(
                 "training examples",
                 train_examples as f64,
@@ -78,7 +83,8 @@ enum Shape {
 }
 
 impl LearningRate {
-    /// Resolves a schedule for a full rate and batch size on `train_examples` examples.
+    /// Resolves a schedule for a full rate and batch size on `train_examples` examples, if they are
+    /// so many.
     ///
     /// # Errors
     /// When the full or base rate is not positive and finite, a factor or floor is out of its
@@ -87,7 +93,7 @@ impl LearningRate {
         schedule: &Schedule,
         full_rate: f64,
         batch_size: u64,
-        train_examples: u64,
+        train_examples: Option<u64>,
     ) -> Result<Self, RulesError> {
         let full = check("learning rate", full_rate, "finite and above 0", |r| {
             r > 0.0
@@ -209,7 +215,7 @@ impl Resolved {
 
 /// Resolves the marks of a step decay. Marks given in one unit increase strictly; at a large batch
 /// size two epoch marks may fall on one step, which then takes both factors.
-fn marks(
+pub(crate) fn marks(
     at: &[Length],
     steps: impl Fn(Length) -> Result<u64, RulesError>,
 ) -> Result<Vec<u64>, RulesError> {
@@ -255,7 +261,7 @@ mod tests {
     }
 
     fn rate(schedule: &Schedule) -> LearningRate {
-        LearningRate::new(schedule, 0.8, 100, 60_000).unwrap()
+        LearningRate::new(schedule, 0.8, 100, Some(60_000)).unwrap()
     }
 
     #[test]
@@ -359,13 +365,13 @@ mod tests {
             (0.3, 1, 10, 3),
         ] {
             assert_eq!(
-                steps_in(Length::Epochs(epochs), batch, examples),
+                steps_in(Length::Epochs(epochs), batch, Some(examples)),
                 Ok(steps),
                 "{epochs} {batch}"
             );
         }
         assert_eq!(
-            steps_in(Length::Epochs(1e300), 1, 1_000_000_000),
+            steps_in(Length::Epochs(1e300), 1, Some(1_000_000_000)),
             Ok(u64::MAX)
         );
     }
@@ -405,18 +411,18 @@ mod tests {
         ];
         for (decay, key) in broken {
             let schedule = schedule(0, WarmUpShape::Linear, decay.clone());
-            let message = LearningRate::new(&schedule, 0.8, 100, 60_000)
+            let message = LearningRate::new(&schedule, 0.8, 100, Some(60_000))
                 .unwrap_err()
                 .to_string();
             assert!(message.contains(key), "{decay:?}: {message}");
         }
         for full in [0.0, -0.1, f64::NAN, f64::INFINITY] {
-            assert!(LearningRate::new(&Schedule::constant(), full, 100, 60_000).is_err());
+            assert!(LearningRate::new(&Schedule::constant(), full, 100, Some(60_000)).is_err());
         }
         let mut gradual = schedule(5, WarmUpShape::Gradual, Decay::Constant);
         gradual.base_learning_rate = None;
         assert_eq!(
-            LearningRate::new(&gradual, 0.8, 100, 60_000),
+            LearningRate::new(&gradual, 0.8, 100, Some(60_000)),
             Err(RulesError::NoBaseRate)
         );
         let epochs = Schedule {
@@ -426,8 +432,12 @@ mod tests {
             },
             ..Schedule::constant()
         };
-        assert!(LearningRate::new(&epochs, 0.8, 0, 60_000).is_err());
-        assert!(LearningRate::new(&epochs, 0.8, 8, 0).is_err());
+        assert!(LearningRate::new(&epochs, 0.8, 0, Some(60_000)).is_err());
+        assert!(LearningRate::new(&epochs, 0.8, 8, Some(0)).is_err());
+        assert_eq!(
+            LearningRate::new(&epochs, 0.8, 8, None),
+            Err(RulesError::NoTrainingSet)
+        );
     }
 
     fn any_length() -> impl Strategy<Value = Length> {
@@ -463,7 +473,7 @@ mod tests {
             warm_up in 0u64..500, decay in any_decay(), full in 1e-4..10.0f64, batch in 1u64..5000,
         ) {
             let schedule = schedule(warm_up, WarmUpShape::Linear, decay);
-            let rate = LearningRate::new(&schedule, full, batch, 60_000).unwrap();
+            let rate = LearningRate::new(&schedule, full, batch, Some(60_000)).unwrap();
             for t in (warm_up..warm_up + 6000).step_by(17) {
                 prop_assert!(rate.at(t + 1) <= rate.at(t));
                 prop_assert!(rate.at(t) >= 0.0 && rate.at(t) <= full);
@@ -474,7 +484,7 @@ mod tests {
         fn warm_up_climbs_steadily_and_meets_the_full_rate(warm_up in 1u64..2000, full in 0.2..10.0f64) {
             for shape in [WarmUpShape::Linear, WarmUpShape::Gradual] {
                 let schedule = schedule(warm_up, shape, Decay::Constant);
-                let rate = LearningRate::new(&schedule, full, 64, 60_000).unwrap();
+                let rate = LearningRate::new(&schedule, full, 64, Some(60_000)).unwrap();
                 for t in 0..warm_up {
                     let rise = rate.at(t + 1) - rate.at(t);
                     prop_assert!(rise >= -1e-12 && rise <= full / warm_up as f64 + 1e-12);

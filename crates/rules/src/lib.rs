@@ -1,13 +1,17 @@
 //! Batch-size and learning-rate rules: how settings chosen at one batch size carry over to another.
 //!
-//! Pure arithmetic, three parts that compose:
+//! Pure arithmetic, parts that compose:
 //!
 //! * [`Rule`]: the setting at a batch size from the setting at the base batch size, a file each in
 //!   `rules/`, listed in [`RULES`];
 //! * [`LearningRate`]: the rate of every step, from the full rate and a
 //!   [`batchscope_core::Schedule`] of warm-up and decay, whose shapes are [`SCHEDULES`];
+//! * [`Controller`]: the learning rate and batch size of every step, from the steps before it, a
+//!   file each in `controllers/`, listed in [`CONTROLLERS`];
 //! * [`token_half_life_beta2`]: Adam's β2 at a batch size.
 
+mod controller;
+mod controllers;
 mod error;
 mod half_life;
 mod learning_rate;
@@ -15,8 +19,13 @@ mod rule;
 mod rules;
 mod schedules;
 
+pub use controller::{
+    Controller, ControllerError, ControllerKind, Course, StepSeen, StepSetting, controller,
+};
+pub use controllers::CONTROLLERS;
 pub use error::RulesError;
 pub use half_life::token_half_life_beta2;
 pub use learning_rate::{LearningRate, steps_in};
-pub use rule::{Base, RULES, Rule, RuleKind, Setting};
+pub use rule::{Base, Rule, RuleKind, Setting};
+pub use rules::RULES;
 pub use schedules::{SCHEDULES, ScheduleKind, read_decay, write_decay};

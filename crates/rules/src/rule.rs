@@ -2,10 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use batchscope_core::{Choice, ChoiceError, Described, Descriptor, Registry, Schedule};
+use batchscope_core::{Choice, ChoiceError, Described, Descriptor, Schedule};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::{RulesError, error::check, rules};
+use crate::{RULES, RulesError, error::check};
 
 /// What a run trains with at a batch size: everything a rule may move.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,12 +47,6 @@ impl Described for RuleKind {
         &self.descriptor
     }
 }
-
-/// Every rule, in the order in which they are run and drawn.
-pub static RULES: Registry<RuleKind> = Registry {
-    what: "learning-rate rule",
-    all: &[&rules::blr::BLR, &rules::lsr::LSR, &rules::srsr::SRSR],
-};
 
 /// A chosen rule. Written, and kept in JSON, as its text: `lsr`.
 ///

@@ -174,7 +174,7 @@ fn only_quoted_layers(findings: &mut Findings, curve: &str) {
 
 /// The noise scale at every batch size of a curve that was watched, from the runs that trained to
 /// their target or cap.
-fn noise(trials: &CurveTrials, train_examples: u64, level: f64) -> Vec<NoiseTrajectory> {
+fn noise(trials: &CurveTrials, train_examples: Option<u64>, level: f64) -> Vec<NoiseTrajectory> {
     let of = |(&batch_size, records): (&u64, &Vec<&TrialRecord>)| {
         let ended = |record: &&&TrialRecord| {
             matches!(

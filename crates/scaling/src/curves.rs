@@ -117,13 +117,13 @@ pub(crate) fn point_state(fresh: &[&TrialRecord], tuning: &[&TrialRecord]) -> Po
     }
 }
 
-/// Steps of warm-up of a trial, `epochs · N / B` rounded up.
-pub(crate) fn warm_up_steps(record: &TrialRecord, train_examples: u64) -> u64 {
+/// Steps of warm-up of a trial, `epochs · N / B` rounded up; epochs without a training set are none.
+pub(crate) fn warm_up_steps(record: &TrialRecord, train_examples: Option<u64>) -> u64 {
     match record.spec.schedule.warm_up.length {
         Length::Steps(steps) => steps,
         Length::Epochs(epochs) => {
-            (epochs * train_examples as f64 / record.spec.batch_size.max(1) as f64 - 1e-9).ceil()
-                as u64
+            let examples = train_examples.unwrap_or(0) as f64;
+            (epochs * examples / record.spec.batch_size.max(1) as f64 - 1e-9).ceil() as u64
         }
     }
 }

@@ -68,8 +68,9 @@ pub struct StudySummary {
     pub trainer: String,
     /// Where it computed.
     pub device: String,
-    /// Training examples, `N`.
-    pub train_examples: u64,
+    /// Training examples, `N`, where there is a training set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_examples: Option<u64>,
     /// Trainable parameters.
     pub parameters: u64,
     /// The goal.
@@ -281,7 +282,8 @@ pub struct TargetMovement {
 pub struct Generalization {
     /// What is compared (the validation metric of the target's quantity, or loss).
     pub metric: Metric,
-    /// At the largest number of examples that all batch sizes trained on.
+    /// At the largest number of examples that all batch sizes trained on, where they are passes over
+    /// a training set.
     pub equal_epochs: Option<GeneralizationAt>,
     /// At the largest number of steps that all batch sizes made.
     pub equal_steps: Option<GeneralizationAt>,

@@ -25,7 +25,7 @@ struct Seen {
 pub(crate) fn generalization(
     trials: &CurveTrials,
     target: &Target,
-    train_examples: u64,
+    train_examples: Option<u64>,
     level: f64,
 ) -> Option<Generalization> {
     let metric = validation_metric(trials, target)?;
@@ -82,8 +82,10 @@ pub(crate) fn generalization(
         });
     Some(Generalization {
         metric,
-        equal_epochs: compare(examples / train_examples.max(1) as f64, &|s| {
-            Some(examples / s.batch_size as f64)
+        equal_epochs: train_examples.and_then(|n| {
+            compare(examples / n.max(1) as f64, &|s| {
+                Some(examples / s.batch_size as f64)
+            })
         }),
         equal_steps: compare(steps, &|_| Some(steps)),
         equal_loss,

@@ -19,7 +19,7 @@ pub(crate) struct Study<'a> {
     pub curve: Option<&'a Hyperbola>,
     /// Tuning trials at each new batch size (0 where a rule sets the rate).
     pub tuning_trials: f64,
-    pub train_examples: u64,
+    pub train_examples: Option<u64>,
     /// The command of this study, without its `--batch-sizes`.
     pub command: &'a str,
 }
@@ -48,7 +48,10 @@ pub(crate) fn settle(study: &Study, critical: &CriticalBatchSizes) -> Option<Set
         let guess = study.curve.map_or(f64::INFINITY, |c| 20.0 * c.ln_b_c.exp());
         let mut next = largest;
         while added.len() < MOST && (next as f64) < guess {
-            let Some(doubled) = next.checked_mul(2).filter(|&b| b <= study.train_examples) else {
+            let Some(doubled) = next
+                .checked_mul(2)
+                .filter(|&b| study.train_examples.is_none_or(|n| b <= n))
+            else {
                 break;
             };
             added.push(doubled);

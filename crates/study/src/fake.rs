@@ -180,7 +180,7 @@ impl Trainer for FakeTrainer {
             model: format!("closed form: {law}; {rates}"),
             data: format!("none ({} examples)", self.train_examples),
             device: "none".to_owned(),
-            train_examples: self.train_examples,
+            train_examples: Some(self.train_examples),
             parameters: 0,
             metrics: [
                 "val-error",
@@ -209,7 +209,7 @@ impl Trainer for FakeTrainer {
             &spec.schedule,
             spec.learning_rate,
             spec.batch_size,
-            self.train_examples,
+            Some(self.train_examples),
         )
         .map_err(|e| TrainerError::Refused(e.to_string()))?;
         // A closed form needs no state to return to an earlier step.

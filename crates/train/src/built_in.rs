@@ -9,19 +9,19 @@ use std::{
 
 use batchscope_core::{
     Cadence, Capabilities, Control, Driving, Event, Examples, Metric, NetworkFactory, Outcome,
-    Purpose, Solo, Split, StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo, TrialDriver,
-    TrialPurpose, TrialRecord, TrialSpec,
+    Purpose, Sampler, Solo, Split, StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo,
+    TrialDriver, TrialPurpose, TrialRecord, TrialSpec,
 };
 use batchscope_optim::DecayPolicy;
-use batchscope_rules::LearningRate;
+use batchscope_rules::{Course, controller};
 
 use crate::{
-    Adversarial, AdversarialSource, Checkpointer, Conservative, EVALUATION_CHUNK, EvaluationSet,
-    Evaluator, GradientSource, Identity, MICRO_BATCH_CEILING, Plain, Portions, ReplayStates, Run,
-    StepMethod, Supervised, Synchronous, TrainError,
+    BatchStream, Checkpointer, EVALUATION_CHUNK, EvaluationSet, Evaluator, Identity,
+    MICRO_BATCH_CEILING, Portions, ReplayStates, Run, Synchronous, TrainError,
     augment::{AugmentSpec, Augmenter},
+    check_methods,
     evaluate::quantities,
-    micro_batch,
+    methods, micro_batch,
     pools::Pools,
     timing, train_loop,
 };
@@ -39,16 +39,12 @@ pub struct BuiltInConfig {
     pub test: Option<Arc<dyn Examples>>,
     /// The data with their settings, for records.
     pub data: String,
+    /// What was taken for granted of the data, a sentence each.
+    pub notes: Vec<String>,
     /// What is done to training images.
     pub augment: AugmentSpec,
-    /// Train on adversarial examples too.
-    pub adversarial: Option<Adversarial>,
-    /// Solve a proximal problem in every step.
-    pub conservative: Option<Conservative>,
     /// Which parameters decay.
     pub decay: DecayPolicy,
-    /// Threads of the pool each trial runs in; `None` runs in the caller's.
-    pub threads_per_trial: Option<usize>,
     /// Where unfinished trials are saved; `None` saves none.
     pub checkpoint_dir: Option<PathBuf>,
     /// Time between checkpoints of a running trial.
@@ -75,26 +71,14 @@ impl BuiltInConfig {
             validation,
             test,
             data: data.into(),
+            notes: Vec::new(),
             augment: AugmentSpec::default(),
-            adversarial: None,
-            conservative: None,
             decay: DecayPolicy::default(),
-            threads_per_trial: None,
             checkpoint_dir: None,
             checkpoint_every: Duration::from_secs(60),
             max_memory: None,
             micro_batch_ceiling: MICRO_BATCH_CEILING,
         }
-    }
-}
-
-impl BuiltInConfig {
-    /// How steps are made, where not plainly.
-    fn method(&self) -> String {
-        let adversarial = self.adversarial.map(|a| format!("adversarial {a}"));
-        let conservative = self.conservative.map(|c| format!("conservative {c}"));
-        let parts: Vec<String> = adversarial.into_iter().chain(conservative).collect();
-        parts.join(", ")
     }
 }
 
@@ -138,12 +122,6 @@ impl BuiltIn {
         };
         Augmenter::new(&config.augment, &shape, key)
             .map_err(|e| TrainError::Refused(e.to_string()))?;
-        if let Some(adversarial) = &config.adversarial {
-            adversarial.check(&shape)?;
-        }
-        if let Some(conservative) = config.conservative {
-            conservative.check()?;
-        }
         let splits = [
             Some(Split::Train),
             config.validation.is_some().then_some(Split::Val),
@@ -153,30 +131,24 @@ impl BuiltIn {
                 .iter()
                 .map(move |quantity| Metric::new(split, quantity.clone()))
         });
-        let method = config.method();
-        let trainer = concat!("batchscope ", env!("CARGO_PKG_VERSION"));
         let info = TrainerInfo {
-            trainer: match method.is_empty() {
-                true => trainer.to_owned(),
-                false => format!("{trainer}, {method}"),
-            },
+            trainer: concat!("batchscope ", env!("CARGO_PKG_VERSION")).to_owned(),
             model: config.factory.name(),
             data: match config.augment.is_empty() {
                 true => config.data.clone(),
                 false => format!("{}, augmented by {}", config.data, config.augment),
             },
             device: config.factory.device(),
-            train_examples: config.train.len(),
+            train_examples: Some(config.train.len()),
             parameters: config.factory.build(&shape, key)?.layout().parameters() as u64,
             metrics: metrics.collect(),
             directions: BTreeMap::new(),
             capabilities: Capabilities::all(),
         };
-        let pools = Pools::new(config.threads_per_trial);
         Ok(Self {
             config,
             info,
-            pools,
+            pools: Pools::default(),
         })
     }
 
@@ -298,15 +270,19 @@ impl BuiltIn {
         let sampler = config
             .train
             .sampler(key.with_purpose(Purpose::Order), spec.batch_size)?;
-        let rates = LearningRate::new(
-            &spec.schedule,
-            spec.learning_rate,
-            spec.batch_size,
-            config.train.len(),
-        )?;
+        let course = Course {
+            schedule: &spec.schedule,
+            learning_rate: spec.learning_rate,
+            batch_size: spec.batch_size,
+            train_examples: Some(config.train.len()),
+        };
+        let controller = controller(spec.controller.as_ref(), &course)?;
         let network = config.factory.build(&shape, key)?;
 
         let ghost = network.ghost_size(spec.batch_size);
+        if controller.changes_batch_size() {
+            check_growth(spec, sampler.as_ref(), ghost, network.ghost_size(u64::MAX))?;
+        }
         let within = config
             .max_memory
             .and_then(|bytes| self.micro_batch_within(bytes));
@@ -322,7 +298,7 @@ impl BuiltIn {
             cadence,
             replays: true,
             looks_at_test: evaluator.test.is_some(),
-            warm_up_steps: rates.warm_up_steps(),
+            warm_up_steps: controller.warm_up_steps(),
         };
         let mut driver = TrialDriver::new(spec, driving);
         let model_ghost = network.ghost_size(u64::MAX);
@@ -337,24 +313,16 @@ impl BuiltIn {
         let augmenter = Augmenter::new(&config.augment, &shape, key)
             .map_err(|e| TrainError::Refused(e.to_string()))?;
         let optimizer = batchscope_optim::build(&spec.optimizer, network.layout(), config.decay)?;
-        let portions = Portions::whole(spec.batch_size, micro_batch);
-        let source: Box<dyn GradientSource + 'a> = match config.adversarial {
-            Some(settings) => Box::new(AdversarialSource::new(
-                sampler, shape, portions, augmenter, key, settings,
-            )),
-            None => Box::new(Supervised::new(sampler, shape, portions, augmenter, key)),
-        };
-        let method: Box<dyn StepMethod> = match config.conservative {
-            Some(conservative) => Box::new(conservative),
-            None => Box::new(Plain),
-        };
+        let portions = Portions::whole(micro_batch);
+        let stream = BatchStream::new(sampler, shape, portions, augmenter, key);
+        let (source, method) = methods::assemble(&spec.methods, stream)?;
         let run = Run {
             driver,
             source,
             rule: Box::new(Synchronous::new(optimizer, spec.clip)),
             method,
             network,
-            rates,
+            controller,
             evaluator,
             states: ReplayStates::default(),
             checkpointer: None,
@@ -421,7 +389,6 @@ impl BuiltIn {
             spec: run.driver.spec().clone(),
             model: self.info.model.clone(),
             data: self.info.data.clone(),
-            method: self.config.method(),
             micro_batch,
             cadence: run.driver.driving().cadence,
         }
@@ -450,6 +417,30 @@ impl BuiltIn {
     }
 }
 
+/// Refuses a batch size that changes where the data or the network would not be the same with
+/// another: `ghost` is the size of batch norm's groups at the run's first batch size, `model_ghost`
+/// what the model asks for.
+fn check_growth(
+    spec: &TrialSpec,
+    sampler: &dyn Sampler,
+    ghost: Option<u64>,
+    model_ghost: Option<u64>,
+) -> Result<(), TrainError> {
+    let batch_size = spec.batch_size;
+    if sampler.only_batch_size().is_some() {
+        return Err(TrainError::Refused(format!(
+            "text is read in {batch_size} streams, as many as a step has examples, so its batch size cannot change on the way: train it at one"
+        )));
+    }
+    if ghost != model_ghost {
+        return Err(TrainError::Refused(format!(
+            "batch norm would normalize over more examples as the batch grows from {batch_size}: begin with at least {} examples, or choose a model whose ghost batches are no larger than {batch_size}",
+            model_ghost.unwrap_or(1)
+        )));
+    }
+    Ok(())
+}
+
 /// The record of a trial that could not be run.
 fn not_run(spec: &TrialSpec, outcome: Outcome) -> TrialRecord {
     TrialRecord {
@@ -465,6 +456,18 @@ fn not_run(spec: &TrialSpec, outcome: Outcome) -> TrialRecord {
 impl Trainer for BuiltIn {
     fn info(&self) -> TrainerInfo {
         self.info.clone()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.config.notes.clone()
+    }
+
+    fn check(&self, spec: &TrialSpec) -> Result<(), TrainerError> {
+        Ok(check_methods(&spec.methods, &self.config.train.shape())?)
+    }
+
+    fn limit_threads(&self, each: Option<usize>) {
+        self.pools.resize(each);
     }
 
     fn run(

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use batchscope_core::{ChoiceError, ExamplesError, GroupError, NetworkError, TrainerError};
 use batchscope_optim::StateError;
-use batchscope_rules::RulesError;
+use batchscope_rules::{ControllerError, RulesError};
 
 /// Why a training run could not be set up or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +16,7 @@ pub enum TrainError {
     /// A learning-rate schedule makes no sense.
     #[error(transparent)]
     Rules(#[from] RulesError),
-    /// A constant of the optimizer makes no sense.
+    /// A setting of the optimizer, the controller or a step method makes no sense.
     #[error(transparent)]
     Setting(Box<ChoiceError>),
     /// A stored optimizer state does not belong to this optimizer.
@@ -68,6 +68,15 @@ pub enum TrainError {
 impl From<ChoiceError> for TrainError {
     fn from(error: ChoiceError) -> Self {
         Self::Setting(Box::new(error))
+    }
+}
+
+impl From<ControllerError> for TrainError {
+    fn from(error: ControllerError) -> Self {
+        match error {
+            ControllerError::Choice(error) => error.into(),
+            ControllerError::Rules(error) => error.into(),
+        }
     }
 }
 

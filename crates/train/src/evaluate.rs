@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use batchscope_core::{
     Batch, Confusion, DataShape, Examples, Metric, MetricSums, Network, Purpose, Quantity, Sampler,
-    Split, StreamKey, Task,
+    Split, StepBatch, StreamKey, Task,
 };
 
 use crate::TrainError;
@@ -128,7 +128,10 @@ impl<'a> EvaluationSet<'a> {
             let next = range.end;
             match &mut self.source {
                 Source::Stored(examples) => examples.fill_in_order(range, &mut self.batch),
-                Source::Drawn(sampler) => sampler.fill(0, range, &mut self.batch),
+                Source::Drawn(sampler) => {
+                    let all = StepBatch::constant(0, self.count);
+                    sampler.fill(all, range, &mut self.batch);
+                }
             }
             self.batch.fresh_streams |= from == 0;
             self.batch.noise = None;

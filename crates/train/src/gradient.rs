@@ -9,22 +9,25 @@ use std::ops::Range;
 
 use batchscope_core::{
     Batch, Control, DataShape, Flow, InputShape, LossSum, Network, NormsOf, Purpose, Sampler,
-    StreamKey, Task,
+    StepBatch, StreamKey, Task,
 };
 
 use crate::{NoiseEstimator, PartNorms, StepNoise, TrainError, augment::Augmenter};
 
 /// Puts the mean gradient of a step into the network's gradient window.
 pub trait GradientSource: Send {
-    /// Opens the window and fills it with this replica's part of the gradient of step `step`
-    /// (from 0): summed over the replicas of the group, the windows hold the mean over the whole
+    /// Opens the window and fills it with this replica's part of the gradient of a step: summed over the replicas of the group, the windows hold the mean over the whole
     /// batch. Returns the loss sum over this replica's part.
     ///
     /// Depends on `step` and the network alone, so that a step may be done again from a snapshot.
     ///
     /// # Errors
     /// When the network does.
-    fn gradient(&mut self, network: &mut dyn Network, step: u64) -> Result<LossSum, TrainError>;
+    fn gradient(
+        &mut self,
+        network: &mut dyn Network,
+        step: StepBatch,
+    ) -> Result<LossSum, TrainError>;
 
     /// As [`GradientSource::gradient`], and on some steps the squared norms of the gradient's parts.
     /// Which steps, and how they are cut for it, depends on `step`, the network and the sizes alone.
@@ -34,7 +37,7 @@ pub trait GradientSource: Send {
     fn measured_gradient(
         &mut self,
         network: &mut dyn Network,
-        step: u64,
+        step: StepBatch,
     ) -> Result<(LossSum, StepNoise), TrainError> {
         let why = "the gradients of this kind of training are not those of its examples".to_owned();
         Ok((self.gradient(network, step)?, StepNoise::Undefined(why)))
@@ -42,39 +45,40 @@ pub trait GradientSource: Send {
 }
 
 /// Which part of every step a replica computes, in which portions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Portions {
-    /// Examples per step over all replicas.
-    pub batch_size: u64,
-    /// Positions within the step that are this replica's.
-    pub share: Range<u64>,
+    /// The replica among `size`.
+    rank: usize,
+    /// Replicas that make a step together.
+    size: usize,
     /// Examples per forward pass at most.
-    pub micro_batch: u64,
+    micro_batch: u64,
 }
 
 impl Portions {
-    /// The whole batch in micro-batches.
-    pub fn whole(batch_size: u64, micro_batch: u64) -> Self {
-        Self {
-            batch_size,
-            share: 0..batch_size,
-            micro_batch,
-        }
+    /// The whole step in micro-batches.
+    pub fn whole(micro_batch: u64) -> Self {
+        Self::of_rank(micro_batch, 0, 1)
     }
 
     /// The contiguous part of replica `rank` among `size`; parts differ by one example at most.
-    pub fn of_rank(batch_size: u64, micro_batch: u64, rank: usize, size: usize) -> Self {
-        let cut = |r: usize| (u128::from(batch_size) * r as u128 / size as u128) as u64;
+    pub fn of_rank(micro_batch: u64, rank: usize, size: usize) -> Self {
         Self {
-            batch_size,
-            share: cut(rank)..cut(rank + 1),
+            rank,
+            size,
             micro_batch,
         }
     }
 
-    /// The micro-batches, in order.
-    pub fn micro_batches(&self) -> impl Iterator<Item = Range<u64>> + use<> {
-        let (share, micro_batch) = (self.share.clone(), self.micro_batch.max(1));
+    /// Positions within a step of `batch_size` examples that are this replica's.
+    pub fn share(&self, batch_size: u64) -> Range<u64> {
+        let cut = |r: usize| (u128::from(batch_size) * r as u128 / self.size as u128) as u64;
+        cut(self.rank)..cut(self.rank + 1)
+    }
+
+    /// The micro-batches of a step of `batch_size` examples, in order.
+    pub fn micro_batches(&self, batch_size: u64) -> impl Iterator<Item = Range<u64>> + use<> {
+        let (share, micro_batch) = (self.share(batch_size), self.micro_batch.max(1));
         share
             .clone()
             .step_by(micro_batch.try_into().unwrap_or(usize::MAX))
@@ -82,21 +86,21 @@ impl Portions {
     }
 }
 
-/// The labeled examples of every step, augmented: what the gradient sources of this crate share.
-pub(crate) struct BatchStream<'a> {
+/// The labeled examples of every step, augmented: what the gradient sources share.
+pub struct BatchStream<'a> {
     sampler: Box<dyn Sampler + 'a>,
-    pub(crate) portions: Portions,
+    portions: Portions,
     augmenter: Option<Augmenter>,
     noise: StreamKey,
-    /// `1 / W`.
-    pub(crate) scale: f32,
+    /// Losses summed for each example: tokens, pixels, or one.
+    per_example: f64,
     batch: Batch,
 }
 
 impl<'a> BatchStream<'a> {
-    /// Draws examples from `sampler`, made for `portions.batch_size`; `key` is any key of the
-    /// trial's. Images are augmented when there is an augmenter.
-    pub(crate) fn new(
+    /// Draws examples from `sampler`; `key` is any key of the trial's. Images are augmented when there
+    /// is an augmenter.
+    pub fn new(
         sampler: Box<dyn Sampler + 'a>,
         shape: DataShape,
         portions: Portions,
@@ -110,16 +114,26 @@ impl<'a> BatchStream<'a> {
         };
         Self {
             sampler,
-            scale: (1.0 / (portions.batch_size as f64 * per_example)) as f32,
             portions,
             augmenter,
             noise: key.with_purpose(Purpose::Network),
+            per_example,
             batch: Batch::empty(shape),
         }
     }
 
+    /// Which part of every step is drawn, in which portions.
+    pub fn portions(&self) -> Portions {
+        self.portions
+    }
+
+    /// What a loss counts for in the mean over a step: `1 / W`.
+    pub fn scale(&self, step: StepBatch) -> f32 {
+        (1.0 / (step.batch_size as f64 * self.per_example)) as f32
+    }
+
     /// The examples at these positions of a step.
-    pub(crate) fn fill(&mut self, step: u64, positions: Range<u64>) -> &mut Batch {
+    pub fn fill(&mut self, step: StepBatch, positions: Range<u64>) -> &mut Batch {
         self.sampler.fill(step, positions, &mut self.batch);
         self.batch.noise = Some(self.noise);
         if let Some(augmenter) = &self.augmenter {
@@ -139,17 +153,10 @@ pub struct Supervised<'a> {
 }
 
 impl<'a> Supervised<'a> {
-    /// Draws its examples from `sampler`, made for `portions.batch_size`; `key` is any key of the
-    /// trial's. Images are augmented when there is an augmenter.
-    pub fn new(
-        sampler: Box<dyn Sampler + 'a>,
-        shape: DataShape,
-        portions: Portions,
-        augmenter: Option<Augmenter>,
-        key: StreamKey,
-    ) -> Self {
+    /// On the examples of a stream.
+    pub fn new(stream: BatchStream<'a>) -> Self {
         Self {
-            stream: BatchStream::new(sampler, shape, portions, augmenter, key),
+            stream,
             measure_all: false,
             control: None,
         }
@@ -174,11 +181,12 @@ impl<'a> Supervised<'a> {
 }
 
 impl Supervised<'_> {
-    /// Draws the first micro-batch of step 0 for nothing: an epoch's order and the memory, made
+    /// Draws the first micro-batch of a step for nothing: an epoch's order and the memory, made
     /// at the first draw, are no part of a gradient's seconds.
-    pub(crate) fn warm_up(&mut self) {
-        if let Some(positions) = self.stream.portions.micro_batches().next() {
-            self.stream.fill(0, positions);
+    pub(crate) fn warm_up(&mut self, step: StepBatch) {
+        let mut micro_batches = self.stream.portions.micro_batches(step.batch_size);
+        if let Some(positions) = micro_batches.next() {
+            self.stream.fill(step, positions);
         }
     }
 
@@ -186,12 +194,12 @@ impl Supervised<'_> {
     fn fill(
         &mut self,
         network: &mut dyn Network,
-        step: u64,
+        step: StepBatch,
         micro_batches: impl Iterator<Item = Range<u64>>,
         mut norms: Option<(NormsOf, &mut PartNorms)>,
     ) -> Result<LossSum, TrainError> {
-        let scale = self.stream.scale;
-        network.begin_step(self.stream.portions.batch_size);
+        let scale = self.stream.scale(step);
+        network.begin_step(step.batch_size);
         let mut sum = LossSum::default();
         for positions in micro_batches {
             let batch = self.stream.fill(step, positions);
@@ -217,22 +225,23 @@ impl Supervised<'_> {
 }
 
 impl GradientSource for Supervised<'_> {
-    fn gradient(&mut self, network: &mut dyn Network, step: u64) -> Result<LossSum, TrainError> {
-        let micro_batches = self.stream.portions.micro_batches();
+    fn gradient(
+        &mut self,
+        network: &mut dyn Network,
+        step: StepBatch,
+    ) -> Result<LossSum, TrainError> {
+        let micro_batches = self.stream.portions.micro_batches(step.batch_size);
         self.fill(network, step, micro_batches, None)
     }
 
     fn measured_gradient(
         &mut self,
         network: &mut dyn Network,
-        step: u64,
+        step: StepBatch,
     ) -> Result<(LossSum, StepNoise), TrainError> {
-        let Portions {
-            batch_size,
-            ref share,
-            micro_batch,
-        } = self.stream.portions;
-        let way = match *share == (0..batch_size) {
+        let (portions, batch_size) = (self.stream.portions, step.batch_size);
+        let micro_batch = portions.micro_batch;
+        let way = match portions.size == 1 {
             true if self.measure_all => {
                 NoiseEstimator::of_every_step(network, batch_size, micro_batch)
             }
@@ -247,16 +256,16 @@ impl GradientSource for Supervised<'_> {
             NoiseEstimator::Examples { .. } => NormsOf::Examples,
             NoiseEstimator::MicroBatches | NoiseEstimator::Split { .. } => NormsOf::MicroBatch,
         };
-        if !self.measure_all && !step.is_multiple_of(way.every(batch_size, micro_batch)) {
+        if !self.measure_all && !step.step.is_multiple_of(way.every(batch_size, micro_batch)) {
             return Ok((self.gradient(network, step)?, StepNoise::Passed));
         }
         let portions = match way {
-            NoiseEstimator::Split { first } => Portions::whole(batch_size, first),
-            _ => self.stream.portions.clone(),
+            NoiseEstimator::Split { first } => Portions::whole(first),
+            _ => portions,
         };
         let mut norms = PartNorms::new(batch_size, network.layout().tensors.len());
         let measured = Some((of, &mut norms));
-        let sum = self.fill(network, step, portions.micro_batches(), measured)?;
+        let sum = self.fill(network, step, portions.micro_batches(batch_size), measured)?;
         Ok((sum, StepNoise::Parts(norms)))
     }
 }
@@ -267,16 +276,16 @@ mod tests {
 
     #[test]
     fn micro_batches_cover_the_share_once_and_only_the_last_is_ragged() {
-        let all: Vec<_> = Portions::whole(10, 4).micro_batches().collect();
+        let all: Vec<_> = Portions::whole(4).micro_batches(10).collect();
         assert_eq!(all, [0..4, 4..8, 8..10]);
-        let mut whole = Portions::whole(4, u64::MAX).micro_batches();
+        let mut whole = Portions::whole(u64::MAX).micro_batches(4);
         assert_eq!((whole.next(), whole.next()), (Some(0..4), None));
     }
 
     #[test]
     fn ranks_split_a_batch_into_contiguous_parts() {
         let shares: Vec<_> = (0..3)
-            .map(|rank| Portions::of_rank(10, 4, rank, 3).share)
+            .map(|rank| Portions::of_rank(4, rank, 3).share(10))
             .collect();
         assert_eq!(shares, [0..3, 3..6, 6..10]);
     }

@@ -38,9 +38,10 @@ pub use checkpoint::{
 };
 pub use error::TrainError;
 pub use evaluate::{EVALUATION_CHUNK, EvaluationSet, Evaluator, insert_metrics, quantities};
-pub use gradient::{GradientSource, Portions, Supervised};
+pub use gradient::{BatchStream, GradientSource, Portions, Supervised};
 pub use methods::{
-    Adversarial, AdversarialSource, Conservative, NoiseWatch, Plain, StepContext, StepMethod,
+    AdversarialSource, Conservative, METHODS, MakeSource, MethodKind, NoiseWatch, Part, Plain,
+    StepContext, StepMethod, check_methods, read_methods,
 };
 pub use micro_batch::{MICRO_BATCH_CEILING, choose as choose_micro_batch};
 pub use noise::{NoiseEstimator, PartNorms, StepNoise};

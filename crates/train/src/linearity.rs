@@ -24,11 +24,12 @@ pub(crate) fn measure(
         return Ok(());
     };
     let step = run.driver.step();
-    let rate = run.rates.at(step);
+    let setting = run.controller.at(step);
+    let rate = setting.learning_rate;
     let here = run.network.export()?;
 
     let network = run.network.as_mut();
-    run.source.gradient(network, step)?;
+    run.source.gradient(network, setting.batch)?;
     let squared_norm = squared_gradient_norm(network)?;
     network.visit(&mut |_, parameters, gradient| {
         for (w, &g) in parameters.iter_mut().zip(&*gradient) {

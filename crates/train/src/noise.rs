@@ -279,7 +279,10 @@ pub(crate) fn observe(
         ..NoiseMoments::new(parts.batch_size)
     };
     match record {
-        Some(NoiseRecord::Measured(moments)) => moments.merge(&step),
+        // Moments are those of one batch size: where a run changes it, those before are left.
+        Some(NoiseRecord::Measured(moments)) if moments.batch_size == step.batch_size => {
+            moments.merge(&step);
+        }
         _ => *record = Some(NoiseRecord::Measured(step)),
     }
     Ok(())

@@ -7,13 +7,15 @@
 
 use std::time::Instant;
 
-use batchscope_core::{Control, Estimate, Network, Purpose, StreamKey, Task, TrainerError};
+use batchscope_core::{
+    Control, Estimate, Network, Purpose, StepBatch, StreamKey, Task, TrainerError,
+};
 use batchscope_scaling::noise::{Pieces, mean_square_error};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BuiltIn, GradientSource, NoiseRequest, Portions, StepNoise, Supervised, TrainError,
-    augment::Augmenter, checkpoint::load_network, noise::window_norms,
+    BatchStream, BuiltIn, GradientSource, NoiseRequest, Portions, StepNoise, Supervised,
+    TrainError, augment::Augmenter, checkpoint::load_network, noise::window_norms,
 };
 
 /// Batches drawn at each size, at least and at most; between them as many as hold `N` examples.
@@ -111,17 +113,19 @@ impl BuiltIn {
                     .map_err(|e| TrainError::Refused(e.to_string()))?;
                 let most = most.clamp(unit, config.micro_batch_ceiling.max(unit)) / unit * unit;
                 let micro_batch = request.micro_batch.unwrap_or(most).min(batch_size);
-                let portions = Portions::whole(batch_size, micro_batch);
-                let mut source = Supervised::new(sampler, shape, portions, augmenter, key)
+                let portions = Portions::whole(micro_batch);
+                let stream = BatchStream::new(sampler, shape, portions, augmenter, key);
+                let mut source = Supervised::new(stream)
                     .measuring_every_step()
                     .stoppable(control);
-                source.warm_up();
+                source.warm_up(StepBatch::constant(0, batch_size));
                 Ok(source)
             };
 
         let mut everything = source(examples, 0, examples / PARTS)?;
         let begun = Instant::now();
-        let (_, found) = everything.measured_gradient(network.as_mut(), 0)?;
+        let (_, found) =
+            everything.measured_gradient(network.as_mut(), StepBatch::constant(0, examples))?;
         let seconds = begun.elapsed().as_secs_f64();
         let parts = match found {
             StepNoise::Parts(parts) => parts,
@@ -148,7 +152,7 @@ impl BuiltIn {
             for draw in 0..(examples / batch_size).clamp(DRAWS.0, DRAWS.1) {
                 let mut source = source(batch_size, draw, batch_size)?;
                 let begun = Instant::now();
-                source.gradient(network.as_mut(), 0)?;
+                source.gradient(network.as_mut(), StepBatch::constant(0, batch_size))?;
                 seconds.push(begun.elapsed().as_secs_f64());
                 errors.push(squared_distance(network.as_mut(), &truth)?);
             }

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use batchscope_core::{Control, Purpose, StreamKey, TrainerError};
+use batchscope_core::{Control, Purpose, StepBatch, StreamKey, TrainerError};
 use batchscope_scaling::noise::{LayerEstimates, LayerReplicates, NoiseScale, Pieces, Sampling};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BuiltIn, GradientSource, NoiseEstimator, Portions, StepNoise, Supervised, TrainError,
-    augment::Augmenter, checkpoint::load_network, micro_batch, noise,
+    BatchStream, BuiltIn, GradientSource, NoiseEstimator, Portions, StepNoise, Supervised,
+    TrainError, augment::Augmenter, checkpoint::load_network, micro_batch, noise,
 };
 
 /// Parts a step is cut into where examples cannot be told apart, or only at a cost: eight of them
@@ -132,8 +132,9 @@ impl BuiltIn {
 
         let augmenter = Augmenter::new(&config.augment, &shape, key)
             .map_err(|e| TrainError::Refused(e.to_string()))?;
-        let portions = Portions::whole(batch_size, micro_batch);
-        let mut source = Supervised::new(sampler, shape, portions, augmenter, key)
+        let portions = Portions::whole(micro_batch);
+        let stream = BatchStream::new(sampler, shape, portions, augmenter, key);
+        let mut source = Supervised::new(stream)
             .measuring_every_step()
             .stoppable(control);
         let layout = network.layout().clone();
@@ -146,7 +147,8 @@ impl BuiltIn {
         let most = (request.max_examples / batch_size).max(2);
         let (mut step, mut enough) = (0, false);
         while step < most && !enough {
-            let (_, found) = source.measured_gradient(network.as_mut(), step)?;
+            let (_, found) = source
+                .measured_gradient(network.as_mut(), StepBatch::constant(step, batch_size))?;
             let StepNoise::Parts(parts) = found else {
                 return Err(TrainError::Bug("a step was not measured".to_owned()));
             };

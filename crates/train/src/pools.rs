@@ -1,4 +1,4 @@
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -6,28 +6,42 @@ use crate::TrainError;
 
 /// Thread pools of one size, made when needed and used again: each running trial has one to
 /// itself, so that trials side by side share the machine's cores instead of queueing for them.
-#[derive(Debug)]
-pub(crate) struct Pools {
+#[derive(Debug, Default)]
+pub(crate) struct Pools(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Threads of each pool; `None` runs everything where it is called.
     threads: Option<usize>,
-    idle: Mutex<Vec<ThreadPool>>,
+    /// Pools of so many threads that nothing runs in.
+    idle: Vec<ThreadPool>,
 }
 
 impl Pools {
-    /// Pools of this many threads; `None` runs everything where it is called.
-    pub fn new(threads: Option<usize>) -> Self {
-        Self {
-            threads,
-            idle: Mutex::new(Vec::new()),
+    /// Pools of this many threads from now on; `None` runs everything where it is called.
+    pub fn resize(&self, threads: Option<usize>) {
+        let mut state = self.state();
+        if state.threads != threads {
+            *state = State {
+                threads,
+                idle: Vec::new(),
+            };
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs a job in a pool of its own.
     pub fn run<R: Send>(&self, job: impl FnOnce() -> R + Send) -> Result<R, TrainError> {
-        let Some(threads) = self.threads else {
+        let (threads, waiting) = {
+            let mut state = self.state();
+            (state.threads, state.idle.pop())
+        };
+        let Some(threads) = threads else {
             return Ok(job());
         };
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = idle().pop();
         let pool = match waiting {
             Some(pool) => pool,
             None => ThreadPoolBuilder::new()
@@ -39,7 +53,10 @@ impl Pools {
                 })?,
         };
         let result = pool.install(job);
-        idle().push(pool);
+        let mut state = self.state();
+        if state.threads == Some(threads) {
+            state.idle.push(pool);
+        }
         Ok(result)
     }
 }
@@ -50,11 +67,14 @@ mod tests {
 
     #[test]
     fn jobs_see_their_own_number_of_threads_and_pools_are_used_again() {
-        let pools = Pools::new(Some(3));
+        let pools = Pools::default();
+        assert_eq!(pools.run(|| 7).unwrap(), 7);
+        pools.resize(Some(3));
         for _ in 0..4 {
             assert_eq!(pools.run(rayon::current_num_threads).unwrap(), 3);
         }
-        assert_eq!(pools.idle.lock().unwrap().len(), 1);
-        assert_eq!(Pools::new(None).run(|| 7).unwrap(), 7);
+        assert_eq!(pools.state().idle.len(), 1);
+        pools.resize(Some(2));
+        assert_eq!(pools.run(rayon::current_num_threads).unwrap(), 2);
     }
 }

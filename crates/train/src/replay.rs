@@ -17,6 +17,8 @@ pub struct Snapshot {
     pub network: Vec<StateTensor>,
     /// The update rule's memory.
     pub rule: Vec<StateTensor>,
+    /// The controller's memory.
+    pub controller: Vec<f64>,
 }
 
 /// The states a run keeps to locate a crossing.
@@ -35,6 +37,7 @@ impl Run<'_> {
             step,
             network: self.network.export()?,
             rule: self.rule.state(),
+            controller: self.controller.state(),
         })
     }
 
@@ -42,6 +45,7 @@ impl Run<'_> {
     pub(crate) fn import(&mut self, snapshot: &Snapshot) -> Result<(), TrainError> {
         self.network.import(&snapshot.network)?;
         self.rule.load(&snapshot.rule)?;
+        self.controller.load(&snapshot.controller)?;
         Ok(())
     }
 

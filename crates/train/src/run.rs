@@ -4,7 +4,7 @@ use batchscope_core::{
     Diagnostic, Divergence, Evaluate, Evaluation, Group, LossSum, Network, Split, TrialDriver,
     TrialPurpose,
 };
-use batchscope_rules::LearningRate;
+use batchscope_rules::{Controller, StepSeen};
 
 use crate::{
     Evaluator, GradientSource, NoiseWatch, ReplayStates, StepContext, StepMethod, TrainError,
@@ -23,8 +23,8 @@ pub struct Run<'a> {
     pub rule: Box<dyn UpdateRule>,
     /// How a step uses both.
     pub method: Box<dyn StepMethod>,
-    /// The learning rate of every step.
-    pub rates: LearningRate,
+    /// The learning rate and the batch size of every step.
+    pub controller: Box<dyn Controller>,
     /// What evaluations measure on.
     pub evaluator: Evaluator<'a>,
     /// The states between which a crossing is located.
@@ -56,7 +56,7 @@ impl Run<'_> {
         group: &dyn Group,
         step: u64,
     ) -> Result<(f64, f64), TrainError> {
-        let rate = self.rates.at(step);
+        let setting = self.controller.at(step);
         let noise = self.asks_for(Diagnostic::Noise);
         // Where trials are many, in tuning, they are not looked at layer by layer.
         let layers = matches!(
@@ -68,24 +68,21 @@ impl Run<'_> {
             source: self.source.as_mut(),
             rule: self.rule.as_mut(),
             group,
-            learning_rate: rate,
-            step,
+            learning_rate: setting.learning_rate,
+            step: setting.batch,
             noise: noise.then(|| NoiseWatch {
                 record: self.driver.noise(),
                 layers,
             }),
         })?;
         self.network.end_step();
-        if group.size() == 1 {
-            return Ok((sum.mean(), rate));
-        }
-        let mut sums = [sum.loss as f32, sum.weight as f32];
-        group.all_reduce_sum(&mut sums)?;
-        let sum = LossSum {
-            loss: f64::from(sums[0]),
-            weight: f64::from(sums[1]),
-        };
-        Ok((sum.mean(), rate))
+        let loss = mean_over(sum, group)?;
+        self.controller.observe(&StepSeen {
+            setting,
+            loss,
+            noise: self.driver.progress().noise.as_ref(),
+        });
+        Ok((loss, setting.learning_rate))
     }
 
     /// Measures what the driver asks for after the current step.
@@ -95,6 +92,7 @@ impl Run<'_> {
             Evaluate::Replayed(split) => &[*split],
             Evaluate::Test => &[Split::Test],
         };
+        let step = self.driver.step();
         let mut metrics = BTreeMap::new();
         let mut finite = true;
         for &split in splits {
@@ -108,8 +106,9 @@ impl Run<'_> {
         }
         Ok(Evaluation {
             metrics,
-            learning_rate: self.rates.at(self.driver.step().saturating_sub(1)),
+            learning_rate: self.controller.at(step.saturating_sub(1)).learning_rate,
             finite,
+            examples: Some(self.controller.at(step).batch.first_draw),
         })
     }
 
@@ -117,4 +116,18 @@ impl Run<'_> {
     fn asks_for(&self, diagnostic: Diagnostic) -> bool {
         self.driver.spec().diagnostics.contains(&diagnostic)
     }
+}
+
+/// The mean loss over the examples of all replicas.
+fn mean_over(sum: LossSum, group: &dyn Group) -> Result<f64, TrainError> {
+    if group.size() == 1 {
+        return Ok(sum.mean());
+    }
+    let mut sums = [sum.loss as f32, sum.weight as f32];
+    group.all_reduce_sum(&mut sums)?;
+    let sum = LossSum {
+        loss: f64::from(sums[0]),
+        weight: f64::from(sums[1]),
+    };
+    Ok(sum.mean())
 }

@@ -10,14 +10,26 @@ use batchscope_core::{
     TrialDriver, TrialSpec, Value,
 };
 use batchscope_optim::DecayPolicy;
-use batchscope_rules::LearningRate;
+use batchscope_rules::{Controller, Course, controller};
 use batchscope_train::{
-    BuiltIn, EvaluationSet, Evaluator, Plain, Portions, ReplayStates, Run, Supervised, Synchronous,
+    BatchStream, BuiltIn, EvaluationSet, Evaluator, Plain, Portions, ReplayStates, Run, Supervised,
+    Synchronous,
     augment::Augmenter,
     testing::{Blobs, ThreadGroup, TinyFactory},
     train_loop,
 };
 use common::*;
+
+/// What leads a run of a spec on so many examples.
+fn led_by(spec: &TrialSpec, train_examples: u64) -> Box<dyn Controller> {
+    let course = Course {
+        schedule: &spec.schedule,
+        learning_rate: spec.learning_rate,
+        batch_size: spec.batch_size,
+        train_examples: Some(train_examples),
+    };
+    controller(spec.controller.as_ref(), &course).unwrap()
+}
 
 /// Trains `steps` steps by the public parts, as member of a group; the network's state at the end.
 fn train(
@@ -38,7 +50,7 @@ fn train(
     let sampler = examples
         .sampler(key.with_purpose(Purpose::Order), spec.batch_size)
         .unwrap();
-    let portions = Portions::of_rank(spec.batch_size, micro_batch, group.rank(), group.size());
+    let portions = Portions::of_rank(micro_batch, group.rank(), group.size());
     let augmenter = Augmenter::new(&augment.parse().unwrap(), &shape, key).unwrap();
     let optimizer =
         batchscope_optim::build(&spec.optimizer, network.layout(), DecayPolicy::Weights).unwrap();
@@ -50,10 +62,12 @@ fn train(
                 ..Driving::default()
             },
         ),
-        source: Box::new(Supervised::new(sampler, shape, portions, augmenter, key)),
+        source: Box::new(Supervised::new(BatchStream::new(
+            sampler, shape, portions, augmenter, key,
+        ))),
         rule: Box::new(Synchronous::new(optimizer, spec.clip)),
         method: Box::new(Plain),
-        rates: LearningRate::new(&spec.schedule, spec.learning_rate, spec.batch_size, 300).unwrap(),
+        controller: led_by(spec, 300),
         evaluator: Evaluator {
             train: EvaluationSet::drawn(&examples, 100, 32, spec.study_seed).unwrap(),
             validation: None,
@@ -519,16 +533,16 @@ fn states_after(examples: &Blobs, spec: &TrialSpec) -> (Vec<StateTensor>, BTreeM
                 ..Driving::default()
             },
         ),
-        source: Box::new(Supervised::new(
+        source: Box::new(Supervised::new(BatchStream::new(
             sampler,
             shape,
-            Portions::whole(spec.batch_size, 40),
+            Portions::whole(40),
             None,
             key,
-        )),
+        ))),
         rule: Box::new(Synchronous::new(optimizer, None)),
         method: Box::new(Plain),
-        rates: LearningRate::new(&spec.schedule, spec.learning_rate, spec.batch_size, 40).unwrap(),
+        controller: led_by(spec, 40),
         evaluator: Evaluator {
             train: EvaluationSet::stored(examples, 40, 250),
             validation: None,

@@ -8,11 +8,12 @@ use std::{ops::Range, sync::Arc};
 use batchscope_core::{
     Batch, Cadence, Choice, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels,
     NetworkFactory, NeverStop, Outcome, Purpose, Quantity, Sampler, Schedule, StateTensor,
-    StreamKey, Task, Trainer, TrainerError, TrialSpec, Value,
+    StepBatch, StreamKey, Task, Trainer, TrainerError, TrialSpec, Value,
 };
 use batchscope_train::{
-    Adversarial, AdversarialSource, BuiltIn, BuiltInConfig, Conservative, GradientSource, Portions,
-    SingleRun, Stored, TrainError, load_network, read_state,
+    AdversarialSource, BatchStream, BuiltIn, BuiltInConfig, GradientSource, Identity, METHODS,
+    MethodKind, Portions, SingleRun, Stored, TrainError, check_methods, load_network, read_methods,
+    read_state,
     testing::{LinearFactory, TinyFactory},
     train_loop, write_state,
 };
@@ -63,7 +64,7 @@ impl Examples for Fixed {
 struct InOrder<'a>(&'a Fixed);
 
 impl Sampler for InOrder<'_> {
-    fn fill(&mut self, _: u64, positions: Range<u64>, batch: &mut Batch) {
+    fn fill(&mut self, _: StepBatch, positions: Range<u64>, batch: &mut Batch) {
         batch.first_position = positions.start;
         self.0.fill(positions, batch);
     }
@@ -90,15 +91,11 @@ fn adversarial_gradients_of_a_linear_model_are_those_of_its_closed_form() {
     }
     .build(&data.shape(), KEY)
     .unwrap();
-    let mut source = AdversarialSource::new(
-        data.sampler(KEY, 3).unwrap(),
-        data.shape(),
-        Portions::whole(3, 2),
-        None,
-        KEY,
-        Adversarial { epsilon, share },
-    );
-    let sum = source.gradient(network.as_mut(), 0).unwrap();
+    let sampler = data.sampler(KEY, 3).unwrap();
+    let stream = BatchStream::new(sampler, data.shape(), Portions::whole(2), None, KEY);
+    let mut source = AdversarialSource::new(stream, epsilon, share);
+    let step = StepBatch::constant(0, 3);
+    let sum = source.gradient(network.as_mut(), step).unwrap();
     let mut found = Vec::new();
     network
         .visit(&mut |_, _, g| found.extend_from_slice(g))
@@ -134,7 +131,7 @@ fn a_conservative_step_solves_its_proximal_problem() {
         inputs: vec![1.0, -2.0, 0.5],
         targets: vec![3.0, 1.0, -1.0],
     });
-    let mut config = BuiltInConfig::new(
+    let config = BuiltInConfig::new(
         Arc::new(LinearFactory { weights: vec![2.0] }),
         "three points",
         data.clone(),
@@ -142,12 +139,9 @@ fn a_conservative_step_solves_its_proximal_problem() {
         None,
     );
     let lambda = 0.7;
-    config.conservative = Some(Conservative {
-        lambda,
-        iterations: 2000,
-    });
     let trainer = BuiltIn::new(config).unwrap();
     let spec = TrialSpec {
+        methods: methods(&format!("conservative({lambda},2000)")),
         batch_size: 3,
         learning_rate: 0.02,
         schedule: Schedule::constant(),
@@ -180,44 +174,47 @@ fn a_conservative_step_solves_its_proximal_problem() {
 /// Without a pull and with one iteration a conservative step is a plain one.
 #[test]
 fn one_iteration_from_where_it_stands_is_a_plain_step() {
-    let mut settings = config(TinyFactory::default(), classes());
-    let plain = run(&BuiltIn::new(settings.clone()).unwrap(), &spec());
-    settings.conservative = Some(Conservative {
-        lambda: 5.0,
-        iterations: 1,
-    });
-    let single = run(&BuiltIn::new(settings.clone()).unwrap(), &spec());
-    assert_eq!(essence(&single), essence(&plain));
-    settings.conservative = Some(Conservative::default());
-    let three = run(&BuiltIn::new(settings).unwrap(), &spec());
-    assert_ne!(essence(&three).measurements, essence(&plain).measurements);
+    let trainer = trainer();
+    let made = |text: &str| {
+        let spec = TrialSpec {
+            methods: methods(text),
+            ..spec()
+        };
+        essence(&run(&trainer, &spec)).measurements
+    };
+    assert_eq!(made("conservative(5,1)"), made("plain"));
+    assert_ne!(made("conservative"), made("plain"));
 }
 
-fn methods() -> [BuiltInConfig; 2] {
+fn methods(text: &str) -> Vec<Choice> {
+    read_methods(text).unwrap()
+}
+
+/// A network whose batches are cut with care, and a trial of every method there is.
+fn each_method() -> (BuiltInConfig, Vec<TrialSpec>) {
     let ghost = TinyFactory {
         ghost: Some(4),
         dropout: 0.2,
         ..TinyFactory::default()
     };
-    let mut adversarial = config(ghost, classes());
-    adversarial.adversarial = Some(Adversarial {
-        epsilon: 0.05,
-        share: 0.5,
-    });
-    let mut conservative = config(ghost, classes());
-    conservative.conservative = Some(Conservative::default());
-    [adversarial, conservative]
+    let spec = |kind: &&MethodKind| TrialSpec {
+        methods: methods(kind.descriptor.name),
+        ..spec()
+    };
+    let specs = METHODS.all.iter().map(spec).collect();
+    (config(ghost, classes()), specs)
 }
 
 #[test]
 fn micro_batches_do_not_change_what_is_learnt() {
-    for config in methods() {
-        let trainer = BuiltIn::new(config).unwrap();
+    let (config, specs) = each_method();
+    let trainer = BuiltIn::new(config).unwrap();
+    for of_method in specs {
         let losses = |micro_batch: u64| {
             let spec = TrialSpec {
                 micro_batch: Some(micro_batch),
                 cap: 20,
-                ..spec()
+                ..of_method.clone()
             };
             let record = run(&trainer, &spec);
             assert_eq!(record.outcome, Outcome::Completed { step: 20 });
@@ -238,10 +235,14 @@ fn micro_batches_do_not_change_what_is_learnt() {
 #[test]
 fn interrupted_and_resumed_they_give_the_same_numbers() {
     let folder = tempfile::tempdir().unwrap();
-    for mut config in methods() {
-        config.checkpoint_dir = Some(folder.path().to_owned());
-        let trainer = BuiltIn::new(config).unwrap();
-        let spec = TrialSpec { cap: 60, ..spec() };
+    let (mut config, specs) = each_method();
+    config.checkpoint_dir = Some(folder.path().to_owned());
+    let trainer = BuiltIn::new(config).unwrap();
+    for of_method in specs {
+        let spec = TrialSpec {
+            cap: 60,
+            ..of_method
+        };
         let whole = run(&trainer, &spec);
         let pieces = (0..1000).find_map(|_| {
             let control = InterruptAfter::steps(7);
@@ -257,44 +258,82 @@ fn interrupted_and_resumed_they_give_the_same_numbers() {
 fn a_checkpoint_belongs_to_its_method() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
-    let [adversarial, conservative] = methods();
-    let spec = TrialSpec { cap: 10, ..spec() };
-    let to = |resume: bool| SingleRun {
-        checkpoint: Some(path.clone()),
-        resume: resume.then(|| path.clone()),
-        ..SingleRun::default()
+    let trainer = trainer();
+    let train = |method: &str, resume: bool| {
+        let single = SingleRun {
+            checkpoint: Some(path.clone()),
+            resume: resume.then(|| path.clone()),
+            ..SingleRun::default()
+        };
+        let spec = TrialSpec {
+            methods: methods(method),
+            cap: 10,
+            ..spec()
+        };
+        trainer.train_once(&spec, &single, &NeverStop, &mut |_| {})
     };
-    let train = |config: BuiltInConfig, resume: bool| {
-        let trainer = BuiltIn::new(config).unwrap();
-        trainer.train_once(&spec, &to(resume), &NeverStop, &mut |_| {})
-    };
-    train(adversarial.clone(), false).unwrap();
-    assert!(train(adversarial, true).is_ok());
-    let error = train(conservative, true).unwrap_err();
+    train("adversarial(0.05)", false).unwrap();
+    assert!(train("adversarial(0.05)", true).is_ok());
+    let error = train("conservative", true).unwrap_err();
     assert!(matches!(error, TrainerError::Refused(_)), "{error}");
-    assert!(
-        error.to_string().contains("adversarial 0.05:0.5"),
-        "{error}"
+    assert!(error.to_string().contains("methods"), "{error}");
+    assert!(error.to_string().contains("adversarial"), "{error}");
+}
+
+/// Up to 0.1.0 a checkpoint named its methods beside the spec.
+#[test]
+fn methods_of_earlier_checkpoints_are_read() {
+    let spec = TrialSpec { cap: 10, ..spec() };
+    let identity = |method: &str| {
+        let stored = serde_json::json!({
+            "spec": spec, "model": "m", "data": "d", "method": method, "micro_batch": 16,
+            "cadence": "planned",
+        });
+        serde_json::from_value::<Identity>(stored)
+            .unwrap()
+            .spec
+            .methods
+    };
+    assert_eq!(identity(""), Vec::<Choice>::new());
+    let both = "adversarial 0.1:0.7, conservative 0.01:2";
+    assert_eq!(
+        identity(both),
+        methods("adversarial(0.1,0.7), conservative(0.01,2)")
     );
+    assert_eq!(identity("unheard of 3")[0].name(), "unheard of 3");
+}
+
+#[test]
+fn the_registry_is_sound() {
+    assert_eq!(METHODS.faults(), Vec::<String>::new());
 }
 
 #[test]
 fn senseless_methods_are_refused_by_name() {
-    let refused = |change: &dyn Fn(&mut BuiltInConfig)| {
-        let mut config = config(TinyFactory::default(), classes());
-        change(&mut config);
-        BuiltIn::new(config).err().unwrap().to_string()
+    for (text, named) in [
+        ("conservative(-1)", "lambda"),
+        ("conservative(0.1,0)", "iterations"),
+        ("adversarial(0)", "epsilon"),
+        ("adversarial(0.1,1.1)", "clean_weight"),
+        ("adversary", "adversarial"),
+    ] {
+        let error = read_methods(text).unwrap_err().to_string();
+        assert!(error.contains(named), "{text}: {error}");
+    }
+    let refused = |shape: DataShape, text: &str| {
+        let error = check_methods(&methods(text), &shape).unwrap_err();
+        error.to_string()
     };
-    let conservative = |lambda, iterations| {
-        refused(&move |c| c.conservative = Some(Conservative { lambda, iterations }))
+    let twice = refused(classes(), "adversarial, adversarial(0.2)");
+    assert!(twice.contains("gradient comes from"), "{twice}");
+    let text = DataShape {
+        input: InputShape::Tokens {
+            sequence: 4,
+            vocabulary: 9,
+        },
+        task: Task::NextToken,
     };
-    assert!(conservative(-1.0, 3).contains("conservative training -1:3"));
-    assert!(conservative(f64::NAN, 3).contains("conservative"));
-    assert!(conservative(0.1, 0).contains("iterations"));
-    let adversarial =
-        |epsilon, share| refused(&move |c| c.adversarial = Some(Adversarial { epsilon, share }));
-    assert!(adversarial(0.0, 0.5).contains("adversarial training 0:0.5"));
-    assert!(adversarial(0.1, 1.1).contains("weight"));
+    assert!(refused(text, "adversarial").contains("tokens"));
 }
 
 #[test]

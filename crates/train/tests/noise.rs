@@ -9,7 +9,8 @@ use batchscope_core::{
 };
 use batchscope_scaling::noise::{Pieces, Sampling, noise_of};
 use batchscope_train::{
-    BuiltIn, GradientSource, NoiseEstimator, NoiseRequest, Portions, StepNoise, Supervised,
+    BatchStream, BuiltIn, GradientSource, NoiseEstimator, NoiseRequest, Portions, StepNoise,
+    Supervised,
     noise::window_norms,
     testing::{Blobs, TinyFactory},
 };
@@ -54,16 +55,19 @@ fn truth(gradients: &[Vec<f64>]) -> (f64, f64) {
 fn measured(
     network: &mut dyn Network,
     examples: &dyn Examples,
-    portions: Portions,
+    batch_size: u64,
+    micro_batch: u64,
     steps: u64,
 ) -> Vec<Pieces> {
     let sampler = examples
-        .sampler(KEY.with_purpose(Purpose::Order), portions.batch_size)
+        .sampler(KEY.with_purpose(Purpose::Order), batch_size)
         .unwrap();
-    let mut source =
-        Supervised::new(sampler, examples.shape(), portions, None, KEY).measuring_every_step();
+    let portions = Portions::whole(micro_batch);
+    let stream = BatchStream::new(sampler, examples.shape(), portions, None, KEY);
+    let mut source = Supervised::new(stream).measuring_every_step();
     let mut step = |k| {
-        let (_, found) = source.measured_gradient(network, k).unwrap();
+        let step = StepBatch::constant(k, batch_size);
+        let (_, found) = source.measured_gradient(network, step).unwrap();
         let StepNoise::Parts(parts) = found else {
             panic!("{found:?}");
         };
@@ -94,9 +98,8 @@ fn every_way_of_measuring_is_unbiased() {
             };
             let mut network = factory.build(&shape, KEY).unwrap();
             let (squared_norm, trace) = truth(&gradients(network.as_mut(), &examples));
-            let portions = Portions::whole(12, micro_batch);
             let mut moments = NoiseMoments::new(12);
-            for pieces in measured(network.as_mut(), &examples, portions, 1000) {
+            for pieces in measured(network.as_mut(), &examples, 12, micro_batch, 1000) {
                 moments.push(pieces.trace, pieces.squared_norm + pieces.trace / 60.0);
             }
             let error = |scatter: f64| (scatter / 999.0 / 1000.0).sqrt();
@@ -134,8 +137,7 @@ fn a_step_s_pieces_are_those_of_its_examples() {
     let (squared_norm, trace) = truth(&all);
     let expected = squared_norm - trace / 60.0;
     for micro_batch in [60, 17] {
-        let portions = Portions::whole(60, micro_batch);
-        let found = measured(network.as_mut(), &examples, portions, 1)[0];
+        let found = measured(network.as_mut(), &examples, 60, micro_batch, 1)[0];
         assert!((found.trace / trace - 1.0).abs() < 1e-4, "{found:?}");
         assert!((found.squared_norm / expected - 1.0).abs() < 1e-3);
     }
@@ -489,7 +491,7 @@ fn a_measurement_stops_between_micro_batches() {
 fn moments_give_the_same_scale_as_their_steps() {
     let examples = Blobs::new(60, classes(), 2000);
     let mut network = TinyFactory::default().build(&classes(), KEY).unwrap();
-    let steps = measured(network.as_mut(), &examples, Portions::whole(12, 4), 40);
+    let steps = measured(network.as_mut(), &examples, 12, 4, 40);
     let mut moments = NoiseMoments::new(12);
     let mut replicates = batchscope_scaling::noise::Replicates::new();
     for pieces in steps {

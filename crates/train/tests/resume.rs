@@ -6,10 +6,11 @@ mod common;
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use batchscope_core::{
-    Cadence, Choice, NeverStop, Outcome, Trainer, TrainerError, TrialPurpose, TrialRecord,
-    TrialSpec, Value,
+    Cadence, Choice, Decay, Diagnostic, Length, NeverStop, NoiseRecord, Outcome, Schedule, Solo,
+    StepBatch, Trainer, TrainerError, TrialPurpose, TrialRecord, TrialSpec, Value,
 };
-use batchscope_train::{BuiltIn, SingleRun, testing::TinyFactory};
+use batchscope_rules::{Controller, RulesError, StepSeen, StepSetting};
+use batchscope_train::{BuiltIn, Checkpointer, SingleRun, testing::TinyFactory, train_loop};
 use common::*;
 use proptest::prelude::*;
 
@@ -127,15 +128,15 @@ fn a_killed_run_takes_up_its_last_checkpoint() {
 
 #[test]
 fn trials_side_by_side_are_trials_one_after_another() {
-    let mut config = config(
+    let config = config(
         TinyFactory {
             dropout: 0.2,
             ..TinyFactory::default()
         },
         classes(),
     );
-    config.threads_per_trial = Some(2);
     let trainer = Arc::new(BuiltIn::new(config).unwrap());
+    trainer.limit_threads(Some(2));
     let specs: Vec<_> = (0..6)
         .map(|i| TrialSpec {
             id: i,
@@ -439,4 +440,143 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+/// Growing batches: every example is drawn once, in the order of a run at one batch size, and a run
+/// in pieces is the run in one go.
+#[test]
+fn a_growing_batch_resumes_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let trainer = saving(folder.path(), TinyFactory::default());
+    let spec = TrialSpec {
+        schedule: Schedule {
+            decay: Decay::Step {
+                at: vec![
+                    Length::Epochs(1.0),
+                    Length::Epochs(2.0),
+                    Length::Epochs(3.0),
+                ],
+                factor: 0.5,
+            },
+            ..Schedule::constant()
+        },
+        controller: Some(Choice::new("grow", [("limit", Value::from(0.15))])),
+        diagnostics: vec![Diagnostic::Noise],
+        cap: 120,
+        ..spec()
+    };
+    let whole = run(&trainer, &spec);
+    // 500 examples in steps of 16, then of 32 and 64; 128 would be more than 0.15 of them.
+    let last = whole.measurements.last().unwrap();
+    let grown = 16 * 32 + 32 * 16 + 64 * (120 - 48);
+    assert_eq!((last.step, last.examples), (120, grown));
+    assert_eq!(last.learning_rate, spec.learning_rate * 0.5);
+    let sizes: Vec<u64> = whole
+        .measurements
+        .iter()
+        .filter_map(|m| match &m.noise {
+            Some(NoiseRecord::Measured(moments)) => Some(moments.batch_size),
+            _ => None,
+        })
+        .collect();
+    assert!(
+        sizes.is_sorted() && sizes.contains(&16) && sizes.contains(&64),
+        "{sizes:?}"
+    );
+    for every in [3, 17] {
+        let (pieces, interruptions) = in_pieces(&trainer, &spec, every);
+        assert!(interruptions > 2);
+        assert_eq!(essence(&pieces), essence(&whole));
+    }
+}
+
+/// Halves the rate and doubles the batch whenever the loss rises: it remembers.
+struct Plateau {
+    learning_rate: f64,
+    lowest: f64,
+    /// First step, examples before it, and batch size of each stretch.
+    stretches: Vec<[u64; 3]>,
+}
+
+impl Controller for Plateau {
+    fn at(&self, step: u64) -> StepSetting {
+        let next = self.stretches.partition_point(|stretch| stretch[0] <= step);
+        let [first, drawn, batch_size] = self.stretches[next - 1];
+        StepSetting {
+            learning_rate: self.learning_rate,
+            batch: StepBatch {
+                step,
+                first_draw: drawn + (step - first) * batch_size,
+                batch_size,
+            },
+        }
+    }
+
+    fn observe(&mut self, seen: &StepSeen<'_>) {
+        if seen.loss > 1.2 * self.lowest && self.stretches.len() < 4 {
+            let next = self.at(seen.setting.batch.step + 1).batch;
+            self.stretches
+                .push([next.step, next.first_draw, 2 * next.batch_size]);
+            self.learning_rate /= 2.0;
+        }
+        self.lowest = self.lowest.min(seen.loss);
+    }
+
+    fn state(&self) -> Vec<f64> {
+        let stretches = self.stretches.iter().flatten().map(|&n| n as f64);
+        [self.learning_rate, self.lowest]
+            .into_iter()
+            .chain(stretches)
+            .collect()
+    }
+
+    fn load(&mut self, state: &[f64]) -> Result<(), RulesError> {
+        let [learning_rate, lowest, stretches @ ..] = state else {
+            return Err(RulesError::ForeignState);
+        };
+        (self.learning_rate, self.lowest) = (*learning_rate, *lowest);
+        let whole = |stretch: &[f64]| [0, 1, 2].map(|i| stretch[i] as u64);
+        self.stretches = stretches.chunks_exact(3).map(whole).collect();
+        Ok(())
+    }
+}
+
+/// What a controller remembers is in the checkpoint: before its first step it has seen infinity.
+#[test]
+fn a_controller_that_remembers_resumes_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    let trainer = trainer();
+    let spec = TrialSpec { cap: 80, ..spec() };
+    let begin = || {
+        let (mut run, identity) = trainer.begin(&spec, Cadence::Planned).unwrap();
+        run.controller = Box::new(Plateau {
+            learning_rate: 0.05,
+            lowest: f64::INFINITY,
+            stretches: vec![[0, 0, 8]],
+        });
+        (run, identity)
+    };
+    let (mut whole, _) = begin();
+    train_loop(&mut whole, &Solo, &NeverStop, &mut |_| {}).unwrap();
+    let stretches = whole.controller.state().len();
+    assert!(stretches > 2 + 3, "it never grew");
+    for _ in 0..1000 {
+        let (mut run, identity) = begin();
+        if path.exists() {
+            run.resume(&path, &identity, false).unwrap();
+        }
+        run.checkpointer = Some(Checkpointer::new(path.clone(), Duration::MAX, identity));
+        let control = InterruptAfter::steps(7);
+        let outcome = train_loop(&mut run, &Solo, &control, &mut |_| {}).unwrap();
+        if outcome != Outcome::Interrupted {
+            assert_eq!(
+                run.network.export().unwrap(),
+                whole.network.export().unwrap()
+            );
+            assert_eq!(run.controller.state(), whole.controller.state());
+            return;
+        }
+    }
+    panic!("no headway");
 }

@@ -10,11 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchscope_core::{Batch, Choice, DataShape, Network, NetworkFactory, Sampler, Solo, Value};
+use batchscope_core::{
+    Batch, Choice, DataShape, Network, NetworkFactory, Sampler, Solo, StepBatch, Value,
+};
 use batchscope_optim::DecayPolicy;
 use batchscope_train::{
-    GradientSource, NoiseEstimator, Portions, StepNoise, Supervised, Synchronous, UpdateRule,
-    noise::window_norms,
+    BatchStream, GradientSource, NoiseEstimator, Portions, StepNoise, Supervised, Synchronous,
+    UpdateRule, noise::window_norms,
 };
 use criterion::Criterion;
 
@@ -62,6 +64,7 @@ struct Pair {
     network: Box<dyn Network>,
     source: Supervised<'static>,
     rule: Synchronous,
+    batch_size: u64,
     /// Steps from one that is measured to the next.
     period: u64,
     taken: u64,
@@ -82,14 +85,16 @@ impl Pair {
         );
         let sgd = batchscope_optim::build(&sgd, network.layout(), DecayPolicy::default())?;
         let way = NoiseEstimator::of(network.as_ref(), batch_size, micro_batch);
-        let portions = Portions::whole(batch_size, micro_batch);
+        let portions = Portions::whole(micro_batch);
         let sampler = Box::new(Fixed {
             shape: workload.shape,
             made: Vec::new(),
         });
+        let stream = BatchStream::new(sampler, workload.shape, portions, None, KEY);
         Ok(Self {
             network,
-            source: Supervised::new(sampler, workload.shape, portions, None, KEY),
+            source: Supervised::new(stream),
+            batch_size,
             rule: Synchronous::new(sgd, None),
             period: way.every(batch_size, micro_batch).max(1),
             taken: 0,
@@ -119,6 +124,7 @@ impl Pair {
 
     fn take(&mut self, step: u64, watched: bool) -> Result<(), Failure> {
         let network = self.network.as_mut();
+        let step = StepBatch::constant(step, self.batch_size);
         if watched {
             let (_, found) = self.source.measured_gradient(network, step)?;
             if let StepNoise::Parts(parts) = found {
@@ -141,7 +147,7 @@ struct Fixed {
 }
 
 impl Sampler for Fixed {
-    fn fill(&mut self, _step: u64, positions: Range<u64>, batch: &mut Batch) {
+    fn fill(&mut self, _step: StepBatch, positions: Range<u64>, batch: &mut Batch) {
         let place = self.made.iter().position(|(made, _)| *made == positions);
         let place = place.unwrap_or_else(|| {
             let made = examples(self.shape, positions.clone());

@@ -7,7 +7,8 @@ use std::{
 };
 
 use batchscope_core::{
-    Cadence, Choice, EvaluationPlan, Event, NeverStop, Schedule, TrialPurpose, TrialSpec, Value,
+    Cadence, Choice, EvaluationPlan, Event, NeverStop, Schedule, Trainer, TrialPurpose, TrialSpec,
+    Value,
 };
 use batchscope_data::{GlyphOptions, LoadOptions};
 use batchscope_nn::{DeviceSpec, Factory};
@@ -59,15 +60,16 @@ fn trainer(clock: Arc<Clock>) -> BuiltIn {
     let data = batchscope_data::open("glyphs", &options).expect("the built-in data");
     let model = "mlp(512,512)".parse().expect("a known model");
     let factory = Factory::new(model, DeviceSpec::Cpu).expect("a CPU");
-    let mut config = BuiltInConfig::new(
+    let config = BuiltInConfig::new(
         Arc::new(ClockedFactory { factory, clock }),
         data.description.clone(),
         data.train.clone(),
         Some(data.validation.clone()),
         None,
     );
-    config.threads_per_trial = Some(THREADS);
-    BuiltIn::new(config).expect("a model that fits the data")
+    let trainer = BuiltIn::new(config).expect("a model that fits the data");
+    trainer.limit_threads(Some(THREADS));
+    trainer
 }
 
 /// Trains `steps` steps without an evaluation between them, and returns the time of one part.
@@ -116,6 +118,8 @@ fn spec(cap: u64) -> TrialSpec {
                 ("weight_decay", Value::from(0.0)),
             ],
         ),
+        methods: Vec::new(),
+        controller: None,
         clip: None,
         study_seed: 0,
         seed: 0,

@@ -96,7 +96,7 @@ impl Workload {
     pub fn step(&self, batch_size: u64) -> Result<Step, Failure> {
         let network = self.factory(batch_size)?.build(&self.shape, KEY)?;
         let batches: Vec<Batch> = portions(network.as_ref(), batch_size)
-            .micro_batches()
+            .micro_batches(batch_size)
             .map(|positions| examples(self.shape, positions))
             .collect();
         Ok(Step {
@@ -116,7 +116,7 @@ pub fn portions(network: &dyn Network, batch_size: u64) -> Portions {
         Some(ghost) => ghost.max(MICRO_BATCH_CEILING / ghost * ghost),
         None => MICRO_BATCH_CEILING,
     };
-    Portions::whole(batch_size, micro_batch)
+    Portions::whole(micro_batch)
 }
 
 /// The update of every measured step: SGD with momentum 0.9.

@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchscope_core::{Batch, InputShape, Network, NetworkFactory, Solo};
-use batchscope_train::{GradientSource, Supervised, UpdateRule, augment::Augmenter};
+use batchscope_core::{Batch, InputShape, Network, NetworkFactory, Solo, StepBatch};
+use batchscope_train::{BatchStream, GradientSource, Supervised, UpdateRule, augment::Augmenter};
 use serde_json::{Value, json};
 
 use crate::{
@@ -41,13 +41,9 @@ pub fn split(workload: &Workload, batch_size: u64, seconds: f64) -> Result<Value
         }
         _ => None,
     };
-    let mut source = Supervised::new(
-        set.train.sampler(KEY, batch_size)?,
-        workload.shape,
-        portions.clone(),
-        augmenter,
-        KEY,
-    );
+    let sampler = set.train.sampler(KEY, batch_size)?;
+    let stream = BatchStream::new(sampler, workload.shape, portions, augmenter, KEY);
+    let mut source = Supervised::new(stream);
 
     let mut parts: [Vec<f64>; 3] = Default::default();
     let (mut step, mut begun) = (0, Instant::now());
@@ -57,7 +53,7 @@ pub fn split(workload: &Workload, batch_size: u64, seconds: f64) -> Result<Value
         }
         clock.reset();
         let gradient = Instant::now();
-        source.gradient(network.as_mut(), step)?;
+        source.gradient(network.as_mut(), StepBatch::constant(step, batch_size))?;
         let data = gradient.elapsed().saturating_sub(clock.network());
         rule.update(network.as_mut(), &Solo, RATE, step)?;
         network.end_step();
@@ -72,7 +68,7 @@ pub fn split(workload: &Workload, batch_size: u64, seconds: f64) -> Result<Value
     let [data, passes, update] = parts.each_mut().map(|part| median(part));
 
     let batches: Vec<Batch> = portions
-        .micro_batches()
+        .micro_batches(batch_size)
         .map(|range| {
             let first_position = range.start;
             let mut batch = Batch::empty(workload.shape);

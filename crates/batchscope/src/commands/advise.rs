@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchscope_core::{Estimate, NeverStop, StepTiming, Trainer, TrialPurpose, TrialSpec};
+use batchscope_core::{Estimate, NeverStop, StepTiming, TrialPurpose, TrialSpec};
 use batchscope_report::{TextColumn, text_table};
 use batchscope_scaling::{Advice, Assumptions, DeviceOption, Findings, PointState};
 use batchscope_study::SqliteStore;
@@ -13,7 +13,7 @@ use crate::{
     error::CliError,
     folder::{RunFacts, StudyFolder},
     progress::{Display, duration},
-    resolve,
+    trainers::Trainers,
 };
 
 /// Devices considered when nothing is said.
@@ -53,7 +53,7 @@ pub fn default_curve(findings: &Findings) -> Option<String> {
 }
 
 /// Runs the command.
-pub fn run(args: &AdviseArgs, quiet: bool) -> Result<(), CliError> {
+pub fn run(args: &AdviseArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliError> {
     let folder = StudyFolder::existing(&args.dir)?;
     let store = SqliteStore::read(folder.database()).map_err(CliError::study)?;
     let result = super::load(&store, &args.dir)?;
@@ -62,8 +62,13 @@ pub fn run(args: &AdviseArgs, quiet: bool) -> Result<(), CliError> {
     check_curve(args, &super::study::findings(&folder, &result, &facts)?)?;
     let settings = folder.settings()?;
     let display = Display::new(quiet);
-    let data = resolve::workload_data(&settings.workload)?;
-    let trainer = resolve::trainer(&settings.workload, &data, None, None)?;
+    let trainer = trainers.open(&settings, None)?;
+    if !trainer.info().capabilities.times_steps {
+        return Err(CliError::Failed(format!(
+            "{} does not time its steps, and advice rests on their times",
+            trainer.info().trainer
+        )));
+    }
 
     let specs: BTreeMap<u64, &TrialSpec> = result
         .records

@@ -6,7 +6,6 @@ use std::{
 };
 
 use batchscope_core::{NeverStop, Trainer};
-use batchscope_data::Dataset;
 use batchscope_report::{TextColumn, text_table};
 use batchscope_study::{
     Bounded, CostEstimate, CostRow, Plan, Prices, SqliteStore, estimate, finished_records,
@@ -19,7 +18,6 @@ use crate::{
     folder::StudyFolder,
     jobs::probe,
     progress::{Display, duration},
-    resolve,
     settings::StudySettings,
 };
 
@@ -31,13 +29,11 @@ const TIMING_SECONDS: f64 = 0.5;
 pub fn run(
     settings: &StudySettings,
     plan: &Plan,
-    data: &Dataset,
+    trainer: &dyn Trainer,
     dir: &Path,
     quiet: bool,
 ) -> Result<(), CliError> {
-    let trainer = resolve::trainer(&settings.workload, data, None, None)?;
     let info = trainer.info();
-    plan.check_against(&info).map_err(resolve::from_plan)?;
     // A study that has begun made its choices then, whatever the plan of today would choose.
     let (plan, records) = match StudyFolder::existing(dir) {
         Ok(folder) => {

@@ -1,9 +1,12 @@
 //! `batchscope study`: plan, run, analyze, report.
 
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use batchscope_core::{Trainer, TrialPurpose, TrialSpec};
-use batchscope_data::Dataset;
 use batchscope_scaling::Findings;
 use batchscope_study::{Observer, Plan, SqliteStore, StopToken, StudyResult};
 
@@ -19,45 +22,47 @@ use crate::{
     resolve,
     settings::StudySettings,
     signals::Signals,
+    trainers::Trainers,
 };
 
 /// Seconds of timing per batch size at the end of a study.
 const TIMING_SECONDS: f64 = 0.3;
 
 /// Runs the command.
-pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
+pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliError> {
     let settings =
         StudyFolder(args.dir.clone()).settings_under(args.settings, args.config.as_deref())?;
     let plan = resolve::plan(&settings)?;
-    let data = resolve::workload_data(&settings.workload)?;
+    let folder = StudyFolder(args.dir.clone());
+    let trainer = trainers.open(&settings, Some(&folder.checkpoints()))?;
+    plan.check_against(&trainer.info())
+        .map_err(resolve::from_plan)?;
+    trainer
+        .check(&jobs::probe(&plan, plan.base_batch))
+        .map_err(CliError::failed)?;
     if args.dry_run {
-        return super::dry_run::run(&settings, &plan, &data, &args.dir, quiet);
+        return super::dry_run::run(&settings, &plan, &*trainer, &args.dir, quiet);
     }
 
     let signals = Signals::listen()?;
     let folder = StudyFolder::create(&args.dir)?;
     // Found out now rather than after hours of training.
     folder.facts()?;
-    let trainer = |threads, checkpoints| {
-        resolve::trainer(&settings.workload, &data, Some(threads), checkpoints)
-    };
-    plan.check_against(&trainer(1, None)?.info())
-        .map_err(resolve::from_plan)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let side_by_side = match settings.plan.jobs {
         Some(jobs) => Parallelism::fixed(jobs, cores),
-        None => jobs::choose(&plan, cores, &signals, |threads| trainer(threads, None))?,
+        None => jobs::choose(&plan, cores, &signals, &*trainer),
     };
     let plan = Plan {
         jobs: side_by_side.jobs,
         ..plan
     };
-    let trainer = trainer(side_by_side.threads, Some(folder.checkpoints()))?;
+    trainer.limit_threads(Some(side_by_side.threads));
     let mut store = SqliteStore::open(folder.database()).map_err(CliError::study)?;
 
     let display = Display::new(quiet);
     let log = folder.log()?;
-    for note in &data.notes {
+    for note in trainer.notes() {
         display.line(&format!("note: {note}"));
     }
     let started = machine::now();
@@ -69,10 +74,11 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
     log.line(&side_by_side.to_string());
     let clock = Instant::now();
     let stop = StopToken::from(signals.flag());
+    let settings = trainers.resolved(&settings)?;
     let saved = SavedSettings::new(&folder, &settings, &plan, &log);
     let (line, run_log) = (ProgressLine::new(&display), RunLog(&log));
     let observers: [&dyn Observer; 3] = [&saved, &line, &run_log];
-    let result = batchscope_study::run(&plan, &trainer, &mut store, &stop, &observers);
+    let result = batchscope_study::run(&plan, &*trainer, &mut store, &stop, &observers);
     let result = result.map_err(|e| {
         display.finish();
         log.line(&format!("ended: {e}"));
@@ -82,7 +88,7 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
     let facts = facts(
         &folder,
         &settings,
-        &data,
+        &*trainer,
         &result,
         started,
         clock.elapsed().as_secs_f64(),
@@ -104,7 +110,7 @@ pub fn run(args: StudyArgs, quiet: bool) -> Result<(), CliError> {
         stopped("finished trials are stored; the others, their timing and the report are left")?;
     }
     log.line("stage: timing");
-    let timings = time(&settings, &data, &result, (&display, clock), &signals)?;
+    let timings = time(&*trainer, &result, (&display, clock), &signals)?;
     stopped("every trial is stored; the timing of steps and the report are left")?;
     let facts = RunFacts { timings, ..facts };
     folder.write_facts(&facts)?;
@@ -191,7 +197,7 @@ pub fn findings(
 fn facts(
     folder: &StudyFolder,
     settings: &StudySettings,
-    data: &Dataset,
+    trainer: &dyn Trainer,
     result: &StudyResult,
     started: String,
     seconds: f64,
@@ -208,8 +214,8 @@ fn facts(
     how.finished = machine::now();
     how.seconds += seconds;
     how.decisions = result.decisions.clone();
-    how.notes = data.notes.clone();
-    how.settings_toml = folder.write_settings(&resolve::resolved(settings, &result.plan)?)?;
+    how.notes = trainer.notes();
+    how.settings_toml = folder.write_settings(&resolve::resolved(settings, &result.plan))?;
     facts.price_per_hour = settings.plan.price_per_hour;
     facts.watts = settings.plan.watts;
     Ok(facts)
@@ -218,13 +224,15 @@ fn facts(
 /// Times a step at every studied batch size, alone on the machine, all cores at work; fewer once a
 /// signal is raised. Shows how far it is, as part of the whole since `started`.
 fn time(
-    settings: &StudySettings,
-    data: &Dataset,
+    trainer: &dyn Trainer,
     result: &StudyResult,
     (display, started): (&Display, Instant),
     signals: &Signals,
 ) -> Result<Vec<batchscope_core::StepTiming>, CliError> {
-    let trainer = resolve::trainer(&settings.workload, data, None, None)?;
+    if !trainer.info().capabilities.times_steps {
+        return Ok(Vec::new());
+    }
+    trainer.limit_threads(None);
     let fresh: BTreeMap<u64, &TrialSpec> = result
         .records
         .iter()
@@ -251,9 +259,19 @@ fn time(
     Ok(timings)
 }
 
+/// The program's name, without its folder.
+pub fn program() -> String {
+    let first = std::env::args_os().next().map(PathBuf::from);
+    let name = first.as_deref().and_then(Path::file_stem);
+    name.map_or_else(
+        || env!("CARGO_PKG_NAME").to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
 /// The command line as typed, without the program's folder.
 pub fn command() -> String {
-    let mut words = vec!["batchscope".to_owned()];
+    let mut words = vec![program()];
     words.extend(std::env::args().skip(1));
     let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
     quoted.join(" ")
@@ -262,7 +280,8 @@ pub fn command() -> String {
 /// The command that resumes the study of a folder.
 fn resume_command(folder: &Path) -> String {
     format!(
-        "batchscope study --dir {}",
+        "{} study --dir {}",
+        program(),
         quote(&folder.display().to_string())
     )
 }

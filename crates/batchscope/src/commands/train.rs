@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use batchscope_core::{
-    Cadence, Diagnostic, Estimate, EvaluationPlan, Event, Length, Measurement, Outcome,
-    TrialPurpose, TrialRecord, TrialSpec,
+    Cadence, Diagnostic, Estimate, EvaluationPlan, Event, Length, Measurement, NoiseRecord,
+    Outcome, Trainer, TrialPurpose, TrialRecord, TrialSpec,
 };
 use batchscope_report::format::number;
 use batchscope_scaling::noise::NoiseTrajectory;
@@ -18,6 +18,7 @@ use crate::{
     resolve,
     settings::{RunArgs, Workload},
     signals::Signals,
+    trainers::built_in,
     values::Switch,
 };
 
@@ -35,7 +36,8 @@ const LEVEL: f64 = 0.95;
 pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
     let data = resolve::workload_data(&args.workload)?;
     let spec = spec(&args.workload, &args.run, data.train.len())?;
-    let trainer = resolve::trainer(&args.workload, &data, None, None)?;
+    let trainer = built_in(&args.workload, &data)?;
+    trainer.check(&spec).map_err(CliError::failed)?;
     let signals = Signals::listen()?;
     let checkpoint = args
         .checkpoint
@@ -133,7 +135,7 @@ pub fn spec(w: &Workload, run: &RunArgs, train_examples: u64) -> Result<TrialSpe
         Some(steps) => steps,
         None => {
             let length = Length::Epochs(run.epochs.unwrap_or(DEFAULT_EPOCHS));
-            batchscope_rules::steps_in(length, batch_size, train_examples)
+            batchscope_rules::steps_in(length, batch_size, Some(train_examples))
                 .map_err(|e| CliError::flag("epochs", e))?
         }
     };
@@ -150,6 +152,8 @@ pub fn spec(w: &Workload, run: &RunArgs, train_examples: u64) -> Result<TrialSpe
         learning_rate: run.learning_rate.unwrap_or(DEFAULT_RATE),
         schedule: resolve::schedule(&w.step, Length::Steps(0)),
         optimizer: resolve::optimizer(&w.optimizer)?,
+        methods: w.step.methods(),
+        controller: run.controller.clone().map(|controller| controller.0),
         clip: w.optimizer.clip,
         study_seed: w.compute.seed.unwrap_or(0),
         seed: 0,
@@ -178,7 +182,14 @@ fn measured(m: &Measurement) -> String {
 /// The noise scale along the run, if it was watched.
 fn noise(record: &TrialRecord, train_examples: u64) -> String {
     let runs = [record.measurements.as_slice()];
-    let course = NoiseTrajectory::new(record.spec.batch_size, &runs, train_examples, LEVEL);
+    // A batch that grows ends at its last size.
+    let of = |m: &Measurement| match &m.noise {
+        Some(NoiseRecord::Measured(moments)) => Some(moments.batch_size),
+        _ => None,
+    };
+    let last = record.measurements.iter().rev().find_map(of);
+    let batch_size = last.unwrap_or(record.spec.batch_size);
+    let course = NoiseTrajectory::new(batch_size, &runs, Some(train_examples), LEVEL);
     let Some(course) = course else {
         return String::new();
     };

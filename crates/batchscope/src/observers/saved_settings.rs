@@ -39,8 +39,10 @@ impl<'a> SavedSettings<'a> {
         let saved = self
             .folder
             .remember_data(&self.settings.workload.data)
-            .and_then(|()| resolve::resolved(self.settings, self.plan))
-            .and_then(|resolved| self.folder.write_settings(&resolved));
+            .and_then(|()| {
+                let resolved = resolve::resolved(self.settings, self.plan);
+                self.folder.write_settings(&resolved)
+            });
         if let Err(error) = saved {
             self.log.line(&error.to_string());
         }

@@ -13,6 +13,7 @@ mod run;
 mod step;
 mod study;
 mod text;
+mod trainer;
 
 use std::path::Path;
 
@@ -27,6 +28,7 @@ pub use optimizer::{OptimizerArgs, OptimizerSettings};
 pub use run::RunArgs;
 pub use step::{MeasureArgs, StepArgs};
 pub use study::PlanArgs;
+pub use trainer::TrainerArgs;
 
 /// Everything that a training run needs, apart from its length: data, model, optimizer, step.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
@@ -60,6 +62,9 @@ pub struct Workload {
 /// A study's settings: the contents of `study.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct StudySettings {
+    /// What trains.
+    #[command(flatten)]
+    pub trainer: TrainerArgs,
     /// Data, model, optimizer, step.
     #[command(flatten)]
     pub workload: Workload,
@@ -82,6 +87,7 @@ impl StudySettings {
             measure,
         } = &self.workload;
         [
+            to_table(&self.trainer),
             to_table(data),
             to_table(read),
             to_table(examples),
@@ -103,6 +109,7 @@ impl StudySettings {
     /// # Errors
     /// [`CliError::SettingsFile`].
     pub fn from_table(mut table: toml::Table, path: &Path) -> Result<Self, CliError> {
+        methods_of_earlier_versions(&mut table);
         let settings = OptimizerSettings::keys();
         let settings = from_table(taken(&mut table, &settings), path)?;
         let optimizer = OptimizerArgs {
@@ -110,13 +117,14 @@ impl StudySettings {
             ..take(&mut table, path)?
         };
         let read = Self {
+            trainer: take(&mut table, path)?,
             workload: Workload {
                 data: take(&mut table, path)?,
                 read: take(&mut table, path)?,
                 examples: take(&mut table, path)?,
                 model: take(&mut table, path)?,
                 optimizer: optimizer.spread(),
-                step: take(&mut table, path)?,
+                step: take::<StepArgs>(&mut table, path)?.spread(),
                 compute: take(&mut table, path)?,
                 measure: take(&mut table, path)?,
             },
@@ -138,6 +146,7 @@ impl StudySettings {
             None => below.workload.data.data_from.clone(),
         };
         self.workload.optimizer = self.workload.optimizer.spread();
+        self.workload.step = self.workload.step.spread();
         let optimizer = &self.workload.optimizer;
         // Another optimizer has other settings: those of the lower layer's go with it.
         if optimizer.optimizer.is_some() && optimizer.name() != below.workload.optimizer.name() {
@@ -171,6 +180,23 @@ impl StudySettings {
     }
 }
 
+/// Up to 0.1.0 step methods had keys of their own: `adversarial = "0.1:0.5"`.
+fn methods_of_earlier_versions(table: &mut toml::Table) {
+    for name in ["adversarial", "conservative"] {
+        let Some(value) = table.remove(name) else {
+            continue;
+        };
+        let settings = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        let methods = match table.get("method").and_then(toml::Value::as_str) {
+            Some(others) => format!("{others},{name}:{settings}"),
+            None => format!("{name}:{settings}"),
+        };
+        table.insert("method".to_owned(), methods.into());
+    }
+}
+
 /// The keys of a subject: its flags, old spellings included.
 fn keys<T: Args>() -> Vec<String> {
     let command = T::augment_args(clap::Command::new("keys"));
@@ -192,7 +218,8 @@ fn take<T: Args + DeserializeOwned>(table: &mut toml::Table, path: &Path) -> Res
     from_table(taken(table, &keys::<T>()), path)
 }
 
-fn to_table<T: Serialize>(settings: &T) -> toml::Table {
+/// A subject's settings that are set, by their keys.
+pub fn to_table<T: Serialize>(settings: &T) -> toml::Table {
     toml::Table::try_from(settings).expect("settings are plain scalars")
 }
 
@@ -243,6 +270,10 @@ mod tests {
             settings("optimiser = 'adam'\nnoise = 'on'"),
             settings("optimizer = 'adam'\nnoise = true")
         );
+        assert_eq!(
+            settings("adversarial = '0.2:0.7'\nconservative = 0.01"),
+            settings("method = 'adversarial(0.2,0.7), conservative(0.01)'")
+        );
     }
 
     /// The settings of every published study, as the version that ran it wrote them.
@@ -291,7 +322,7 @@ mod tests {
         let all = settings(
             "data = 'x'\nformat = 'csv'\ntext-level = 'char'\nvalidation = '10%'\naugment = 'flip'\n\
              model = 'lenet'\ndevice = 'cpu'\noptimizer = 'adam(epsilon=1e-6)'\nclip = 1\n\
-             adversarial = '0.1:0.5'\nconservative = '0.001:3'\nwarm-up = 20\nschedule = 'step:0.1@3ep'\n\
+             method = 'adversarial(0.1,0.7),conservative(0.01)'\nwarm-up = 20\nschedule = 'step:0.1@3ep'\n\
              warm-up-shape = 'gradual'\nmax-memory = '4G'\nbatch-sizes = '8..64'\ntarget = 'auto'\n\
              tune = 'base'\nrules = 'lsr,srsr'\nlearning-rates = '0.1..1'\ntune-width = 'full'\njobs = 2",
         );

@@ -1,9 +1,10 @@
 //! One training run: `batchscope train`.
 
 use batchscope_core::Target;
+use batchscope_rules::CONTROLLERS;
 use clap::Args;
 
-use crate::values;
+use crate::values::{self, Controlled};
 
 /// A training run's settings, beyond its workload.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
@@ -24,7 +25,25 @@ pub struct RunArgs {
     /// Stop when this is reached: val-error=0.03
     #[arg(long, value_name = "TARGET", value_parser = values::fixed_target)]
     pub target: Option<Target>,
+    /// What leads the learning rate and the batch size.
+    #[arg(long, value_name = "CONTROLLER", help = help_of_controllers())]
+    pub controller: Option<Controlled>,
     /// Evaluate every N steps instead of at geometrically spaced ones
     #[arg(long, value_name = "N", value_parser = values::at_least_one)]
     pub evaluate_every: Option<u64>,
+}
+
+fn help_of_controllers() -> String {
+    let controllers: Vec<String> = CONTROLLERS
+        .all
+        .iter()
+        .map(|kind| {
+            let of = &kind.descriptor;
+            format!("{} ({})", values::written(of), of.about)
+        })
+        .collect();
+    format!(
+        "What leads the learning rate and the batch size: {} [default: schedule]",
+        controllers.join("; ")
+    )
 }

@@ -1,11 +1,11 @@
 //! How a step is made, beside the optimizer, and what is measured on the way.
 
-use batchscope_core::{Length, WarmUpShape};
-use batchscope_train::{Adversarial, Conservative};
+use batchscope_core::{Choice, Length, WarmUpShape};
+use batchscope_train::METHODS;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::values::{AfterWarmUp, Switch};
+use crate::values::{self, AfterWarmUp, Methods, Switch};
 
 use super::text;
 
@@ -14,14 +14,18 @@ use super::text;
 #[serde(rename_all = "kebab-case", default)]
 #[command(next_help_heading = "Step")]
 pub struct StepArgs {
-    /// Also train on FGSM examples: EPSILON or EPSILON:CLEAN_WEIGHT (0.1:0.5 without a value)
-    #[arg(long, value_name = "EPSILON", num_args = 0..=1, default_missing_value = "0.1")]
+    /// How steps are made.
+    #[arg(long, value_name = "METHODS", help = help_of_methods())]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
-    pub adversarial: Option<Adversarial>,
-    /// Conservative steps, each a proximal problem on its batch: LAMBDA or LAMBDA:UPDATES (0.001:3 without a value)
-    #[arg(long, value_name = "LAMBDA", num_args = 0..=1, default_missing_value = "0.001")]
-    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
-    pub conservative: Option<Conservative>,
+    pub method: Option<Methods>,
+    /// `--method adversarial`, as it was written up to 0.1.0.
+    #[arg(long, hide = true, value_name = "EPSILON", num_args = 0..=1, default_missing_value = "0.1", value_parser = values::adversarial)]
+    #[serde(skip)]
+    pub adversarial: Option<Methods>,
+    /// `--method conservative`, as it was written up to 0.1.0.
+    #[arg(long, hide = true, value_name = "LAMBDA", num_args = 0..=1, default_missing_value = "0.001", value_parser = values::conservative)]
+    #[serde(skip)]
+    pub conservative: Option<Methods>,
     /// Warm-up length: steps (`200`) or epochs (`2ep`) (default: 10 steps in a study, none in train)
     #[arg(long, value_name = "LENGTH")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
@@ -34,6 +38,35 @@ pub struct StepArgs {
     #[arg(long, value_name = "SCHEDULE")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub schedule: Option<AfterWarmUp>,
+}
+
+fn help_of_methods() -> String {
+    let methods: Vec<String> = METHODS
+        .all
+        .iter()
+        .map(|kind| values::written(&kind.descriptor))
+        .collect();
+    format!(
+        "How steps are made: {} [default: plain]",
+        methods.join(", ")
+    )
+}
+
+impl StepArgs {
+    /// The same with the methods that were written as flags of their own among the others.
+    pub fn spread(mut self) -> Self {
+        for earlier in [self.adversarial.take(), self.conservative.take()] {
+            let methods = self.method.get_or_insert_default();
+            methods.0.extend(earlier.into_iter().flat_map(|m| m.0));
+        }
+        self.method = self.method.filter(|methods| !methods.0.is_empty());
+        self
+    }
+
+    /// The step methods that were asked for.
+    pub fn methods(&self) -> Vec<Choice> {
+        self.clone().spread().method.unwrap_or_default().0
+    }
 }
 
 /// What is measured while training.

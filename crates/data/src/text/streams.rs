@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use batchscope_core::{
     Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Purpose, Sampler,
-    StreamKey, Task,
+    StepBatch, StreamKey, Task,
 };
 use rand_core::Rng;
 
@@ -174,9 +174,9 @@ impl TextSampler<'_> {
 }
 
 impl Sampler for TextSampler<'_> {
-    fn fill(&mut self, step: u64, positions: Range<u64>, batch: &mut Batch) {
+    fn fill(&mut self, step: StepBatch, positions: Range<u64>, batch: &mut Batch) {
         self.split.prepare(batch);
-        let (epoch, time) = (step / self.steps, step % self.steps);
+        let (epoch, time) = (step.step / self.steps, step.step % self.steps);
         let turn = self.turn(epoch);
         let end = positions.end.min(self.batch_size);
         let start = positions.start.min(end);
@@ -185,8 +185,12 @@ impl Sampler for TextSampler<'_> {
             self.split.append(first as usize, batch);
         }
         batch.first_position = start;
-        batch.first_draw = step * self.batch_size + start;
+        batch.first_draw = step.first_draw + start;
         batch.fresh_streams = time == 0;
         batch.noise = Some(self.key.with_purpose(Purpose::Network));
+    }
+
+    fn only_batch_size(&self) -> Option<u64> {
+        Some(self.batch_size)
     }
 }

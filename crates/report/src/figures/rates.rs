@@ -206,7 +206,7 @@ fn rule_lines(data: &Data, columns: &[Column]) -> Vec<RuleLine> {
             optimizer: spec.optimizer.clone(),
         },
         batch_size: data.findings.study.base_batch,
-        train_examples: Some(data.findings.study.train_examples),
+        train_examples: data.findings.study.train_examples,
         noise_scale: None,
     };
     let lines = Rule::all().into_iter().map(|rule| {

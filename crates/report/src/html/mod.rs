@@ -225,7 +225,10 @@ fn doubting_reader(out: &mut String, data: &Data, how: &HowRun) {
     item("Model", &study.model);
     item("Parameters", &count(study.parameters));
     item("Data", &study.data);
-    item("Training examples", &count(study.train_examples));
+    item(
+        "Training examples",
+        &study.train_examples.map(count).unwrap_or_default(),
+    );
     item("Trainer", &study.trainer);
     item("Device", &study.device);
     item(

@@ -28,7 +28,7 @@ mod work;
 
 pub use compare::{Claim, Verdict};
 pub use lab::{ExperimentContext, MakeObjective, Reestimate};
-pub use plan::{Part, Plan, Plateau, Scope, Setting, Sharpening};
+pub use plan::{Adversarial, Conservative, Part, Plan, Plateau, Scope, Setting, Sharpening};
 pub use published::{PUBLISHED, Published};
 pub use record::{Ended, EpochLoss, RunRecord, SharpnessRecord, SlicePoint, SliceRecord, Snapshot};
 pub use results::{

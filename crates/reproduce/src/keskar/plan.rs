@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
+use batchscope_core::{Choice, Value};
 use serde::{Deserialize, Serialize};
 
 use super::task::{Method, Quantity, RunId, Shape, Space, StateId, Statistics, Task};
@@ -99,11 +100,86 @@ pub struct Setting {
     /// Augmentation of the training images for the first remedy; empty for data that have none.
     pub augment: String,
     /// Proximal weight and iterations of conservative training.
-    pub conservative: batchscope_train::Conservative,
+    pub conservative: Conservative,
     /// Adversarial training.
-    pub adversarial: batchscope_train::Adversarial,
+    pub adversarial: Adversarial,
     /// Seed of everything random.
     pub seed: u64,
+}
+
+/// Conservative training as the paper has it: λ = 1e-3, three iterations.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Conservative {
+    /// Weight of the squared distance to the step's start, λ.
+    pub lambda: f64,
+    /// Updates per step.
+    pub iterations: u64,
+}
+
+impl Default for Conservative {
+    fn default() -> Self {
+        Self {
+            lambda: 1e-3,
+            iterations: 3,
+        }
+    }
+}
+
+impl Conservative {
+    /// As a step method.
+    pub(crate) fn method(&self) -> Choice {
+        Choice::new(
+            "conservative",
+            [
+                ("lambda", Value::from(self.lambda)),
+                ("iterations", Value::from(self.iterations)),
+            ],
+        )
+    }
+}
+
+impl fmt::Display for Conservative {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.lambda, self.iterations)
+    }
+}
+
+/// Adversarial training: ε and the clean loss's weight α.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Adversarial {
+    /// How far every input value moves, ε.
+    pub epsilon: f64,
+    /// Weight of the clean loss, α.
+    pub share: f64,
+}
+
+impl Default for Adversarial {
+    /// ε = 0.1, which Goodfellow et al. take for CIFAR-10, and their equal weights.
+    fn default() -> Self {
+        Self {
+            epsilon: 0.1,
+            share: 0.5,
+        }
+    }
+}
+
+impl Adversarial {
+    /// As a step method.
+    pub(crate) fn method(&self) -> Choice {
+        Choice::new(
+            "adversarial",
+            [
+                ("epsilon", Value::from(self.epsilon)),
+                ("clean_weight", Value::from(self.share)),
+            ],
+        )
+    }
+}
+
+impl fmt::Display for Adversarial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.epsilon, self.share)
+    }
 }
 
 /// A part of the experiment.

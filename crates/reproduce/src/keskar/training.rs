@@ -38,15 +38,13 @@ pub(crate) fn trainer(
         None,
     );
     match method {
-        Method::Plain => {}
+        Method::Plain | Method::Conservative | Method::Adversarial => {}
         Method::Augmented => {
             config.augment = setting
                 .augment
                 .parse()
                 .map_err(|e| TrainError::Refused(format!("augment: {e}")))?;
         }
-        Method::Conservative => config.conservative = Some(setting.conservative),
-        Method::Adversarial => config.adversarial = Some(setting.adversarial),
     }
     BuiltIn::new(config)
 }
@@ -72,6 +70,12 @@ pub(crate) fn spec(setting: &Setting, run: &RunId) -> TrialSpec {
                 ("weight_decay", Value::from(0.0)),
             ],
         ),
+        methods: match run.method {
+            Method::Plain | Method::Augmented => Vec::new(),
+            Method::Conservative => vec![setting.conservative.method()],
+            Method::Adversarial => vec![setting.adversarial.method()],
+        },
+        controller: None,
         clip: None,
         study_seed: setting.seed,
         seed: u64::from(run.start),

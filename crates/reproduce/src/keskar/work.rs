@@ -76,7 +76,7 @@ fn seconds(plan: &Plan, parameters: u64, pace: &Pace, task: &Task) -> f64 {
             let pace = pace.small * (pace.large / pace.small).powf(part);
             let times = match run.method {
                 Method::Plain | Method::Augmented => 1.0,
-                Method::Conservative => f64::from(plan.setting.conservative.iterations),
+                Method::Conservative => plan.setting.conservative.iterations as f64,
                 Method::Adversarial => 3.0,
             };
             f64::from(*epochs) * times * *examples as f64 * pace

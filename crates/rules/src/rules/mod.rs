@@ -1,10 +1,18 @@
-//! The rules, a file each. A new one is a file here, and a line in `RULES`.
+//! The rules: a file each, listed below.
 
-pub(crate) mod blr;
-pub(crate) mod lsr;
-pub(crate) mod srsr;
+mod blr;
+mod lsr;
+mod srsr;
 
-use crate::{Base, Setting};
+use batchscope_core::Registry;
+
+use crate::{Base, RuleKind, Setting};
+
+/// Every rule, in the order in which they are run and drawn.
+pub static RULES: Registry<RuleKind> = Registry {
+    what: "learning-rate rule",
+    all: &[&blr::BLR, &lsr::LSR, &srsr::SRSR],
+};
 
 /// The base setting with its learning rate times `factor`.
 fn scaled(base: &Base, factor: f64) -> Setting {

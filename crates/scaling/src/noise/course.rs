@@ -93,6 +93,16 @@ pub fn noise_of(moments: &NoiseMoments, sampling: Sampling, level: f64) -> Noise
     one.estimates(moments.steps, moments.batch_size, sampling, level)
 }
 
+/// What a measurement tells of the noise of steps of this batch size.
+fn moments_at(m: &Measurement, batch_size: u64) -> Option<&NoiseMoments> {
+    match &m.noise {
+        Some(NoiseRecord::Measured(moments)) => {
+            Some(moments).filter(|moments| moments.batch_size == batch_size)
+        }
+        _ => None,
+    }
+}
+
 /// A stretch of a run: its length in steps, and its moments.
 struct Stretch {
     steps: u64,
@@ -101,11 +111,8 @@ struct Stretch {
 
 /// The stretches of a run, each with [`COURSE_STEPS`] measured steps if the run has so many; what is
 /// left over at the end joins the last.
-fn stretches(run: &[Measurement]) -> Vec<Stretch> {
-    let measured = |m: &Measurement| match &m.noise {
-        Some(NoiseRecord::Measured(moments)) => Some(moments.clone()),
-        _ => None,
-    };
+fn stretches(run: &[Measurement], batch_size: u64) -> Vec<Stretch> {
+    let measured = |m: &Measurement| moments_at(m, batch_size).cloned();
     let mut left: u64 = run.iter().filter_map(measured).map(|m| m.steps).sum();
     let (mut all, mut before): (Vec<Stretch>, u64) = (Vec::new(), 0);
     for m in run.iter().filter(|m| !m.replayed) {
@@ -133,12 +140,13 @@ fn stretches(run: &[Measurement]) -> Vec<Stretch> {
 }
 
 impl NoiseTrajectory {
-    /// From the measurements of each run at one batch size on a training set of `examples`; `None`
-    /// where none was watched.
+    /// From the measurements of each run at one batch size, on a training set of `examples` or, without
+    /// one, on fresh examples; `None` where none was watched. Stretches of a run at another batch size
+    /// are left out.
     pub fn new(
         batch_size: u64,
         runs: &[&[Measurement]],
-        examples: u64,
+        examples: Option<u64>,
         level: f64,
     ) -> Option<Self> {
         let records = || {
@@ -146,19 +154,24 @@ impl NoiseTrajectory {
             measurements.filter_map(|m| m.noise.as_ref())
         };
         records().next()?;
-        let by_run: Vec<Vec<Stretch>> = runs.iter().map(|run| stretches(run)).collect();
+        let by_run = runs.iter().map(|run| stretches(run, batch_size));
+        let by_run: Vec<Vec<Stretch>> = by_run.collect();
         let why = records().find_map(|record| match record {
             NoiseRecord::Undefined { why } => Some(why.as_str()),
             NoiseRecord::Measured(_) => None,
         });
         let whole = |moments: &NoiseMoments| Some((moments.trace, moments.squared_norm));
         let signals: Vec<f64> = by_run.iter().filter_map(|run| signal(run, whole)).collect();
-        let inverse = 1.0 / examples as f64;
+        let sampling = match examples {
+            Some(examples) => Sampling::TrainingSet { examples },
+            None => Sampling::Fresh,
+        };
+        let inverse = examples.map_or(0.0, |n| 1.0 / n as f64);
         Some(Self {
             batch_size,
             population: average(&signals, 0.0, level, why),
             training_set: average(&signals, inverse, level, why),
-            course: course(runs, batch_size, examples, level),
+            course: course(runs, batch_size, sampling, level),
             layers: layers(&by_run, level),
         })
     }
@@ -237,10 +250,15 @@ fn average(signals: &[f64], shift: f64, level: f64, why: Option<&str>) -> Estima
 
 /// Pools the runs between evaluations, which they share, and takes consecutive ones together until
 /// each stretch has [`COURSE_STEPS`] measured steps; what is left over at the end joins the last.
-fn course(runs: &[&[Measurement]], batch_size: u64, examples: u64, level: f64) -> Vec<NoiseAt> {
+fn course(
+    runs: &[&[Measurement]],
+    batch_size: u64,
+    sampling: Sampling,
+    level: f64,
+) -> Vec<NoiseAt> {
     let mut pooled: BTreeMap<u64, NoiseMoments> = BTreeMap::new();
     for m in runs.iter().flat_map(|run| run.iter()) {
-        if let Some(NoiseRecord::Measured(moments)) = &m.noise {
+        if let Some(moments) = moments_at(m, batch_size) {
             let at = pooled.entry(m.step);
             at.or_insert_with(|| NoiseMoments::new(batch_size))
                 .merge(moments);
@@ -259,7 +277,7 @@ fn course(runs: &[&[Measurement]], batch_size: u64, examples: u64, level: f64) -
         left -= moments.steps;
     }
     let of = |(step, moments): (u64, NoiseMoments)| {
-        let noise = noise_of(&moments, Sampling::TrainingSet { examples }, level);
+        let noise = noise_of(&moments, sampling, level);
         let population = noise.population.noise_scale;
         NoiseAt {
             step,
@@ -307,7 +325,7 @@ mod tests {
             measurement(90, measured(10, 100.0, 1.0)),
             measurement(900, measured(90, 10.0, 0.001)),
         ];
-        let found = NoiseTrajectory::new(32, &[&run, &run], 1000, 0.95).unwrap();
+        let found = NoiseTrajectory::new(32, &[&run, &run], Some(1000), 0.95).unwrap();
         let expected = 1.0 / (0.1 * 0.01 + 0.9 * 0.0001);
         assert!((found.population.value.unwrap() / expected - 1.0).abs() < 1e-9);
         assert_eq!(found.population.n, 2);
@@ -332,7 +350,7 @@ mod tests {
             measurement(40, measured(20, 50.0, 1.0)),
             measurement(43, measured(2, 50.0, 1.0)),
         ];
-        let course = NoiseTrajectory::new(32, &[&run], 1000, 0.95)
+        let course = NoiseTrajectory::new(32, &[&run], Some(1000), 0.95)
             .unwrap()
             .course;
         let ends: Vec<u64> = course.iter().map(|at| at.step).collect();
@@ -351,7 +369,8 @@ mod tests {
     fn the_interval_is_that_of_the_scatter_between_runs() {
         let run = |signal| [measurement(10, measured(10, 100.0, signal))];
         let (a, b, c) = (run(1.0), run(2.0), run(3.0));
-        let of = |runs: &[&[Measurement]]| NoiseTrajectory::new(32, runs, 1 << 20, 0.95).unwrap();
+        let of =
+            |runs: &[&[Measurement]]| NoiseTrajectory::new(32, runs, Some(1 << 20), 0.95).unwrap();
         // signals 0.01, 0.02, 0.03: half width 4.302653·0.01/√3
         let found = of(&[&a, &b, &c]).population;
         assert!((found.value.unwrap() - 50.0).abs() < 1e-9);
@@ -383,7 +402,7 @@ mod tests {
             [measurement(10, Some(NoiseRecord::Measured(moments)))]
         };
         let (a, b, c) = (run(2.0, true), run(2.0, true), run(2.0, false));
-        let found = NoiseTrajectory::new(32, &[&a, &b, &c], 1000, 0.95).unwrap();
+        let found = NoiseTrajectory::new(32, &[&a, &b, &c], Some(1000), 0.95).unwrap();
         assert_eq!(found.population.n, 3);
         let [conv, output] = &found.layers[..] else {
             panic!("{:?}", found.layers)
@@ -391,17 +410,17 @@ mod tests {
         assert_eq!((conv.name.as_str(), conv.population.n), ("conv1", 2));
         assert!((conv.population.value.unwrap() - 5.0).abs() < 1e-12);
         assert_eq!(output.population.state, EstimateState::Undefined);
-        let none = NoiseTrajectory::new(32, &[&c], 1000, 0.95).unwrap();
+        let none = NoiseTrajectory::new(32, &[&c], Some(1000), 0.95).unwrap();
         assert!(none.layers.is_empty());
     }
 
     #[test]
     fn what_was_not_watched_is_left_out_and_what_cannot_be_says_why() {
         let none = [measurement(10, None)];
-        assert_eq!(NoiseTrajectory::new(32, &[&none], 100, 0.95), None);
+        assert_eq!(NoiseTrajectory::new(32, &[&none], Some(100), 0.95), None);
         let why = "batch norm over everything".to_owned();
         let undefined = [measurement(10, Some(NoiseRecord::Undefined { why }))];
-        let found = NoiseTrajectory::new(32, &[&undefined], 100, 0.95).unwrap();
+        let found = NoiseTrajectory::new(32, &[&undefined], Some(100), 0.95).unwrap();
         assert!(found.course.is_empty());
         assert!(found.population.reason.unwrap().contains("batch norm"));
     }

@@ -230,23 +230,7 @@ impl Plan {
     pub fn check_against(&self, info: &TrainerInfo) -> Result<(), PlanError> {
         self.check()?;
         let n = info.train_examples;
-        let too_large = |key, batch_size: u64| {
-            PlanError::new(
-                key,
-                format!(
-                    "{batch_size} is larger than the training set ({n} examples): choose sizes up to {n}, or more examples"
-                ),
-            )
-        };
-        if let Some(&batch_size) = self.batch_sizes.iter().find(|&&b| b > n) {
-            return Err(too_large("batch-sizes", batch_size));
-        }
-        if self.base_batch > n {
-            return Err(too_large("base-batch", self.base_batch));
-        }
-        if let Some(batch_size) = self.pilot_batch.filter(|&b| b > n) {
-            return Err(too_large("pilot-batch", batch_size));
-        }
+        self.check_sizes(n)?;
         let metric = self.target.metric();
         if !info.metrics.is_empty() && !info.metrics.contains(metric) {
             let known: Vec<String> = info.metrics.iter().map(Metric::to_string).collect();
@@ -281,5 +265,32 @@ impl Plan {
             })?;
         }
         Ok(())
+    }
+
+    /// The batch sizes against the training set, where there is one; without, a pilot's bound in
+    /// epochs says nothing.
+    fn check_sizes(&self, train_examples: Option<u64>) -> Result<(), PlanError> {
+        let Some(n) = train_examples else {
+            return require(
+                self.max_steps.is_some(),
+                "max-steps",
+                "must be given: this trainer has no training set to pass over, so nothing else bounds the pilot",
+            );
+        };
+        let others = [
+            ("base-batch", Some(self.base_batch)),
+            ("pilot-batch", self.pilot_batch),
+        ];
+        let studied = self.batch_sizes.iter().map(|&b| ("batch-sizes", b));
+        let others = others.into_iter().filter_map(|(key, b)| Some((key, b?)));
+        match studied.chain(others).find(|&(_, b)| b > n) {
+            None => Ok(()),
+            Some((key, batch_size)) => Err(PlanError::new(
+                key,
+                format!(
+                    "{batch_size} is larger than the training set ({n} examples): choose sizes up to {n}, or more examples"
+                ),
+            )),
+        }
     }
 }

@@ -49,6 +49,9 @@ pub struct Plan {
     /// Optimizer and its constants at the base batch size.
     #[serde(alias = "optimiser")]
     pub optimizer: Choice,
+    /// How steps are made, where not plainly: the trainer's step methods.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<Choice>,
     /// Keep the half-life of Adam's second moment, in examples, at every batch size.
     pub token_half_life: bool,
     /// Warm-up and decay.
@@ -111,6 +114,7 @@ impl Default for Plan {
                     ("weight_decay", Value::from(0.0)),
                 ],
             ),
+            methods: Vec::new(),
             token_half_life: false,
             schedule: Schedule::warm_up(10),
             clip: None,

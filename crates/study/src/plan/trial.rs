@@ -17,6 +17,8 @@ impl Plan {
             learning_rate,
             schedule: self.schedule_from(learning_rate),
             optimizer: self.optimizer_at(batch_size),
+            methods: self.methods.clone(),
+            controller: None,
             clip: self.clip,
             study_seed: self.study_seed,
             seed: 0,

@@ -52,7 +52,7 @@ fn points(
             optimizer: plan.optimizer.clone(),
         },
         batch_size: plan.base_batch,
-        train_examples: Some(info.train_examples),
+        train_examples: info.train_examples,
         noise_scale: None,
     };
     let curves: Vec<(String, Setting, bool)> = match plan.tune {

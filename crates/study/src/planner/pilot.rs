@@ -89,8 +89,12 @@ impl PilotModel {
 
 /// The bound of a pilot trial in steps.
 pub(crate) fn pilot_cap(plan: &Plan, info: &TrainerInfo, batch_size: u64) -> u64 {
-    let steps = (plan.pilot_epochs * info.train_examples as f64 / batch_size as f64).ceil() as u64;
-    steps.max(1).min(plan.max_steps.unwrap_or(u64::MAX))
+    let most = plan.max_steps.unwrap_or(u64::MAX);
+    let Some(examples) = info.train_examples else {
+        return most;
+    };
+    let steps = (plan.pilot_epochs * examples as f64 / batch_size as f64).ceil() as u64;
+    steps.max(1).min(most)
 }
 
 /// Runs the pilot's stages; `None` while trials are missing.

@@ -5,7 +5,7 @@
 //! | the network's state | tensors `network.NAME` |
 //! | the update rule's memory | tensors `rule.NAME` |
 //! | both at the last evaluation, for a replay | tensors `snapshot.network.NAME`, `snapshot.rule.NAME` |
-//! | what the run is, how far it came, its measurements | metadata `state` (JSON) |
+//! | what the run is, how far it came, its measurements, the controller's memory | metadata `state` (JSON) |
 //! | CRC-32 of all the above | metadata `checksum` |
 //!
 //! Data order, augmentation and noise need no state: they are functions of the step.
@@ -18,12 +18,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchscope_core::{Cadence, Event, Events, Progress, StateTensor, TrialSpec};
+use batchscope_core::{Cadence, Choice, Event, Events, Progress, StateTensor, TrialSpec};
 use serde::{Deserialize, Serialize};
 
 pub use stored::{Origin, Stored, StoredRun, load_network, read_state, write_state};
 
-use crate::{Run, Snapshot, TrainError};
+use crate::{METHODS, Run, Snapshot, TrainError};
 
 /// Version of the files written; others are refused.
 const FORMAT: u32 = 1;
@@ -33,6 +33,7 @@ const STATE_BYTES: u64 = 64 << 20;
 
 /// What a checkpoint belongs to. A run takes up only checkpoints of the same identity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "StoredIdentity")]
 pub struct Identity {
     /// What was asked.
     pub spec: TrialSpec,
@@ -40,13 +41,52 @@ pub struct Identity {
     pub model: String,
     /// The data, augmentation included.
     pub data: String,
-    /// How steps are made, where not plainly: adversarial examples, conservative steps.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub method: String,
     /// Examples per forward pass.
     pub micro_batch: u64,
     /// When evaluations are made.
     pub cadence: Cadence,
+}
+
+/// An [`Identity`] as it stands in a file. Up to 0.1.0 step methods stood beside the spec, as
+/// `adversarial 0.1:0.5, conservative 0.001:3`.
+#[derive(Deserialize)]
+struct StoredIdentity {
+    spec: TrialSpec,
+    model: String,
+    data: String,
+    #[serde(default)]
+    method: String,
+    micro_batch: u64,
+    cadence: Cadence,
+}
+
+impl From<StoredIdentity> for Identity {
+    fn from(stored: StoredIdentity) -> Self {
+        let StoredIdentity {
+            mut spec,
+            model,
+            data,
+            method,
+            micro_batch,
+            cadence,
+        } = stored;
+        let earlier = method.split(", ").filter(|method| !method.is_empty());
+        spec.methods.extend(earlier.map(|method| {
+            let read = METHODS.read(&method.replacen(' ', ":", 1));
+            // A method that is not known is no run of today's: its text is its name, for the message.
+            read.map_or_else(
+                |_| Choice::new(method, std::iter::empty::<(String, _)>()),
+                |(_, choice)| choice,
+            )
+        }));
+        Self {
+            spec,
+            model,
+            data,
+            micro_batch,
+            cadence,
+        }
+    }
 }
 
 /// Saves a run at intervals.
@@ -65,6 +105,22 @@ struct StoredState {
     identity: Identity,
     progress: Progress,
     snapshot_step: Option<u64>,
+    /// The controller's memory: the bits of each number, since JSON has no infinity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    controller: Vec<u64>,
+    /// The same at the snapshot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    snapshot_controller: Vec<u64>,
+}
+
+/// Numbers as they are stored.
+fn bits(numbers: &[f64]) -> Vec<u64> {
+    numbers.iter().map(|x| x.to_bits()).collect()
+}
+
+/// Numbers as they were stored.
+fn numbers(bits: &[u64]) -> Vec<f64> {
+    bits.iter().copied().map(f64::from_bits).collect()
 }
 
 impl Checkpointer {
@@ -102,6 +158,8 @@ impl Run<'_> {
             identity: checkpointer.identity.clone(),
             progress: progress.clone(),
             snapshot_step: snapshot.map(|s| s.step),
+            controller: bits(&self.controller.state()),
+            snapshot_controller: snapshot.map_or_else(Vec::new, |s| bits(&s.controller)),
         };
         let json = serde_json::to_string(&state)
             .map_err(|e| TrainError::Bug(format!("a checkpoint's state cannot be written: {e}")))?;
@@ -202,11 +260,13 @@ impl Run<'_> {
             step,
             network: snapshot_network,
             rule: snapshot_rule,
+            controller: numbers(&state.snapshot_controller),
         });
         let here = Snapshot {
             step: state.progress.step,
             network,
             rule,
+            controller: numbers(&state.controller),
         };
         for stored in snapshot.iter().chain([&here]) {
             if let Err(error) = self.import(stored) {

@@ -13,123 +13,89 @@
 //! throughout: batch norm by its ghost batches, the same dropout masks for `x` and `x̃`; the
 //! statistics of both enter the running ones. A coordinate without a slope stays where it is.
 
-use std::{fmt, str::FromStr};
+use batchscope_core::{
+    Descriptor, InputShape, Inputs, Kind, LossSum, Network, Parameter, ParameterDefault, Range,
+    StepBatch,
+};
 
-use batchscope_core::{DataShape, InputShape, Inputs, LossSum, Network, Sampler, StreamKey};
-use serde::{Deserialize, Serialize};
+use super::{MethodKind, Part};
+use crate::{BatchStream, GradientSource, TrainError};
 
-use crate::{GradientSource, Portions, TrainError, augment::Augmenter, gradient::BatchStream};
-
-/// Settings of adversarial training, written `EPSILON` or `EPSILON:SHARE`.
-///
-/// ```
-/// use batchscope_train::Adversarial;
-/// let setting: Adversarial = "0.25".parse()?;
-/// assert_eq!(setting, Adversarial { epsilon: 0.25, share: 0.5 });
-/// assert_eq!("0.1:0.7".parse::<Adversarial>()?.to_string(), "0.1:0.7");
-/// assert!("0.1:1.5".parse::<Adversarial>().is_err());
-/// # Ok::<(), batchscope_train::TrainError>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Adversarial {
-    /// How far every input value moves, ε, above 0.
-    pub epsilon: f64,
-    /// Weight of the clean loss, α, in [0, 1].
-    pub share: f64,
-}
-
-impl Default for Adversarial {
-    /// ε = 0.1 and equal weights, as in the paper's experiments (ε = 0.1 is theirs for CIFAR-10).
-    fn default() -> Self {
-        Self {
-            epsilon: 0.1,
-            share: 0.5,
-        }
-    }
-}
-
-impl Adversarial {
-    /// Checks the settings, and that there are input values to move.
-    pub(crate) fn check(&self, shape: &DataShape) -> Result<(), TrainError> {
-        if matches!(shape.input, InputShape::Tokens { .. }) {
-            return Err(TrainError::Refused(
-                "adversarial examples move input values by a little, and tokens cannot be: leave \
-                 --adversarial out for text"
-                    .to_owned(),
-            ));
-        }
-        self.checked().map(|_| ())
-    }
-
-    fn checked(self) -> Result<Self, TrainError> {
-        if !(self.epsilon > 0.0 && self.epsilon.is_finite() && (0.0..=1.0).contains(&self.share)) {
-            return Err(TrainError::Refused(format!(
-                "adversarial training {self}: choose a step above 0 and a weight of the clean loss \
-                 from 0 to 1, for example 0.1:0.5"
-            )));
-        }
-        Ok(self)
-    }
-}
-
-impl fmt::Display for Adversarial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.epsilon, self.share)
-    }
-}
-
-impl FromStr for Adversarial {
-    type Err = TrainError;
-
-    fn from_str(text: &str) -> Result<Self, TrainError> {
-        let (epsilon, share) = text.split_once(':').unwrap_or((text, "0.5"));
-        let number = |text: &str| text.trim().parse().unwrap_or(f64::NAN);
-        let read = Self {
-            epsilon: number(epsilon),
-            share: number(share),
-        };
-        read.checked().map_err(|_| {
-            TrainError::Refused(format!(
-                "'{text}' is no adversarial training: write the step of every input value, or that \
-                 and the weight of the clean loss: 0.1 or 0.1:0.5"
-            ))
-        })
-    }
-}
+pub(super) static ADVERSARIAL: MethodKind = MethodKind {
+    descriptor: Descriptor {
+        name: "adversarial",
+        aliases: &[],
+        about: "Trains on examples moved by the fast gradient sign method too",
+        source: "Goodfellow et al. 2015, arXiv 1412.6572",
+        parameters: &[
+            Parameter {
+                name: "epsilon",
+                about: "How far every input value moves, ε",
+                kind: Kind::Number(Range::POSITIVE),
+                // Theirs for CIFAR-10.
+                default: ParameterDefault::Number(0.1),
+            },
+            Parameter {
+                name: "clean_weight",
+                about: "Weight of the clean loss, α",
+                kind: Kind::Number(Range::UNIT),
+                default: ParameterDefault::Number(0.5),
+            },
+        ],
+    },
+    check: |shape| match shape.input {
+        InputShape::Tokens { .. } => Err(TrainError::Refused(
+            "adversarial examples move input values by a little, and tokens cannot be: train on \
+             text without them"
+                .to_owned(),
+        )),
+        _ => Ok(()),
+    },
+    part: Part::Gradient(|choice, stream| {
+        let number = |key, default| choice.number(key).unwrap_or(default);
+        Box::new(AdversarialSource::new(
+            stream,
+            number("epsilon", 0.1),
+            number("clean_weight", 0.5),
+        ))
+    }),
+};
 
 /// The gradient of the mixed loss on clean and adversarial examples.
 pub struct AdversarialSource<'a> {
     stream: BatchStream<'a>,
-    settings: Adversarial,
+    /// How far every input value moves, ε, above 0.
+    epsilon: f64,
+    /// Weight of the clean loss, α, in [0, 1].
+    clean_weight: f64,
     /// Gradient with respect to the inputs of a micro-batch, reused.
     slope: Vec<f32>,
 }
 
 impl<'a> AdversarialSource<'a> {
-    /// As [`Supervised::new`](crate::Supervised::new), with the settings of the attack.
-    pub fn new(
-        sampler: Box<dyn Sampler + 'a>,
-        shape: DataShape,
-        portions: Portions,
-        augmenter: Option<Augmenter>,
-        key: StreamKey,
-        settings: Adversarial,
-    ) -> Self {
+    /// On the examples of a stream, moved by `epsilon` above 0; the clean loss has the weight
+    /// `clean_weight` in [0, 1].
+    pub fn new(stream: BatchStream<'a>, epsilon: f64, clean_weight: f64) -> Self {
         Self {
-            stream: BatchStream::new(sampler, shape, portions, augmenter, key),
-            settings,
+            stream,
+            epsilon,
+            clean_weight,
             slope: Vec::new(),
         }
     }
 }
 
 impl GradientSource for AdversarialSource<'_> {
-    fn gradient(&mut self, network: &mut dyn Network, step: u64) -> Result<LossSum, TrainError> {
-        let Adversarial { epsilon, share } = self.settings;
-        let scale = f64::from(self.stream.scale);
-        network.begin_step(self.stream.portions.batch_size);
+    fn gradient(
+        &mut self,
+        network: &mut dyn Network,
+        step: StepBatch,
+    ) -> Result<LossSum, TrainError> {
+        let (epsilon, share) = (self.epsilon, self.clean_weight);
+        let scale = f64::from(self.stream.scale(step));
+        network.begin_step(step.batch_size);
         let mut sum = LossSum::default();
-        for positions in self.stream.portions.micro_batches() {
+        for positions in self.stream.portions().micro_batches(step.batch_size) {
             let batch = self.stream.fill(step, positions);
             network.input_gradient(batch, &mut self.slope)?;
             let clean = network.accumulate(batch, (share * scale) as f32)?;

@@ -14,58 +14,48 @@
 //! throughout, so that one function is minimized, and the batch-norm statistics of the last
 //! iteration are the step's.
 
-use std::{fmt, str::FromStr};
+use batchscope_core::{Descriptor, Kind, LossSum, Parameter, ParameterDefault, Range};
 
-use batchscope_core::LossSum;
-use serde::{Deserialize, Serialize};
-
-use super::{StepContext, StepMethod};
+use super::{MethodKind, Part, StepContext, StepMethod};
 use crate::{TrainError, noise};
 
-/// More iterations than this are no step any more.
-const MOST_ITERATIONS: u32 = 10_000;
+pub(super) static CONSERVATIVE: MethodKind = MethodKind {
+    descriptor: Descriptor {
+        name: "conservative",
+        aliases: &[],
+        about: "Solves a proximal problem on every batch, roughly",
+        source: "Li et al. 2014, KDD; Keskar et al. 2017, arXiv 1609.04836, section 4.2",
+        parameters: &[
+            Parameter {
+                name: "lambda",
+                about: "Weight of the squared distance to the step's start, λ",
+                kind: Kind::Number(Range::NOT_NEGATIVE),
+                default: ParameterDefault::Number(1e-3),
+            },
+            Parameter {
+                name: "iterations",
+                about: "Updates per step",
+                kind: Kind::Whole(1, 10_000),
+                default: ParameterDefault::Whole(3),
+            },
+        ],
+    },
+    check: |_| Ok(()),
+    part: Part::Step(|choice| {
+        Box::new(Conservative {
+            lambda: choice.number("lambda").unwrap_or(1e-3),
+            iterations: choice.whole("iterations").unwrap_or(3),
+        })
+    }),
+};
 
-/// Settings of conservative training, written `LAMBDA` or `LAMBDA:ITERATIONS`.
-///
-/// ```
-/// use batchscope_train::Conservative;
-/// assert_eq!("0.001".parse::<Conservative>()?, Conservative::default());
-/// assert_eq!("0.5:10".parse::<Conservative>()?.to_string(), "0.5:10");
-/// assert!("-1".parse::<Conservative>().is_err());
-/// # Ok::<(), batchscope_train::TrainError>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// A step that solves a proximal problem.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conservative {
     /// Weight of the squared distance to the step's start, λ, at least 0.
     pub lambda: f64,
     /// Updates per step, at least 1.
-    pub iterations: u32,
-}
-
-impl Default for Conservative {
-    /// Keskar's: λ = 1e-3, three iterations.
-    fn default() -> Self {
-        Self {
-            lambda: 1e-3,
-            iterations: 3,
-        }
-    }
-}
-
-impl Conservative {
-    /// Checks the settings.
-    pub(crate) fn check(self) -> Result<Self, TrainError> {
-        let sound = self.lambda >= 0.0
-            && self.lambda.is_finite()
-            && (1..=MOST_ITERATIONS).contains(&self.iterations);
-        if !sound {
-            return Err(TrainError::Refused(format!(
-                "conservative training {self}: choose a weight of at least 0 and 1 to \
-                 {MOST_ITERATIONS} iterations, for example 0.001:3"
-            )));
-        }
-        Ok(self)
-    }
+    pub iterations: u64,
 }
 
 impl StepMethod for Conservative {
@@ -92,7 +82,7 @@ impl StepMethod for Conservative {
         // Gradient windows are summed over the replicas, which all stand at the same parameters.
         let pull = (self.lambda / group.size() as f64) as f32;
         let mut first = None;
-        for iteration in 0..u64::from(self.iterations) {
+        for iteration in 0..self.iterations {
             let loss = source.gradient(network, step)?;
             first.get_or_insert(loss);
             if iteration > 0 {
@@ -103,33 +93,9 @@ impl StepMethod for Conservative {
                     }
                 })?;
             }
-            let update = step.saturating_mul(u64::from(self.iterations)) + iteration;
+            let update = step.step.saturating_mul(self.iterations) + iteration;
             rule.update(network, group, learning_rate, update)?;
         }
         Ok(first.unwrap_or_default())
-    }
-}
-
-impl fmt::Display for Conservative {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.lambda, self.iterations)
-    }
-}
-
-impl FromStr for Conservative {
-    type Err = TrainError;
-
-    fn from_str(text: &str) -> Result<Self, TrainError> {
-        let (lambda, iterations) = text.split_once(':').unwrap_or((text, "3"));
-        let read = Self {
-            lambda: lambda.trim().parse().unwrap_or(f64::NAN),
-            iterations: iterations.trim().parse().unwrap_or(0),
-        };
-        read.check().map_err(|_| {
-            TrainError::Refused(format!(
-                "'{text}' is no conservative training: write the weight of the distance, or that \
-                 and the iterations of a step: 0.001 or 0.001:3"
-            ))
-        })
     }
 }

@@ -1,7 +1,19 @@
-use batchscope_core::LossSum;
+use batchscope_core::{Descriptor, LossSum};
 
-use super::{StepContext, StepMethod};
+use super::{MethodKind, Part, StepContext, StepMethod};
 use crate::{TrainError, noise};
+
+pub(super) static PLAIN: MethodKind = MethodKind {
+    descriptor: Descriptor {
+        name: "plain",
+        aliases: &[],
+        about: "One gradient of the loss, one update",
+        source: "",
+        parameters: &[],
+    },
+    check: |_| Ok(()),
+    part: Part::Step(|_| Box::new(Plain)),
+};
 
 /// The plain step: one gradient, one update. The noise is that of this gradient.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,7 +38,7 @@ impl StepMethod for Plain {
             }
             None => source.gradient(network, step)?,
         };
-        rule.update(network, group, learning_rate, step)?;
+        rule.update(network, group, learning_rate, step.step)?;
         Ok(sum)
     }
 }

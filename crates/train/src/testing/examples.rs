@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use batchscope_core::{
     Batch, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels, Purpose, Sampler,
-    StreamKey, Task,
+    StepBatch, StreamKey, Task,
 };
 use rand_core::Rng;
 
@@ -135,7 +135,6 @@ impl Examples for Blobs {
             _ => Ok(Box::new(Shuffled {
                 blobs: self,
                 key,
-                batch_size,
                 epochs: Vec::new(),
             })),
         }
@@ -150,7 +149,6 @@ impl Examples for Blobs {
 struct Shuffled<'a> {
     blobs: &'a Blobs,
     key: StreamKey,
-    batch_size: u64,
     /// The last permutations used, with their epochs.
     epochs: Vec<(u64, Vec<u64>)>,
 }
@@ -176,8 +174,8 @@ impl Shuffled<'_> {
 }
 
 impl Sampler for Shuffled<'_> {
-    fn fill(&mut self, step: u64, positions: Range<u64>, batch: &mut Batch) {
-        let first = step * self.batch_size;
+    fn fill(&mut self, step: StepBatch, positions: Range<u64>, batch: &mut Batch) {
+        let first = step.first_draw;
         let indices: Vec<u64> = positions.clone().map(|p| self.index(first + p)).collect();
         self.blobs.fill(indices.into_iter(), batch);
         batch.first_position = positions.start;

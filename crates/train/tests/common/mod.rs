@@ -57,6 +57,8 @@ pub fn spec() -> TrialSpec {
                 ("weight_decay", Value::from(1e-3)),
             ],
         ),
+        methods: Vec::new(),
+        controller: None,
         clip: None,
         study_seed: 11,
         seed: 5,

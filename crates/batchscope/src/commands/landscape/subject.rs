@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use batchscope_core::{Batch, Examples};
 use batchscope_landscape::survey::{SurveyInfo, SurveySettings};
 use batchscope_nn::{Factory, NetworkObjective, NormMode, ObjectiveSettings, Precision};
-use batchscope_rules::LearningRate;
+use batchscope_rules::{Course, controller};
 use batchscope_train::{EVALUATION_CHUNK, Stored, StoredRun};
 
 use crate::{
@@ -70,14 +70,15 @@ impl LandscapeTarget {
             _ => (data.validation.as_ref(), "validation"),
         };
         let test = batches(test, loss.loss_examples);
-        let rates = LearningRate::new(
-            &identity.spec.schedule,
-            identity.spec.learning_rate,
-            identity.spec.batch_size,
-            data.train.len(),
-        );
-        let learning_rate = rates.map_or(identity.spec.learning_rate, |rates| {
-            rates.at(checkpoint.step.saturating_sub(1))
+        let course = Course {
+            schedule: &identity.spec.schedule,
+            learning_rate: identity.spec.learning_rate,
+            batch_size: identity.spec.batch_size,
+            train_examples: Some(data.train.len()),
+        };
+        let led = controller(identity.spec.controller.as_ref(), &course);
+        let learning_rate = led.map_or(identity.spec.learning_rate, |led| {
+            led.at(checkpoint.step.saturating_sub(1)).learning_rate
         });
         let norm = match loss.norm {
             NormChoice::Evaluation => NormMode::Evaluation,

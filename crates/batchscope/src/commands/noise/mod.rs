@@ -18,6 +18,7 @@ use crate::{
     resolve,
     settings::Workload,
     signals::Signals,
+    trainers::built_in,
 };
 
 /// Ratio of the interval's ends at which measuring stops, when nothing is said.
@@ -46,7 +47,7 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
     let data = resolve::workload_data(&workload)?;
     let request = request(args, data.train.len())?;
     let factory = resolve::factory(&workload.model, &workload.compute)?;
-    let trainer = resolve::trainer(&workload, &data, None, None)?;
+    let trainer = built_in(&workload, &data)?;
     // refused before the first measurement, not after it
     let plan = match args.curvature {
         true => {

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use batchscope_data::Dataset;
-use batchscope_reproduce::keskar::{Part, Plan, Plateau, Scope, Setting, Sharpening, Statistics};
-use batchscope_train::{Adversarial, Conservative};
+use batchscope_reproduce::keskar::{
+    Adversarial, Conservative, Part, Plan, Plateau, Scope, Setting, Sharpening, Statistics,
+};
 
 use crate::{
     args::{ReproduceArgs, StatisticsChoice},

@@ -1,0 +1,76 @@
+//! The command line of batchscope, for programs that add a trainer of their own to it.
+//!
+//! This crate turns arguments into checked settings and puts the crates below together. It holds
+//! no arithmetic of its own.
+//!
+//! A program of your own is `batchscope` with one more trainer, which `study --trainer NAME` then
+//! trains with; `report`, `advise` and the rest follow. The `own_trainer` example of this crate is one.
+
+mod args;
+mod commands;
+#[cfg(test)]
+mod defaults;
+mod error;
+mod files;
+mod folder;
+mod jobs;
+mod machine;
+mod observers;
+mod progress;
+mod resolve;
+mod settings;
+mod signals;
+mod trainers;
+mod values;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Parser;
+
+use crate::{
+    args::{Cli, Command},
+    trainers::Trainers,
+};
+pub use crate::{
+    error::CliError as Error,
+    trainers::{Opening, TrainerKind},
+};
+
+/// Runs the command line of this process, with trainers of one's own beside the built-in one.
+pub fn main_with(own: &[&'static TrainerKind]) -> ExitCode {
+    run_with(own, std::env::args_os())
+}
+
+/// Runs a command line, the program's name first, with trainers of one's own beside the built-in one.
+/// Words that are no command line, and questions such as `--help`, end the process.
+pub fn run_with(
+    own: &[&'static TrainerKind],
+    words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> ExitCode {
+    let cli = Cli::parse_from(words);
+    match run(cli, &Trainers::with(own)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::say(&error.text());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli, trainers: &Trainers) -> Result<(), Error> {
+    let quiet = cli.quiet;
+    match cli.command {
+        Command::Study(args) => commands::study::run(*args, trainers, quiet),
+        Command::Train(args) => commands::train::run(*args, quiet),
+        Command::Noise(args) => commands::noise::run(&args, quiet),
+        Command::Landscape(args) => commands::landscape::run(&args, quiet),
+        Command::Advise(args) => commands::advise::run(&args, trainers, quiet),
+        Command::Report(args) => commands::report::run(&args, quiet),
+        Command::Trials(args) => commands::trials::run(&args),
+        Command::Export(args) => commands::export::run(&args),
+        Command::Reproduce(args) => commands::reproduce::run(&args, quiet),
+        Command::Data(args) => commands::data::run(args.command, quiet),
+        Command::Completions { shell } => commands::manual::completions(shell),
+        Command::Man { out } => commands::manual::man(out.as_deref()),
+    }
+}

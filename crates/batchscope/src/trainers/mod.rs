@@ -1,0 +1,107 @@
+//! What trains: the built-in trainer, and those that a program of somebody's own adds
+//! ([`crate::main_with`]).
+
+mod built_in;
+
+pub use built_in::built_in;
+
+use std::path::Path;
+
+use batchscope_core::{Choice, ChoiceError, Described, Descriptor, Registry, Trainer};
+
+use crate::{
+    error::CliError,
+    settings::{StudySettings, Workload},
+};
+
+/// A trainer that can be chosen, by `--trainer NAME` or `trainer = "NAME"` in `study.toml`.
+pub struct TrainerKind {
+    /// Name, source and parameters.
+    pub descriptor: Descriptor,
+    /// Opens it, once for a command.
+    pub open: fn(&Opening<'_>) -> Result<Box<dyn Trainer>, CliError>,
+}
+
+impl Described for TrainerKind {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+}
+
+/// What a trainer is opened with.
+pub struct Opening<'a> {
+    /// Its parameters, which its descriptor has checked.
+    pub choice: &'a Choice,
+    /// The folder where unfinished trials may be saved, to be resumed. It need not exist; without one
+    /// nothing is to be saved.
+    pub checkpoints: Option<&'a Path>,
+    /// Settings that the built-in trainer alone understands.
+    pub(crate) workload: &'a Workload,
+}
+
+/// Every trainer of this program.
+pub struct Trainers(Registry<TrainerKind>);
+
+impl Trainers {
+    /// The built-in trainer, and others.
+    pub fn with(own: &[&'static TrainerKind]) -> Self {
+        let mut all = vec![&built_in::BUILT_IN];
+        all.extend(own);
+        // Once for the life of a program.
+        Self(Registry {
+            what: "trainer",
+            all: Vec::leak(all),
+        })
+    }
+
+    /// The trainer that a study's settings choose, opened.
+    ///
+    /// # Errors
+    /// When there is no such trainer, a setting is not for it, or it cannot be opened.
+    pub fn open(
+        &self,
+        settings: &StudySettings,
+        checkpoints: Option<&Path>,
+    ) -> Result<Box<dyn Trainer>, CliError> {
+        let (kind, choice) = self.chosen(settings)?;
+        (kind.open)(&Opening {
+            choice: &choice,
+            checkpoints,
+            workload: &settings.workload,
+        })
+    }
+
+    /// The settings with every choice made that the trainer leaves to batchscope.
+    ///
+    /// # Errors
+    /// As [`Trainers::open`], short of opening.
+    pub fn resolved(&self, settings: &StudySettings) -> Result<StudySettings, CliError> {
+        let (kind, choice) = self.chosen(settings)?;
+        let mut settings = settings.clone();
+        if is_built_in(kind) {
+            built_in::resolve(&mut settings.workload)?;
+        } else {
+            settings.trainer.trainer = Some(kind.descriptor.shortest(&choice));
+        }
+        Ok(settings)
+    }
+
+    fn chosen(&self, settings: &StudySettings) -> Result<(&'static TrainerKind, Choice), CliError> {
+        let name = settings.trainer.trainer.as_deref();
+        let name = name.unwrap_or(built_in::BUILT_IN.descriptor.name);
+        let wrong = |error: ChoiceError| CliError::flag("trainer", error);
+        let (kind, choice) = self.0.read(name).map_err(wrong)?;
+        if !is_built_in(kind)
+            && let Some(key) = built_in::settings_of(&settings.workload).into_iter().next()
+        {
+            let name = kind.descriptor.name;
+            let why = format!("is for the built-in trainer, and {name} trains here: leave it out");
+            return Err(CliError::flag(key, why));
+        }
+        Ok((kind, choice))
+    }
+}
+
+fn is_built_in(kind: &TrainerKind) -> bool {
+    std::ptr::eq(kind, &built_in::BUILT_IN)
+}

@@ -1,0 +1,156 @@
+//! What leads a run: the learning rate and the batch size of every step.
+
+use batchscope_core::{
+    Choice, ChoiceError, Described, Descriptor, NoiseRecord, Schedule, StepBatch,
+};
+
+use crate::{CONTROLLERS, RulesError};
+
+/// What a step is made with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepSetting {
+    /// Learning rate, finite and at least 0.
+    pub learning_rate: f64,
+    /// The examples it takes.
+    pub batch: StepBatch,
+}
+
+/// A step that was taken, as a controller sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct StepSeen<'a> {
+    /// What it was made with.
+    pub setting: StepSetting,
+    /// Mean training loss over its examples.
+    pub loss: f64,
+    /// Gradient noise of the steps since the last evaluation, where it is watched.
+    pub noise: Option<&'a NoiseRecord>,
+}
+
+/// Leads a run: sees each step, and says what the next one is made with.
+///
+/// What it says depends on the steps it has seen and nothing else, so that a run that is resumed, or
+/// done again from an earlier state, is led alike. What it remembers is saved in checkpoints.
+///
+/// A controller of one's own that halves the rate whenever the loss rises:
+///
+/// ```
+/// use batchscope_core::StepBatch;
+/// use batchscope_rules::{Controller, RulesError, StepSeen, StepSetting};
+///
+/// struct Careful { rate: f64, last: f64, batch_size: u64 }
+///
+/// impl Controller for Careful {
+///     fn at(&self, step: u64) -> StepSetting {
+///         StepSetting { learning_rate: self.rate, batch: StepBatch::constant(step, self.batch_size) }
+///     }
+///     fn observe(&mut self, seen: &StepSeen<'_>) {
+///         if seen.loss > self.last {
+///             self.rate /= 2.0;
+///         }
+///         self.last = seen.loss;
+///     }
+///     fn state(&self) -> Vec<f64> {
+///         vec![self.rate, self.last]
+///     }
+///     fn load(&mut self, state: &[f64]) -> Result<(), RulesError> {
+///         let [rate, last] = state else { return Err(RulesError::ForeignState) };
+///         (self.rate, self.last) = (*rate, *last);
+///         Ok(())
+///     }
+/// }
+///
+/// let mut careful = Careful { rate: 0.1, last: f64::INFINITY, batch_size: 32 };
+/// for (step, loss) in [2.0, 1.0, 1.5].into_iter().enumerate() {
+///     let setting = careful.at(step as u64);
+///     careful.observe(&StepSeen { setting, loss, noise: None });
+/// }
+/// assert_eq!(careful.at(3).learning_rate, 0.05);
+/// ```
+pub trait Controller: Send {
+    /// What step `step` (from 0) is made with; asked for steps up to the one after the last seen.
+    fn at(&self, step: u64) -> StepSetting;
+
+    /// Sees a step that was taken.
+    fn observe(&mut self, _seen: &StepSeen<'_>) {}
+
+    /// Steps until the full learning rate is reached.
+    fn warm_up_steps(&self) -> u64 {
+        0
+    }
+
+    /// True if the batch size may change on the way.
+    fn changes_batch_size(&self) -> bool {
+        false
+    }
+
+    /// Everything it remembers between steps, as finite or infinite numbers.
+    fn state(&self) -> Vec<f64> {
+        Vec::new()
+    }
+
+    /// Takes over a state made by [`Controller::state`].
+    ///
+    /// # Errors
+    /// [`RulesError::ForeignState`] when it belongs to another controller; nothing is changed then.
+    fn load(&mut self, state: &[f64]) -> Result<(), RulesError> {
+        match state {
+            [] => Ok(()),
+            _ => Err(RulesError::ForeignState),
+        }
+    }
+}
+
+/// What a run begins with: everything a controller may go by.
+#[derive(Debug, Clone, Copy)]
+pub struct Course<'a> {
+    /// Warm-up and decay.
+    pub schedule: &'a Schedule,
+    /// Full learning rate.
+    pub learning_rate: f64,
+    /// Examples per step at the beginning.
+    pub batch_size: u64,
+    /// Training examples `N`, where there is a training set.
+    pub train_examples: Option<u64>,
+}
+
+/// A controller that can be chosen.
+pub struct ControllerKind {
+    /// Name, source and parameters.
+    pub descriptor: Descriptor,
+    /// Makes it for a run, from parameters that the descriptor has checked.
+    pub build: fn(&Choice, &Course<'_>) -> Result<Box<dyn Controller>, RulesError>,
+}
+
+impl Described for ControllerKind {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+}
+
+/// Makes the controller of a choice; of none, the registry's first, which follows the schedule.
+///
+/// # Errors
+/// When there is no such controller, a parameter is wrong, or the schedule cannot be followed so.
+pub fn controller(
+    choice: Option<&Choice>,
+    course: &Course<'_>,
+) -> Result<Box<dyn Controller>, ControllerError> {
+    match choice {
+        None => controller(Some(&CONTROLLERS.all[0].descriptor.defaults()?), course),
+        Some(choice) => {
+            let (kind, choice) = CONTROLLERS.check(choice)?;
+            Ok((kind.build)(&choice, course)?)
+        }
+    }
+}
+
+/// Why a run cannot be led so.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ControllerError {
+    /// There is no such controller, or a parameter of it is wrong.
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
+    /// It cannot follow the schedule.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+}
