@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::format;
+
 /// What kind of statement an [`Estimate`] makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -125,52 +127,10 @@ impl Estimate {
     }
 }
 
-/// Three significant digits, without a trailing exponent for everyday sizes.
-fn short(x: f64) -> String {
-    let magnitude = x.abs();
-    if !x.is_finite() || magnitude == 0.0 {
-        format!("{x}")
-    } else if (100.0..1e7).contains(&magnitude) {
-        format!("{x:.0}")
-    } else if (1e-3..1e7).contains(&magnitude) {
-        let decimals = (2 - magnitude.log10().floor() as i32).max(0) as usize;
-        let text = format!("{x:.decimals$}");
-        if text.contains('.') {
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        } else {
-            text
-        }
-    } else {
-        format!("{x:.2e}")
-    }
-}
-
 impl std::fmt::Display for Estimate {
+    /// In full: `620 (95 % interval 480–810)`, as [`format::estimate`].
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let value = self.value.map(short).unwrap_or_default();
-        match self.state {
-            EstimateState::Estimated => match (self.low, self.high) {
-                (Some(low), Some(high)) if low == high => f.write_str(&value),
-                // a single measurement has no interval
-                (None, None) => f.write_str(&value),
-                (low, high) => {
-                    let end = |x: Option<f64>| x.map_or_else(|| "open".to_owned(), short);
-                    // A minus sign beside a dash is hard to read.
-                    let negative = [low, high].iter().flatten().any(|x| *x < 0.0);
-                    let to = if negative { " to " } else { "–" };
-                    write!(
-                        f,
-                        "{value} ({:.0} % interval {}{to}{})",
-                        self.level * 100.0,
-                        end(low),
-                        end(high)
-                    )
-                }
-            },
-            EstimateState::AtLeast => write!(f, "at least {value}"),
-            EstimateState::AtMost => write!(f, "at most {value}"),
-            EstimateState::Undefined => f.write_str("undefined"),
-        }
+        f.write_str(&format::plain(&format::estimate(self)))
     }
 }
 
@@ -179,27 +139,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_numbers_keep_three_digits() {
-        for (x, text) in [
-            (0.0301, "0.0301"),
-            (1.0, "1"),
-            (12.345, "12.3"),
-            (99.96, "100"),
-            (12345.6, "12346"),
-            (1e-5, "1.00e-5"),
-        ] {
-            assert_eq!(short(x), text, "{x}");
-        }
-    }
-
-    #[test]
     fn an_interval_open_at_both_ends_is_none() {
         let mut e = Estimate::exact(2.5);
         (e.low, e.high) = (None, None);
         assert_eq!(e.to_string(), "2.5");
-        e.high = Some(3.0);
-        let level = 100.0 * e.level;
-        assert_eq!(e.to_string(), format!("2.5 ({level:.0} % interval open–3)"));
+        (e.high, e.level) = (Some(3.0), 0.95);
+        assert_eq!(e.to_string(), "2.5 (95 % interval open–3)");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod divergence;
 mod driver;
 mod estimate;
 mod event;
+pub mod format;
 mod group;
 mod metric;
 mod network;
