@@ -20,6 +20,7 @@ mod plot;
 mod survey;
 mod table;
 mod terminal;
+mod words;
 
 pub use columns::{TextColumn, display_width, fold, text_table, wrap};
 pub use error::ReportError;
@@ -34,6 +35,7 @@ pub use plot::figure::{Figure, View};
 pub use survey::{survey_figures, survey_html, survey_summary, write_survey};
 pub use table::{Column, Table, Values};
 pub use terminal::{terminal_summary, trials_table};
+pub use words::put_into_words;
 
 /// The PNG of a view of a figure, at twice its size.
 ///

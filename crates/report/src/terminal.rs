@@ -1,12 +1,13 @@
 //! The findings in twenty lines of a terminal, and the trials as a table of its width.
 
 use batchscope_core::{EstimateState, TrialRecord};
-use batchscope_scaling::{BandPoint, Findings, PointState, advice_sentence};
+use batchscope_scaling::{BandPoint, Findings, PointState};
 
 use crate::columns::{TextColumn, display_width, fold, text_table};
 use crate::export::{last_step, purpose};
 use crate::figures::{Data, drawn, list, rule_name};
 use crate::format::{axis_tick, batch_tick, count, duration, estimate, estimate_short, number};
+use crate::words::advice_sentence;
 
 /// Rows of the plot.
 const ROWS: usize = 9;

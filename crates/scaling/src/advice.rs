@@ -5,11 +5,10 @@
 //! from the fastest, the one that needs the fewest examples: equal time, less energy. Only batch
 //! sizes that reached the target and micro-batches that were timed are ever recommended.
 
-use batchscope_core::{Estimate, StepTiming};
+use batchscope_core::{Estimate, StepTiming, format::number};
 
 use crate::cost::{StepTime, StepTimes, all_reduce};
 use crate::findings::{Advice, Assumptions, DeviceOption, Findings, Point, Recommendation};
-use crate::verdict::duration;
 
 /// Why no advice can be given.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -28,9 +27,7 @@ pub enum AdviceError {
     )]
     NoneReached(String),
     /// Nothing was timed.
-    #[error(
-        "no step was timed: run 'batchscope advise' where the study ran, so that it can time steps"
-    )]
+    #[error("no step was timed, and without step times there is nothing to advise from")]
     NoTimings,
     /// Every timed micro-batch is larger than every usable batch size.
     #[error(
@@ -100,50 +97,6 @@ pub fn advise(
         options: options(&candidates, assumptions),
         provenance: provenance(findings, recommended, &candidates, assumptions, parameters),
     })
-}
-
-/// The advice in one sentence, as it follows the verdict: what to train with, and what that buys
-/// over the smallest batch size of the curve.
-pub fn advice_sentence(findings: &Findings, advice: &Advice) -> String {
-    let best = &advice.recommended;
-    let mut sentence = format!(
-        "On this machine train with batch size {}, micro-batch {}, learning rate {}, {} warm-up steps: about {} to {}",
-        best.batch_size,
-        best.micro_batch,
-        short(best.learning_rate),
-        best.warm_up_steps,
-        best.seconds
-            .value
-            .map_or_else(|| "an unknown time".to_owned(), duration),
-        findings.study.target,
-    );
-    let times = StepTimes::new(&advice.timings, best.seconds.level);
-    let base = reached(findings, &best.curve)
-        .ok()
-        .and_then(|points| {
-            points
-                .into_iter()
-                .find(|p| times.step(p.batch_size).is_some())
-        })
-        .filter(|p| p.batch_size != best.batch_size)
-        .and_then(|p| Some((p, times.step(p.batch_size)?.seconds * p.steps.value?)));
-    if let (Some((point, seconds)), Some(fast)) = (base, best.seconds.value)
-        && let (Some(examples), Some(base_examples)) = (best.examples.value, point.examples.value)
-    {
-        sentence.push_str(&format!(
-            ", {:.1} times faster than batch size {} at {:.1} times its examples",
-            seconds / fast,
-            point.batch_size,
-            examples / base_examples
-        ));
-    }
-    sentence.push('.');
-    sentence
-}
-
-/// Three significant digits.
-fn short(x: f64) -> String {
-    Estimate::exact(x).to_string()
 }
 
 fn check_assumptions(assumptions: &Assumptions) -> Result<(), AdviceError> {
@@ -335,8 +288,9 @@ fn provenance(
     });
     if candidates.iter().any(|c| c.devices > 1) {
         lines.push(format!(
-            "Modeled: more than one device. Each computes its share at this machine's speed, then waits for a ring all-reduce of {parameters} gradients of 4 bytes: 2(n − 1)/n · 4P/bandwidth + 2(n − 1) · latency, with the stated bandwidth {:.3e} bytes/s and latency {:.3e} s.",
-            assumptions.bandwidth, assumptions.latency
+            "Modeled: more than one device. Each computes its share at this machine's speed, then waits for a ring all-reduce of {parameters} gradients of 4 bytes: 2(n − 1)/n · 4P/bandwidth + 2(n − 1) · latency, with the stated bandwidth {} bytes/s and latency {} s.",
+            number(assumptions.bandwidth),
+            number(assumptions.latency)
         ));
     }
     if assumptions.price_per_hour.is_some() || assumptions.watts.is_some() {

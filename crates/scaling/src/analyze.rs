@@ -18,17 +18,14 @@ use crate::regimes::regimes;
 use crate::sample::Sample;
 use crate::settle::{Study, settle};
 use crate::targets::movement;
-use crate::verdict::{remarks, verdict};
 
 /// How to analyze.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AnalysisOptions {
     /// Coverage of every interval, in (0, 1); anything else is taken for 0.95.
     pub level: f64,
     /// Simulated studies behind the intervals of definitions (b) and (c).
     pub bootstrap: u64,
-    /// The command line of the study without `--batch-sizes`, for "what would settle it".
-    pub command: String,
 }
 
 impl Default for AnalysisOptions {
@@ -36,7 +33,6 @@ impl Default for AnalysisOptions {
         Self {
             level: 0.95,
             bootstrap: 400,
-            command: "batchscope study".to_owned(),
         }
     }
 }
@@ -46,6 +42,8 @@ impl Default for AnalysisOptions {
 /// Curves are made of the `Fresh` trials, by the names in [`batchscope_core::TrialSpec::curves`] (a
 /// trial may serve several). Tuning trials give only Shallue et al. 2018's minimum over trials. The
 /// order of `records` does not matter, and the same records give the same findings to the last bit.
+/// The verdict, the remarks and the command of [`crate::Settle`] are left empty, for the program that
+/// words the findings.
 pub fn analyze(
     summary: StudySummary,
     tuning: Vec<TuningSummary>,
@@ -82,17 +80,8 @@ pub fn analyze(
             study_seed: findings.study.study_seed,
             curve: index as u64,
         };
-        add_curve(
-            &mut findings,
-            trials,
-            &records,
-            level,
-            bootstrap,
-            &options.command,
-        );
+        add_curve(&mut findings, trials, &records, level, bootstrap);
     }
-    findings.verdict = verdict(&findings);
-    findings.remarks = remarks(&findings);
     findings
 }
 
@@ -103,7 +92,6 @@ fn add_curve(
     records: &[&TrialRecord],
     level: f64,
     bootstrap: Bootstrap,
-    command: &str,
 ) {
     let name = trials.name.clone();
     let samples = trials.samples();
@@ -122,7 +110,6 @@ fn add_curve(
                 0.0
             },
             train_examples: findings.study.train_examples,
-            command,
         },
         &critical,
     );

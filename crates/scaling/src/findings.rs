@@ -40,7 +40,7 @@ pub struct Findings {
     pub tuning: Vec<TuningSummary>,
     /// What to train with, where it could be said.
     pub advice: Option<Advice>,
-    /// One sentence: the verdict a reader meets first.
+    /// One sentence: the verdict a reader meets first. Empty until the findings are put into words.
     pub verdict: String,
     /// What the verdict rests on and what would change it, a sentence each.
     pub remarks: Vec<String>,
@@ -213,7 +213,7 @@ pub struct CriticalBatchSizes {
     pub plateau_batch: Estimate,
     /// Largest ratio between two of the normalized definitions; 1 is full agreement.
     pub disagreement: Option<f64>,
-    /// The command that would settle what is only bounded, and what it would cost.
+    /// What would settle what is only bounded, and what it would cost.
     pub to_settle: Option<Settle>,
 }
 
@@ -222,7 +222,7 @@ pub struct CriticalBatchSizes {
 pub struct Settle {
     /// Batch sizes to add.
     pub batch_sizes: Vec<u64>,
-    /// The command line.
+    /// The command line; empty until the findings are put into words.
     pub command: String,
     /// Examples it would train on, at most.
     pub examples: f64,

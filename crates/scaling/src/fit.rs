@@ -14,7 +14,7 @@
 //! What lies outside the studied range is a bound: without a bend inside the range the critical
 //! batch size is `at_least`, never above the largest batch size that reached the target.
 
-use batchscope_core::{Estimate, statistics::t_quantile};
+use batchscope_core::{Estimate, format::p_value, statistics::t_quantile};
 
 use crate::distribution::f_survival;
 use crate::findings::{BandPoint, Fit};
@@ -131,7 +131,7 @@ pub fn fit(samples: &[Sample], level: f64) -> Result<Hyperbola, NoFit> {
     let why = inflated.then(|| {
         format!(
             "the interval uses the scatter between batch sizes, which exceeds the seeds' (lack of fit p {})",
-            lack.as_ref().map_or(String::new(), |l| p_text(l.p))
+            lack.as_ref().map_or(String::new(), |l| p_value(l.p))
         )
     });
     let note = |estimate: Estimate| match (&why, &estimate.reason) {
@@ -168,15 +168,6 @@ pub fn fit(samples: &[Sample], level: f64) -> Result<Hyperbola, NoFit> {
             0.0
         },
     })
-}
-
-/// A p-value as people write it: `= 0.031`, `< 0.001`.
-pub(crate) fn p_text(p: f64) -> String {
-    if p < 0.001 {
-        "< 0.001".to_owned()
-    } else {
-        format!("= {p:.3}")
-    }
 }
 
 /// The residuals of the batch sizes' means about the curve, against the pooled seed variance.

@@ -3,6 +3,7 @@
 //! Pure: trials in, [`Findings`] out. No files, clocks or hidden randomness.
 //!
 //! * [`analyze`]: the whole analysis of a study's records; never fails, says `undefined` and why.
+//!   The sentences of the findings are left empty: a report puts the numbers into words.
 //! * [`fit()`]: the censored log-space fit of `S(B) = S_min·(1 + B_c/B)` to [`Sample`]s.
 //! * [`Pooled`]: steps at each batch size with intervals that three seeds can carry.
 //! * [`noise`]: the gradient noise scale from squared norms, with intervals that suit a ratio.
@@ -14,6 +15,7 @@ mod cost;
 mod critical;
 mod curves;
 mod distribution;
+mod facts;
 mod findings;
 mod fit;
 mod generalization;
@@ -29,10 +31,10 @@ mod simulate;
 mod targets;
 mod tobit;
 mod trajectory;
-mod verdict;
 
-pub use advice::{AdviceError, advice_sentence, advise};
+pub use advice::{AdviceError, advise};
 pub use analyze::{AnalysisOptions, analyze};
+pub use facts::Gain;
 pub use findings::*;
 pub use fit::{Hyperbola, LACK_OF_FIT_LEVEL, NoFit, fit};
 pub use intervals::Pooled;

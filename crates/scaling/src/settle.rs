@@ -1,4 +1,4 @@
-//! What would turn a bound into a number: which batch sizes to add, the command, its cost.
+//! What would turn a bound into a number: which batch sizes to add, and their cost.
 
 use batchscope_core::{EstimateState, Outcome, TrialRecord};
 
@@ -20,8 +20,6 @@ pub(crate) struct Study<'a> {
     /// Tuning trials at each new batch size (0 where a rule sets the rate).
     pub tuning_trials: f64,
     pub train_examples: Option<u64>,
-    /// The command of this study, without its `--batch-sizes`.
-    pub command: &'a str,
 }
 
 /// The batch sizes to add so that every definition lies inside the range, or `None` when all are
@@ -94,12 +92,9 @@ pub(crate) fn settle(study: &Study, critical: &CriticalBatchSizes) -> Option<Set
             trials * each
         })
         .sum();
-    let mut all: Vec<u64> = known.into_iter().chain(added.iter().copied()).collect();
-    all.sort_unstable();
-    let list: Vec<String> = all.iter().map(u64::to_string).collect();
     Some(Settle {
         batch_sizes: added,
-        command: format!("{} --batch-sizes {}", study.command.trim(), list.join(",")),
+        command: String::new(),
         examples,
         seconds: examples * seconds_per_example(study.trials.trials())?,
     })

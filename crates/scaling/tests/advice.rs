@@ -3,9 +3,7 @@
 mod common;
 
 use batchscope_core::{EstimateState, StepTiming};
-use batchscope_scaling::{
-    AdviceError, AnalysisOptions, Assumptions, Findings, advice_sentence, advise, analyze,
-};
+use batchscope_scaling::{AdviceError, AnalysisOptions, Assumptions, Findings, advise, analyze};
 use common::World;
 
 /// A device whose step of one micro-batch costs 1 ms and 20 µs for each example.
@@ -92,19 +90,10 @@ fn one_device_gets_the_fastest_batch_size_or_one_as_fast_with_fewer_examples() {
     );
     assert_eq!(best.micro_batch * best.accumulation, best.batch_size);
     assert!(timings().iter().any(|t| t.micro_batch == best.micro_batch));
-    let sentence = advice_sentence(&findings, &advice);
-    assert!(
-        sentence.starts_with(&format!(
-            "On this machine train with batch size {}",
-            best.batch_size
-        )),
-        "{sentence}"
-    );
-    assert!(
-        sentence.contains("times faster than batch size 8"),
-        "{sentence}"
-    );
-    assert!(findings.verdict.contains("Past a batch size"));
+    let gain = advice.gain(&findings).unwrap();
+    assert_eq!(gain.over, 8);
+    assert!((gain.faster * best.seconds.value.unwrap() / time(8, 8) - 1.0).abs() < 1e-9);
+    assert!(gain.faster > 1.0 && gain.examples > 1.0);
 }
 
 #[test]

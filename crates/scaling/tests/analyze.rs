@@ -80,19 +80,10 @@ fn a_study_with_its_knee_inside_the_range_is_estimated() {
         (Regime::Linear, Regime::Diminishing, Regime::Stagnation)
     );
 
-    assert!(
-        findings.verdict.starts_with("Past a batch size of about "),
-        "{}",
-        findings.verdict
-    );
-    assert!(
-        findings.verdict.contains("95 % interval") && findings.verdict.contains("val-error=0.03")
-    );
-    assert!(
-        findings.remarks[0].contains("27 results of fresh seeds at 9 batch sizes"),
-        "{}",
-        findings.remarks[0]
-    );
+    assert_eq!(curve.largest_reached(), Some(2048));
+    assert_eq!(curve.past_the_fit(), [0; 0]);
+    assert_eq!(curve.reached_inside_warm_up(), [0; 0]);
+    assert!(findings.verdict.is_empty() && findings.remarks.is_empty());
 }
 
 /// Every easier target of a power law scales all steps alike: the knee stays.
@@ -169,20 +160,10 @@ fn without_a_bend_it_is_a_bound_with_a_way_to_settle_it() {
     assert!(critical.hyperbola.value.unwrap() <= 256.0);
     let settle = critical.to_settle.as_ref().unwrap();
     assert_eq!(settle.batch_sizes, [512, 1024, 2048, 4096]);
-    assert_eq!(
-        settle.command,
-        "batchscope study --batch-sizes 8,16,32,64,128,256,512,1024,2048,4096"
-    );
     // 3 seeds and 2 tuning trials each, at no more steps than the largest batch size took
     let largest = findings.curves[0].points[5].steps.value.unwrap();
     let expected = 5.0 * largest * (512 + 1024 + 2048 + 4096) as f64;
     assert!((settle.examples / expected - 1.0).abs() < 1e-9 && settle.seconds > 0.0);
-    assert!(
-        findings.verdict.contains("at least"),
-        "{}",
-        findings.verdict
-    );
-    assert!(findings.remarks.iter().any(|r| r.contains(&settle.command)));
 }
 
 #[test]
@@ -226,12 +207,9 @@ fn end_states_are_counted_not_dropped() {
     assert_eq!(points[8].steps.state, EstimateState::Undefined);
     let fit = findings.curves[0].fit.as_ref().unwrap();
     assert_eq!((fit.n, fit.censored, fit.diverged), (21, 1, 3));
-    assert!(
-        findings
-            .remarks
-            .iter()
-            .any(|r| r.contains("3 trials diverged (batch sizes 2048)"))
-    );
+    let curve = &findings.curves[0];
+    assert_eq!(curve.batch_sizes_in(PointState::Infeasible), [8]);
+    assert_eq!(curve.largest_reached(), Some(1024));
     assert!(holds(
         &findings.critical_batch_size["tuned"].hyperbola,
         world.critical
@@ -240,7 +218,7 @@ fn end_states_are_counted_not_dropped() {
 
 /// A large batch size that misses the target although the curve says it should not.
 #[test]
-fn a_contradiction_of_the_fit_is_said() {
+fn a_contradiction_of_the_fit_is_found() {
     let world = World::default();
     let mut records = world.records();
     for record in records.iter_mut().filter(|r| r.spec.batch_size == 2048) {
@@ -253,14 +231,7 @@ fn a_contradiction_of_the_fit_is_said() {
         (PointState::NotReached, EstimateState::AtLeast)
     );
     assert_eq!(point.speed_up.state, EstimateState::AtMost);
-    assert!(
-        findings
-            .remarks
-            .iter()
-            .any(|r| r.contains("2048 trained past the steps")),
-        "{:#?}",
-        findings.remarks
-    );
+    assert_eq!(findings.curves[0].past_the_fit(), [2048]);
 }
 
 #[test]
@@ -275,11 +246,6 @@ fn a_trial_serves_every_rule_it_names() {
     let names: Vec<&str> = findings.curves.iter().map(|c| c.rule.as_str()).collect();
     assert_eq!(names, ["blr", "lsr"]);
     assert_eq!(findings.curves[0].points, findings.curves[1].points);
-    assert!(
-        findings.verdict.contains("BLR about") && findings.verdict.contains("LSR about"),
-        "{}",
-        findings.verdict
-    );
 }
 
 #[test]
@@ -310,12 +276,7 @@ fn the_linearity_gap_is_a_geometric_mean() {
 fn nothing_at_all_is_said_to_be_nothing() {
     let world = World::default();
     let findings = analyze(world.summary(), Vec::new(), &[], &options());
-    assert!(
-        findings.curves.is_empty()
-            && findings
-                .verdict
-                .contains("no critical batch size to report")
-    );
+    assert!(findings.curves.is_empty() && findings.critical_batch_size.is_empty());
     // tuning that found no rate leaves points without steps
     let tuning: Vec<_> = world
         .records()

@@ -7,7 +7,7 @@ use std::{
 };
 
 use batchscope_core::{Trainer, TrialPurpose, TrialSpec};
-use batchscope_scaling::Findings;
+use batchscope_scaling::{AnalysisOptions, Findings};
 use batchscope_study::{Observer, Plan, SqliteStore, StopToken, StudyResult};
 
 use super::{color, print, print_json, width};
@@ -155,7 +155,7 @@ pub fn report(
     Ok(findings)
 }
 
-/// The findings of a finished study, with advice where steps were timed.
+/// The findings of a finished study in words, with advice where steps were timed.
 pub fn findings(
     folder: &StudyFolder,
     result: &StudyResult,
@@ -167,29 +167,32 @@ pub fn findings(
             folder.0.display()
         ))
     })?;
-    let command = resume_command(&folder.0);
-    let options = batchscope_scaling::AnalysisOptions {
-        command,
-        ..Default::default()
-    };
     let parameters = summary.parameters;
-    let mut findings =
-        batchscope_scaling::analyze(summary, result.tuning.clone(), &result.records, &options);
-    let Some(curve) = super::advise::default_curve(&findings).filter(|_| !facts.timings.is_empty())
-    else {
-        return Ok(findings);
-    };
-    let assumptions = super::advise::assumptions(facts.price_per_hour, facts.watts);
-    let advice = batchscope_scaling::advise(
-        &findings,
-        &curve,
-        &facts.timings,
-        &assumptions,
-        parameters,
-        super::advise::MAX_DEVICES,
+    let mut findings = batchscope_scaling::analyze(
+        summary,
+        result.tuning.clone(),
+        &result.records,
+        &AnalysisOptions::default(),
     );
+    let curve = super::advise::default_curve(&findings).filter(|_| !facts.timings.is_empty());
     // A study in which nothing reached the target has findings, but nothing to recommend.
-    findings.advice = advice.ok();
+    findings.advice = curve.and_then(|curve| {
+        let assumptions = super::advise::assumptions(facts.price_per_hour, facts.watts);
+        batchscope_scaling::advise(
+            &findings,
+            &curve,
+            &facts.timings,
+            &assumptions,
+            parameters,
+            super::advise::MAX_DEVICES,
+        )
+        .ok()
+    });
+    let command = resume_command(&folder.0);
+    batchscope_report::put_into_words(&mut findings, |batch_sizes| {
+        let list: Vec<String> = batch_sizes.iter().map(u64::to_string).collect();
+        format!("{command} --batch-sizes {}", list.join(","))
+    });
     Ok(findings)
 }
 

@@ -22,7 +22,7 @@
 //! are reported with their sign; the ratio means something only where both are positive, and is
 //! undefined elsewhere, with the bound that the interval still gives in case they are.
 
-use batchscope_core::{Estimate, statistics::t_quantile};
+use batchscope_core::{Estimate, format::number, statistics::t_quantile};
 use serde::{Deserialize, Serialize};
 
 use super::groups::Groups;
@@ -93,8 +93,10 @@ impl Groups {
             // A weak GᵀHG may be positive all the same.
             (false, Some(low)) if open && s > 0.0 => {
                 let why = plain.reason.clone().unwrap_or_default();
-                let why =
-                    format!("{why}; if GᵀHG is positive, the noise scale is at least {low:.3e}");
+                let why = format!(
+                    "{why}; if GᵀHG is positive, the noise scale is at least {}",
+                    number(low)
+                );
                 Estimate {
                     low: Some(low),
                     ..plain.because(why)

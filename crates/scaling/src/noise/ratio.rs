@@ -11,7 +11,7 @@
 //! A quadratic in `R`. Where `g` differs from 0 at the level the set is an interval; otherwise it
 //! runs to infinity, and no bounded interval could have the coverage (Gleser and Hwang 1987).
 
-use batchscope_core::{Estimate, EstimateState};
+use batchscope_core::{Estimate, EstimateState, format::number};
 
 /// Covariance of two estimated means.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -73,7 +73,8 @@ pub(super) fn estimate(s: f64, g: f64, v: Covariance, t: f64, level: f64, n: u64
         (EstimateState::Undefined, Set::From(low)) => {
             let reason = plain.reason.unwrap_or_default();
             Some(format!(
-                "{reason}; all that is known is a lower bound, {low:.3e}"
+                "{reason}; all that is known is a lower bound, {}",
+                number(low)
             ))
         }
         (EstimateState::Undefined, _) => plain.reason,

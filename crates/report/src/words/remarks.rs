@@ -1,86 +1,13 @@
-//! The findings in words: one sentence first, then what it rests on and what would change it.
+//! What the verdict rests on and what would change it, a sentence each.
 
-use batchscope_core::{Estimate, EstimateState};
+use batchscope_core::EstimateState;
+use batchscope_scaling::{Curve, Findings, Fit, LACK_OF_FIT_LEVEL, PointState};
 
-use crate::curves::TUNED;
-use crate::findings::{Curve, Findings, Fit, PointState};
-use crate::fit::{LACK_OF_FIT_LEVEL, p_text};
-
-/// The sentence a reader meets first.
-pub(crate) fn verdict(findings: &Findings) -> String {
-    let target = &findings.study.target;
-    let knee = |curve: &Curve| {
-        findings
-            .critical_batch_size
-            .get(&curve.rule)
-            .map(|c| c.hyperbola.clone())
-    };
-    let knees: Vec<(&Curve, Estimate)> = findings
-        .curves
-        .iter()
-        .filter_map(|c| Some((c, knee(c)?)))
-        .collect();
-    match knees.as_slice() {
-        [] => format!(
-            "No trial has measured steps to {target} yet, so there is no critical batch size to report."
-        ),
-        [(curve, knee)] => {
-            let largest = largest_reached(curve);
-            match knee.state {
-                EstimateState::Estimated => format!(
-                    "Past a batch size of about {knee}, doubling the batch size makes training to {target} less than 1.33 times as fast, not twice."
-                ),
-                EstimateState::AtLeast => format!(
-                    "The critical batch size for {target} is {knee}: up to {}, the largest batch size that reached the target, larger batches still pay.",
-                    largest.unwrap_or_default()
-                ),
-                EstimateState::AtMost => format!(
-                    "The critical batch size for {target} is {knee}: already at the smallest batch sizes studied, larger batches save less than half of their steps."
-                ),
-                EstimateState::Undefined => format!(
-                    "The critical batch size for {target} cannot be told from these trials: {}.",
-                    knee.reason.as_deref().unwrap_or("no reason was recorded")
-                ),
-            }
-        }
-        several => {
-            let each: Vec<String> = several
-                .iter()
-                .map(|(curve, knee)| knee_of(curve, knee))
-                .collect();
-            format!(
-                "Batch size beyond which each rule stops paying, to {target}: {}.",
-                each.join("; ")
-            )
-        }
-    }
-}
-
-fn knee_of(curve: &Curve, knee: &Estimate) -> String {
-    let name = curve.rule.to_uppercase();
-    match knee.state {
-        EstimateState::Estimated => format!("{name} about {knee}"),
-        EstimateState::Undefined => {
-            format!(
-                "{name} unknown ({})",
-                knee.reason.as_deref().unwrap_or("no reason was recorded")
-            )
-        }
-        _ => format!("{name} {knee}"),
-    }
-}
-
-fn largest_reached(curve: &Curve) -> Option<u64> {
-    curve
-        .points
-        .iter()
-        .filter(|p| matches!(p.state, PointState::Reached | PointState::Partly))
-        .map(|p| p.batch_size)
-        .max()
-}
+use super::{list, reason};
+use crate::format::{duration, number, p_value};
 
 /// What the verdict rests on and what would change it, a sentence each.
-pub(crate) fn remarks(findings: &Findings) -> Vec<String> {
+pub(super) fn remarks(findings: &Findings) -> Vec<String> {
     let mut remarks = vec![rests_on(findings)];
     for curve in &findings.curves {
         remarks.extend(definitions(findings, curve));
@@ -142,16 +69,14 @@ fn noise(findings: &Findings, curve: &Curve) -> Option<String> {
         return Some(format!(
             "{}The gradient noise scale at batch size {at} is undefined: {}.",
             about(findings, curve),
-            scale.reason.as_deref().unwrap_or("no reason was recorded")
+            reason(scale)
         ));
     };
     let knee = findings.critical_batch_size.get(&curve.rule)?;
     let beside = match (knee.hyperbola.state, knee.hyperbola.value) {
         (EstimateState::Estimated, Some(knee)) => {
-            format!(
-                ", {:.2} times the critical batch size measured",
-                value / knee
-            )
+            let ratio = number(value / knee);
+            format!(", {ratio} times the critical batch size measured")
         }
         _ => String::new(),
     };
@@ -165,10 +90,13 @@ fn definitions(findings: &Findings, curve: &Curve) -> Option<String> {
     let critical = findings.critical_batch_size.get(&curve.rule)?;
     critical.hyperbola.value?;
     let agreement = match critical.disagreement {
-        Some(ratio) if ratio <= 1.5 => format!("; they agree within a factor of {ratio:.2}"),
-        Some(ratio) => {
-            format!("; they differ by a factor of {ratio:.1}, so the curve is no exact hyperbola")
+        Some(ratio) if ratio <= 1.5 => {
+            format!("; they agree within a factor of {}", number(ratio))
         }
+        Some(ratio) => format!(
+            "; they differ by a factor of {}, so the curve is not an exact hyperbola",
+            number(ratio)
+        ),
         None => String::new(),
     };
     Some(format!(
@@ -184,28 +112,15 @@ fn lack_of_fit(curve: &Curve, fit: &Fit) -> Option<String> {
     let p = fit.lack_of_fit_p?;
     (p < LACK_OF_FIT_LEVEL).then(|| {
         format!(
-            "The curve of {} is not a hyperbola to within its seed noise (lack of fit F = {:.1}, p {}): learning rates tuned unevenly or another shape; intervals are widened to the scatter between batch sizes.",
+            "The curve of {} is not a hyperbola to within its seed noise (lack of fit F = {}, p {}): learning rates tuned unevenly or another shape; intervals are widened to the scatter between batch sizes.",
             curve.rule,
-            fit.lack_of_fit_f.unwrap_or(f64::NAN),
-            p_text(p)
+            fit.lack_of_fit_f.map_or_else(|| "unknown".to_owned(), number),
+            p_value(p)
         )
     })
 }
 
-fn list(batch_sizes: &[u64]) -> String {
-    let text: Vec<String> = batch_sizes.iter().map(u64::to_string).collect();
-    text.join(", ")
-}
-
 fn end_states(curve: &Curve) -> Vec<String> {
-    let with = |state: PointState| -> Vec<u64> {
-        curve
-            .points
-            .iter()
-            .filter(|p| p.state == state)
-            .map(|p| p.batch_size)
-            .collect()
-    };
     let mut remarks = Vec::new();
     let diverged: u64 = curve
         .points
@@ -225,14 +140,9 @@ fn end_states(curve: &Curve) -> Vec<String> {
             list(&at)
         ));
     }
-    let censored = with(PointState::NotReached);
+    let censored = curve.batch_sizes_in(PointState::NotReached);
     if !censored.is_empty() {
-        let contradicted: Vec<u64> = curve
-            .points
-            .iter()
-            .filter(|p| censored.contains(&p.batch_size) && past_the_fit(curve, p))
-            .map(|p| p.batch_size)
-            .collect();
+        let contradicted = curve.past_the_fit();
         let more = if contradicted.is_empty() {
             String::new()
         } else {
@@ -247,7 +157,7 @@ fn end_states(curve: &Curve) -> Vec<String> {
             list(&censored)
         ));
     }
-    let infeasible = with(PointState::Infeasible);
+    let infeasible = curve.batch_sizes_in(PointState::Infeasible);
     if !infeasible.is_empty() {
         remarks.push(format!(
             "Batch sizes {} could not be run ({}).",
@@ -258,29 +168,8 @@ fn end_states(curve: &Curve) -> Vec<String> {
     remarks
 }
 
-/// True where even the bound on steps lies above the upper end of the fitted curve.
-fn past_the_fit(curve: &Curve, point: &crate::findings::Point) -> bool {
-    let Some(fit) = &curve.fit else { return false };
-    let batch_size = point.batch_size as f64;
-    let band = fit.band.iter().min_by(|a, b| {
-        let distance = |p: &crate::findings::BandPoint| (p.batch_size / batch_size).ln().abs();
-        distance(a).total_cmp(&distance(b))
-    });
-    band.zip(point.steps.value)
-        .is_some_and(|(band, bound)| bound > band.high)
-}
-
 fn inside_warm_up(curve: &Curve) -> Option<String> {
-    let at: Vec<u64> = curve
-        .points
-        .iter()
-        .filter(|p| {
-            p.repeats
-                .iter()
-                .any(|r| r.state == "reached" && r.steps <= p.warm_up_steps)
-        })
-        .map(|p| p.batch_size)
-        .collect();
+    let at = curve.reached_inside_warm_up();
     (!at.is_empty()).then(|| {
         format!(
             "On the curve of {}, the target was reached inside warm-up at batch sizes {}: there the steps measure the warm-up too.",
@@ -330,7 +219,8 @@ fn tuning(findings: &Findings) -> Vec<String> {
         .fold(1.0, f64::max);
     if chosen > 0 && loose > 1.0 {
         remarks.push(format!(
-            "Intervals hold the noise of seeds, not of the choice of learning rate: rates up to a factor of {loose:.1} apart took steps within 10 % of each other."
+            "Intervals hold the noise of seeds, not of the choice of learning rate: rates up to a factor of {} apart took steps within 10 % of each other.",
+            number(loose)
         ));
     }
     remarks
@@ -346,35 +236,10 @@ fn settle(findings: &Findings, curve: &Curve) -> Option<String> {
     };
     Some(format!(
         "{}To settle {what}, add batch sizes {}: `{}` (at most {} examples, {}).",
-        if curve.rule == TUNED {
-            String::new()
-        } else {
-            about(findings, curve)
-        },
+        about(findings, curve),
         list(&settle.batch_sizes),
         settle.command,
-        count(settle.examples),
+        number(settle.examples),
         duration(settle.seconds)
     ))
-}
-
-/// A large number as people say it.
-fn count(x: f64) -> String {
-    match x {
-        x if x >= 1e9 => format!("{:.1} billion", x / 1e9),
-        x if x >= 1e6 => format!("{:.1} million", x / 1e6),
-        x => format!("{x:.0}"),
-    }
-}
-
-/// A time as people say it.
-pub(crate) fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s >= 2.0 * 86_400.0 => format!("{:.1} days", s / 86_400.0),
-        s if s >= 2.0 * 3600.0 => format!("{:.1} hours", s / 3600.0),
-        s if s >= 120.0 => format!("{:.0} minutes", s / 60.0),
-        s if s >= 10.0 => format!("{s:.0} seconds"),
-        s if s >= 0.1 => format!("{s:.2} seconds"),
-        s => format!("{:.2} milliseconds", s * 1e3),
-    }
 }

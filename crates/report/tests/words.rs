@@ -1,0 +1,94 @@
+//! Findings in words.
+
+mod fixtures;
+
+use batchscope_core::EstimateState;
+use batchscope_report::put_into_words;
+use batchscope_scaling::{Findings, PointState};
+
+fn said(findings: &mut Findings) -> String {
+    put_into_words(findings, |sizes| format!("study(batch_sizes={sizes:?})"));
+    format!("{}\n{}", findings.verdict, findings.remarks.join("\n"))
+}
+
+fn holds(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn a_knee_is_said_with_its_interval_and_what_it_rests_on() {
+    let text = said(&mut fixtures::tuned().findings);
+    assert!(text.starts_with("Past a batch size of about 620 (95 % interval 480–801)"));
+    holds(
+        &text,
+        &[
+            "val-error=0.03",
+            "It rests on 30 results of fresh seeds at 10 batch sizes (3 seeds each)",
+            "Three definitions on one scale: fitted knee 620",
+            "they agree within a factor of 1.1",
+        ],
+    );
+    // Sentences are stored and searched: their spaces are ordinary ones.
+    assert!(!text.contains('\u{a0}'));
+}
+
+#[test]
+fn a_bound_comes_with_what_would_settle_it() {
+    let mut findings = fixtures::at_least().findings;
+    let text = said(&mut findings);
+    let command = "study(batch_sizes=[8, 16, 32, 64, 128, 256, 512, 1024, 2048])";
+    assert_eq!(
+        findings.critical_batch_size["tuned"]
+            .to_settle
+            .as_ref()
+            .unwrap()
+            .command,
+        command
+    );
+    holds(
+        &text,
+        &[
+            "The critical batch size for val-error=0.03 is at least 256: up to 256, the largest",
+            &format!(
+                "add batch sizes 512, 1024, 2048: `{command}` (at most 6,400,000 examples, 5 min 12 s)"
+            ),
+        ],
+    );
+}
+
+#[test]
+fn every_rule_is_named_and_every_end_counted() {
+    let text = said(&mut fixtures::three_rules().findings);
+    holds(
+        &text,
+        &[
+            "each rule stops paying, to val-error=0.03: BLR about 93 ",
+            "LSR about 310 ",
+            "On the curve of lsr, 4 trials diverged (batch sizes 1024, 2048)",
+            "no trial reached the target at batch sizes 2048",
+        ],
+    );
+}
+
+#[test]
+fn a_bound_past_the_fitted_curve_contradicts_it() {
+    let mut findings = fixtures::tuned().findings;
+    let curve = &mut findings.curves[0];
+    let high = curve.fit.as_ref().unwrap().band.last().unwrap().high;
+    let last = curve.points.last_mut().unwrap();
+    last.state = PointState::NotReached;
+    last.steps.state = EstimateState::AtLeast;
+    last.steps.value = Some(2.0 * high);
+    holds(
+        &said(&mut findings),
+        &["Of these, 4096 trained past the steps the fitted curve expects"],
+    );
+}
+
+#[test]
+fn a_study_without_trials_says_so() {
+    let text = said(&mut fixtures::nothing().findings);
+    holds(&text, &["no critical batch size to report"]);
+}

@@ -1,0 +1,81 @@
+//! Facts that follow from the findings alone: what a program that words them asks for.
+
+use crate::cost::StepTimes;
+use crate::findings::{Advice, Curve, Findings, Point, PointState};
+
+impl Curve {
+    /// The batch sizes whose points ended in a state.
+    pub fn batch_sizes_in(&self, state: PointState) -> Vec<u64> {
+        self.batch_sizes(|p| p.state == state)
+    }
+
+    /// The largest batch size of which a trial reached the target.
+    pub fn largest_reached(&self) -> Option<u64> {
+        let reached = |p: &Point| matches!(p.state, PointState::Reached | PointState::Partly);
+        self.batch_sizes(reached).into_iter().max()
+    }
+
+    /// Batch sizes at which a trial reached the target before its warm-up ended.
+    pub fn reached_inside_warm_up(&self) -> Vec<u64> {
+        self.batch_sizes(|p| {
+            let inside = |r: &crate::Repeat| r.state == "reached" && r.steps <= p.warm_up_steps;
+            p.repeats.iter().any(inside)
+        })
+    }
+
+    /// Batch sizes that never reached the target, in more steps than the upper end of the fitted
+    /// curve allows.
+    pub fn past_the_fit(&self) -> Vec<u64> {
+        let Some(fit) = &self.fit else {
+            return Vec::new();
+        };
+        let past = |p: &Point| {
+            let batch_size = p.batch_size as f64;
+            let band = fit.band.iter().min_by(|a, b| {
+                let distance = |at: f64| (at / batch_size).ln().abs();
+                distance(a.batch_size).total_cmp(&distance(b.batch_size))
+            });
+            band.zip(p.steps.value)
+                .is_some_and(|(band, bound)| bound > band.high)
+        };
+        self.batch_sizes(|p| p.state == PointState::NotReached && past(p))
+    }
+
+    fn batch_sizes(&self, of: impl Fn(&Point) -> bool) -> Vec<u64> {
+        let points = self.points.iter().filter(|p| of(p));
+        points.map(|p| p.batch_size).collect()
+    }
+}
+
+/// What a recommended setting buys over the smallest batch size that reached the target and was
+/// timed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Gain {
+    /// That batch size.
+    pub over: u64,
+    /// Its seconds to the target over those of the recommendation.
+    pub faster: f64,
+    /// The examples of the recommendation over its own.
+    pub examples: f64,
+}
+
+impl Advice {
+    /// The gain over the smallest batch size; `None` where that is the one recommended, or where a
+    /// number is missing.
+    pub fn gain(&self, findings: &Findings) -> Option<Gain> {
+        let best = &self.recommended;
+        let times = StepTimes::new(&self.timings, best.seconds.level);
+        let curve = findings.curves.iter().find(|c| c.rule == best.curve)?;
+        let (point, step) = curve
+            .points
+            .iter()
+            .filter(|p| p.steps.is_estimated() && p.learning_rate.value.is_some())
+            .find_map(|p| Some((p, times.step(p.batch_size)?)))
+            .filter(|(p, _)| p.batch_size != best.batch_size)?;
+        Some(Gain {
+            over: point.batch_size,
+            faster: step.seconds * point.steps.value? / best.seconds.value?,
+            examples: best.examples.value? / point.examples.value?,
+        })
+    }
+}
