@@ -1,56 +1,38 @@
 //! Text of a terminal's width, counted in display columns: a letter of Chinese takes two, a
-//! combining accent none (Unicode Standard Annex #11, by the `unicode-width` crate).
+//! combining accent none (Unicode Standard Annex #11). What a terminal shows has ordinary spaces.
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm, core};
+
+use crate::format::plain;
 
 /// Columns that a text takes on a terminal.
 pub fn display_width(text: &str) -> usize {
-    text.width()
+    core::display_width(text)
 }
 
-/// Breaks a text between words into lines of at most `width` columns, continued ones indented. A
-/// word wider than that is left whole: a path or a command that is cut cannot be copied. A text that
-/// fits is left as it is, aligned or not.
+/// Breaks every line of a text between words into lines of at most `width` columns, continued ones
+/// indented. A word wider than that is left whole: a path or a command that is cut cannot be copied.
 pub fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
-    if !text.is_empty() && text.width() <= width {
-        return vec![text.to_owned()];
-    }
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ').filter(|w| !w.is_empty()) {
-        match lines.last_mut() {
-            Some(line) if line.width() + 1 + word.width() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            Some(_) => lines.push(format!("{}{word}", " ".repeat(indent))),
-            None => lines.push(word.to_owned()),
-        }
-    }
-    lines
+    lines(text, width, indent, false)
 }
 
 /// As [`wrap`], but a word wider than the line is cut, never run over the edge.
 pub fn fold(text: &str, width: usize, indent: usize) -> Vec<String> {
-    let lines = wrap(text, width, indent);
-    lines.iter().flat_map(|line| cut(line, width)).collect()
+    lines(text, width, indent, true)
 }
 
-/// Pieces of a line of at most `width` columns (one letter at least).
-fn cut(line: &str, width: usize) -> Vec<String> {
-    let mut pieces = vec![String::new()];
-    let mut used = 0;
-    for letter in line.chars() {
-        let columns = letter.width().unwrap_or(0);
-        if used > 0 && used + columns > width {
-            pieces.push(String::new());
-            used = 0;
-        }
-        if let Some(piece) = pieces.last_mut() {
-            piece.push(letter);
-        }
-        used += columns;
-    }
-    pieces
+fn lines(text: &str, width: usize, indent: usize, cut: bool) -> Vec<String> {
+    let indent = " ".repeat(indent);
+    let options = Options::new(width)
+        .subsequent_indent(&indent)
+        .break_words(cut)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    text.lines()
+        .flat_map(|line| textwrap::wrap(line, &options))
+        .map(|line| plain(&line))
+        .collect()
 }
 
 /// A column of a [`text_table`].
@@ -73,8 +55,8 @@ const GAP: usize = 2;
 /// rest is still too wide its lines end in `…`. Columns must have equally many cells.
 pub fn text_table(columns: &[TextColumn], width: usize) -> String {
     let widest = |c: &TextColumn| {
-        let cells = c.cells.iter().map(|cell| cell.width());
-        cells.chain([c.title.width()]).max().unwrap_or(0)
+        let cells = c.cells.iter().map(|cell| display_width(cell));
+        cells.chain([display_width(c.title)]).max().unwrap_or(0)
     };
     let all: Vec<(&TextColumn, usize)> = columns.iter().map(|c| (c, widest(c))).collect();
     let total = |rank: u8| {
@@ -90,8 +72,8 @@ pub fn text_table(columns: &[TextColumn], width: usize) -> String {
         let cells: Vec<String> = shown
             .iter()
             .map(|(column, wide)| {
-                let text = of(column);
-                let space = " ".repeat(wide.saturating_sub(text.width()));
+                let text = plain(&of(column));
+                let space = " ".repeat(wide.saturating_sub(display_width(&text)));
                 match column.right {
                     true => space + &text,
                     false => text + &space,
@@ -111,12 +93,12 @@ pub fn text_table(columns: &[TextColumn], width: usize) -> String {
 
 /// A line cut to a width, with `…` where something is missing.
 fn clip(line: &str, width: usize) -> String {
-    if line.width() <= width {
+    if display_width(line) <= width {
         return line.to_owned();
     }
-    let mut kept = cut(line, width.saturating_sub(1)).swap_remove(0);
-    kept.push('…');
-    kept
+    let ends = line.char_indices().map(|(end, _)| end);
+    let kept = ends.take_while(|&end| display_width(&line[..end]) < width);
+    format!("{}…", &line[..kept.last().unwrap_or(0)])
 }
 
 #[cfg(test)]
@@ -129,12 +111,18 @@ mod tests {
         assert_eq!(fold("批量大小临界", 8, 0), ["批量大小", "临界"]);
         assert_eq!(wrap("批量 大小", 8, 2), ["批量", "  大小"]);
         assert_eq!(wrap("a /a/long/path b", 6, 1), ["a", " /a/long/path", " b"]);
-        assert_eq!(fold("a /a/long/path", 6, 1), ["a", " /a/lo", "ng/pat", "h"]);
+        assert_eq!(
+            fold("a /a/long/path", 6, 1),
+            ["a", " /a/lo", " ng/pa", " th"]
+        );
         assert_eq!(wrap("a   b", 5, 1), ["a   b"]);
-        assert_eq!(wrap("a   b", 4, 1), ["a b"]);
+        assert_eq!(wrap("a   b", 4, 1), ["a", " b"]);
         // An accent of its own takes no column.
         assert_eq!(fold("e\u{301}e\u{301}", 2, 0), ["e\u{301}e\u{301}"]);
         assert_eq!(fold("", 5, 0), Vec::<String>::new());
+        assert_eq!(fold("one two\n\nthree", 5, 1), ["one", " two", "", "three"]);
+        // A number keeps its unit.
+        assert_eq!(wrap("in 3\u{a0}min", 6, 0), ["in", "3 min"]);
     }
 
     #[test]

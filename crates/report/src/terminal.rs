@@ -331,9 +331,7 @@ const FIELDS: [Field; 10] = [
     ("examples", true, 4, |r| {
         last_step(r).map_or_else(String::new, |s| count(s.saturating_mul(r.spec.batch_size)))
     }),
-    ("time", true, 3, |r| {
-        duration(r.seconds).replace('\u{a0}', " ")
-    }),
+    ("time", true, 3, |r| duration(r.seconds)),
     ("seed", true, 5, |r| r.spec.seed.to_string()),
 ];
 

@@ -77,10 +77,7 @@ pub fn columns() -> Option<usize> {
 
 /// A text of several lines, each folded to a width; continued lines are indented.
 fn folded(text: &str, width: usize, indent: usize) -> String {
-    let lines = text.lines().flat_map(|line| match line.is_empty() {
-        true => vec![String::new()],
-        false => batchscope_report::fold(line, width, indent),
-    });
+    let lines = batchscope_report::fold(text, width, indent).into_iter();
     lines.map(|line| line + "\n").collect()
 }
 
