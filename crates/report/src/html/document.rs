@@ -1,8 +1,10 @@
 //! A page about anything: sections of prose, tables and figures, in the dress of the report.
 
-use super::{escape, figure, head, html_text, sentences};
+use maud::{Markup, html};
+
+use super::frame::{Frame, prose};
+use super::parts::{self, command, facts, made_by, sentences};
 use crate::HowRun;
-use crate::format::{bytes, duration};
 use crate::plot::figure::Figure;
 
 /// A table of a page.
@@ -54,102 +56,56 @@ impl Document {
 
     /// The page as one HTML file that opens offline.
     pub fn html(&self, how: &HowRun) -> String {
-        let mut out = String::with_capacity(1 << 18);
-        head(&mut out, &self.title);
-        out.push_str(&format!(
-            "<main>\n<p class=\"kicker\">{}</p>\n<h1>{}</h1>\n<p class=\"lead\">{}</p>\n",
-            html_text(&self.kicker),
-            html_text(&self.title),
-            html_text(&self.lead)
-        ));
-        for (number, section) in self.sections.iter().enumerate() {
-            section_html(&mut out, number, section);
-        }
-        how_it_was_run(&mut out, &self.facts, how);
-        out.push_str("</main>\n");
-        super::foot(&mut out);
-        out
-    }
-}
-
-fn section_html(out: &mut String, number: usize, section: &Section) {
-    out.push_str(&format!(
-        "<section aria-labelledby=\"section-{number}\"><h2 id=\"section-{number}\">{}</h2>\n",
-        html_text(&section.heading)
-    ));
-    for paragraph in &section.paragraphs {
-        out.push_str(&format!("<p>{}</p>\n", html_text(paragraph)));
-    }
-    for table in &section.tables {
-        out.push_str(&format!(
-            "<h3 class=\"caption\">{}</h3>\n<div class=\"scroll\"><table><thead><tr>",
-            html_text(&table.caption)
-        ));
-        for (i, cell) in table.head.iter().enumerate() {
-            let class = if i > 0 { " class=\"num\"" } else { "" };
-            out.push_str(&format!(
-                "<th scope=\"col\"{class}>{}</th>",
-                html_text(cell)
-            ));
-        }
-        out.push_str("</tr></thead><tbody>\n");
-        for row in &table.rows {
-            out.push_str("<tr>");
-            for (i, cell) in row.iter().enumerate() {
-                out.push_str(&match i {
-                    0 => format!("<th scope=\"row\">{}</th>", html_text(cell)),
-                    _ => format!("<td class=\"num\">{}</td>", html_text(cell)),
-                });
+        let frame = Frame {
+            title: &self.title,
+            kicker: &self.kicker,
+            heading: &self.title,
+            lead: Some(html! { (prose(&self.lead)) }),
+            style: "",
+            script: super::SCRIPT,
+        };
+        let made_by = made_by(how).into_iter();
+        let mut items = self.facts.clone();
+        items.extend(made_by.map(|(name, value)| (name.to_owned(), value)));
+        let run = html! {
+            (facts(&items))
+            (command(how))
+            (sentences("Notes", &how.notes))
+        };
+        frame.page(&html! {
+            @for (number, section) in self.sections.iter().enumerate() {
+                (section.markup(&format!("section-{number}")))
             }
-            out.push_str("</tr>\n");
-        }
-        out.push_str("</tbody></table></div>\n");
+            (parts::section("how", "How it was run", &run))
+        })
     }
-    for drawing in &section.figures {
-        figure(out, drawing);
-    }
-    if !section.remarks.is_empty() {
-        sentences(out, "Remarks", &section.remarks);
-    }
-    out.push_str("</section>\n");
 }
 
-fn how_it_was_run(out: &mut String, facts: &[(String, String)], how: &HowRun) {
-    out.push_str("<section aria-labelledby=\"how\"><h2 id=\"how\">How it was run</h2>\n");
-    let mut items: Vec<(String, String)> = facts.to_vec();
-    let mut item = |name: &str, value: String| items.push((name.to_owned(), value));
-    item("batchscope", how.version.clone());
-    item("Compiler", how.rustc.clone());
-    let machine = &how.machine;
-    let mut parts = vec![machine.cpu.clone()];
-    if machine.cores > 0 {
-        parts.push(format!("{} cores", machine.cores));
+impl Section {
+    fn markup(&self, id: &str) -> Markup {
+        let content = html! {
+            @for paragraph in &self.paragraphs { p { (prose(paragraph)) } }
+            @for (number, table) in self.tables.iter().enumerate() {
+                (table.markup(&format!("{id}-table-{number}")))
+            }
+            @for drawing in &self.figures { (parts::figure(drawing)) }
+            (sentences("Remarks", &self.remarks))
+        };
+        parts::section(id, &self.heading, &content)
     }
-    if machine.memory > 0 {
-        parts.push(bytes(machine.memory));
+}
+
+impl PageTable {
+    fn markup(&self, id: &str) -> Markup {
+        let head = self.head.iter().enumerate();
+        let cells = |row: &Vec<String>| row.iter().map(|cell| html! { (prose(cell)) }).collect();
+        let table = parts::Table {
+            id: id.into(),
+            class: None,
+            caption: self.caption.as_str().into(),
+            head: head.map(|(i, name)| (name.as_str(), i > 0)).collect(),
+            rows: self.rows.iter().map(cells).collect(),
+        };
+        table.markup()
     }
-    parts.retain(|part| !part.is_empty());
-    item("Machine", parts.join(", "));
-    if how.seconds > 0.0 {
-        item("Running time", duration(how.seconds));
-    }
-    out.push_str("<dl class=\"facts\">");
-    for (name, value) in items.iter().filter(|(_, value)| !value.is_empty()) {
-        out.push_str(&format!(
-            "<div><dt>{}</dt><dd>{}</dd></div>",
-            escape(name),
-            escape(value)
-        ));
-    }
-    out.push_str("</dl>\n");
-    if !how.command.is_empty() {
-        out.push_str(&format!(
-            "<p>The command:</p><pre class=\"wrap\"><code>{}</code></pre>\n",
-            escape(&how.command)
-        ));
-    }
-    if !how.notes.is_empty() {
-        sentences(out, "Notes", &how.notes);
-    }
-    out.push_str("</section>\n");
 }

@@ -1,109 +1,69 @@
 //! The numbers behind the figures, as tables.
 
-use std::borrow::Cow;
-
 use batchscope_core::Estimate;
-use batchscope_scaling::{PointState, Regime};
+use batchscope_scaling::{Advice, PointState, Regime};
+use maud::{Markup, html};
 
+use super::{Table, prose};
 use crate::figures::{Data, rule_name};
 use crate::format::{count, duration, estimate_short_as, number, times};
-use crate::plot::svg::escape;
 
-/// A table in a region that scrolls by itself.
-pub(super) struct Table<'a> {
-    pub id: &'a str,
-    pub caption: Cow<'a, str>,
-    /// Heading and whether its column holds numbers.
-    pub head: Vec<(&'a str, bool)>,
-    /// Cells as HTML.
-    pub rows: Vec<Vec<String>>,
+pub(super) fn section(data: &Data) -> Markup {
+    let content = html! {
+        @if data.findings.curves.is_empty() {
+            p { "There are none yet: no fresh trial has finished." }
+        }
+        (critical(data).markup())
+        (points(data).markup())
+        (tuning(data).markup())
+        (layers(data).markup())
+        @if let Some(advice) = &data.findings.advice {
+            (options(advice).markup())
+            (assumed(advice))
+            (timings(advice).markup())
+        }
+    };
+    super::section("numbers", "The numbers", &content)
 }
 
-impl Table<'_> {
-    fn write(&self, out: &mut String) {
-        if self.rows.is_empty() {
-            return;
+/// What the options were computed from.
+fn assumed(advice: &Advice) -> Markup {
+    let a = &advice.assumptions;
+    html! {
+        p.small {
+            @for sentence in &advice.provenance { (prose(sentence)) " " }
+            "Assumed: " (duration(a.latency)) " latency and " (number(a.bandwidth / 1e9)) " GB/s per link"
+            @if let Some(price) = a.price_per_hour { ", " (number(price)) " per device-hour" }
+            @if let Some(watts) = a.watts { ", " (number(watts)) " W per device" }
+            "."
         }
-        let (caption, id) = (escape(&self.caption), self.id);
-        out.push_str(&format!(
-            "<h3 class=\"caption\" id=\"{id}\">{caption}</h3><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
-             aria-labelledby=\"{id}\"><table aria-labelledby=\"{id}\"><thead><tr>"
-        ));
-        for (name, numeric) in &self.head {
-            out.push_str(&format!(
-                "<th scope=\"col\"{}>{name}</th>",
-                if *numeric { " class=\"num\"" } else { "" }
-            ));
-        }
-        out.push_str("</tr></thead><tbody>");
-        for row in &self.rows {
-            out.push_str("<tr>");
-            for (i, cell) in row.iter().enumerate() {
-                let class = if self.head.get(i).is_some_and(|h| h.1) {
-                    " class=\"num\""
-                } else {
-                    ""
-                };
-                if i == 0 {
-                    out.push_str(&format!("<th scope=\"row\"{class}>{cell}</th>"));
-                } else {
-                    out.push_str(&format!("<td{class}>{cell}</td>"));
-                }
-            }
-            out.push_str("</tr>");
-        }
-        out.push_str("</tbody></table></div>\n");
     }
 }
 
-pub(super) fn section(out: &mut String, data: &Data) {
-    out.push_str("<section aria-labelledby=\"numbers\"><h2 id=\"numbers\">The numbers</h2>\n");
-    if data.findings.curves.is_empty() {
-        out.push_str("<p>There are none yet: no fresh trial has finished.</p>\n");
-    }
-    critical(data).write(out);
-    points(data).write(out);
-    tuning(data).write(out);
-    layers(data).write(out);
-    if let Some(advice) = &data.findings.advice {
-        options(data).write(out);
-        let a = &advice.assumptions;
-        out.push_str("<p class=\"small\">");
-        for sentence in &advice.provenance {
-            out.push_str(&format!("{} ", escape(sentence)));
-        }
-        let price = a
-            .price_per_hour
-            .map(|p| format!(", {} per device-hour", number(p)))
-            .unwrap_or_default();
-        let watts = a
-            .watts
-            .map(|w| format!(", {} W per device", number(w)))
-            .unwrap_or_default();
-        out.push_str(&format!(
-            "Assumed: {} latency and {} GB/s per link{price}{watts}.</p>\n",
-            duration(a.latency),
-            number(a.bandwidth / 1e9)
-        ));
-        timings(data).write(out);
-    }
-    out.push_str("</section>\n");
+/// A cell of plain text.
+fn plain(text: impl AsRef<str>) -> Markup {
+    html! { (prose(text.as_ref())) }
+}
+
+/// A cell that something may be missing from.
+fn or_dash<T>(value: Option<T>, cell: impl Fn(T) -> Markup) -> Markup {
+    value.map_or_else(|| plain("–"), cell)
 }
 
 /// An estimate, its interval kept on one line, with its reason as a tooltip.
-fn cell(e: &Estimate, write: impl Fn(f64) -> String) -> String {
-    let text = escape(&estimate_short_as(e, write));
-    let text = match text.split_once(" (") {
-        Some((value, interval)) => format!("{value} <span class=\"interval\">({interval}</span>"),
-        None => text,
+fn cell(e: &Estimate, write: impl Fn(f64) -> String) -> Markup {
+    let text = estimate_short_as(e, write);
+    let shown = match text.split_once(" (") {
+        Some((value, interval)) => html! { (value) " " span.interval { "(" (interval) } },
+        None => html! { (text) },
     };
     match &e.reason {
-        Some(reason) => format!("<span title=\"{}\">{text}</span>", escape(reason)),
-        None => text,
+        Some(reason) => html! { span title=(reason) { (shown) } },
+        None => shown,
     }
 }
 
-fn critical<'a>(data: &Data) -> Table<'a> {
+fn critical(data: &Data) -> Table<'static> {
     let mut rows = Vec::new();
     for curve in &data.findings.curves {
         let Some(c) = data.findings.critical_batch_size.get(&curve.rule) else {
@@ -111,22 +71,21 @@ fn critical<'a>(data: &Data) -> Table<'a> {
         };
         let regimes = data.findings.regimes.get(&curve.rule);
         rows.push(vec![
-            escape(&rule_name(&curve.rule)),
+            plain(rule_name(&curve.rule)),
             cell(&c.hyperbola, number),
             cell(&c.overhead20, number),
             cell(&c.plateau, number),
-            c.disagreement.map_or("–".into(), times),
-            regimes.map_or("–".into(), |r| cell(&r.linear_below, number)),
-            regimes.map_or("–".into(), |r| cell(&r.stagnation_above, number)),
-            curve
-                .fit
-                .as_ref()
-                .and_then(|f| f.lack_of_fit_p)
-                .map_or("–".into(), number),
+            or_dash(c.disagreement, |x| plain(times(x))),
+            or_dash(regimes, |r| cell(&r.linear_below, number)),
+            or_dash(regimes, |r| cell(&r.stagnation_above, number)),
+            or_dash(curve.fit.as_ref().and_then(|f| f.lack_of_fit_p), |p| {
+                plain(number(p))
+            }),
         ]);
     }
     Table {
-        id: "critical",
+        id: "critical".into(),
+        class: None,
         caption: "Critical batch size by definition, with 95 % intervals".into(),
         head: vec![
             ("curve", false),
@@ -142,7 +101,7 @@ fn critical<'a>(data: &Data) -> Table<'a> {
     }
 }
 
-fn points<'a>(data: &Data) -> Table<'a> {
+fn points(data: &Data) -> Table<'static> {
     let mut rows = Vec::new();
     let many = data.findings.curves.len() > 1;
     for curve in &data.findings.curves {
@@ -157,22 +116,21 @@ fn points<'a>(data: &Data) -> Table<'a> {
                 .map(|(state, n)| format!("{n} {}", state.replace('_', " ")))
                 .collect();
             let mut row = vec![
-                p.batch_size.to_string(),
+                plain(p.batch_size.to_string()),
                 cell(&p.steps, number),
                 cell(&p.examples, number),
                 cell(&p.seconds, duration),
                 cell(&p.speed_up, times),
                 cell(&p.learning_rate, number),
-                regime_word(regime).into(),
-                if outcomes.is_empty() {
-                    state_word(p.state).into()
-                } else {
-                    escape(&outcomes.join(", "))
+                plain(regime_word(regime)),
+                match outcomes.is_empty() {
+                    true => plain(state_word(p.state)),
+                    false => plain(outcomes.join(", ")),
                 },
-                p.minimum_over_trials.map_or("–".into(), count),
+                or_dash(p.minimum_over_trials, |n| plain(count(n))),
             ];
             if many {
-                row.insert(1, escape(&rule_name(&curve.rule)));
+                row.insert(1, plain(rule_name(&curve.rule)));
             }
             rows.push(row);
         }
@@ -192,7 +150,8 @@ fn points<'a>(data: &Data) -> Table<'a> {
         head.insert(1, ("curve", false));
     }
     Table {
-        id: "points",
+        id: "points".into(),
+        class: None,
         caption: "To the target, by batch size: geometric means over fresh seeds".into(),
         head,
         rows,
@@ -218,7 +177,7 @@ fn state_word(state: PointState) -> &'static str {
     }
 }
 
-fn tuning<'a>(data: &Data) -> Table<'a> {
+fn tuning(data: &Data) -> Table<'static> {
     let rows = data
         .findings
         .tuning
@@ -229,24 +188,24 @@ fn tuning<'a>(data: &Data) -> Table<'a> {
                 range.push_str(" (best on the edge)");
             }
             vec![
-                t.batch_size.to_string(),
-                count(t.trials),
-                count(t.steps),
-                t.chosen.map_or("none reached the target".into(), number),
-                t.indistinct.map_or("–".into(), |(a, b)| {
-                    format!("{}–{}", number(a), number(b))
+                plain(t.batch_size.to_string()),
+                plain(count(t.trials)),
+                plain(count(t.steps)),
+                plain(t.chosen.map_or("none reached the target".into(), number)),
+                or_dash(t.indistinct, |(a, b)| {
+                    plain(format!("{}–{}", number(a), number(b)))
                 }),
-                range,
-                if t.widenings.is_empty() {
-                    "–".into()
-                } else {
-                    escape(&t.widenings.join("; "))
+                plain(range),
+                match t.widenings.is_empty() {
+                    true => plain("–"),
+                    false => plain(t.widenings.join("; ")),
                 },
             ]
         })
         .collect();
     Table {
-        id: "tuning",
+        id: "tuning".into(),
+        class: None,
         caption: "Tuning: what each batch size spent and chose".into(),
         head: vec![
             ("batch", true),
@@ -262,11 +221,11 @@ fn tuning<'a>(data: &Data) -> Table<'a> {
 }
 
 /// Where the noise is: every layer of the network at the batch size whose noise scale is quoted.
-fn layers<'a>(data: &Data) -> Table<'a> {
+fn layers(data: &Data) -> Table<'static> {
     let quoted = data
         .main_curve()
         .and_then(|curve| data.findings.quoted_noise(&curve.rule));
-    let of = |name: &str, scale: &Estimate| vec![escape(name), cell(scale, number)];
+    let of = |name: &str, scale: &Estimate| vec![plain(name), cell(scale, number)];
     let rows = match quoted {
         Some(course) if !course.layers.is_empty() => {
             let layers = course.layers.iter();
@@ -278,7 +237,8 @@ fn layers<'a>(data: &Data) -> Table<'a> {
     };
     let batch = quoted.map_or(0, |course| course.batch_size);
     Table {
-        id: "layers",
+        id: "layers".into(),
+        class: None,
         caption: format!(
             "Gradient noise scale of each layer at batch size {}, averaged over training, in examples",
             count(batch)
@@ -289,15 +249,7 @@ fn layers<'a>(data: &Data) -> Table<'a> {
     }
 }
 
-fn options<'a>(data: &Data) -> Table<'a> {
-    let Some(advice) = &data.findings.advice else {
-        return Table {
-            id: "options",
-            caption: "".into(),
-            head: vec![],
-            rows: vec![],
-        };
-    };
+fn options(advice: &Advice) -> Table<'static> {
     let money = advice.options.iter().any(|o| o.money.is_some());
     let energy = advice.options.iter().any(|o| o.energy.is_some());
     let mut head = vec![
@@ -319,55 +271,49 @@ fn options<'a>(data: &Data) -> Table<'a> {
         .iter()
         .map(|o| {
             let mut row = vec![
-                o.devices.to_string(),
-                o.batch_size.to_string(),
-                format!("{} × {}", o.micro_batch, o.accumulation),
+                plain(o.devices.to_string()),
+                plain(o.batch_size.to_string()),
+                plain(format!("{} × {}", o.micro_batch, o.accumulation)),
                 cell(&o.seconds, duration),
                 cell(&o.device_hours.scaled(3600.0), duration),
             ];
             if money {
-                row.push(o.money.as_ref().map_or("–".into(), |m| cell(m, number)));
+                row.push(or_dash(o.money.as_ref(), |m| cell(m, number)));
             }
             if energy {
-                row.push(o.energy.as_ref().map_or("–".into(), |e| cell(e, number)));
+                row.push(or_dash(o.energy.as_ref(), |e| cell(e, number)));
             }
-            row.push(if o.pareto {
-                "yes".into()
-            } else {
-                String::new()
-            });
+            row.push(plain(if o.pareto { "yes" } else { "" }));
             row
         })
         .collect();
     Table {
-        id: "options",
+        id: "options".into(),
+        class: None,
         caption: "Time against cost, predicted for each number of devices".into(),
         head,
         rows,
     }
 }
 
-fn timings<'a>(data: &Data) -> Table<'a> {
-    let timings = data
-        .findings
-        .advice
-        .as_ref()
-        .map_or(&[][..], |a| a.timings.as_slice());
-    let rows = timings
+fn timings(advice: &Advice) -> Table<'static> {
+    let rows = advice
+        .timings
         .iter()
         .map(|t| {
             let step = Estimate::estimated(t.seconds, t.low, t.high, 0.5, t.n);
             vec![
-                t.batch_size.to_string(),
-                t.micro_batch.to_string(),
-                escape(&estimate_short_as(&step, duration)),
-                number(t.batch_size as f64 / t.seconds),
-                count(t.n),
+                plain(t.batch_size.to_string()),
+                plain(t.micro_batch.to_string()),
+                plain(estimate_short_as(&step, duration)),
+                plain(number(t.batch_size as f64 / t.seconds)),
+                plain(count(t.n)),
             ]
         })
         .collect();
     Table {
-        id: "timings",
+        id: "timings".into(),
+        class: None,
         caption: "Step times measured alone on this machine: median and quartiles".into(),
         head: vec![
             ("batch", true),

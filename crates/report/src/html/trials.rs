@@ -1,61 +1,60 @@
 //! Every trial, one row each, with its curve in miniature.
 
-use batchscope_core::{Measurement, Metric, TrialRecord};
+use batchscope_core::{Measurement, Metric, Outcome, TrialRecord};
+use maud::{Markup, html};
 
 use crate::export::{last_step, optimizer, purpose};
 use crate::figures::{rule_name, thin};
 use crate::format::{count, duration, number};
 use crate::plot::scale::{Scale, extent};
-use crate::plot::svg::{Path, escape};
+use crate::plot::svg::Path;
+
+use super::parts::heads;
+use super::prose;
 
 /// Points of a miniature.
 const POINTS: usize = 20;
 const WIDTH: f64 = 72.0;
 const HEIGHT: f64 = 18.0;
 
-pub(super) fn table(out: &mut String, records: &[TrialRecord]) {
-    out.push_str("<h3 id=\"trials\">Every trial</h3>\n");
-    if records.is_empty() {
-        out.push_str("<p>None has finished.</p>\n");
-        return;
-    }
-    out.push_str(&common(records));
-    out.push_str(
-        "<div class=\"scroll tall\" tabindex=\"0\" role=\"region\" aria-labelledby=\"trials\"><table class=\"sortable\" aria-labelledby=\"trials\"><thead><tr>",
-    );
-    let heads = [
-        ("trial", true),
-        ("for", false),
-        ("curve", false),
-        ("batch", true),
-        ("micro", true),
-        ("learning rate", true),
-        ("seed", true),
-        ("end", false),
-        ("step", true),
-        ("examples", true),
-        ("time", true),
-        ("last value", true),
-        ("its curve", false),
-        ("notes", false),
-    ];
-    for (name, numeric) in heads {
-        out.push_str(&format!(
-            "<th scope=\"col\"{}>{name}</th>",
-            if numeric { " class=\"num\"" } else { "" }
-        ));
-    }
-    out.push_str("</tr></thead><tbody>\n");
+const HEADS: [(&str, bool); 14] = [
+    ("trial", true),
+    ("for", false),
+    ("curve", false),
+    ("batch", true),
+    ("micro", true),
+    ("learning rate", true),
+    ("seed", true),
+    ("end", false),
+    ("step", true),
+    ("examples", true),
+    ("time", true),
+    ("last value", true),
+    ("its curve", false),
+    ("notes", false),
+];
+
+pub(super) fn table(records: &[TrialRecord]) -> Markup {
     let mut sorted: Vec<&TrialRecord> = records.iter().collect();
     sorted.sort_by_key(|r| r.spec.id);
-    for record in sorted {
-        row(out, record);
+    html! {
+        h3 #trials { "Every trial" }
+        @if records.is_empty() {
+            p { "None has finished." }
+        } @else {
+            (common(records))
+            div.scroll.tall tabindex="0" role="region" aria-labelledby="trials" {
+                table.sortable aria-labelledby="trials" {
+                    (heads(&HEADS))
+                    tbody { @for record in sorted { (row(record)) } }
+                }
+            }
+        }
     }
-    out.push_str("</tbody></table></div>\n");
 }
 
 /// What all trials share is said once.
-fn common(records: &[TrialRecord]) -> String {
+fn common(records: &[TrialRecord]) -> Markup {
     let mut optimizers: Vec<String> = records
         .iter()
         .map(|r| optimizer(&r.spec.optimizer))
@@ -72,11 +71,7 @@ fn common(records: &[TrialRecord]) -> String {
             items.join("; ")
         }
     };
-    format!(
-        "<p>Optimizer: {}. Schedule: {}.</p>\n",
-        escape(&some(&optimizers)),
-        escape(&some(&schedules))
-    )
+    html! { p { "Optimizer: " (some(&optimizers)) ". Schedule: " (some(&schedules)) "." } }
 }
 
 fn schedule(record: &TrialRecord) -> String {
@@ -101,71 +96,54 @@ fn schedule(record: &TrialRecord) -> String {
     format!("{warm}, then {then}")
 }
 
-fn row(out: &mut String, record: &TrialRecord) {
+fn row(record: &TrialRecord) -> Markup {
     let spec = &record.spec;
     let (kind, index) = purpose(&spec.purpose);
     let metric = watched(record);
     let last = metric.as_ref().and_then(|m| {
-        record
-            .measurements
-            .iter()
-            .rev()
-            .find_map(|x| x.metrics.get(m))
+        let mut values = record.measurements.iter().rev();
+        values.find_map(|x| x.metrics.get(m))
     });
     let step = last_step(record);
     let curves: Vec<String> = spec.curves.iter().map(|c| rule_name(c)).collect();
     let mut notes = record.notes.clone();
-    if let batchscope_core::Outcome::Infeasible { why } | batchscope_core::Outcome::Failed { why } =
-        &record.outcome
-    {
+    if let Outcome::Infeasible { why } | Outcome::Failed { why } = &record.outcome {
         notes.insert(0, why.clone());
     }
-    // data-v carries what a column sorts by where its text would mislead
-    let num = |value: f64, text: &str| {
-        format!(
-            "<td class=\"num\" data-v=\"{}\">{text}</td>",
-            if value.is_finite() {
-                value.to_string()
-            } else {
-                String::new()
-            }
-        )
-    };
     let end = record.outcome.name();
-    out.push_str(&format!(
-        "<tr id=\"trial-{0}\"><th scope=\"row\" class=\"num\">{0}</th>",
-        spec.id
-    ));
-    out.push_str(&format!(
-        "<td>{kind}{}</td>",
-        index.map(|i| format!(" {i}")).unwrap_or_default()
-    ));
-    out.push_str(&format!(
-        "<td>{}</td><td class=\"num\">{}</td><td class=\"num\">{}</td>",
-        escape(&curves.join(", ")),
-        spec.batch_size,
-        record.micro_batch
-    ));
-    out.push_str(&num(spec.learning_rate, &number(spec.learning_rate)));
-    out.push_str(&format!(
-        "<td class=\"num\">{}</td><td class=\"end {end}\">{}</td>",
-        spec.seed,
-        end.replace('_', " ")
-    ));
-    out.push_str(&step.map_or("<td></td><td></td>".into(), |s| {
-        num(s as f64, &count(s))
-            + &num(
-                s as f64 * spec.batch_size as f64,
-                &count(s.saturating_mul(spec.batch_size)),
-            )
-    }));
-    out.push_str(&num(record.seconds, &duration(record.seconds)));
-    out.push_str(&last.map_or("<td></td>".into(), |v| num(*v, &number(*v))));
-    out.push_str(&format!(
-        "<td>{}</td><td>{}</td></tr>\n",
-        metric.map(|m| miniature(record, &m)).unwrap_or_default(),
-        escape(&notes.join("; "))
-    ));
+    html! {
+        tr id=(format!("trial-{}", spec.id)) {
+            th.num scope="row" { (spec.id) }
+            td { (kind) @if let Some(index) = index { " " (index) } }
+            td { (curves.join(", ")) }
+            td.num { (spec.batch_size) }
+            td.num { (record.micro_batch) }
+            (sorted_by(spec.learning_rate, &number(spec.learning_rate)))
+            td.num { (spec.seed) }
+            td class=(format!("end {end}")) { (end.replace('_', " ")) }
+            @if let Some(step) = step {
+                @let examples = step.saturating_mul(spec.batch_size);
+                (sorted_by(step as f64, &count(step)))
+                (sorted_by(examples as f64, &count(examples)))
+            } @else {
+                td {} td {}
+            }
+            (sorted_by(record.seconds, &duration(record.seconds)))
+            @if let Some(last) = last { (sorted_by(*last, &number(*last))) } @else { td {} }
+            td { @if let Some(metric) = metric { (miniature(record, &metric)) } }
+            td { (prose(&notes.join("; "))) }
+        }
+    }
+}
+
+/// A cell that carries what its column sorts by, where its text would mislead.
+fn sorted_by(value: f64, text: &str) -> Markup {
+    let value = if value.is_finite() {
+        value.to_string()
+    } else {
+        String::new()
+    };
+    html! { td.num data-v=(value) { (text) } }
 }
 
 /// The metric a trial was watched by: its target's, or the first it measured.
@@ -183,7 +161,7 @@ fn watched(record: &TrialRecord) -> Option<Metric> {
         })
 }
 
-fn miniature(record: &TrialRecord, metric: &Metric) -> String {
+fn miniature(record: &TrialRecord, metric: &Metric) -> Markup {
     let points: Vec<(f64, f64)> = record
         .measurements
         .iter()
@@ -192,7 +170,7 @@ fn miniature(record: &TrialRecord, metric: &Metric) -> String {
         .filter(|p| p.1.is_finite())
         .collect();
     if points.len() < 2 {
-        return String::new();
+        return Markup::default();
     }
     let points = thin(points, POINTS);
     let (x0, x1) = extent(points.iter().map(|p| p.0)).unwrap_or((1.0, 2.0));
@@ -205,8 +183,9 @@ fn miniature(record: &TrialRecord, metric: &Metric) -> String {
     }
     .over(HEIGHT - 2.0, 2.0);
     let path = Path::through(points.iter().map(|p| (x.at(p.0), y.at(p.1))));
-    format!(
-        "<svg class=\"mini\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" aria-hidden=\"true\"><path d=\"{}\"/></svg>",
-        path.data()
-    )
+    html! {
+        svg.mini viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) width=(WIDTH) height=(HEIGHT) aria-hidden="true" {
+            path d=(path.data()) {}
+        }
+    }
 }

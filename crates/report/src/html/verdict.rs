@@ -1,65 +1,53 @@
 //! What a reader meets first: the answer, what it rests on, what would change it.
 
 use batchscope_scaling::{Curve, Recommendation};
+use maud::{Markup, html};
 
 use crate::figures::{Data, list};
 use crate::format::{count, duration, estimate_as, number, times};
-use crate::plot::svg::escape;
 
-use super::html_text;
+use super::prose;
 
-pub(super) fn section(out: &mut String, data: &Data) {
-    let study = &data.findings.study;
-    out.push_str("<header>\n");
-    out.push_str(&format!(
-        "<p class=\"kicker\">batchscope · {} · {} · target {}</p>\n",
-        escape(&study.model),
-        escape(&study.data),
-        escape(&study.target.to_string())
-    ));
-    out.push_str(&format!("<h1>{}</h1>\n", html_text(&data.findings.verdict)));
-    if let Some(advice) = &data.findings.advice {
-        out.push_str(&format!(
-            "<p class=\"lead\">{}</p>\n",
-            recommendation(data, &advice.recommended)
-        ));
+/// What the answer rests on, and what would change it.
+pub(super) fn grounds(data: &Data) -> Markup {
+    html! {
+        section.pair aria-label="Grounds" {
+            div {
+                h2 { "What it rests on" }
+                ul { @for sentence in rests_on(data) { li { (prose(&sentence)) } } }
+            }
+            div {
+                h2 { "What to weigh, and what would change it" }
+                ul { @for sentence in changes(data) { li { (code(sentence)) } } }
+            }
+        }
     }
-    out.push_str("</header>\n<section class=\"pair\" aria-label=\"Grounds\"><div><h2>What it rests on</h2><ul>");
-    for sentence in grounds(data) {
-        out.push_str(&format!("<li>{}</li>", escape(&sentence)));
-    }
-    out.push_str("</ul></div>\n<div><h2>What to weigh, and what would change it</h2><ul>");
-    for sentence in changes(data) {
-        out.push_str(&format!("<li>{sentence}</li>"));
-    }
-    out.push_str("</ul></div></section>\n");
 }
 
-fn recommendation(data: &Data, r: &Recommendation) -> String {
-    let mut setting = format!("<strong>batch size {}</strong>", r.batch_size);
-    let devices = if r.devices > 1 {
-        format!(" on {} devices", r.devices)
-    } else {
-        String::new()
-    };
-    if r.micro_batch < r.batch_size {
-        setting.push_str(&format!(
+/// The setting to train with, where there is advice.
+pub(super) fn recommendation(data: &Data) -> Option<Markup> {
+    let r = &data.findings.advice.as_ref()?.recommended;
+    let curve = data.findings.curves.iter().find(|c| c.rule == r.curve);
+    let comparison = curve.and_then(|c| comparison(c, r));
+    let micro_batches = match r.micro_batch < r.batch_size {
+        true => format!(
             " (micro-batches of {}, {} per step)",
             r.micro_batch, r.accumulation
-        ));
-    }
-    let mut text = format!(
-        "On this machine train with {setting}{devices}, learning rate <strong>{}</strong> and {} warm-up steps: {} to the target",
-        number(r.learning_rate),
-        count(r.warm_up_steps),
-        estimate_as(&r.seconds, duration)
-    );
-    let curve = data.findings.curves.iter().find(|c| c.rule == r.curve);
-    if let Some(comparison) = curve.and_then(|c| comparison(c, r)) {
-        text.push_str(&format!(", {comparison}"));
-    }
-    text.push('.');
-    text
+        ),
+        false => String::new(),
+    };
+    let devices = match r.devices {
+        0 | 1 => String::new(),
+        n => format!(" on {n} devices"),
+    };
+    let time = estimate_as(&r.seconds, duration);
+    Some(html! {
+        "On this machine train with " strong { "batch size " (r.batch_size) } (micro_batches) (devices)
+        ", learning rate " strong { (number(r.learning_rate)) }
+        " and " (count(r.warm_up_steps)) " warm-up steps: " (prose(&time)) " to the target"
+        @if let Some(comparison) = comparison { ", " (comparison) }
+        "."
+    })
 }
 
 /// Against the smallest batch size that reached the target.
@@ -78,7 +66,7 @@ fn comparison(curve: &Curve, r: &Recommendation) -> Option<String> {
     ))
 }
 
-fn grounds(data: &Data) -> Vec<String> {
+fn rests_on(data: &Data) -> Vec<String> {
     let study = &data.findings.study;
     let mut out = Vec::new();
     let total: u64 = study.trials.values().sum();
@@ -119,33 +107,28 @@ fn grounds(data: &Data) -> Vec<String> {
     out
 }
 
-/// The findings' own remarks, in HTML: what the numbers do not hold, and what would settle them.
-/// The first says what they rest on, which the grounds say in more detail.
-fn changes(data: &Data) -> Vec<String> {
-    let remarks = data
-        .findings
-        .remarks
-        .iter()
-        .filter(|r| !r.starts_with("It rests on"));
-    let mut out: Vec<String> = remarks.map(|remark| code(&html_text(remark))).collect();
-    if out.is_empty() {
-        out.push("More seeds would narrow the intervals; another model, data set or target would move them.".into());
+/// The findings' own remarks: what the numbers do not hold, and what would settle them. The first
+/// says what they rest on, which the grounds say in more detail.
+fn changes<'a>(data: &Data<'a>) -> Vec<&'a str> {
+    let remarks = data.findings.remarks.iter().map(String::as_str);
+    let out: Vec<&str> = remarks.filter(|r| !r.starts_with("It rests on")).collect();
+    match out.is_empty() {
+        true => vec![
+            "More seeds would narrow the intervals; another model, data set or target would move them.",
+        ],
+        false => out,
     }
-    out
 }
 
-/// Text between backticks set as code.
-fn code(html: &str) -> String {
-    let parts: Vec<&str> = html.split('`').collect();
+/// Text with what stands between backticks set as code.
+fn code(text: &str) -> Markup {
+    let parts: Vec<&str> = text.split('`').collect();
     if parts.len().is_multiple_of(2) {
-        return html.to_owned();
+        return html! { (prose(text)) };
     }
-    let mark = |(i, part): (usize, &&str)| {
-        if i % 2 == 1 {
-            format!("<code>{part}</code>")
-        } else {
-            (*part).to_owned()
+    html! {
+        @for (i, part) in parts.iter().enumerate() {
+            @if i % 2 == 1 { code { (part) } } @else { (prose(part)) }
         }
-    };
-    parts.iter().enumerate().map(mark).collect()
+    }
 }
