@@ -210,7 +210,7 @@ mod tests {
             best: Some(0.25),
         };
         let said = CliError::study(hard).to_string();
-        for part in ["0.2500", "--target", "--pilot-epochs", "--learning-rates"] {
+        for part in ["0.25", "--target", "--pilot-epochs", "--learning-rates"] {
             assert!(said.contains(part), "{said}");
         }
         let other = StudyError::Mismatch {

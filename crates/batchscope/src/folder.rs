@@ -8,7 +8,7 @@ use std::{
 };
 
 use batchscope_core::StepTiming;
-use batchscope_report::HowRun;
+use batchscope_report::{HowRun, format::plain};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -213,6 +213,6 @@ impl Log {
             .0
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let _ = writeln!(file, "{} {text}", machine::now());
+        let _ = writeln!(file, "{} {}", machine::now(), plain(text));
     }
 }

@@ -49,7 +49,8 @@ impl fmt::Display for Parallelism {
         match gain {
             Some(gain) => write!(
                 f,
-                ": measured at {gain:.2} times the steps a second of one trial on all cores"
+                ": measured at {} times the steps a second of one trial on all cores",
+                batchscope_report::format::number(gain)
             ),
             None => Ok(()),
         }

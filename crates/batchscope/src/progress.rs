@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use batchscope_report::format::{duration, plain};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Seconds between plain lines when standard error is no terminal.
@@ -130,40 +131,5 @@ fn width() -> Option<usize> {
 /// Writes a line to standard error. One that went away (`2>&1 | head`) must not end a study, which
 /// `eprintln!` would.
 pub fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
-/// Seconds as people say them: `5 ms`, `8 s`, `3 min 20 s`, `2 h 05 min`.
-pub fn duration(seconds: f64) -> String {
-    if seconds.is_nan() {
-        return "unknown".to_owned();
-    }
-    let whole = seconds.max(0.0).round() as u64;
-    match whole {
-        0 if seconds > 0.0 && seconds < 0.1 => format!("{:.2} ms", seconds * 1000.0),
-        0..60 if seconds < 10.0 => format!("{seconds:.1} s"),
-        0..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::duration;
-
-    #[test]
-    fn durations_read_like_speech() {
-        for (seconds, text) in [
-            (f64::NAN, "unknown"),
-            (0.0, "0.0 s"),
-            (0.0053, "5.30 ms"),
-            (0.31, "0.3 s"),
-            (42.4, "42 s"),
-            (200.0, "3 min 20 s"),
-            (7500.0, "2 h 05 min"),
-        ] {
-            assert_eq!(duration(seconds), text);
-        }
-    }
+    let _ = writeln!(std::io::stderr(), "{}", plain(text));
 }

@@ -96,6 +96,20 @@ pub fn times(x: f64) -> String {
     format!("{}×", number(rounded))
 }
 
+/// A value in a log or a list, with four decimals, so that lines are compared at a glance; as
+/// [`number`] where these would say too little.
+///
+/// ```
+/// use batchscope_core::format::fixed;
+/// assert_eq!([fixed(2.3), fixed(0.98765), fixed(1.2e-5)], ["2.3000", "0.9877", "1.2e-5"]);
+/// ```
+pub fn fixed(x: f64) -> String {
+    match (1e-3..1e4).contains(&x.abs()) {
+        true => minus(format!("{x:.4}")),
+        false => number(x),
+    }
+}
+
 /// A p-value: `= 0.031`, `< 0.001`.
 pub fn p_value(p: f64) -> String {
     match p < 0.001 {

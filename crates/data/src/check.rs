@@ -3,7 +3,10 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use batchscope_core::{DataShape, Examples};
+use batchscope_core::{
+    DataShape, Examples,
+    format::{fixed, percent, plain},
+};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -198,8 +201,8 @@ impl fmt::Display for CheckReport {
             if let (Some(tokens), Some(ppm)) = (split.tokens, split.unknown_ppm) {
                 write!(
                     f,
-                    " windows, {tokens} tokens, {:.2} % unknown",
-                    ppm as f64 / 1e4
+                    " windows, {tokens} tokens, {} unknown",
+                    plain(&percent(ppm as f64 / 1e6))
                 )?;
             } else {
                 write!(f, " examples")?;
@@ -227,7 +230,7 @@ impl fmt::Display for CheckReport {
             let list = |values: &[f64]| {
                 values
                     .iter()
-                    .map(|x| format!("{x:.4}"))
+                    .map(|&x| fixed(x))
                     .collect::<Vec<_>>()
                     .join(", ")
             };

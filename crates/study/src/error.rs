@@ -1,4 +1,4 @@
-use batchscope_core::{Metric, Target, TrainerError};
+use batchscope_core::{Metric, Target, TrainerError, format::number};
 
 use crate::{PlanError, Remedy, StoreError};
 
@@ -33,7 +33,7 @@ pub enum StudyError {
     /// A target fixed beforehand was too hard for every trial of the pilot.
     #[error(
         "no pilot trial at batch size {batch_size} reached {target} within {epochs} epochs; the best value was {}",
-        best.map_or_else(|| "never finite".to_owned(), |b| format!("{b:.4}"))
+        best.map_or_else(|| "never finite".to_owned(), number)
     )]
     TargetNotReached {
         /// The target.

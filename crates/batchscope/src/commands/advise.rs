@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use batchscope_core::{Estimate, NeverStop, StepTiming, TrialPurpose, TrialSpec};
-use batchscope_report::{TextColumn, text_table};
+use batchscope_report::{
+    TextColumn,
+    format::{duration, estimate, estimate_as, number},
+    text_table,
+};
 use batchscope_scaling::{Advice, Assumptions, DeviceOption, Findings, PointState};
 use batchscope_study::SqliteStore;
 
@@ -12,7 +16,7 @@ use crate::{
     args::AdviseArgs,
     error::CliError,
     folder::{RunFacts, StudyFolder},
-    progress::{Display, duration},
+    progress::Display,
     trainers::Trainers,
 };
 
@@ -174,11 +178,16 @@ fn table(advice: &Advice, width: usize) -> String {
     };
     let mut text = folded(
         &format!(
-            "recommended on one device: batch size {}, micro-batch {}{accumulation}, learning rate {:.4}, {} warm-up steps\n\
-             time to the target: {} s; examples: {}\n\
+            "recommended on one device: batch size {}, micro-batch {}{accumulation}, learning rate {}, {} warm-up steps\n\
+             time to the target: {}; examples: {}\n\
              It is the setting with the fewest examples among those whose times cannot be told apart from the fastest, \
              which the table below lists by its estimate alone.\n\n",
-            r.batch_size, r.micro_batch, r.learning_rate, r.warm_up_steps, r.seconds, r.examples
+            r.batch_size,
+            r.micro_batch,
+            number(r.learning_rate),
+            r.warm_up_steps,
+            estimate_as(&r.seconds, duration),
+            estimate(&r.examples)
         ),
         width,
         2,
@@ -189,22 +198,17 @@ fn table(advice: &Advice, width: usize) -> String {
         rank,
         cells: advice.options.iter().map(cell).collect(),
     };
-    let number = |e: &Option<Estimate>| {
-        let value = e.as_ref().and_then(|e| e.value);
-        value.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"))
-    };
     let known =
         |value: Option<f64>, show: fn(f64) -> String| value.map_or_else(|| "-".to_owned(), show);
+    let price = |e: &Option<Estimate>| known(e.as_ref().and_then(|e| e.value), number);
     let columns = [
         column("devices", 0, &|o| o.devices.to_string()),
         column("batch size", 0, &|o| o.batch_size.to_string()),
         column("micro-batch", 4, &|o| o.micro_batch.to_string()),
         column("time", 0, &|o| known(o.seconds.value, duration)),
-        column("device-hours", 3, &|o| {
-            known(o.device_hours.value, |v| format!("{v:.5}"))
-        }),
-        column("money", 1, &|o| number(&o.money)),
-        column("kWh", 2, &|o| number(&o.energy)),
+        column("device-hours", 3, &|o| known(o.device_hours.value, number)),
+        column("money", 1, &|o| price(&o.money)),
+        column("kWh", 2, &|o| price(&o.energy)),
         TextColumn {
             right: false,
             ..column("best", 0, &|o| if o.pareto { "*" } else { "" }.to_owned())

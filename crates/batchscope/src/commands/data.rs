@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use batchscope_data::{FetchOptions, READERS};
+use batchscope_report::format::bytes;
 
 use super::{folded, print, print_json, width};
 use crate::{
@@ -32,7 +33,7 @@ pub fn run(command: DataCommand, quiet: bool) -> Result<(), CliError> {
             let display = Display::new(quiet);
             let mut progress = |file: &str, done: u64, total: Option<u64>| {
                 let fraction = total.map_or(0.0, |total| done as f64 / total.max(1) as f64);
-                display.show(fraction, &format!("{file}: {:.1} MB", done as f64 / 1e6));
+                display.show(fraction, &format!("{file}: {}", bytes(done)));
             };
             let options = FetchOptions {
                 base_url,

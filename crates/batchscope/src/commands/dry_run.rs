@@ -6,7 +6,11 @@ use std::{
 };
 
 use batchscope_core::{NeverStop, Trainer};
-use batchscope_report::{TextColumn, text_table};
+use batchscope_report::{
+    TextColumn,
+    format::{duration, number},
+    text_table,
+};
 use batchscope_study::{
     Bounded, CostEstimate, CostRow, Plan, Prices, SqliteStore, estimate, finished_records,
     resume_plan,
@@ -14,10 +18,7 @@ use batchscope_study::{
 
 use super::{folded, print, width};
 use crate::{
-    error::CliError,
-    folder::StudyFolder,
-    jobs::probe,
-    progress::{Display, duration},
+    error::CliError, folder::StudyFolder, jobs::probe, progress::Display,
     settings::StudySettings,
 };
 
@@ -90,7 +91,7 @@ fn table(plan: &Plan, model: &str, data: &str, cost: &CostEstimate, width: usize
         column("trials", true, 1, &|row| row.load.trials.to_string()),
         column("done", true, 2, &|row| row.load.done.to_string()),
         column("steps each", true, 3, &|row| {
-            format!("≤ {:.0}", row.load.most_steps)
+            format!("≤ {}", number(row.load.most_steps.round()))
         }),
         column("time", true, 0, &|row| duration(row.seconds.expected)),
         column("by step times", true, 4, &|row| {
@@ -106,15 +107,16 @@ fn table(plan: &Plan, model: &str, data: &str, cost: &CostEstimate, width: usize
         duration(cost.seconds.most)
     ));
     say(format!(
-        "examples: about {:.3e}, at most {:.3e}",
-        cost.examples.expected, cost.examples.most
+        "examples: about {}, at most {}",
+        number(cost.examples.expected),
+        number(cost.examples.most)
     ));
     let span = |b: Bounded, unit: &str| {
         format!(
-            "about {:.3} {unit} ({}), at most {:.3} {unit}",
-            b.expected,
-            between(b, |x| format!("{x:.3}")),
-            b.most
+            "about {} {unit} ({}), at most {} {unit}",
+            number(b.expected),
+            between(b, number),
+            number(b.most)
         )
     };
     if let Some(money) = cost.money {

@@ -6,7 +6,7 @@ use batchscope_core::{
     Cadence, Diagnostic, Estimate, EvaluationPlan, Event, Length, Measurement, NoiseRecord,
     Outcome, Trainer, TrialPurpose, TrialRecord, TrialSpec,
 };
-use batchscope_report::format::number;
+use batchscope_report::format::{count, duration, fixed, number};
 use batchscope_scaling::noise::NoiseTrajectory;
 use batchscope_train::SingleRun;
 
@@ -14,7 +14,7 @@ use super::{folded, print, print_json, width};
 use crate::{
     args::TrainArgs,
     error::CliError,
-    progress::{Display, duration},
+    progress::Display,
     resolve,
     settings::{RunArgs, Workload},
     signals::Signals,
@@ -72,16 +72,19 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
                 let last = last
                     .lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner);
-                let message =
-                    format!("step {step}  loss {loss:.4}  rate {learning_rate:.4}  {last}");
+                let message = format!(
+                    "step {step}  loss {}  rate {}  {last}",
+                    fixed(loss),
+                    number(learning_rate)
+                );
                 display.show(step as f64 / spec.cap as f64, &message);
             }
             Event::Measured(m) if !m.replayed => {
                 let text = measured(&m);
                 display.line(&format!(
-                    "step {:>7}  epoch {:>7.2}  {text}",
-                    m.step,
-                    m.examples as f64 / data.train.len() as f64
+                    "step {:>7}  epoch {:>7}  {text}",
+                    count(m.step),
+                    number(m.examples as f64 / data.train.len() as f64)
                 ));
                 *last
                     .lock()
@@ -174,7 +177,7 @@ fn measured(m: &Measurement) -> String {
     let metrics: Vec<String> = m
         .metrics
         .iter()
-        .map(|(metric, value)| format!("{metric} {value:.4}"))
+        .map(|(metric, value)| format!("{metric} {}", fixed(*value)))
         .collect();
     metrics.join("  ")
 }

@@ -1,7 +1,8 @@
 use batchscope_core::TrialRecord;
+use batchscope_report::format::{duration, number};
 use batchscope_study::{Observer, StudyEvent};
 
-use crate::{folder::Log, progress::duration};
+use crate::folder::Log;
 
 /// Writes a study's stages, decisions and trials to its log.
 pub struct RunLog<'a>(pub &'a Log);
@@ -12,8 +13,11 @@ impl Observer for RunLog<'_> {
             StudyEvent::Stage { stage } => self.0.line(&format!("stage: {stage}")),
             StudyEvent::Decision { decision } => self.0.line(&format!("decided: {decision}")),
             StudyEvent::TrialStarted { spec } => self.0.line(&format!(
-                "trial {} started: batch size {}, learning rate {:.4}, cap {}",
-                spec.id, spec.batch_size, spec.learning_rate, spec.cap
+                "trial {} started: batch size {}, learning rate {}, cap {}",
+                spec.id,
+                spec.batch_size,
+                number(spec.learning_rate),
+                spec.cap
             )),
             StudyEvent::TrialFinished { record } => self.0.line(&finished(record)),
             StudyEvent::Trial { .. } | StudyEvent::Progress { .. } => {}

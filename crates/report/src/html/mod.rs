@@ -51,71 +51,6 @@ pub(crate) fn page(
         style: "",
         script: SCRIPT,
     };
-<<<<<<< HEAD
-    let study = &data.findings.study;
-    item("Model", &study.model);
-    item("Parameters", &count(study.parameters));
-    item("Data", &study.data);
-    item(
-        "Training examples",
-        &study.train_examples.map(count).unwrap_or_default(),
-    );
-    item("Trainer", &study.trainer);
-    item("Device", &study.device);
-    item(
-        "Target",
-        &format!("{}, {}", study.target, study.target_origin),
-    );
-    item("Study seed", &study.study_seed.to_string());
-    item("batchscope", &how.version);
-    item("Compiler", &how.rustc);
-    let mut machine = vec![how.machine.cpu.clone()];
-    if how.machine.cores > 0 {
-        machine.push(format!("{} cores", how.machine.cores));
-    }
-    if how.machine.memory > 0 {
-        machine.push(bytes(how.machine.memory));
-    }
-    machine.retain(|m| !m.is_empty());
-    item("Machine", &machine.join(", "));
-    let times = [&how.started, &how.finished]
-        .map(String::as_str)
-        .into_iter()
-        .filter(|t| !t.is_empty())
-        .collect::<Vec<_>>()
-        .join(" to ");
-    item("Ran", &times);
-    if how.seconds > 0.0 {
-        item("Running time", &duration(how.seconds));
-    }
-    out.push_str("<h3 id=\"how\">How it was run</h3>\n<dl class=\"facts\">");
-    for (name, value) in items {
-        out.push_str(&format!("<div><dt>{name}</dt><dd>{value}</dd></div>"));
-    }
-    out.push_str("</dl>\n");
-    if !how.command.is_empty() {
-        out.push_str(&format!(
-            "<p>The command:</p><pre class=\"wrap\"><code>{}</code></pre>\n",
-            escape(&how.command)
-        ));
-    }
-    sentences(out, "What was decided on the way", &how.decisions);
-    sentences(out, "Notes", &how.notes);
-    if !how.settings_toml.is_empty() {
-        out.push_str(&format!(
-            "<details open><summary>Resolved settings (<code>study.toml</code>)</summary><pre><code>{}</code></pre></details>\n",
-            escape(&how.settings_toml)
-        ));
-    }
-    let findings = to_json(data.findings).unwrap_or_default();
-    out.push_str(&format!(
-        "<p>Everything above in files: {}, {}. Every evaluation of every trial: <code>batchscope export</code>.</p>\n",
-        download("findings.json", "findings.json", "application/json", &findings),
-        download("trials.csv", "trials.csv", "text/csv", &trials_csv(data.records).unwrap_or_default()),
-    ));
-    trials::table(out, data.records);
-    out.push_str("</section>\n");
-=======
     let nothing = html! { p { "Nothing could be drawn: no trial has measured anything yet." } };
     frame.page(&html! {
         (verdict::grounds(&data))
@@ -124,7 +59,6 @@ pub(crate) fn page(
         (tables::section(&data))
         (section("evidence", "The evidence", &evidence(&data, how)))
     })
->>>>>>> 62b38d9 (maud writes the pages, in one frame)
 }
 
 /// How the study was run, the files of what it found, and every trial.
@@ -134,7 +68,10 @@ fn evidence(data: &Data, how: &HowRun) -> Markup {
         ("Model", study.model.clone()),
         ("Parameters", count(study.parameters)),
         ("Data", study.data.clone()),
-        ("Training examples", count(study.train_examples)),
+        (
+            "Training examples",
+            study.train_examples.map(count).unwrap_or_default(),
+        ),
         ("Trainer", study.trainer.clone()),
         ("Device", study.device.clone()),
         (

@@ -1,6 +1,9 @@
 //! The experiment as tasks, how long they take, and their running.
 
-use batchscope_core::{Control, Trainer};
+use batchscope_core::{
+    Control, Trainer,
+    format::{number, percent},
+};
 use serde_json::Value;
 
 use super::lab::ExperimentContext;
@@ -294,9 +297,9 @@ fn said(record: &RunRecord) -> String {
     let epochs = record.epochs.len();
     match &record.last {
         Some(last) => format!(
-            "{ended} after {epochs} epochs: train loss {:.2e}, test accuracy {:.2} %",
-            last.train_loss,
-            100.0 * last.test_accuracy
+            "{ended} after {epochs} epochs: train loss {}, test accuracy {}",
+            number(last.train_loss),
+            percent(last.test_accuracy)
         ),
         None => format!("{ended} after {epochs} epochs"),
     }

@@ -5,7 +5,9 @@
 //! bounded in epochs. The best of each batch size give `S(B) ≈ S₀ + E₀/B`, from which come the caps
 //! of all later trials, and the best rates, from which come the centers of the tuning ranges.
 
-use batchscope_core::{Outcome, Target, TrainerInfo, TrialPurpose, TrialRecord, TrialSpec};
+use batchscope_core::{
+    Outcome, Target, TrainerInfo, TrialPurpose, TrialRecord, TrialSpec, format::number,
+};
 
 use super::{Assessment, Finished, Stage, target};
 use crate::{Plan, StudyError, TargetChoice, identity::trial_seed};
@@ -240,7 +242,10 @@ fn conclude(
             epochs: plan.pilot_epochs,
         });
     };
-    study.decide(format!("pilot: batch size {base} reached the target in {steps} steps at learning rate {base_rate:.4}"));
+    study.decide(format!(
+        "pilot: batch size {base} reached the target in {steps} steps at learning rate {}",
+        number(base_rate)
+    ));
     let other = fastest(at_other, &target).zip(plan.pilot_batch);
     let model = PilotModel::fit(
         (base, steps),
@@ -251,8 +256,9 @@ fn conclude(
             // Between keeping the rate and growing it linearly: no theory asks for more, noise may.
             let measured = (rate / base_rate).ln() / (batch as f64 / base as f64).ln();
             study.decide(format!(
-                "pilot: batch size {batch} reached the target in {steps} steps at learning rate {rate:.4}: the best rate grows with batch size to the power {:.2}",
-                measured.clamp(0.0, 1.0)
+                "pilot: batch size {batch} reached the target in {steps} steps at learning rate {}: the best rate grows with batch size to the power {}",
+                number(rate),
+                number(measured.clamp(0.0, 1.0))
             ));
             measured.clamp(0.0, 1.0)
         }
@@ -267,8 +273,10 @@ fn conclude(
         .max_steps
         .map_or_else(String::new, |most| format!(", at most {most}"));
     study.decide(format!(
-        "caps: {}·({:.0} + {:.0}/B) steps{capped}",
-        plan.cap_factor, model.s0, model.e0
+        "caps: {}·({} + {}/B) steps{capped}",
+        plan.cap_factor,
+        number(model.s0),
+        number(model.e0)
     ));
     Ok(Pilot {
         target,

@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use batchscope_core::{Direction, Outcome, TrialPurpose, TrialRecord, TrialSpec};
+use batchscope_core::{Direction, Outcome, TrialPurpose, TrialRecord, TrialSpec, format::number};
 use batchscope_scaling::TuningSummary;
 
 use super::{Assessment, Finished, Stage, pilot::Pilot, racing, target};
@@ -94,12 +94,13 @@ pub(super) fn run(
         let (rate, summary) = search.conclude(pilot.target.direction);
         study.decide(match summary.chosen {
             Some(chosen) => format!(
-                "batch size {}: learning rate {chosen:.4} chosen of {} trials{}",
+                "batch size {}: learning rate {} chosen of {} trials{}",
                 summary.batch_size,
+                number(chosen),
                 summary.trials,
                 if summary.on_edge { "; the best sits on the edge of the widest range" } else { "" }
             ),
-            None => format!("batch size {}: no tuning trial reached the target; fresh trials run at the least bad rate, {rate:.4}", summary.batch_size),
+            None => format!("batch size {}: no tuning trial reached the target; fresh trials run at the least bad rate, {}", summary.batch_size, number(rate)),
         });
         rates.insert(summary.batch_size, rate);
         study.tuning.push(summary);
@@ -258,8 +259,12 @@ impl RateSearch {
         };
         self.next = Some(next);
         let widening = format!(
-            "the best sat on the {side} edge of {:.4}..{:.4}: widened by a factor of {} to {:.4}..{:.4}",
-            old.low, old.high, plan.widen_factor, self.range.low, self.range.high
+            "the best sat on the {side} edge of {}..{}: widened by a factor of {} to {}..{}",
+            number(old.low),
+            number(old.high),
+            plan.widen_factor,
+            number(self.range.low),
+            number(self.range.high)
         );
         self.widenings.push(widening.clone());
         Some(format!("batch size {}: {widening}", self.batch_size))

@@ -16,7 +16,7 @@ use super::{folded, print, print_json, width};
 use crate::{
     args::{LandscapeArgs, LandscapeWhat},
     error::CliError,
-    progress::{Display, duration},
+    progress::Display,
     signals::Signals,
 };
 use folder::SurveyFolder;
@@ -174,7 +174,7 @@ fn measure(
     drop(watched);
     display.line(&format!(
         "{name}: {evaluations} evaluations in {}",
-        duration(seconds)
+        batchscope_report::format::duration(seconds)
     ));
     Ok(Measured {
         part,
@@ -221,7 +221,7 @@ fn costs(
             text += &format!(
                 "{}: about {gradients} gradients, {}\n",
                 part.name(),
-                duration(gradients as f64 * seconds)
+                batchscope_report::format::duration(gradients as f64 * seconds)
             );
         }
     }

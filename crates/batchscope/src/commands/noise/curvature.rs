@@ -14,18 +14,15 @@ use batchscope_landscape::{
     HessianOperator, LandscapeError, LinearOperator, Products, Stopped, Watched, quadratic_forms,
 };
 use batchscope_nn::{Factory, NormMode, ObjectiveSettings, Precision};
-use batchscope_report::format::number;
+use batchscope_report::format::{bytes as in_bytes, duration, number};
 use batchscope_scaling::noise::{CurvedNoise, Groups};
 use batchscope_train::NoiseRequest;
 use serde::Serialize;
 
 use super::{LEVEL, said};
 use crate::{
-    args::NoiseArgs,
-    commands::landscape::read as read_checkpoint,
-    error::CliError,
-    progress::{Display, duration},
-    signals::Signals,
+    args::NoiseArgs, commands::landscape::read as read_checkpoint, error::CliError,
+    progress::Display, signals::Signals,
 };
 
 /// Micro-batches, each with a product, when nothing is said: enough for an interval, and for pairs
@@ -173,7 +170,7 @@ fn fits(products: u64, parameters: u64, max_memory: Option<u64>) -> Result<(), C
             "max-memory",
             format!(
                 "the gradients of {products} micro-batches and the vectors of a product take {}: choose more, or fewer --products",
-                batchscope_report::format::bytes(bytes)
+                in_bytes(bytes)
             ),
         )),
         _ => Ok(()),

@@ -5,18 +5,18 @@ mod curvature;
 use std::path::{Path, PathBuf};
 
 use batchscope_core::Estimate;
-use batchscope_report::{TextColumn, format::number, text_table};
+use batchscope_report::{
+    TextColumn,
+    format::{duration, number},
+    text_table,
+};
 use batchscope_scaling::noise::NoiseEstimates;
 use batchscope_train::{LawPoint, NoiseLaw, NoiseMeasurement, NoiseRequest};
 use serde::Serialize;
 
 use super::{folded, landscape::read as read_checkpoint, print, print_json, width};
 use crate::{
-    args::NoiseArgs,
-    error::CliError,
-    progress::{Display, duration},
-    resolve,
-    settings::Workload,
+    args::NoiseArgs, error::CliError, progress::Display, resolve, settings::Workload,
     signals::Signals,
     trainers::built_in,
 };

@@ -23,13 +23,8 @@ use batchscope_reproduce::{
 use self::preset::plan;
 use super::{color, folded, print, print_json, width};
 use crate::{
-    args::ReproduceArgs,
-    error::CliError,
-    machine,
-    progress::{Display, duration},
-    resolve,
-    settings::ExamplesArgs,
-    signals::Signals,
+    args::ReproduceArgs, error::CliError, machine, progress::Display, resolve,
+    settings::ExamplesArgs, signals::Signals,
 };
 
 /// Runs the command.
@@ -103,7 +98,7 @@ pub fn run(args: &ReproduceArgs, quiet: bool) -> Result<(), CliError> {
     ));
     display.line(&format!(
         "at most {} of work is left, if every run goes to its cap of {} epochs; results in {}",
-        duration(most),
+        batchscope_report::format::duration(most),
         plan.setting.epochs,
         path.display()
     ));

@@ -119,7 +119,7 @@ fn table(results: &Results) -> Option<Section> {
         ])
     });
     let mut tables = vec![PageTable {
-        caption: "Means over the starts, with 95 % intervals (open where all starts gave the same)"
+        caption: "Means over the starts, with 95 % intervals (none where all starts gave the same)"
             .to_owned(),
         head: heads(&[
             "",
