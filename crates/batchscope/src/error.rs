@@ -81,9 +81,12 @@ impl CliError {
     /// Data could not be read or fetched; a setting that does not go with them is its flag's fault,
     /// a path or name that does not exist a wrong use of the command.
     pub fn data(error: batchscope_data::DataError) -> Self {
-        use batchscope_data::DataError::{NoSuchPath, Setting, UnknownName};
+        use batchscope_data::DataError::{NoSuchPath, NotFetched, Setting, UnknownName};
         match error {
             Setting { setting, why } => Self::flag(setting, why),
+            NotFetched { name } => Self::Usage(format!(
+                "{name}: there is no such file or folder; download it with `batchscope data fetch {name}` and give that folder"
+            )),
             NoSuchPath { .. } | UnknownName { .. } => Self::Usage(error.to_string()),
             error => Self::failed(error),
         }

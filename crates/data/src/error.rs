@@ -46,6 +46,12 @@ pub enum DataError {
         /// What to do.
         remedy: String,
     },
+    /// The path that was given does not exist, but a data set of that name can be fetched.
+    #[error("'{name}' is not here; fetch the data set of that name and give its folder")]
+    NotFetched {
+        /// The name.
+        name: &'static str,
+    },
     /// Nothing readable is there.
     #[error("{}: {what}; {remedy}", path.display())]
     NotFound {

@@ -31,10 +31,7 @@ pub(crate) fn read(source: &str, options: &LoadOptions) -> Result<ReadSource, Da
     let path = Path::new(source);
     let name = name_of(path);
     let metadata = fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => DataError::NoSuchPath {
-            path: path.to_owned(),
-            remedy: missing_remedy(source),
-        },
+        std::io::ErrorKind::NotFound => missing(source),
         _ => DataError::io(path, "read", error),
     })?;
     let (reader, reading) = if metadata.is_dir() {
@@ -84,20 +81,22 @@ fn refuse(path: &Path, options: &LoadOptions) -> DataError {
     )
 }
 
-/// What to do when a path does not exist.
-fn missing_remedy(source: &str) -> String {
-    if crate::catalog::list()
-        .iter()
-        .any(|known| known.name == source)
-    {
-        return format!("download it with `batchscope data fetch {source}` and give that folder");
+/// The error of a path that does not exist.
+fn missing(source: &str) -> DataError {
+    if let Some(known) = crate::catalog::list().iter().find(|k| k.name == source) {
+        return DataError::NotFetched { name: known.name };
     }
-    if source == "timit" {
-        return "TIMIT is sold by the LDC (LDC93S1): give the folder of what Kaldi's recipe makes of it, \
-                train/*.ark and test/*.ark of features and of frame labels"
-            .to_owned();
+    let remedy = match source {
+        "timit" => {
+            "TIMIT is sold by the LDC (LDC93S1): give the folder of what Kaldi's recipe makes of it, \
+             train/*.ark and test/*.ark of features and of frame labels"
+        }
+        _ => "check the path, or use the built-in data set `glyphs`",
+    };
+    DataError::NoSuchPath {
+        path: source.into(),
+        remedy: remedy.to_owned(),
     }
-    format!("check the path '{source}', or use the built-in data set `glyphs`")
 }
 
 type ReadBy = (&'static dyn Reader, Reading);

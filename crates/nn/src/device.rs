@@ -29,7 +29,7 @@ pub enum DeviceError {
     #[error("'{0}' is not a device: write cpu, cuda, cuda:INDEX or wgpu")]
     Unknown(String),
     /// This program was built without support for the device.
-    #[error("this program was built without {device}: build it with --features {feature}")]
+    #[error("this program was built without {device}: build it with the feature {feature}")]
     NotBuilt {
         /// What was asked for.
         device: DeviceSpec,
@@ -177,7 +177,7 @@ mod tests {
         let error = DeviceSpec::Cuda(0).open().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "this program was built without cuda:0: build it with --features cuda"
+            "this program was built without cuda:0: build it with the feature cuda"
         );
     }
 }

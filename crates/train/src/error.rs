@@ -40,7 +40,7 @@ pub enum TrainError {
         why: String,
     },
     /// A stored network could not be used.
-    #[error("{} cannot be used: {why}; give a checkpoint that `batchscope train --checkpoint DIR` wrote, whole and of this model", path.display())]
+    #[error("{} cannot be used: {why}; give a whole checkpoint of this model", path.display())]
     Stored {
         /// The file.
         path: PathBuf,

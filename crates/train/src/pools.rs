@@ -49,7 +49,9 @@ impl Pools {
                 .thread_name(|index| format!("trial-{index}"))
                 .build()
                 .map_err(|e| {
-                    TrainError::Refused(format!("no threads for a trial: {e}; choose fewer --jobs"))
+                    TrainError::Refused(format!(
+                        "no threads for a trial: {e}; run fewer trials at a time"
+                    ))
                 })?,
         };
         let result = pool.install(job);

@@ -377,7 +377,7 @@ fn paths_that_are_no_data_say_what_to_do() {
             .to_string()
     };
     assert!(message("no/such/place").contains("glyphs"));
-    assert!(message("cifar100").contains("batchscope data fetch cifar100"));
+    assert!(message("cifar100").contains("fetch the data set of that name"));
 }
 
 proptest! {

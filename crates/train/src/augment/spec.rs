@@ -53,7 +53,7 @@ pub enum AugmentError {
     )]
     Unknown(String),
     /// The data have no images.
-    #[error("augmentation needs images, and these data are none: choose --augment none")]
+    #[error("augmentation needs images, and these data have none: set augment to none")]
     NoImages,
     /// The images are too small for it.
     #[error(

@@ -214,7 +214,11 @@ pub fn read(path: &Path) -> Result<StoredRun, CliError> {
     }
     Stored::read(&file)
         .and_then(Stored::into_run)
-        .map_err(CliError::failed)
+        .map_err(|error| {
+            CliError::Failed(format!(
+                "{error}, as `batchscope train --checkpoint DIR` writes it"
+            ))
+        })
 }
 
 /// The first examples of a split, in its stored order, which is drawn by the data's seed.
