@@ -78,6 +78,11 @@ pub enum DataError {
         /// What there is.
         choices: String,
     },
+    /// This build downloads nothing.
+    #[error(
+        "this build of batchscope lacks the feature `download`: build it with `--features download`, or put the files into place by hand"
+    )]
+    NoDownloads,
     /// A download failed; what has arrived is kept, so that fetching again continues.
     #[error(
         "{url}: {why}; run the command again to continue the download, or put the file into place by hand"

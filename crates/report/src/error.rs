@@ -22,6 +22,14 @@ pub enum ReportError {
         /// What the encoder said.
         why: String,
     },
+    /// This build does not do it.
+    #[error(
+        "this build of batchscope lacks the feature `{feature}`: build it with `--features {feature}`"
+    )]
+    Lacks {
+        /// The cargo feature that brings it.
+        feature: &'static str,
+    },
     /// A drawing could not be made: a fault of ours.
     #[error("this is a fault in batchscope, please report it: the report drew {0}")]
     Drawing(String),

@@ -78,13 +78,14 @@ pub(crate) fn draw(folder: &Path, figure: &Figure) -> Result<Vec<PathBuf>, Repor
     for view in &figure.views {
         let svg = figure.svg(view);
         let stem = folder.join(figure.file_stem(view));
-        for (path, content) in [
-            (stem.with_extension("svg"), svg.clone().into_bytes()),
-            (stem.with_extension("png"), plot::raster::png(&svg)?),
-        ] {
-            put(&path, &content)?;
+        if crate::DRAWS_PNG {
+            let path = stem.with_extension("png");
+            put(&path, &plot::raster::png(&svg)?)?;
             written.push(path);
         }
+        let path = stem.with_extension("svg");
+        put(&path, svg.as_bytes())?;
+        written.push(path);
     }
     Ok(written)
 }

@@ -16,6 +16,8 @@ mod files;
 pub mod format;
 mod how;
 mod html;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod plot;
 mod survey;
 mod table;
@@ -37,10 +39,13 @@ pub use table::{Column, Table, Values};
 pub use terminal::{terminal_summary, trials_table};
 pub use words::put_into_words;
 
+/// True if this build draws PNG.
+pub const DRAWS_PNG: bool = cfg!(feature = "png");
+
 /// The PNG of a view of a figure, at twice its size.
 ///
 /// # Errors
-/// [`ReportError::Drawing`], a fault of ours.
+/// [`ReportError::Drawing`], a fault of ours; [`ReportError::Lacks`] without the feature `png`.
 pub fn png(figure: &Figure, view: &View) -> Result<Vec<u8>, ReportError> {
     plot::raster::png(&figure.svg(view))
 }

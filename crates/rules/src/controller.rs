@@ -118,8 +118,13 @@ pub struct ControllerKind {
     /// Name, source and parameters.
     pub descriptor: Descriptor,
     /// Makes it for a run, from parameters that the descriptor has checked.
-    pub build: fn(&Choice, &Course<'_>) -> Result<Box<dyn Controller>, RulesError>,
+    pub build: BuildController,
 }
+
+/// Makes a controller for a run.
+pub type BuildController = fn(&Choice, &Course<'_>) -> Built;
+/// The controller, or why it cannot lead the run.
+type Built = Result<Box<dyn Controller>, RulesError>;
 
 impl Described for ControllerKind {
     fn descriptor(&self) -> &Descriptor {

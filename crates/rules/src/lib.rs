@@ -20,7 +20,8 @@ mod rules;
 mod schedules;
 
 pub use controller::{
-    Controller, ControllerError, ControllerKind, Course, StepSeen, StepSetting, controller,
+    BuildController, Controller, ControllerError, ControllerKind, Course, StepSeen, StepSetting,
+    controller,
 };
 pub use controllers::CONTROLLERS;
 pub use error::RulesError;

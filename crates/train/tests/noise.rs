@@ -5,7 +5,7 @@ mod common;
 
 use batchscope_core::{
     Batch, DataShape, Diagnostic, Examples, Network, NetworkFactory, NoiseMoments, NoiseRecord,
-    Outcome, Purpose, StreamKey, Trainer, TrialPurpose, TrialRecord, TrialSpec,
+    Outcome, Purpose, StepBatch, StreamKey, Trainer, TrialPurpose, TrialRecord, TrialSpec,
 };
 use batchscope_scaling::noise::{Pieces, Sampling, noise_of};
 use batchscope_train::{

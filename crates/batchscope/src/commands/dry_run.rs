@@ -18,8 +18,7 @@ use batchscope_study::{
 
 use super::{folded, print, width};
 use crate::{
-    error::CliError, folder::StudyFolder, jobs::probe, progress::Display,
-    settings::StudySettings,
+    error::CliError, folder::StudyFolder, jobs::probe, progress::Display, settings::StudySettings,
 };
 
 /// Seconds of timing per batch size, where it takes no longer: after three steps that are not

@@ -53,7 +53,9 @@ pub(crate) fn figure(figure: &Figure) -> Markup {
                     @if let Some(view) = views.first() {
                         @let stem = figure.file_stem(view);
                         ", " a href=(format!("figures/{stem}.svg")) { "SVG" }
-                        ", " a href=(format!("figures/{stem}.png")) { "PNG" }
+                        @if crate::DRAWS_PNG {
+                            ", " a href=(format!("figures/{stem}.png")) { "PNG" }
+                        }
                     }
                 }
             }

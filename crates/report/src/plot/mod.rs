@@ -4,6 +4,15 @@
 pub(crate) mod color;
 pub(crate) mod figure;
 pub(crate) mod panel;
+#[cfg(feature = "png")]
 pub(crate) mod raster;
+#[cfg(not(feature = "png"))]
+pub(crate) mod raster {
+    use crate::ReportError;
+
+    pub(crate) fn png(_svg: &str) -> Result<Vec<u8>, ReportError> {
+        Err(ReportError::Lacks { feature: "png" })
+    }
+}
 pub(crate) mod scale;
 pub(crate) mod svg;

@@ -359,8 +359,8 @@ mod tests {
         let often: Vec<Measurement> = (1..=40)
             .map(|step| measurement(step, measured(1, 50.0, 1.0)))
             .collect();
-        assert_eq!(stretches(&often).len(), 5);
-        let found = stretches(&run);
+        assert_eq!(stretches(&often, 32).len(), 5);
+        let found = stretches(&run, 32);
         let lengths: Vec<_> = found.iter().map(|s| (s.steps, s.moments.steps)).collect();
         assert_eq!(lengths, [(12, 10), (31, 22)]);
     }

@@ -166,11 +166,14 @@ pub fn check_methods(methods: &[Choice], shape: &DataShape) -> Result<(), TrainE
     Ok(())
 }
 
+/// What makes the steps of a run.
+type Parts<'a> = (Box<dyn GradientSource + 'a>, Box<dyn StepMethod>);
+
 /// The gradient source and the step method of a run on the examples of `stream`.
 pub(crate) fn assemble<'a>(
     methods: &[Choice],
     stream: BatchStream<'a>,
-) -> Result<(Box<dyn GradientSource + 'a>, Box<dyn StepMethod>), TrainError> {
+) -> Result<Parts<'a>, TrainError> {
     let mut make_source: Option<(MakeSource, Choice)> = None;
     let mut step: Box<dyn StepMethod> = Box::new(Plain);
     for method in methods {

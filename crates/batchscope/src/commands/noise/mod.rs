@@ -17,8 +17,7 @@ use serde::Serialize;
 use super::{folded, landscape::read as read_checkpoint, print, print_json, width};
 use crate::{
     args::NoiseArgs, error::CliError, progress::Display, resolve, settings::Workload,
-    signals::Signals,
-    trainers::built_in,
+    signals::Signals, trainers::built_in,
 };
 
 /// Ratio of the interval's ends at which measuring stops, when nothing is said.
