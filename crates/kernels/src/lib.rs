@@ -27,7 +27,6 @@
 //! | bilinear upsampling | [`upsample_forward`] | [`upsample_backward`] |
 //! | mean over the pixels | [`global_average_pool_forward`] | [`global_average_pool_backward`] |
 //! | softmax cross-entropy, label smoothing | [`softmax_cross_entropy`] | in the same pass |
-//! | pointwise part of an LSTM cell | [`lstm_cell_forward`] | [`lstm_cell_backward`] |
 //! | LSTM over a sequence | [`lstm_forward`] | [`lstm_backward`] |
 //! | embedding | [`embedding_gather`] | [`embedding_scatter_add`] |
 //! | optimizer update in place | [`sgd_step`], [`adam_step`] | |
@@ -87,9 +86,7 @@ pub use error::KernelError;
 pub use gather::{gather_normalized, gather_windows_normalized};
 pub use linear::{LinearGradients, LinearShape, linear_backward, linear_forward};
 pub use loss::{LossSums, softmax_cross_entropy};
-pub use lstm::{
-    LstmGradients, LstmShape, lstm_backward, lstm_cell_backward, lstm_cell_forward, lstm_forward,
-};
+pub use lstm::{LstmGradients, LstmShape, lstm_backward, lstm_forward};
 pub use norm::{
     NormGradients, NormParameters, NormShape, NormStatistics, batch_norm_backward,
     batch_norm_forward, batch_norm_inference, batch_norm_inference_backward,

@@ -1,10 +1,10 @@
-//! Loss, LSTM cell, embedding and optimizers against their definitions and central differences.
+//! Loss, embedding and optimizers against their definitions and central differences.
 
 mod common;
 
 use batchscope_kernels::{
-    Adam, LossSums, Sgd, Workspace, adam_step, embedding_gather, embedding_scatter_add,
-    lstm_cell_backward, lstm_cell_forward, sgd_step, softmax_cross_entropy,
+    Adam, LossSums, Sgd, Workspace, adam_step, embedding_gather, embedding_scatter_add, sgd_step,
+    softmax_cross_entropy,
 };
 use common::*;
 use proptest::prelude::*;
@@ -51,59 +51,6 @@ proptest! {
             prop_assert_eq!(found.errors, sums.errors);
             assert_close32("dlogits", &single_gradient, &gradient, 1e-6);
             prop_assert_eq!(softmax_cross_entropy(&workspace, classes, &logits, &labels, smoothing, 1.0, None).unwrap(), found);
-        }
-    }
-
-    #[test]
-    fn lstm_cell_and_its_gradient(n in 1usize..=4, width in prop_oneof![1usize..=9, Just(16), Just(21)], last in any::<bool>()) {
-        let tensor = |seed, len| double(&single(&numbers(seed, len)));
-        let (gates, bias, previous) = (tensor(1, 4 * n * width), tensor(2, 4 * width), tensor(3, n * width));
-        let (dhidden, dcell) = (tensor(4, n * width), tensor(5, n * width));
-        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-        let definition = |gates: &[f64], previous: &[f64]| {
-            let cell: Vec<f64> = (0..n * width)
-                .map(|at| {
-                    let gate = |k: usize| gates[(at / width * 4 + k) * width + at % width] + bias[k * width + at % width];
-                    sigmoid(gate(1)) * previous[at] + sigmoid(gate(0)) * gate(2).tanh()
-                })
-                .collect();
-            let out = |at: usize| gates[(at / width * 4 + 3) * width + at % width] + bias[3 * width + at % width];
-            let hidden: Vec<f64> = (0..n * width).map(|at| sigmoid(out(at)) * cell[at].tanh()).collect();
-            (cell, hidden)
-        };
-        let later = (!last).then_some(&dcell[..]);
-        let loss = |gates: &[f64], previous: &[f64]| {
-            let (cell, hidden) = definition(gates, previous);
-            dot(&hidden, &dhidden) + later.map_or(0.0, |d| dot(&cell, d))
-        };
-        let (cell, hidden) = definition(&gates, &previous);
-        let dgates = central_differences(&gates, |g| loss(g, &previous));
-        let dprevious = central_differences(&previous, |p| loss(&gates, p));
-
-        let workspace = Workspace::new();
-        let (mut active, mut c, mut h) = (gates.clone(), vec![f64::NAN; n * width], vec![f64::NAN; n * width]);
-        lstm_cell_forward(&workspace, n, width, &mut active, Some(&bias), &previous, &mut c, &mut h).unwrap();
-        assert_close("cell", &c, &cell, 1e-14);
-        assert_close("hidden", &h, &hidden, 1e-14);
-        let (mut dg, mut dp) = (vec![f64::NAN; gates.len()], vec![f64::NAN; n * width]);
-        lstm_cell_backward(&workspace, n, width, &active, &previous, &c, &dhidden, later, &mut dg, &mut dp).unwrap();
-        assert_close("dgates", &dg, &dgates, 1e-8);
-        assert_close("dprevious", &dp, &dprevious, 1e-8);
-
-        for workspace in workspaces() {
-            let (mut active, mut c, mut h) = (single(&gates), vec![f32::NAN; n * width], vec![f32::NAN; n * width]);
-            let (bias, previous) = (single(&bias), single(&previous));
-            lstm_cell_forward(&workspace, n, width, &mut active, Some(&bias), &previous, &mut c, &mut h).unwrap();
-            assert_close32("cell", &c, &cell, 1e-6);
-            assert_close32("hidden", &h, &hidden, 1e-6);
-            let (mut dg, mut dp) = (vec![f32::NAN; gates.len()], vec![f32::NAN; n * width]);
-            let later = later.map(single);
-            lstm_cell_backward(
-                &workspace, n, width, &active, &previous, &c, &single(&dhidden), later.as_deref(), &mut dg, &mut dp,
-            )
-            .unwrap();
-            assert_close32("dgates", &dg, &dgates, 1e-6);
-            assert_close32("dprevious", &dp, &dprevious, 1e-6);
         }
     }
 

@@ -122,7 +122,8 @@ proptest! {
 
     #[test]
     fn recurrent_layer_and_its_gradients(
-        steps in 1usize..=3, streams in 1usize..=20, width in prop_oneof![1usize..=4, Just(17)],
+        steps in 1usize..=3, streams in prop_oneof![Just(1), 1usize..=20],
+        width in prop_oneof![1usize..=4, Just(17)],
     ) {
         let shape = [steps, streams, width];
         let of = LstmShape::new(steps, streams, width).unwrap();
@@ -139,7 +140,7 @@ proptest! {
         let (mut dgates, mut dr) = (vec![f64::NAN; gates.len()], vec![f64::NAN; r.len()]);
         let to = LstmGradients { dgates: &mut dgates, drecurrent: &mut dr };
         lstm_backward(&workspace, of, &active, &r, &h, &c, &cells, &hidden, &dh, to).unwrap();
-        if width <= 4 && state <= 24 {
+        if state <= 24 {
             let by_gates = differences(&gates, &dh, |gates| recurrence(shape, gates, &r, &h, &c));
             let by_weights = differences(&r, &dh, |r| recurrence(shape, &gates, r, &h, &c));
             assert_close("dgates", &dgates, &by_gates, 1e-7);

@@ -120,14 +120,6 @@ impl ConvShape {
         Self { groups, ..self }.checked()
     }
 
-    /// The same for another number of images.
-    ///
-    /// # Errors
-    /// When `n` is zero or a buffer could not exist.
-    pub fn with_images(self, n: usize) -> Result<Self, KernelError> {
-        Self { n, ..self }.checked()
-    }
-
     fn checked(self) -> Result<Self, KernelError> {
         let Self {
             n,

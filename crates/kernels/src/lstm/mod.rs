@@ -4,5 +4,4 @@
 mod cell;
 mod sequence;
 
-pub use cell::{lstm_cell_backward, lstm_cell_forward};
 pub use sequence::{LstmGradients, LstmShape, lstm_backward, lstm_forward};

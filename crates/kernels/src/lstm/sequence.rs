@@ -156,7 +156,6 @@ impl<T: Real> Kernel<T> for ForwardShare<'_, T> {
             );
             Forward {
                 width,
-                bias: None,
                 previous_cell: past_cell.unwrap_or(first.1),
                 gates,
                 cell,
@@ -305,7 +304,7 @@ impl<T: Real> Kernel<T> for BackwardShare<'_, T> {
                 },
                 cell: &cells[at..at + len],
                 dhidden: dstate,
-                dcell: Some(dcell),
+                dcell,
                 dgates,
                 dprevious_cell: dprevious,
             }
