@@ -57,6 +57,7 @@
 mod average;
 mod chunks;
 mod conv;
+mod element;
 mod embedding;
 mod error;
 mod gather;
@@ -81,6 +82,7 @@ pub use conv::{
     conv_bias_relu_maxpool_example_norms, conv_bias_relu_maxpool_forward, conv_example_norms,
     conv_forward,
 };
+pub use element::Element;
 pub use embedding::{embedding_gather, embedding_scatter_add};
 pub use error::KernelError;
 pub use gather::{gather_normalized, gather_windows_normalized};
@@ -100,4 +102,4 @@ pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
 pub use rectifier::{Rectified, Rectifier};
 pub use simd::{Isa, Real};
 pub use upsample::{UpsampleShape, upsample_backward, upsample_forward};
-pub use workspace::{Element, Scratch, Workspace};
+pub use workspace::{Scratch, Workspace};

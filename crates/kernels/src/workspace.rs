@@ -3,6 +3,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::element::Element;
 use crate::simd::Isa;
 
 /// Memory that is reused, and the instruction set kernels run on.
@@ -31,26 +32,6 @@ pub struct Workspace {
 struct Line([u64; 8]);
 
 const BYTES: usize = size_of::<Line>();
-
-/// What buffers may hold: numbers for which every bit pattern is a value. Sealed.
-pub trait Element: Copy + Default + Send + Sync + private::Plain + 'static {}
-
-mod private {
-    /// Types without padding for which every bit pattern is a value.
-    ///
-    /// # Safety
-    /// Both must be true.
-    pub unsafe trait Plain {}
-}
-
-macro_rules! element {
-    ($($type:ty),*) => {$(
-        impl Element for $type {}
-        // SAFETY: numbers of the machine.
-        unsafe impl private::Plain for $type {}
-    )*};
-}
-element!(f32, f64, u8);
 
 /// Lines that a buffer may have beyond twice what it is taken for.
 const SLACK: usize = 4;

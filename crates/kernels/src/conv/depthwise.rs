@@ -3,7 +3,7 @@
 //! gradient, are packed as `[tap][channel, filled to whole vectors]`.
 
 use super::ConvShape;
-use super::pack::padded_channels;
+use super::layout::padded_channels;
 use crate::simd::{Kernel, Real, Simd};
 use crate::workspace::{Aligned, Workspace};
 

@@ -2,7 +2,8 @@
 
 use super::ConvShape;
 use super::depthwise;
-use super::pack::{PackedWeights, forward_len, padded_channels};
+use super::layout::padded_channels;
+use super::pack::{PackedWeights, forward_len};
 use super::row::{RowConv, Rows, convolve_row};
 use super::weights::{Walk, accumulate_weights};
 use super::winograd::{KernelGradient, Tiling};

@@ -13,6 +13,7 @@ mod backward;
 mod depthwise;
 mod forward;
 mod image;
+mod layout;
 mod normed;
 mod norms;
 mod order;

@@ -6,7 +6,7 @@
 //! are turned round in registers.
 
 use super::ConvShape;
-use super::pack::{Phase, padded_channels, place};
+use super::layout::{Phase, padded_channels, place};
 use crate::simd::{Kernel, Real, Simd};
 
 /// Elements of the largest square: vectors have at most 16 lanes.

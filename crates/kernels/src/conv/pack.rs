@@ -2,26 +2,13 @@
 
 use super::ConvShape;
 use super::depthwise;
+use super::layout::{Phase, padded_channels};
 use super::order::{BackwardOrder, CanonicalOrder, ForwardOrder};
-use super::row::{Run, block_vectors};
+use super::row::Run;
 use super::winograd::{self, TransformedKernel};
 use crate::error::{KernelError, check_length};
 use crate::simd::Real;
 use crate::workspace::{Aligned, Workspace};
-
-/// Columns of the input's gradient that share a stride phase: the kernel columns they meet, as a
-/// convolution over the output's gradient.
-#[derive(Debug, Clone)]
-pub(crate) struct Phase {
-    /// Of each weight of a kernel, the weight row that its first output channel has in the phase, if
-    /// it takes part; kernel columns go from last to first, the order in which the output's rise.
-    pub(super) weight_rows: Vec<Option<usize>>,
-    pub runs: Vec<Run>,
-    /// Where the phase's weights start, and their number, in the packed backward weights.
-    pub weights: std::ops::Range<usize>,
-    /// Weight rows of a kernel row.
-    pub row_depth: usize,
-}
 
 /// Weights packed for one convolution and one instruction set.
 ///
@@ -228,11 +215,6 @@ fn transform<T: Real>(
     out
 }
 
-/// Output channels of a group rounded up to whole vectors.
-pub(crate) fn padded_channels(channels: usize, lanes: usize) -> usize {
-    channels.next_multiple_of(lanes)
-}
-
 /// Length of the forward weights, and of a weight gradient in the same order.
 pub(crate) fn forward_len(shape: &ConvShape, lanes: usize) -> usize {
     if shape.is_depthwise() {
@@ -240,15 +222,6 @@ pub(crate) fn forward_len(shape: &ConvShape, lanes: usize) -> usize {
     }
     let [_, group_in, kh, kw] = shape.weight_shape();
     shape.groups * padded_channels(shape.group_out(), lanes) * group_in * kh * kw
-}
-
-/// Where channel `channel` of weight row 0 lies in a group's block order, and the row's width.
-pub(crate) fn place(channel: usize, channels: usize, lanes: usize, depth: usize) -> (usize, usize) {
-    let vectors = channels.div_ceil(lanes);
-    // All blocks but the last are two vectors wide.
-    let first = channel / lanes / 2 * 2;
-    let width = block_vectors(vectors - first) * lanes;
-    (first * lanes * depth + channel - first * lanes, width)
 }
 
 /// Joins runs that follow each other both in the input and in the weights.

@@ -16,7 +16,7 @@ pub(crate) mod portable;
 
 use std::fmt;
 
-use crate::workspace::Element;
+use crate::element::Element;
 
 /// An instruction set that this processor has: the proof that entering its code is sound.
 ///

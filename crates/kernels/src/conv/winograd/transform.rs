@@ -8,7 +8,7 @@
 //! ```
 
 use super::{PRODUCTS, Tiling, plane};
-use crate::conv::pack::place;
+use crate::conv::layout::place;
 use crate::simd::{Kernel, Real, Simd};
 
 /// `Bᵀ d`.
