@@ -52,13 +52,13 @@ pub(crate) struct ModelNetwork {
 const EVALUATION_FLOATS: usize = 1 << 24;
 
 /// A run of examples of a batch.
-pub(crate) struct Rows<'a> {
+pub(crate) struct ExampleRange<'a> {
     pub(crate) batch: &'a Batch,
     pub(crate) start: usize,
     pub(crate) len: usize,
 }
 
-impl Rows<'_> {
+impl ExampleRange<'_> {
     /// The share of these examples in a buffer that holds those of the whole batch.
     fn of<'b, T>(&self, buffer: &'b [T]) -> &'b [T] {
         let each = buffer.len() / self.batch.len;
@@ -216,7 +216,7 @@ impl ModelNetwork {
         if batch.fresh_streams && !self.streams.is_empty() {
             self.streams.clear(first, batch.len);
         }
-        let rows = Rows {
+        let rows = ExampleRange {
             batch,
             start: 0,
             len: batch.len,
@@ -301,7 +301,7 @@ fn by_time(windows: &[u32], n: usize) -> Vec<u32> {
 /// of time, `[tokens, vocabulary]`; given to `then` with what they should have been.
 pub(crate) fn forward<T>(
     model: &Model,
-    rows: &Rows,
+    rows: &ExampleRange,
     memory: &mut Option<Storage>,
     pass: &mut Pass,
     then: impl FnOnce(Tensor<2>, &Targets) -> T,
@@ -448,7 +448,7 @@ impl Network for ModelNetwork {
         }
         let chunk = (EVALUATION_FLOATS / self.activations.max(1)).max(1);
         for start in (0..batch.len).step_by(chunk) {
-            let rows = Rows {
+            let rows = ExampleRange {
                 batch,
                 start,
                 len: chunk.min(batch.len - start),

@@ -5,7 +5,7 @@ use batchscope_core::StateTensor;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Streams {
     count: usize,
-    states: Vec<State>,
+    states: Vec<StreamState>,
 }
 
 /// Handle of a hidden state.
@@ -13,7 +13,7 @@ pub(crate) struct Streams {
 pub(crate) struct StateId(usize);
 
 #[derive(Debug, Clone)]
-struct State {
+struct StreamState {
     name: String,
     width: usize,
     values: Vec<f32>,
@@ -22,7 +22,7 @@ struct State {
 impl Streams {
     /// Adds a state of `width` numbers per stream.
     pub(crate) fn add(&mut self, name: String, width: usize) -> StateId {
-        self.states.push(State {
+        self.states.push(StreamState {
             name,
             width,
             values: vec![0.0; self.count * width],

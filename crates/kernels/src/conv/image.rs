@@ -4,7 +4,7 @@ use super::ConvShape;
 use super::depthwise;
 use super::layout::padded_channels;
 use super::pack::{PackedWeights, forward_len};
-use super::row::{RowConv, Rows, convolve_row};
+use super::row::{KernelRows, RowConv, convolve_row};
 use super::weights::{Walk, accumulate_weights};
 use super::winograd::{KernelGradient, Tiling};
 use crate::simd::{Real, Simd};
@@ -179,7 +179,7 @@ impl<'a, T: Real> ImageConv<'a, T> {
                 };
                 let first = (0..shape.kernel[0]).find(inside).unwrap_or(0);
                 let count = (first..shape.kernel[0]).take_while(inside).count();
-                let rows = Rows {
+                let rows = KernelRows {
                     count,
                     x: (top + first * shape.dilation[0]) * row_len,
                     x_step: (shape.dilation[0] * row_len) as isize,
@@ -287,7 +287,7 @@ impl<'a, T: Real> ImageConv<'a, T> {
         stride: usize,
         row_len: usize,
         row_depth: usize,
-    ) -> Rows {
+    ) -> KernelRows {
         let shape = self.shape;
         let out_row = |a: usize| {
             let above = (row + shape.padding[0]).checked_sub(a * shape.dilation[0])?;
@@ -295,7 +295,7 @@ impl<'a, T: Real> ImageConv<'a, T> {
         };
         let mut meeting = (0..shape.kernel[0]).filter_map(|a| Some((a, out_row(a)?)));
         let Some((first, out)) = meeting.next() else {
-            return Rows {
+            return KernelRows {
                 count: 0,
                 x: 0,
                 x_step: 0,
@@ -305,14 +305,14 @@ impl<'a, T: Real> ImageConv<'a, T> {
         };
         let (x, k) = (out * row_len, first * row_depth);
         match meeting.next() {
-            None => Rows {
+            None => KernelRows {
                 count: 1,
                 x,
                 x_step: 0,
                 k,
                 k_step: 0,
             },
-            Some((second, below)) => Rows {
+            Some((second, below)) => KernelRows {
                 count: 2 + meeting.count(),
                 x,
                 x_step: (below as isize - out as isize) * row_len as isize,

@@ -15,7 +15,7 @@ pub(crate) struct Run {
 
 /// The kernel rows an output row sees: `count` of them, an arithmetic progression in memory.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rows {
+pub(crate) struct KernelRows {
     pub count: usize,
     /// Offset of the first in the input, in elements.
     pub x: usize,
@@ -59,7 +59,7 @@ struct Tile<'a, T, const P: usize, const N: usize> {
     bias: Option<&'a [T]>,
     /// Channels to store, at most `N · LANES`.
     channels: usize,
-    rows: Rows,
+    rows: KernelRows,
     conv: &'a RowConv<'a, T>,
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn convolve_row<S: Simd>(
     s: S,
     conv: &RowConv<'_, S::Scalar>,
     x: &[S::Scalar],
-    rows: Rows,
+    rows: KernelRows,
     bias: Option<&[S::Scalar]>,
     y: &mut [S::Scalar],
 ) {

@@ -7,7 +7,7 @@
 use super::cell::{Backward, Forward};
 use crate::chunks;
 use crate::error::{KernelError, check_length, volume};
-use crate::product::{Block, Matrix, Packed, Product, Start};
+use crate::product::{Matrix, MatrixBlock, Packed, Product, Start};
 use crate::simd::{Kernel, Real, Simd};
 use crate::workspace::Workspace;
 
@@ -102,11 +102,11 @@ pub fn lstm_forward<T: Real>(
     check_length("hidden", hidden, steps * state)?;
     let recurrent = Packed::new(workspace, Matrix::new(recurrent, width, 4 * width));
     let piece = shape.piece() * width;
-    let shares = Block::new(gates, steps, 4 * state)
+    let shares = MatrixBlock::new(gates, steps, 4 * state)
         .columns(4 * piece)
         .zip(first_hidden.chunks(piece).zip(first_cell.chunks(piece)))
-        .zip(Block::new(cells, steps, state).columns(piece))
-        .zip(Block::new(hidden, steps, state).columns(piece))
+        .zip(MatrixBlock::new(cells, steps, state).columns(piece))
+        .zip(MatrixBlock::new(hidden, steps, state).columns(piece))
         .map(|(((gates, first), cells), hidden)| ForwardShare {
             width,
             recurrent: &recurrent,
@@ -122,11 +122,11 @@ pub fn lstm_forward<T: Real>(
 struct ForwardShare<'a, T: Real> {
     width: usize,
     recurrent: &'a Packed<'a, T>,
-    gates: Block<'a, T>,
+    gates: MatrixBlock<'a, T>,
     /// Hidden and cell state before the first step.
     first: (&'a [T], &'a [T]),
-    cells: Block<'a, T>,
-    hidden: Block<'a, T>,
+    cells: MatrixBlock<'a, T>,
+    hidden: MatrixBlock<'a, T>,
 }
 
 impl<T: Real> Kernel<T> for ForwardShare<'_, T> {
@@ -152,7 +152,7 @@ impl<T: Real> Kernel<T> for ForwardShare<'_, T> {
                 s,
                 Matrix::new(past_hidden.unwrap_or(first.0), streams, width),
                 Start::Output,
-                Block::new(gates, streams, 4 * width),
+                MatrixBlock::new(gates, streams, 4 * width),
             );
             Forward {
                 width,
@@ -216,7 +216,7 @@ pub fn lstm_backward<T: Real>(
     let turned = Packed::new(workspace, turned);
     let piece = shape.piece() * width;
     let mut scratch = workspace.take::<T>(3 * state);
-    let shares = Block::new(dgates, steps, 4 * state)
+    let shares = MatrixBlock::new(dgates, steps, 4 * state)
         .columns(4 * piece)
         .zip(scratch.chunks_mut(3 * piece))
         .enumerate()
@@ -258,7 +258,7 @@ struct BackwardShare<'a, T: Real> {
     first_cell: &'a [T],
     cells: &'a [T],
     dhidden: &'a [T],
-    dgates: Block<'a, T>,
+    dgates: MatrixBlock<'a, T>,
     /// Room for three states of the piece.
     scratch: &'a mut [T],
 }
@@ -315,7 +315,7 @@ impl<T: Real> Kernel<T> for BackwardShare<'_, T> {
                     s,
                     Matrix::new(dgates, streams, 4 * width),
                     Start::Zero,
-                    Block::new(dstate, streams, width),
+                    MatrixBlock::new(dstate, streams, width),
                 );
             }
         }

@@ -177,7 +177,7 @@ fn single_rows<T: Real>(
     chunks::sum(shape.rows(), height, |range| {
         let [x_range, y_range] =
             [inputs, outputs].map(|width| range.start * width..range.end * width);
-        let rows = Rows {
+        let rows = ExampleRows {
             inputs,
             outputs,
             x: &x[x_range],
@@ -188,7 +188,7 @@ fn single_rows<T: Real>(
     })
 }
 
-struct Rows<'a, T> {
+struct ExampleRows<'a, T> {
     inputs: usize,
     outputs: usize,
     x: &'a [T],
@@ -196,7 +196,7 @@ struct Rows<'a, T> {
     rectified: Option<&'a [T]>,
 }
 
-impl<T: Real> Kernel<T> for Rows<'_, T> {
+impl<T: Real> Kernel<T> for ExampleRows<'_, T> {
     type Output = ExampleNorms;
 
     #[inline(always)]

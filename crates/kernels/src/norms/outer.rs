@@ -14,7 +14,7 @@
 //! `T²·(p + q)`: whichever is less is taken, so that a long sequence through a small layer and a
 //! small image through a large one are both cheap.
 
-use crate::product::{Block, Matrix, Product};
+use crate::product::{Matrix, MatrixBlock, Product};
 use crate::simd::{Kernel, Real, Simd};
 use crate::workspace::{Scratch, Workspace};
 
@@ -88,7 +88,7 @@ impl<'w, T: Real> OuterSum<'w, T> {
         let x = Matrix::new(x, self.terms, self.inputs);
         let d = Matrix::new(d, self.terms, self.outputs);
         if !self.by_products {
-            let sum = Block::new(&mut self.memory, self.inputs, self.outputs);
+            let sum = MatrixBlock::new(&mut self.memory, self.inputs, self.outputs);
             Product::new(x.transposed(), d)
                 .piece(self.workspace, sum)
                 .run(s);
@@ -97,7 +97,7 @@ impl<'w, T: Real> OuterSum<'w, T> {
         let terms = self.terms;
         let (of_x, of_d) = self.memory.split_at_mut(terms * terms);
         for (factor, products) in [(x, &mut *of_x), (d, &mut *of_d)] {
-            let products = Block::new(products, terms, terms);
+            let products = MatrixBlock::new(products, terms, terms);
             Product::new(factor, factor.transposed())
                 .piece(self.workspace, products)
                 .run(s);

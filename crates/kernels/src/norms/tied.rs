@@ -17,7 +17,7 @@ use crate::chunks;
 use crate::embedding::checked;
 use crate::error::{KernelError, check_length};
 use crate::linear::LinearShape;
-use crate::product::{Block, Matrix, Product};
+use crate::product::{Matrix, MatrixBlock, Product};
 use crate::simd::{Kernel, Real, Simd};
 use crate::workspace::Workspace;
 
@@ -141,7 +141,7 @@ impl<T: Real> Kernel<T> for Share<'_, T> {
             }
             let x = Matrix::new(&x, places, width);
             let dout = Matrix::new(&dout, places, width);
-            let out = Block::new(&mut products, places, places);
+            let out = MatrixBlock::new(&mut products, places, places);
             Product::new(x, dout.transposed())
                 .piece(self.workspace, out)
                 .run(s);

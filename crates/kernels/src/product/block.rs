@@ -2,7 +2,7 @@ use std::marker::PhantomData;
 
 /// A rectangle of a row-major matrix that one thread writes: the others may write beside it in the
 /// same rows, which a slice could not say.
-pub(crate) struct Block<'a, T> {
+pub(crate) struct MatrixBlock<'a, T> {
     start: *mut T,
     rows: usize,
     columns: usize,
@@ -12,9 +12,9 @@ pub(crate) struct Block<'a, T> {
 }
 
 // SAFETY: a block is the only way to its elements while it lives, like a mutable slice.
-unsafe impl<T: Send> Send for Block<'_, T> {}
+unsafe impl<T: Send> Send for MatrixBlock<'_, T> {}
 
-impl<'a, T> Block<'a, T> {
+impl<'a, T> MatrixBlock<'a, T> {
     /// The whole of a matrix.
     pub(crate) fn new(values: &'a mut [T], rows: usize, columns: usize) -> Self {
         assert_eq!(values.len(), rows * columns, "a matrix has its elements");
@@ -71,24 +71,24 @@ impl<'a, T> Block<'a, T> {
     }
 
     /// The columns `from..to`, while this block waits.
-    pub(crate) fn part(&mut self, from: usize, to: usize) -> Block<'_, T> {
+    pub(crate) fn part(&mut self, from: usize, to: usize) -> MatrixBlock<'_, T> {
         self.corner(0, from, [self.rows, to - from])
     }
 
     /// The rows from `row` on, while this block waits.
-    pub(crate) fn below(&mut self, row: usize) -> Block<'_, T> {
+    pub(crate) fn below(&mut self, row: usize) -> MatrixBlock<'_, T> {
         self.corner(row, 0, [self.rows, self.columns])
     }
 
     /// Cut into parts of `width` columns, the last with what is left.
-    pub(crate) fn columns(self, width: usize) -> impl Iterator<Item = Block<'a, T>> {
+    pub(crate) fn columns(self, width: usize) -> impl Iterator<Item = MatrixBlock<'a, T>> {
         (0..self.columns)
             .step_by(width)
             .map(move |from| self.corner(0, from, [self.rows, width]))
     }
 
     /// Cut into parts of `height` rows, the last with what is left.
-    pub(crate) fn rows(self, height: usize) -> impl Iterator<Item = Block<'a, T>> {
+    pub(crate) fn rows(self, height: usize) -> impl Iterator<Item = MatrixBlock<'a, T>> {
         (0..self.rows)
             .step_by(height)
             .map(move |from| self.corner(from, 0, [height, self.columns]))
@@ -103,7 +103,7 @@ mod tests {
     fn parts_cover_a_matrix_once() {
         let mut values = [0; 35];
         for parts in [true, false] {
-            let block = Block::new(&mut values, 5, 7);
+            let block = MatrixBlock::new(&mut values, 5, 7);
             let parts: Vec<_> = if parts {
                 block.columns(3).collect()
             } else {

@@ -14,7 +14,7 @@ mod block;
 mod pack;
 mod tile;
 
-pub(crate) use block::Block;
+pub(crate) use block::MatrixBlock;
 pub(crate) use pack::Panels;
 
 use crate::chunks;
@@ -129,7 +129,7 @@ impl<'a, T: Real> Product<'a, T> {
     pub(crate) fn compute(self, workspace: &Workspace, c: &mut [T]) {
         let Self { a, b, .. } = self;
         let (m, n) = (a.rows, b.columns);
-        let c = Block::new(c, m, n);
+        let c = MatrixBlock::new(c, m, n);
         let threads = rayon::current_num_threads();
         if threads == 1 || m * n * a.columns < SMALL {
             T::dispatch(workspace.isa(), self.piece(workspace, c));
@@ -171,7 +171,7 @@ impl<'a, T: Real> Product<'a, T> {
     }
 
     /// The whole product as one piece of work, for a caller that has cut its own.
-    pub(crate) fn piece<'b>(self, workspace: &'b Workspace, c: Block<'b, T>) -> Piece<'b, T>
+    pub(crate) fn piece<'b>(self, workspace: &'b Workspace, c: MatrixBlock<'b, T>) -> Piece<'b, T>
     where
         'a: 'b,
     {
@@ -187,7 +187,7 @@ impl<'a, T: Real> Product<'a, T> {
 pub(crate) struct Piece<'a, T> {
     product: Product<'a, T>,
     workspace: &'a Workspace,
-    c: Block<'a, T>,
+    c: MatrixBlock<'a, T>,
 }
 
 impl<T: Real> Kernel<T> for Piece<'_, T> {
@@ -215,7 +215,7 @@ fn block_of_columns<S: Simd>(
     s: S,
     product: Product<'_, S::Scalar>,
     workspace: &Workspace,
-    mut c: Block<'_, S::Scalar>,
+    mut c: MatrixBlock<'_, S::Scalar>,
 ) {
     let Product { a, b, start, relu } = product;
     let (n, k) = (b.columns, a.columns);
@@ -251,7 +251,7 @@ fn block_of_depth<S: Simd>(
     a: Matrix<'_, S::Scalar>,
     panels: &Panels<'_, S::Scalar>,
     settings: Settings<'_, S::Scalar>,
-    c: &mut Block<'_, S::Scalar>,
+    c: &mut MatrixBlock<'_, S::Scalar>,
 ) {
     let mut row = 0;
     while row < a.rows {
@@ -266,7 +266,7 @@ pub(crate) fn multiply<S: Simd>(
     a: Matrix<'_, S::Scalar>,
     panels: &Panels<'_, S::Scalar>,
     start: Start<'_, S::Scalar>,
-    c: &mut Block<'_, S::Scalar>,
+    c: &mut MatrixBlock<'_, S::Scalar>,
 ) {
     block_of_depth(s, a, panels, Settings { start, relu: false }, c);
 }
@@ -309,7 +309,7 @@ impl<'w, T: Real> Packed<'w, T> {
         s: S,
         a: Matrix<'_, T>,
         start: Start<'_, T>,
-        mut c: Block<'_, T>,
+        mut c: MatrixBlock<'_, T>,
     ) {
         let k = self.rows;
         assert!(T::lanes(self.isa) == S::LANES && a.columns == k);

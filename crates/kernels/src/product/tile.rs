@@ -1,4 +1,4 @@
-use super::{Block, Matrix, Start, pack::Panels};
+use super::{Matrix, MatrixBlock, Start, pack::Panels};
 use crate::simd::{Kernel, Real, Simd};
 
 /// How a tile begins and ends.
@@ -108,7 +108,7 @@ pub(super) fn tile_row<S: Simd>(
     a: Matrix<'_, S::Scalar>,
     panels: &Panels<'_, S::Scalar>,
     settings: Settings<'_, S::Scalar>,
-    mut c: Block<'_, S::Scalar>,
+    mut c: MatrixBlock<'_, S::Scalar>,
 ) -> usize {
     let [rows, columns] = c.size();
     let depth = panels.depth;

@@ -4,7 +4,7 @@ use burn_tensor::Tensor;
 use crate::{
     builder::Builder,
     layers::{Conv2d, ConvNorm, Filter, ImageSize, Linear, Upsample, Window, global_average_pool},
-    models::{GHOST, Model, ModelKind, SMOOTHING, ValueModel, resnet::Block},
+    models::{GHOST, Model, ModelKind, SMOOTHING, ValueModel, resnet::ResidualBlock},
     pass::Pass,
 };
 
@@ -40,7 +40,7 @@ pub(super) const KIND: ModelKind = ModelKind {
 struct Drn {
     input: ImageSize,
     stem: Vec<ConvNorm>,
-    blocks: Vec<Block>,
+    blocks: Vec<ResidualBlock>,
     /// After the blocks.
     smooth: [ConvNorm; 2],
     head: Head,
@@ -78,7 +78,7 @@ impl Drn {
             for b in 1..=2 {
                 let name = format!("stage{s}.block{b}");
                 let stride = if b == 1 { stride } else { 1 };
-                let block = Block::new(builder, &name, image, channels, stride, dilation);
+                let block = ResidualBlock::new(builder, &name, image, channels, stride, dilation);
                 image = block.output();
                 blocks.push(block);
             }

@@ -54,7 +54,7 @@ pub(super) const KIND: ModelKind = ModelKind {
 struct MobilenetV2 {
     input: ImageSize,
     stem: ConvNorm,
-    blocks: Vec<Block>,
+    blocks: Vec<InvertedResidual>,
     last: ConvNorm,
     output: Linear,
     dropout: Dropout,
@@ -112,7 +112,8 @@ impl MobilenetV2 {
                 let stride = if b == 1 { stride } else { 1 };
                 let name = format!("stage{s}.block{b}");
                 let channels = rounded(channels as f64 * width);
-                let block = Block::new(builder, &name, image, expansion, channels, stride);
+                let block =
+                    InvertedResidual::new(builder, &name, image, expansion, channels, stride);
                 image = block.project.output();
                 blocks.push(block);
             }
@@ -134,7 +135,7 @@ impl MobilenetV2 {
 }
 
 /// `project(depthwise(expand(x)))`, plus `x` where the shape stays: the projection has no rectifier.
-struct Block {
+struct InvertedResidual {
     /// 1 × 1, where there is anything to expand.
     expand: Option<ConvNorm>,
     depthwise: ConvNorm,
@@ -143,7 +144,7 @@ struct Block {
     shortcut: bool,
 }
 
-impl Block {
+impl InvertedResidual {
     fn new(
         builder: &mut Builder,
         name: &str,

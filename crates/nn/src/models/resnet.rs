@@ -17,12 +17,12 @@ use crate::{
 pub(super) struct Resnet {
     input: ImageSize,
     stem: ConvNorm,
-    blocks: Vec<Block>,
+    blocks: Vec<ResidualBlock>,
     output: Linear,
 }
 
 /// `relu(conv(relu(conv(x))) + shortcut(x))`, every convolution with batch norm.
-pub(super) struct Block {
+pub(super) struct ResidualBlock {
     conv1: ConvNorm,
     conv2: ConvNorm,
     shortcut: Option<ConvNorm>,
@@ -42,7 +42,7 @@ impl Resnet {
         for (s, &(depth, channels)) in (1..).zip(stages) {
             for b in 1..=depth {
                 let stride = if s > 1 && b == 1 { 2 } else { 1 };
-                let block = Block::new(
+                let block = ResidualBlock::new(
                     builder,
                     &format!("stage{s}.block{b}"),
                     image,
@@ -64,7 +64,7 @@ impl Resnet {
     }
 }
 
-impl Block {
+impl ResidualBlock {
     /// A block whose 3 × 3 kernels have rows and columns `dilation` pixels apart; its shortcut
     /// convolves where the shape changes.
     pub(super) fn new(

@@ -22,7 +22,7 @@ use crate::{
     factory::Factory,
     layers::NormState,
     loss::{Targets, evaluation, training_loss},
-    network::{ModelNetwork, Rows, forward},
+    network::{ExampleRange, ModelNetwork, forward},
     parameters::Leaves,
     pass::{Pass, PassContext},
     precision::Precision,
@@ -309,7 +309,7 @@ impl NetworkObjective {
         then: impl FnOnce(Tensor<2>, &Targets) -> Result<T, NetworkError>,
     ) -> Result<(T, Option<Leaves>), NetworkError> {
         let network = &mut self.network;
-        let rows = Rows {
+        let rows = ExampleRange {
             batch: &self.examples,
             start: chunk.start,
             len: chunk.len.min(self.examples.len - chunk.start),

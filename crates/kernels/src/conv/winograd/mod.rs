@@ -22,7 +22,7 @@
 mod transform;
 
 use super::ConvShape;
-use crate::product::{Block, Matrix, Panels, Start, multiply};
+use crate::product::{Matrix, MatrixBlock, Panels, Start, multiply};
 use crate::simd::{Real, Simd};
 use transform::{GradientRow, InputRow, OutputRow};
 pub(super) use transform::{KernelGradient, TransformedKernel};
@@ -149,7 +149,7 @@ impl Tiling {
             {
                 let a = Matrix::new(&a[..tiles * inputs], tiles, inputs);
                 let b = Panels::packed(b, inputs, outputs);
-                let mut c = Block::new(&mut c[..tiles * outputs], tiles, outputs);
+                let mut c = MatrixBlock::new(&mut c[..tiles * outputs], tiles, outputs);
                 multiply(s, a, &b, Start::Zero, &mut c);
             }
             for (i, row) in rows.enumerate() {
@@ -224,7 +224,7 @@ impl Tiling {
             {
                 let a = Matrix::new(&a[..tiles * inputs], tiles, inputs).transposed();
                 let b = Panels::packed(b, tiles, outputs);
-                let mut c = Block::new(&mut c[..inputs * outputs], inputs, outputs);
+                let mut c = MatrixBlock::new(&mut c[..inputs * outputs], inputs, outputs);
                 multiply(s, a, &b, Start::Output, &mut c);
             }
         }
