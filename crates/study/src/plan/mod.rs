@@ -33,7 +33,8 @@ pub struct Plan {
     pub learning_rates: RateRange,
     /// Ratio `high/low` of every tuning range: as wide at one batch size as at another. Without,
     /// `learning_rates` itself is searched everywhere.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    // Not the plan's default where the key is missing: that is how `None` is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tune_width: Option<f64>,
     /// Each widening adds a neighboring range this factor wide.
     pub widen_factor: f64,

@@ -80,3 +80,17 @@ fn each_broken_setting_is_named() {
         assert_eq!(plan.check().unwrap_err().key, key);
     }
 }
+
+/// A study that searches the whole range was refused when it was resumed: its stored plan came back
+/// with the default width.
+#[test]
+fn a_plan_reads_back_as_stored() {
+    let whole = Plan {
+        tune_width: None,
+        ..Plan::default()
+    };
+    for plan in [Plan::default(), whole] {
+        let json = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+    }
+}
