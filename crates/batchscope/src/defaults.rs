@@ -12,7 +12,10 @@ use crate::{
 };
 
 /// A value other than the default for every flag that states one, so that comparing means something.
-const OTHERS: [(&str, &str); 38] = [
+const OTHERS: [(&str, &str); 41] = [
+    ("trainer", "another"),
+    ("method", "conservative"),
+    ("controller", "grow"),
     ("data", "elsewhere"),
     ("text-level", "char"),
     ("vocabulary", "500"),
@@ -75,7 +78,8 @@ fn meaning(line: &[&str]) -> String {
         Command::Study(args) => {
             let StudyArgs { settings, .. } = *args;
             let plan = resolve::plan(&settings).unwrap().resolved(None);
-            format!("{} {plan:?}", workload(&settings.workload))
+            let trainer = settings.trainer.trainer.as_deref().unwrap_or("built-in");
+            format!("{trainer} {} {plan:?}", workload(&settings.workload))
         }
         Command::Train(args) => {
             let TrainArgs {

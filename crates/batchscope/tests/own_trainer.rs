@@ -86,7 +86,16 @@ fn what_a_trainer_does_not_understand_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("study");
     let at = at.to_str().unwrap();
-    let own = ["study", "--dir", at, "--max-steps", "10", "--trainer"];
+    let own = [
+        "study",
+        "--dir",
+        at,
+        "--max-steps",
+        "10",
+        "--target",
+        "train-loss=0.1",
+        "--trainer",
+    ];
     for wrong in [
         // Momentum 0.9 is the default, and this trainer has none.
         &["noisy-quadratic"][..],

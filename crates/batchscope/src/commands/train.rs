@@ -156,7 +156,7 @@ pub fn spec(w: &Workload, run: &RunArgs, train_examples: u64) -> Result<TrialSpe
         schedule: resolve::schedule(&w.step, Length::Steps(0)),
         optimizer: resolve::optimizer(&w.optimizer)?,
         methods: w.step.methods(),
-        controller: run.controller.clone().map(|controller| controller.0),
+        controller: run.controller(),
         clip: w.optimizer.clip,
         study_seed: w.compute.seed.unwrap_or(0),
         seed: 0,

@@ -1,6 +1,6 @@
 //! One training run: `batchscope train`.
 
-use batchscope_core::Target;
+use batchscope_core::{Choice, Target};
 use batchscope_rules::CONTROLLERS;
 use clap::Args;
 
@@ -31,6 +31,14 @@ pub struct RunArgs {
     /// Evaluate every N steps instead of at geometrically spaced ones
     #[arg(long, value_name = "N", value_parser = values::at_least_one)]
     pub evaluate_every: Option<u64>,
+}
+
+impl RunArgs {
+    /// What leads the run, where that is not the schedule.
+    pub fn controller(&self) -> Option<Choice> {
+        let asked = self.controller.clone()?.0;
+        (asked.name() != CONTROLLERS.all[0].descriptor.name).then_some(asked)
+    }
 }
 
 fn help_of_controllers() -> String {
