@@ -6,7 +6,7 @@ use batchscope_core::{DataShape, InputShape, Purpose, StreamKey, Task};
 use rayon::prelude::*;
 
 use crate::array_split::ArraySplit;
-use crate::arrays::{ArrayPart, Arrays, InputRows};
+use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
 use crate::fingerprint;
 use crate::load::LoadOptions;
@@ -100,17 +100,7 @@ pub(crate) fn arrays(
         input: source.input,
         task: source.task,
     };
-    let count = |part: &ArrayPart| {
-        u32::try_from(source.count(part)).map_err(|_| {
-            DataError::setting(
-                "examples",
-                format!(
-                    "more than {} examples cannot be addressed: split the source",
-                    u32::MAX
-                ),
-            )
-        })
-    };
+    let count = |part: &ArrayPart| addressable(source.count(part));
     let key = subset_key(options);
     let (n, validation_count) = (
         count(&source.train)?,
@@ -121,52 +111,15 @@ pub(crate) fn arrays(
     note_missing_test(source.test.is_none(), &mut notes);
 
     let mut order = permutation(n, &mut key.stream(stream::TRAIN));
-    let held_out = match validation_count {
-        Some(_) => {
-            note_unused_validation(options, &mut notes);
-            Vec::new()
-        }
-        None => {
-            let count = Validation::count(options.validation, u64::from(n))? as usize;
-            match &source.train.inputs {
-                InputRows::Windows(windows) => windows.hold_out(&mut order, count),
-                _ => {
-                    let rest = order.split_off(count);
-                    std::mem::replace(&mut order, rest)
-                }
-            }
-        }
+    let held_out = if validation_count.is_some() {
+        note_unused_validation(options, &mut notes);
+        Vec::new()
+    } else {
+        hold_out(&source.train.inputs, &mut order, options)?
     };
-    if order.is_empty() && n > 0 {
-        return Err(DataError::setting(
-            "validation",
-            "holding whole utterances out leaves none to train on: give a dev part beside train, or more utterances",
-        ));
-    }
     order.truncate(subset_size(options, order.len() as u64)? as usize);
 
-    let width = shape.input.len();
-    let period = match (shape.input, &source.train.inputs) {
-        (InputShape::Image { channels, .. }, _) => channels,
-        (_, InputRows::Windows(windows)) => windows.width(),
-        _ => width,
-    };
-    let inputs = Arc::new(Normalization::measure(
-        &source.train.inputs,
-        &order,
-        width,
-        period,
-    ));
-    let targets = match (&shape.task, &source.train.answers) {
-        (Task::Regress { outputs }, crate::arrays::Answers::Values(values))
-            if !options.table.raw_targets =>
-        {
-            Some(Arc::new(Normalization::measure_floats(
-                values, &order, *outputs,
-            )))
-        }
-        _ => None,
-    };
+    let (inputs, targets) = normalizations(shape, &source.train, &order, options);
     let split = |part: &Arc<ArrayPart>, rows| ArraySplit {
         shape,
         part: part.clone(),
@@ -180,7 +133,6 @@ pub(crate) fn arrays(
         source.test.map(Arc::new),
     );
     let train = split(&train_part, order);
-    let was_held_out = own_validation.is_none();
     let validation = match (&own_validation, validation_count) {
         (Some(part), Some(n)) => split(part, permutation(n, &mut key.stream(stream::VALIDATION))),
         _ => split(&train_part, held_out),
@@ -190,15 +142,10 @@ pub(crate) fn arrays(
         .zip(test_count)
         .map(|(part, n)| split(part, permutation(n, &mut key.stream(stream::TEST))));
 
-    let parts: Vec<&ArrayPart> = [
-        Some(&train_part),
-        own_validation.as_ref(),
-        test_part.as_ref(),
-    ]
-    .into_iter()
-    .flatten()
-    .map(|p| &**p)
-    .collect();
+    let parts: Vec<&Arc<ArrayPart>> = std::iter::once(&train_part)
+        .chain(&own_validation)
+        .chain(&test_part)
+        .collect();
     let mut digests: Vec<[u8; 32]> = parts
         .par_iter()
         .map(|part| fingerprint::part(part))
@@ -211,11 +158,71 @@ pub(crate) fn arrays(
             validation,
             test,
             notes,
-            held_out: was_held_out,
+            held_out: own_validation.is_none(),
             fingerprint,
         },
         source.classes,
     ))
+}
+
+/// A number of examples as rows are numbered.
+fn addressable(count: usize) -> Result<u32, DataError> {
+    u32::try_from(count).map_err(|_| {
+        DataError::setting(
+            "examples",
+            format!(
+                "more than {} examples cannot be addressed: split the source",
+                u32::MAX
+            ),
+        )
+    })
+}
+
+/// Takes the validation examples out of the training part's `order`, whole utterances together.
+fn hold_out(
+    inputs: &InputRows,
+    order: &mut Vec<u32>,
+    options: &LoadOptions,
+) -> Result<Vec<u32>, DataError> {
+    let n = order.len();
+    let count = Validation::count(options.validation, n as u64)? as usize;
+    let held_out = match inputs {
+        InputRows::Windows(windows) => windows.hold_out(order, count),
+        _ => {
+            let rest = order.split_off(count);
+            std::mem::replace(order, rest)
+        }
+    };
+    if order.is_empty() && n > 0 {
+        return Err(DataError::setting(
+            "validation",
+            "holding whole utterances out leaves none to train on: give a dev part beside train, or more utterances",
+        ));
+    }
+    Ok(held_out)
+}
+
+/// Statistics of the training examples: of their inputs, and of the targets of a regression.
+fn normalizations(
+    shape: DataShape,
+    train: &ArrayPart,
+    order: &[u32],
+    options: &LoadOptions,
+) -> (Arc<Normalization>, Option<Arc<Normalization>>) {
+    let width = shape.input.len();
+    let period = match (shape.input, &train.inputs) {
+        (InputShape::Image { channels, .. }, _) => channels,
+        (_, InputRows::Windows(windows)) => windows.width(),
+        _ => width,
+    };
+    let inputs = Normalization::measure(&train.inputs, order, width, period);
+    let targets = match (&shape.task, &train.answers) {
+        (Task::Regress { outputs }, Answers::Values(values)) if !options.table.raw_targets => Some(
+            Arc::new(Normalization::measure_floats(values, order, *outputs)),
+        ),
+        _ => None,
+    };
+    (Arc::new(inputs), targets)
 }
 
 /// The splits of a text.
@@ -233,38 +240,16 @@ pub(crate) struct TextSplits {
 /// Cuts texts into tokens and splits. The vocabulary is that of the training part before it is cut to
 /// size, so that all subsets of a corpus train the same network.
 pub(crate) fn text(source: Corpus, options: &LoadOptions) -> Result<TextSplits, DataError> {
+    check_text(&options.text)?;
     let TextOptions {
-        level,
-        vocabulary: cap,
-        sequence,
+        level, sequence, ..
     } = options.text;
-    if cap < 3 {
-        return Err(DataError::setting(
-            "vocabulary",
-            format!("{cap} tokens are too few: allow at least 3"),
-        ));
-    }
-    if sequence == 0 {
-        return Err(DataError::setting(
-            "sequence",
-            "0 tokens make no window: use at least 1",
-        ));
-    }
     let window = sequence as usize;
     let key = subset_key(options);
     let mut notes = source.notes;
     note_missing_test(source.test.is_none(), &mut notes);
-    let windows_in = |text: &Text, tokens: usize| match tokens.saturating_sub(1) / window {
-        0 => Err(DataError::malformed(
-            &text.file,
-            format!("has {tokens} tokens, too few for a window of {window} and the token after it"),
-            "give a longer text or a shorter sequence",
-        )),
-        n => u32::try_from(n)
-            .map_err(|_| DataError::malformed(&text.file, "has too many tokens", "split the file")),
-    };
     let total = tokens(&source.train.text, level).count();
-    let windows = windows_in(&source.train, total)?;
+    let windows = windows_in(&source.train, total, window)?;
     // Held out is the end of the text: neighboring windows share sentences, so a random choice of
     // windows would let validation be trained on.
     let kept = match &source.validation {
@@ -277,7 +262,7 @@ pub(crate) fn text(source: Corpus, options: &LoadOptions) -> Result<TextSplits, 
                 - (Validation::count(options.validation, u64::from(windows))? as usize * window + 1)
         }
     };
-    windows_in(&source.train, kept)?;
+    windows_in(&source.train, kept, window)?;
     let vocabulary = Vocabulary::build(tokens(&source.train.text, level).take(kept), &options.text);
     let encode = |text: &Text| {
         tokens(&text.text, level)
@@ -285,7 +270,7 @@ pub(crate) fn text(source: Corpus, options: &LoadOptions) -> Result<TextSplits, 
             .collect::<Vec<u32>>()
     };
     let split = |tokens: Vec<u32>, text: &Text, stream: u64| {
-        let windows = windows_in(text, tokens.len())?;
+        let windows = windows_in(text, tokens.len(), window)?;
         Ok::<_, DataError>(TextSplit::new(
             tokens,
             window,
@@ -305,18 +290,10 @@ pub(crate) fn text(source: Corpus, options: &LoadOptions) -> Result<TextSplits, 
         .map(|text| split(encode(text), text, stream::TEST))
         .transpose()?;
 
-    let windows = windows_in(&source.train, train.len())?;
+    let windows = windows_in(&source.train, train.len(), window)?;
     let subset = subset_size(options, u64::from(windows))?;
     if subset < u64::from(windows) {
-        // One stretch from a seeded place, moved left as far as it would run over the end: the
-        // stretches of two sizes lie within one another.
-        let length = subset as usize * window + 1;
-        let start = below(
-            &mut key.stream(stream::TEXT),
-            u32::try_from(train.len()).unwrap_or(u32::MAX),
-        ) as usize;
-        let start = start.min(train.len() - length);
-        train = train[start..start + length].to_vec();
+        train = stretch(&train, subset as usize * window + 1, key);
     }
     let train = split(train, &source.train, stream::TRAIN)?;
     let digests: Vec<[u8; 32]> = [Some(&train), Some(&validation), test.as_ref()]
@@ -325,14 +302,57 @@ pub(crate) fn text(source: Corpus, options: &LoadOptions) -> Result<TextSplits, 
         .map(|split| fingerprint::integers(split.tokens()))
         .collect();
     let fingerprint = fingerprint::combine(&format!("{:?}", options.text), &digests);
-    let was_held_out = source.validation.is_none();
     Ok(TextSplits {
         train,
         validation,
         test,
         notes,
-        held_out: was_held_out,
+        held_out: source.validation.is_none(),
         distinct: vocabulary.distinct(),
         fingerprint,
     })
+}
+
+/// Refuses settings under which there is nothing to train.
+fn check_text(options: &TextOptions) -> Result<(), DataError> {
+    if options.vocabulary < 3 {
+        return Err(DataError::setting(
+            "vocabulary",
+            format!(
+                "{} tokens are too few: allow at least 3",
+                options.vocabulary
+            ),
+        ));
+    }
+    if options.sequence == 0 {
+        return Err(DataError::setting(
+            "sequence",
+            "0 tokens make no window: use at least 1",
+        ));
+    }
+    Ok(())
+}
+
+/// Windows in so many tokens of a text, each with the token after it.
+fn windows_in(text: &Text, tokens: usize, window: usize) -> Result<u32, DataError> {
+    match tokens.saturating_sub(1) / window {
+        0 => Err(DataError::malformed(
+            &text.file,
+            format!("has {tokens} tokens, too few for a window of {window} and the token after it"),
+            "give a longer text or a shorter sequence",
+        )),
+        n => u32::try_from(n)
+            .map_err(|_| DataError::malformed(&text.file, "has too many tokens", "split the file")),
+    }
+}
+
+/// One stretch of `length` tokens from a seeded place, moved left as far as it would run over the
+/// end: the stretches of two sizes lie within one another.
+fn stretch(tokens: &[u32], length: usize, key: StreamKey) -> Vec<u32> {
+    let start = below(
+        &mut key.stream(stream::TEXT),
+        u32::try_from(tokens.len()).unwrap_or(u32::MAX),
+    ) as usize;
+    let start = start.min(tokens.len() - length);
+    tokens[start..start + length].to_vec()
 }

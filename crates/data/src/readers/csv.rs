@@ -69,16 +69,7 @@ pub fn parse(bytes: &[u8], options: &TableOptions, file: &Path) -> Result<Table,
         options.label.is_some() || record.iter().all(|cell| cell.parse::<f64>().is_err());
     let label_column = match &options.label {
         None => columns - 1,
-        Some(name) => record.iter().position(|cell| cell == name).ok_or_else(|| {
-            DataError::malformed(
-                file,
-                format!(
-                    "has no column '{name}' in its first row ({})",
-                    record.iter().take(20).collect::<Vec<_>>().join(", ")
-                ),
-                "name one of these as the label column",
-            )
-        })?,
+        Some(name) => column_of(&record, name, file)?,
     };
     let header = has_header.then(|| {
         record
@@ -95,34 +86,7 @@ pub fn parse(bytes: &[u8], options: &TableOptions, file: &Path) -> Result<Table,
         true
     };
     while more {
-        let line = record.position().map_or(0, csv::Position::line);
-        for (column, cell) in record.iter().enumerate() {
-            if column == label_column {
-                if cell.is_empty() {
-                    return Err(DataError::malformed(
-                        file,
-                        format!("has no label in line {line}"),
-                        "fill it in or remove the row",
-                    ));
-                }
-                cells.push(cell.to_owned());
-                continue;
-            }
-            match cell.parse::<f32>() {
-                Ok(x) if x.is_finite() => values.push(x),
-                _ => {
-                    let shown: String = cell.chars().take(40).collect();
-                    return Err(DataError::malformed(
-                        file,
-                        format!(
-                            "line {line}, column {}: '{shown}' is not a finite number",
-                            column + 1
-                        ),
-                        "fill missing values in and encode names as numbers",
-                    ));
-                }
-            }
-        }
+        cells.push(read_row(&record, label_column, &mut values, file)?);
         more = reader.read_record(&mut record).map_err(broken)?;
     }
     if cells.is_empty() {
@@ -138,6 +102,60 @@ pub fn parse(bytes: &[u8], options: &TableOptions, file: &Path) -> Result<Table,
         labels: read_labels(cells, options.task, file)?,
         header,
     })
+}
+
+/// The column of this name in the header.
+fn column_of(header: &csv::StringRecord, name: &str, file: &Path) -> Result<usize, DataError> {
+    header.iter().position(|cell| cell == name).ok_or_else(|| {
+        DataError::malformed(
+            file,
+            format!(
+                "has no column '{name}' in its first row ({})",
+                header.iter().take(20).collect::<Vec<_>>().join(", ")
+            ),
+            "name one of these as the label column",
+        )
+    })
+}
+
+/// Adds a row's features to `values`; returns its label. Every row has as many cells as the first:
+/// the parser sees to it.
+fn read_row(
+    row: &csv::StringRecord,
+    label_column: usize,
+    values: &mut Vec<f32>,
+    file: &Path,
+) -> Result<String, DataError> {
+    let line = row.position().map_or(0, csv::Position::line);
+    let mut label = String::new();
+    for (column, cell) in row.iter().enumerate() {
+        if column == label_column {
+            if cell.is_empty() {
+                return Err(DataError::malformed(
+                    file,
+                    format!("has no label in line {line}"),
+                    "fill it in or remove the row",
+                ));
+            }
+            label = cell.to_owned();
+            continue;
+        }
+        match cell.parse::<f32>() {
+            Ok(x) if x.is_finite() => values.push(x),
+            _ => {
+                let shown: String = cell.chars().take(40).collect();
+                return Err(DataError::malformed(
+                    file,
+                    format!(
+                        "line {line}, column {}: '{shown}' is not a finite number",
+                        column + 1
+                    ),
+                    "fill missing values in and encode names as numbers",
+                ));
+            }
+        }
+    }
+    Ok(label)
 }
 
 /// Labels as integers if all are, else as names (or real values, for regression).

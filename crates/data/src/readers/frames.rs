@@ -105,33 +105,11 @@ pub fn assemble(
     archives: Vec<Archive>,
     options: &FrameOptions,
 ) -> Result<Arrays, DataError> {
-    let mut splits: Splits<Utterances> = Splits::default();
     let files: Vec<PathBuf> = archives
         .iter()
         .map(|archive| archive.file.clone())
         .collect();
-    for (file, archive) in archives.into_iter().enumerate() {
-        let utterances = splits.slot(archive.split).get_or_insert_default();
-        for Entry { key, object } in archive.entries {
-            let again = match object {
-                Object::Matrix(matrix) => {
-                    let old = utterances.features.insert(key.clone(), (matrix, file));
-                    old.map(|(_, file)| file)
-                }
-                Object::Integers(labels) => {
-                    let old = utterances.labels.insert(key.clone(), (labels, file));
-                    old.map(|(_, file)| file)
-                }
-            };
-            if let Some(first) = again {
-                return Err(DataError::malformed(
-                    &files[file],
-                    format!("utterance '{key}' is in {} already", files[first].display()),
-                    "keep one of the two",
-                ));
-            }
-        }
-    }
+    let splits = by_utterance(archives, &files)?;
     let matrices = splits.present().flat_map(|u| u.features.values());
     let width = matrices
         .map(|(m, _)| m.columns)
@@ -188,6 +166,37 @@ pub fn assemble(
         classes: (0..classes).map(|class| class.to_string()).collect(),
         notes,
     })
+}
+
+/// Features and labels of every split; an utterance that is there twice is refused.
+fn by_utterance(
+    archives: Vec<Archive>,
+    files: &[PathBuf],
+) -> Result<Splits<Utterances>, DataError> {
+    let mut splits: Splits<Utterances> = Splits::default();
+    for (file, archive) in archives.into_iter().enumerate() {
+        let utterances = splits.slot(archive.split).get_or_insert_default();
+        for Entry { key, object } in archive.entries {
+            let again = match object {
+                Object::Matrix(matrix) => {
+                    let old = utterances.features.insert(key.clone(), (matrix, file));
+                    old.map(|(_, file)| file)
+                }
+                Object::Integers(labels) => {
+                    let old = utterances.labels.insert(key.clone(), (labels, file));
+                    old.map(|(_, file)| file)
+                }
+            };
+            if let Some(first) = again {
+                return Err(DataError::malformed(
+                    &files[file],
+                    format!("utterance '{key}' is in {} already", files[first].display()),
+                    "keep one of the two",
+                ));
+            }
+        }
+    }
+    Ok(splits)
 }
 
 /// The examples of a split; `None` when no utterance has both features and labels.

@@ -130,10 +130,55 @@ struct Pair {
     mask: Option<Item>,
 }
 
+/// An example before it is decoded: its split, its image and its mask.
+type Example = (Option<SplitName>, Item, Item);
+
+/// How a source should look, for errors.
+const LAYOUT: &str = "arrange them as train/images/NAME.png and train/masks/NAME.png";
+
 /// Pairs images with masks, decodes them (in parallel) and sorts them into splits.
 pub(crate) fn assemble(source: &Path, items: Vec<Item>) -> Result<Arrays, DataError> {
-    const LAYOUT: &str = "arrange them as train/images/NAME.png and train/masks/NAME.png";
-    let mut pairs: BTreeMap<(Option<SplitName>, String), Pair> = BTreeMap::new();
+    let examples = whole(source, pair(source, items)?)?;
+    check_splits(source, &examples)?;
+    let size = picture(source, &examples[0].1, None)?;
+    let (height, width) = (size.height, size.width);
+    let decoded = decode_all(source, &examples, (height, width))?;
+    let channels = decoded.iter().map(|(p, _)| p.channels).max().unwrap_or(1);
+    let largest = decoded
+        .iter()
+        .flat_map(|(_, labels)| labels)
+        .filter(|&&label| label != UNLABELED)
+        .max()
+        .map_or(0, |&label| usize::from(label));
+    let splits = examples.iter().map(|(split, ..)| *split);
+    let parts = sort(splits.zip(decoded), channels);
+    let part = |(pixels, masks)| ArrayPart {
+        inputs: InputRows::Bytes(pixels),
+        answers: Answers::Masks(masks),
+    };
+    Ok(Arrays {
+        input: InputShape::Image {
+            height,
+            width,
+            channels,
+        },
+        task: Task::Segment {
+            classes: largest + 1,
+        },
+        train: part(parts.train.expect("`check_splits` found training examples")),
+        validation: parts.validation.map(part),
+        test: parts.test.map(part),
+        classes: Vec::new(),
+        notes: Vec::new(),
+    })
+}
+
+/// Images and masks by split and name.
+fn pair(
+    source: &Path,
+    items: Vec<Item>,
+) -> Result<BTreeMap<(Option<SplitName>, String), Pair>, DataError> {
+    let mut pairs: BTreeMap<_, Pair> = BTreeMap::new();
     for item in items {
         let Some((role, split, name)) = place(&item.path) else {
             continue;
@@ -151,41 +196,39 @@ pub(crate) fn assemble(source: &Path, items: Vec<Item>) -> Result<Arrays, DataEr
             ));
         }
     }
+    Ok(pairs)
+}
+
+/// The examples, every one with image and mask.
+fn whole(
+    source: &Path,
+    pairs: BTreeMap<(Option<SplitName>, String), Pair>,
+) -> Result<Vec<Example>, DataError> {
+    let lone =
+        |item: &Item, what: &str| Err(DataError::malformed(&source.join(&item.path), what, LAYOUT));
     let mut examples = Vec::with_capacity(pairs.len());
-    for ((split, _), pair) in pairs {
-        match pair {
-            Pair {
-                image: Some(image),
-                mask: Some(mask),
-            } => examples.push((split, image, mask)),
-            Pair {
-                image: Some(alone), ..
-            } => {
-                return Err(DataError::malformed(
-                    &source.join(&alone.path),
-                    "has no mask of its name",
-                    LAYOUT,
-                ));
-            }
-            Pair {
-                mask: Some(alone), ..
-            } => {
-                return Err(DataError::malformed(
-                    &source.join(&alone.path),
-                    "has no image of its name",
-                    LAYOUT,
-                ));
-            }
-            Pair { .. } => {}
+    for ((split, _), Pair { image, mask }) in pairs {
+        match (image, mask) {
+            (Some(image), Some(mask)) => examples.push((split, image, mask)),
+            (Some(image), None) => return lone(&image, "has no mask of its name"),
+            (None, Some(mask)) => return lone(&mask, "has no image of its name"),
+            (None, None) => {}
         }
     }
-    let Some((_, first, _)) = examples.first() else {
-        return Err(DataError::NotFound {
-            path: source.to_owned(),
-            what: "no images with masks".into(),
-            remedy: LAYOUT.into(),
-        });
+    Ok(examples)
+}
+
+/// Refuses a source without training examples, and one with some files in split folders and others
+/// outside.
+fn check_splits(source: &Path, examples: &[Example]) -> Result<(), DataError> {
+    let missing = |what: &str| DataError::NotFound {
+        path: source.to_owned(),
+        what: what.into(),
+        remedy: LAYOUT.into(),
     };
+    let (_, first, _) = examples
+        .first()
+        .ok_or_else(|| missing("no images with masks"))?;
     let sorted = examples
         .iter()
         .filter(|(split, ..)| split.is_some())
@@ -200,18 +243,20 @@ pub(crate) fn assemble(source: &Path, items: Vec<Item>) -> Result<Arrays, DataEr
     let in_training =
         |split: &Option<SplitName>| split.is_none_or(|split| split == SplitName::Train);
     if !examples.iter().any(|(split, ..)| in_training(split)) {
-        return Err(DataError::NotFound {
-            path: source.to_owned(),
-            what: "there is no training folder".into(),
-            remedy: LAYOUT.into(),
-        });
+        return Err(missing("there is no training folder"));
     }
+    Ok(())
+}
 
-    let size = picture(source, first, None)?;
-    let (height, width) = (size.height, size.width);
+/// Decodes every example, all images being of one size.
+fn decode_all(
+    source: &Path,
+    examples: &[Example],
+    (height, width): (usize, usize),
+) -> Result<Vec<(Picture, Vec<u8>)>, DataError> {
     let all = limits::product(&[examples.len() as u64, height as u64, width as u64, 4]);
     limits::grant(source, "the decoded images", all, limits::MAX_DECODED_BYTES)?;
-    let decoded: Vec<(Picture, Vec<u8>)> = examples
+    examples
         .par_iter()
         .map(|(_, image, mask)| {
             let expected = (height, width);
@@ -220,17 +265,16 @@ pub(crate) fn assemble(source: &Path, items: Vec<Item>) -> Result<Arrays, DataEr
             })?;
             Ok((picture(source, image, Some(expected))?, labels))
         })
-        .collect::<Result<_, DataError>>()?;
-    let channels = decoded.iter().map(|(p, _)| p.channels).max().unwrap_or(1);
-    let largest = decoded
-        .iter()
-        .flat_map(|(_, labels)| labels)
-        .filter(|&&label| label != UNLABELED)
-        .max()
-        .map_or(0, |&label| usize::from(label));
+        .collect()
+}
 
+/// Pixels and masks by split; gray images become as wide as the colored ones beside them.
+fn sort(
+    examples: impl Iterator<Item = (Option<SplitName>, (Picture, Vec<u8>))>,
+    channels: usize,
+) -> Splits<(Vec<u8>, Vec<u8>)> {
     let mut parts: Splits<(Vec<u8>, Vec<u8>)> = Splits::default();
-    for ((split, ..), (picture, labels)) in examples.iter().zip(decoded) {
+    for (split, (picture, labels)) in examples {
         let (pixels, masks) = parts
             .slot(split.unwrap_or(SplitName::Train))
             .get_or_insert_default();
@@ -241,25 +285,7 @@ pub(crate) fn assemble(source: &Path, items: Vec<Item>) -> Result<Arrays, DataEr
         }
         masks.extend_from_slice(&labels);
     }
-    let part = |(pixels, masks)| ArrayPart {
-        inputs: InputRows::Bytes(pixels),
-        answers: Answers::Masks(masks),
-    };
-    Ok(Arrays {
-        input: InputShape::Image {
-            height,
-            width,
-            channels,
-        },
-        task: Task::Segment {
-            classes: largest + 1,
-        },
-        train: part(parts.train.expect("checked above")),
-        validation: parts.validation.map(part),
-        test: parts.test.map(part),
-        classes: Vec::new(),
-        notes: Vec::new(),
-    })
+    parts
 }
 
 /// Decodes an image.
