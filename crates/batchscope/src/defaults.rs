@@ -121,6 +121,7 @@ fn stated_defaults_are_taken() {
             // The constants of another optimizer are refused without it.
             let context: &[&str] = match flag.as_str() {
                 "beta1" | "beta2" | "epsilon" => &[command, "--optimizer", "adam"],
+                "controller" => &[command, "--schedule", "step:0.5@1ep"],
                 _ => &[command],
             };
             let with = |value: &str| {

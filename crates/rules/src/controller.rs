@@ -100,6 +100,21 @@ pub trait Controller: Send {
     }
 }
 
+/// Steps after which a run that is led so has drawn at least so many examples; `u64::MAX` where it never
+/// comes to.
+pub fn steps_to_draw(led: &dyn Controller, examples: u64) -> u64 {
+    let (mut low, mut high) = (0, u64::MAX);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if led.at(middle).batch.first_draw < examples {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
 /// What a run begins with: everything a controller may go by.
 #[derive(Debug, Clone, Copy)]
 pub struct Course<'a> {

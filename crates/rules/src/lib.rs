@@ -21,7 +21,7 @@ mod schedules;
 
 pub use controller::{
     BuildController, Controller, ControllerError, ControllerKind, Course, StepSeen, StepSetting,
-    controller,
+    controller, steps_to_draw,
 };
 pub use controllers::CONTROLLERS;
 pub use error::RulesError;

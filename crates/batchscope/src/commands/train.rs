@@ -7,6 +7,7 @@ use batchscope_core::{
     Outcome, Trainer, TrialPurpose, TrialRecord, TrialSpec,
 };
 use batchscope_report::format::{count, duration, fixed, number};
+use batchscope_rules::{Course, controller, steps_in, steps_to_draw};
 use batchscope_scaling::noise::NoiseTrajectory;
 use batchscope_train::SingleRun;
 
@@ -134,12 +135,27 @@ pub fn spec(w: &Workload, run: &RunArgs, train_examples: u64) -> Result<TrialSpe
             format!("{batch_size} is larger than the training set ({train_examples} examples)"),
         ));
     }
-    let cap = match run.steps {
-        Some(steps) => steps,
-        None => {
+    let learning_rate = run.learning_rate.unwrap_or(DEFAULT_RATE);
+    let schedule = resolve::schedule(&w.step, Length::Steps(0));
+    let cap = match (run.steps, run.controller()) {
+        (Some(steps), _) => steps,
+        (None, None) => {
             let length = Length::Epochs(run.epochs.unwrap_or(DEFAULT_EPOCHS));
-            batchscope_rules::steps_in(length, batch_size, Some(train_examples))
+            steps_in(length, batch_size, Some(train_examples))
                 .map_err(|e| CliError::flag("epochs", e))?
+        }
+        // An epoch is a pass over the examples, in however many steps.
+        (None, Some(choice)) => {
+            let course = Course {
+                schedule: &schedule,
+                learning_rate,
+                batch_size,
+                train_examples: Some(train_examples),
+            };
+            let led =
+                controller(Some(&choice), &course).map_err(|e| CliError::flag("controller", e))?;
+            let epochs = run.epochs.unwrap_or(DEFAULT_EPOCHS);
+            steps_to_draw(&*led, (epochs * train_examples as f64).ceil() as u64)
         }
     };
     let examples = w
@@ -152,8 +168,8 @@ pub fn spec(w: &Workload, run: &RunArgs, train_examples: u64) -> Result<TrialSpe
         curves: Vec::new(),
         batch_size,
         micro_batch: w.compute.micro_batch,
-        learning_rate: run.learning_rate.unwrap_or(DEFAULT_RATE),
-        schedule: resolve::schedule(&w.step, Length::Steps(0)),
+        learning_rate,
+        schedule,
         optimizer: resolve::optimizer(&w.optimizer)?,
         methods: w.step.methods(),
         controller: run.controller(),
@@ -214,6 +230,10 @@ fn noise(record: &TrialRecord, train_examples: u64) -> String {
 
 fn summary(record: &TrialRecord) -> String {
     let spec = &record.spec;
+    let examples = |step: u64| {
+        let at = record.measurements.iter().find(|m| m.step == step);
+        at.map_or(step * spec.batch_size, |m| m.examples)
+    };
     let end = match &record.outcome {
         Outcome::Reached { step, after } => format!(
             "reached {} in {step} steps ({} examples); the crossing lies after step {after}",
@@ -221,11 +241,11 @@ fn summary(record: &TrialRecord) -> String {
                 .as_ref()
                 .map(ToString::to_string)
                 .unwrap_or_default(),
-            step * spec.batch_size
+            examples(*step)
         ),
         Outcome::NotReached { cap } => format!("target not reached within {cap} steps"),
         Outcome::Completed { step } => {
-            format!("trained {step} steps ({} examples)", step * spec.batch_size)
+            format!("trained {step} steps ({} examples)", examples(*step))
         }
         Outcome::Diverged { step } => {
             format!("diverged at step {step}: try a lower learning rate or a warm-up")

@@ -138,6 +138,7 @@ impl Controller for Grow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps_to_draw;
 
     fn grown(limit: f64, marks: &[f64], factor: f64) -> Result<Grow, RulesError> {
         let schedule = Schedule {
@@ -194,6 +195,15 @@ mod tests {
             let before = phase.first_draw - mark;
             assert!(before < 256, "{phase:?}");
         }
+    }
+
+    #[test]
+    fn epochs_of_a_growing_batch_are_passes_over_the_examples() {
+        // 391 steps of 128 are the first epoch, 196 of 256 the second, and so on.
+        let grow = grown(1.0, &[1.0, 2.0], 0.5).unwrap();
+        let steps = |epochs: u64| steps_to_draw(&grow, epochs * 50_000);
+        assert_eq!((steps(0), steps(1), steps(2)), (0, 391, 391 + 196));
+        assert_eq!(steps(4), 391 + 196 + 195);
     }
 
     #[test]
