@@ -128,6 +128,7 @@ impl FetchOptions<'_> {
 /// Why an attempt did not complete the file.
 enum Failure {
     /// Worth another attempt.
+    #[cfg_attr(not(feature = "download"), expect(dead_code))]
     Passing(String),
     /// This address will not serve it.
     Lasting(DataError),
