@@ -5,7 +5,7 @@ mod common;
 use batchscope_core::{DataShape, NetworkError, StateTensor, Task};
 use batchscope_landscape::{
     Objective,
-    slices::{Measure, Path, Reading, Slice, evaluate},
+    slices::{Measure, Path, PointLoss, Slice, evaluate},
 };
 use batchscope_nn::{
     NetworkObjective, NormMode, ObjectiveSettings, Precision, SliceMeasure, Statistics,
@@ -172,7 +172,7 @@ fn threads_and_workers_do_not_change_a_bit() {
                     let mut g = vec![0.0; x.len()];
                     let value = f.value_and_gradient(&x, &mut g).unwrap();
                     f.estimate_statistics(&x).unwrap();
-                    (value, g, f.statistics().unwrap(), f.reading(&x).unwrap())
+                    (value, g, f.statistics().unwrap(), f.point_loss(&x).unwrap())
                 })
             };
             let alone = run(1, 0);
@@ -319,11 +319,11 @@ fn a_slice_meets_the_solutions_it_runs_between() {
         objective(model, shape, state, NormMode::Evaluation, Precision::F32)
     };
     let [mut small, mut large] = states.each_ref().map(|state| of(state));
-    let ends: Vec<Reading> = [&mut small, &mut large]
+    let ends: Vec<PointLoss> = [&mut small, &mut large]
         .into_iter()
         .map(|f| {
             let x = f.parameters().to_vec();
-            f.reading(&x).unwrap()
+            f.point_loss(&x).unwrap()
         })
         .collect();
     assert_ne!(ends[0], ends[1]);
@@ -350,7 +350,7 @@ fn a_slice_meets_the_solutions_it_runs_between() {
         }
         let json = serde_json::to_string(&all[3]).unwrap();
         assert_eq!(
-            serde_json::from_str::<(Reading, Option<Reading>)>(&json).unwrap(),
+            serde_json::from_str::<(PointLoss, Option<PointLoss>)>(&json).unwrap(),
             all[3]
         );
     }

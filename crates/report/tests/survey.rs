@@ -2,8 +2,10 @@
 
 use batchscope_landscape::{
     problems::Quadratic,
-    slices::Reading,
-    survey::{Measured, Part, SliceKind, SliceRecord, Survey, SurveyInfo, SurveySettings},
+    slices::PointLoss,
+    survey::{
+        Measurement, MeasurementKind, SliceKind, SliceRecord, Survey, SurveyInfo, SurveySettings,
+    },
 };
 use batchscope_report::{display_width, survey_figures, survey_html, survey_summary, write_survey};
 use sha2::Digest as _;
@@ -28,27 +30,27 @@ fn subject() -> SurveyInfo {
 fn measured() -> Survey {
     let eigenvalues: Vec<f64> = (0..30).map(|i| 0.5f64.powi(i) * 12.0 - 0.01).collect();
     let mut survey = Survey::new(subject());
-    for part in [
-        Part::Keskar {
+    for kind in [
+        MeasurementKind::Keskar {
             epsilon: 1e-3,
             subspace: None,
         },
-        Part::Keskar {
+        MeasurementKind::Keskar {
             epsilon: 1e-3,
             subspace: Some(5),
         },
-        Part::AdaptiveBox { radius: 1e-3 },
-        Part::Asam { radius: 0.5 },
-        Part::Average { radius: 0.05 },
-        Part::Top { count: 3 },
-        Part::Trace,
-        Part::Density,
-        Part::Layers,
+        MeasurementKind::AdaptiveBox { radius: 1e-3 },
+        MeasurementKind::Asam { radius: 0.5 },
+        MeasurementKind::Average { radius: 0.05 },
+        MeasurementKind::Top { count: 3 },
+        MeasurementKind::Trace,
+        MeasurementKind::Density,
+        MeasurementKind::Layers,
     ] {
         let mut f = Quadratic::with_spectrum(&eigenvalues);
-        survey.measured.push(Measured {
-            part,
-            result: part
+        survey.measured.push(Measurement {
+            kind,
+            result: kind
                 .measure(&mut f, &[0.1; 30], &SurveySettings::default())
                 .unwrap(),
             evaluations: 321,
@@ -60,13 +62,13 @@ fn measured() -> Survey {
 
 fn slice(kind: SliceKind, coordinates: Vec<Vec<f64>>, loss: impl Fn(&[f64]) -> f64) -> SliceRecord {
     let reading = |at: &Vec<f64>| {
-        let train = Reading {
+        let train = PointLoss {
             loss: loss(at),
             error: Some(0.1),
         };
         Some((
             train,
-            Some(Reading {
+            Some(PointLoss {
                 loss: 2.0 * loss(at),
                 error: None,
             }),

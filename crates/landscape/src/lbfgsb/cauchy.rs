@@ -50,10 +50,14 @@ impl PartialOrd for Breakpoint {
     }
 }
 
-/// Follows `P(x − t·g)` from one breakpoint to the next, with the first and second derivative of
-/// the quadratic model along it, until the derivative changes sign.
-pub(super) fn cauchy_point(x: &[f64], g: &[f64], bounds: &Bounds, memory: &Memory) -> Cauchy {
-    let mut cauchy = Cauchy::at(x, memory);
+/// `−g`, but 0 for variables at a bound and not moving inside, which become fixed; and where each of
+/// the others meets its bound.
+fn directions(
+    x: &[f64],
+    g: &[f64],
+    bounds: &Bounds,
+    fixed: &mut [bool],
+) -> (Vec<f64>, Vec<Breakpoint>) {
     let mut d: Vec<f64> = g.iter().map(|g| -g).collect();
     let mut breakpoints = Vec::new();
     for i in 0..x.len() {
@@ -62,11 +66,10 @@ pub(super) fn cauchy_point(x: &[f64], g: &[f64], bounds: &Bounds, memory: &Memor
         } else {
             bounds.upper()[i] - x[i]
         };
-        // at a bound and not moving inside
         let held = room <= 0.0
             || (d[i] == 0.0 && (x[i] <= bounds.lower()[i] || x[i] >= bounds.upper()[i]));
         if held {
-            cauchy.fixed[i] = true;
+            fixed[i] = true;
             d[i] = 0.0;
         } else if d[i] != 0.0 && room.is_finite() {
             breakpoints.push(Breakpoint {
@@ -75,6 +78,14 @@ pub(super) fn cauchy_point(x: &[f64], g: &[f64], bounds: &Bounds, memory: &Memor
             });
         }
     }
+    (d, breakpoints)
+}
+
+/// Follows `P(x − t·g)` from one breakpoint to the next, with the first and second derivative of
+/// the quadratic model along it, until the derivative changes sign.
+pub(super) fn cauchy_point(x: &[f64], g: &[f64], bounds: &Bounds, memory: &Memory) -> Cauchy {
+    let mut cauchy = Cauchy::at(x, memory);
+    let (mut d, breakpoints) = directions(x, g, bounds, &mut cauchy.fixed);
     let mut moving = d.iter().filter(|d| **d != 0.0).count();
     if moving == 0 {
         return cauchy;

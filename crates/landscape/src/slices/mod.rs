@@ -13,7 +13,7 @@
 
 mod directions;
 mod evaluate;
-mod reading;
+mod point_loss;
 mod statistic;
 
 use crate::LandscapeError;
@@ -21,7 +21,7 @@ use crate::error::check_length;
 
 pub use directions::filter_normalized;
 pub use evaluate::{Measure, evaluate};
-pub use reading::Reading;
+pub use point_loss::PointLoss;
 pub use statistic::Statistic;
 
 /// Points of the paper's slices.

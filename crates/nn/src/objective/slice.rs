@@ -3,7 +3,7 @@
 use batchscope_core::{MetricSums, NetworkError, Task};
 use batchscope_landscape::{
     ObjectiveError,
-    slices::{Measure, Reading},
+    slices::{Measure, PointLoss},
 };
 
 use super::NetworkObjective;
@@ -81,11 +81,11 @@ impl SliceMeasure {
         })
     }
 
-    fn readings(
+    fn point_losses(
         &mut self,
         coordinates: &[f64],
         x: &[f64],
-    ) -> Result<(Reading, Option<Reading>), NetworkError> {
+    ) -> Result<(PointLoss, Option<PointLoss>), NetworkError> {
         match &self.statistics {
             Statistics::Kept => {}
             Statistics::Interpolated { small, large } => {
@@ -101,14 +101,14 @@ impl SliceMeasure {
             }
             Statistics::Estimated => self.train.estimate_statistics(x)?,
         }
-        let train = self.train.reading(x)?;
+        let train = self.train.point_loss(x)?;
         let Some(test) = &mut self.test else {
             return Ok((train, None));
         };
         if self.statistics != Statistics::Kept {
             test.set_statistics(&self.train.statistics()?)?;
         }
-        Ok((train, Some(test.reading(x)?)))
+        Ok((train, Some(test.point_loss(x)?)))
     }
 }
 
@@ -117,7 +117,7 @@ impl NetworkObjective {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn reading(&mut self, x: &[f64]) -> Result<Reading, NetworkError> {
+    pub fn point_loss(&mut self, x: &[f64]) -> Result<PointLoss, NetworkError> {
         let MetricSums {
             loss,
             errors,
@@ -125,7 +125,7 @@ impl NetworkObjective {
             ..
         } = self.metrics(x)?;
         let regression = matches!(self.examples.shape.task, Task::Regress { .. });
-        Ok(Reading {
+        Ok(PointLoss {
             loss: loss / weight,
             error: (!regression).then_some(errors / weight),
         })
@@ -134,7 +134,7 @@ impl NetworkObjective {
 
 impl Measure for SliceMeasure {
     /// On the training examples, and on the test examples where there are any.
-    type Output = (Reading, Option<Reading>);
+    type Output = (PointLoss, Option<PointLoss>);
 
     fn measure(
         &mut self,
@@ -142,6 +142,7 @@ impl Measure for SliceMeasure {
         coordinates: &[f64],
         x: &[f64],
     ) -> Result<Self::Output, ObjectiveError> {
-        self.readings(coordinates, x).map_err(ObjectiveError::new)
+        self.point_losses(coordinates, x)
+            .map_err(ObjectiveError::new)
     }
 }

@@ -3,7 +3,7 @@
 use batchscope_core::Estimate;
 use batchscope_landscape::{
     sharpness::Sharpness,
-    survey::{Found, Measured, Part, SliceKind, SliceRecord, Survey},
+    survey::{Measurement, MeasurementKind, MeasurementResult, SliceKind, SliceRecord, Survey},
 };
 
 use crate::format::{count, duration, estimate, number, percent};
@@ -36,13 +36,13 @@ pub(super) fn all(survey: &Survey) -> Vec<Fact> {
     let mut facts: Vec<Fact> = survey
         .measured
         .iter()
-        .flat_map(|measured| of_part(measured, rate))
+        .flat_map(|measured| of_measurement(measured, rate))
         .collect();
     facts.extend(survey.slices.iter().map(of_slice));
     facts
 }
 
-fn of_part(measured: &Measured, rate: f64) -> Vec<Fact> {
+fn of_measurement(measured: &Measurement, rate: f64) -> Vec<Fact> {
     let mut cost = format!(
         "{} evaluations, {}",
         count(measured.evaluations),
@@ -53,15 +53,15 @@ fn of_part(measured: &Measured, rate: f64) -> Vec<Fact> {
         value,
         cost: cost.to_owned(),
     };
-    let name = measured.part.name();
+    let name = measured.kind.name();
     match &measured.result {
-        Found::Sharpness(sharpness) => vec![fact(name, worst(sharpness), &cost)],
-        Found::Rise { rise } => vec![fact(
+        MeasurementResult::Sharpness(sharpness) => vec![fact(name, worst(sharpness), &cost)],
+        MeasurementResult::Rise { rise } => vec![fact(
             name,
             format!("the loss rises by {}", estimate(rise)),
             &cost,
         )],
-        Found::Eigenvalues {
+        MeasurementResult::Eigenvalues {
             values,
             stable_learning_rate,
             relative_error,
@@ -80,13 +80,13 @@ fn of_part(measured: &Measured, rate: f64) -> Vec<Fact> {
                 number(rate)
             );
             let mut facts = vec![fact(name, numbers.join(", ") + &note, &cost)];
-            if !matches!(measured.part, Part::GaussNewton { .. }) {
+            if !matches!(measured.kind, MeasurementKind::GaussNewton { .. }) {
                 let bound = "stable learning rate, 2/λ_max".to_owned();
                 facts.push(fact(bound, stable, "from the first of them"));
             }
             facts
         }
-        Found::Trace(trace) => {
+        MeasurementResult::Trace(trace) => {
             let note = if trace.converged {
                 ""
             } else {
@@ -95,7 +95,7 @@ fn of_part(measured: &Measured, rate: f64) -> Vec<Fact> {
             let value = format!("{}{note}", estimate(&trace.trace));
             vec![fact(name, value, &cost)]
         }
-        Found::Density {
+        MeasurementResult::Density {
             negative,
             flat,
             relative_error,
@@ -110,7 +110,7 @@ fn of_part(measured: &Measured, rate: f64) -> Vec<Fact> {
             );
             vec![fact(name, value, &cost)]
         }
-        Found::Layers { layers } => {
+        MeasurementResult::Layers { layers } => {
             let value = |v: &Estimate| v.value.map_or("undefined".to_owned(), number);
             let list: Vec<String> = layers
                 .iter()

@@ -1,5 +1,6 @@
 //! Loss and error along a path or a line.
 
+use batchscope_landscape::slices::PointLoss;
 use batchscope_landscape::survey::{SliceKind, SliceRecord};
 
 use crate::figures::csv;
@@ -84,17 +85,14 @@ pub(super) fn figure(slice: &SliceRecord, suffix: &str, which: &str) -> Option<F
     let description = format!(
         "{title}. Chart of training and test loss, and of the errors below it, against the coordinate."
     );
-    let errors = series(slice, |reading| reading.error);
+    let errors = series(slice, |point| point.error);
     Some(
         Figure::new(id, title, caption, description, data)
             .view("", "", |c| draw(c, axis, &losses, &errors)),
     )
 }
 
-fn series(
-    slice: &SliceRecord,
-    pick: impl Fn(&batchscope_landscape::slices::Reading) -> Option<f64>,
-) -> Vec<Series> {
+fn series(slice: &SliceRecord, pick: impl Fn(&PointLoss) -> Option<f64>) -> Vec<Series> {
     let known = || {
         let all = slice.coordinates.iter().zip(&slice.points);
         all.filter_map(|(at, point)| Some((at[0], point.as_ref()?)))

@@ -1,7 +1,7 @@
 //! The spectrum of the Hessian: its density, its largest eigenvalues, the edge of stability.
 
 use batchscope_core::Estimate;
-use batchscope_landscape::survey::{Eigenvalue, Found, Part, Survey};
+use batchscope_landscape::survey::{Eigenvalue, MeasurementKind, MeasurementResult, Survey};
 
 use crate::figures::csv;
 use crate::format::{estimate_value, number};
@@ -23,14 +23,16 @@ struct Spectrum<'a> {
 
 pub(super) fn figure(survey: &Survey) -> Option<Figure> {
     let curve = survey.measured.iter().find_map(|m| match &m.result {
-        Found::Density { curve, .. } => Some(curve.as_slice()),
+        MeasurementResult::Density { curve, .. } => Some(curve.as_slice()),
         _ => None,
     })?;
     let top = survey
         .measured
         .iter()
-        .find_map(|m| match (&m.part, &m.result) {
-            (Part::Top { .. }, Found::Eigenvalues { values, .. }) => Some(values.as_slice()),
+        .find_map(|m| match (&m.kind, &m.result) {
+            (MeasurementKind::Top { .. }, MeasurementResult::Eigenvalues { values, .. }) => {
+                Some(values.as_slice())
+            }
             _ => None,
         });
     let spectrum = Spectrum {

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use batchscope_landscape::survey::{FORMAT, Measured, SliceRecord, Survey, SurveyInfo};
+use batchscope_landscape::survey::{FORMAT, Measurement, SliceRecord, Survey, SurveyInfo};
 
 use crate::{
     error::CliError,
@@ -74,7 +74,7 @@ impl SurveyFolder {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn add(&mut self, measured: Measured) -> Result<(), CliError> {
+    pub fn add(&mut self, measured: Measurement) -> Result<(), CliError> {
         self.survey.measured.push(measured);
         self.save()
     }

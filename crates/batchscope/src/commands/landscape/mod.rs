@@ -8,7 +8,7 @@ use std::{ops::ControlFlow, time::Instant};
 
 use batchscope_landscape::{
     LandscapeError, Objective, Stopped, Watched,
-    survey::{Measured, Part, SurveySettings},
+    survey::{Measurement, MeasurementKind, SurveySettings},
 };
 use batchscope_nn::{NetworkObjective, Precision};
 
@@ -50,21 +50,21 @@ pub fn run(args: &LandscapeArgs, quiet: bool) -> Result<(), CliError> {
     for note in &surveyed.notes {
         display.line(&format!("note: {note}"));
     }
-    let parts = parts(&args.what);
+    let kinds = kinds(&args.what);
     let slices = slices::wanted(&args.what, &surveyed)?;
     if args.dry_run {
-        return print(&costs(&parts, &slices, &surveyed, &settings)?);
+        return print(&costs(&kinds, &slices, &surveyed, &settings)?);
     }
     // a checkpoint that does not fit its data is refused before a folder is made
     surveyed.objective(Precision::F32)?;
     let signals = Signals::listen()?;
     let mut folder = SurveyFolder::open(&args.dir, surveyed.subject.clone())?;
-    for part in parts {
-        if folder.survey.found(&part).is_some() {
-            display.line(&format!("{}: known from before", part.name()));
+    for kind in kinds {
+        if folder.survey.result_of(&kind).is_some() {
+            display.line(&format!("{}: known from before", kind.name()));
             continue;
         }
-        let measured = measure(part, &surveyed, &settings, &display, &signals)?;
+        let measured = measure(kind, &surveyed, &settings, &display, &signals)?;
         folder.add(measured)?;
     }
     for slice in slices {
@@ -108,53 +108,57 @@ fn check(what: &LandscapeWhat) -> Result<(), CliError> {
 }
 
 /// What to measure at the point itself; without any wish the two that cost little.
-fn parts(what: &LandscapeWhat) -> Vec<Part> {
-    let keskar = |epsilon, subspace| Part::Keskar { epsilon, subspace };
-    let mut parts = Vec::new();
+fn kinds(what: &LandscapeWhat) -> Vec<MeasurementKind> {
+    let keskar = |epsilon, subspace| MeasurementKind::Keskar { epsilon, subspace };
+    let mut kinds = Vec::new();
     if what.sharpness {
         for subspace in [None, Some(SUBSPACE)] {
-            parts.extend(EPSILONS.map(|epsilon| keskar(epsilon, subspace)));
+            kinds.extend(EPSILONS.map(|epsilon| keskar(epsilon, subspace)));
         }
-        parts.push(Part::AdaptiveBox { radius: ADAPTIVE });
-        parts.push(Part::Asam { radius: ASAM });
-        parts.push(Part::Average { radius: AVERAGE });
+        kinds.push(MeasurementKind::AdaptiveBox { radius: ADAPTIVE });
+        kinds.push(MeasurementKind::Asam { radius: ASAM });
+        kinds.push(MeasurementKind::Average { radius: AVERAGE });
     }
     if what.spectrum {
-        parts.push(Part::Top { count: what.top });
-        parts.extend([Part::Trace, Part::Layers, Part::Density]);
-        parts.push(Part::GaussNewton { count: 1 });
+        kinds.push(MeasurementKind::Top { count: what.top });
+        kinds.extend([
+            MeasurementKind::Trace,
+            MeasurementKind::Layers,
+            MeasurementKind::Density,
+        ]);
+        kinds.push(MeasurementKind::GaussNewton { count: 1 });
     }
-    let nothing = parts.is_empty() && what.slice.is_none() && what.surface.is_none();
+    let nothing = kinds.is_empty() && what.slice.is_none() && what.surface.is_none();
     if nothing {
-        parts.push(keskar(EPSILONS[0], None));
-        parts.push(Part::Top { count: 1 });
+        kinds.push(keskar(EPSILONS[0], None));
+        kinds.push(MeasurementKind::Top { count: 1 });
     }
-    parts
+    kinds
 }
 
 /// Curvature wants double precision; a search for a maximum does not.
-fn precision(part: &Part) -> Precision {
-    match part {
-        Part::Keskar { .. }
-        | Part::AdaptiveBox { .. }
-        | Part::Asam { .. }
-        | Part::Average { .. } => Precision::F32,
+fn precision(kind: &MeasurementKind) -> Precision {
+    match kind {
+        MeasurementKind::Keskar { .. }
+        | MeasurementKind::AdaptiveBox { .. }
+        | MeasurementKind::Asam { .. }
+        | MeasurementKind::Average { .. } => Precision::F32,
         _ => Precision::F64,
     }
 }
 
 /// A measurement, with its progress; it ends early on a signal.
 fn measure(
-    part: Part,
+    kind: MeasurementKind,
     surveyed: &LandscapeTarget,
     settings: &SurveySettings,
     display: &Display,
     signals: &Signals,
-) -> Result<Measured, CliError> {
-    let objective = surveyed.objective(precision(&part))?;
+) -> Result<Measurement, CliError> {
+    let objective = surveyed.objective(precision(&kind))?;
     let x = objective.parameters().to_vec();
-    let expected = part.gradients(settings, &objective.blocks());
-    let name = part.name();
+    let expected = kind.gradients(settings, &objective.blocks());
+    let name = kind.name();
     display.line(&format!("{name}: about {expected} gradients"));
     let began = Instant::now();
     let mut evaluations = 0;
@@ -167,7 +171,7 @@ fn measure(
             Some(_) => ControlFlow::Break(()),
         }
     });
-    let result = part
+    let result = kind
         .measure(&mut watched, &x, settings)
         .map_err(|error| stopped_or_failed(&error, signals, &name))?;
     let seconds = began.elapsed().as_secs_f64();
@@ -176,8 +180,8 @@ fn measure(
         "{name}: {evaluations} evaluations in {}",
         batchscope_report::format::duration(seconds)
     ));
-    Ok(Measured {
-        part,
+    Ok(Measurement {
+        kind,
         result,
         evaluations,
         seconds,
@@ -199,28 +203,28 @@ fn stopped_or_failed(error: &LandscapeError, signals: &Signals, name: &str) -> C
 
 /// What each measurement would cost.
 fn costs(
-    parts: &[Part],
+    kinds: &[MeasurementKind],
     slices: &[slices::Wanted],
     surveyed: &LandscapeTarget,
     settings: &SurveySettings,
 ) -> Result<String, CliError> {
     let mut text = String::new();
     for precision in [Precision::F32, Precision::F64] {
-        let parts = parts
+        let kinds = kinds
             .iter()
-            .filter(|part| self::precision(part) == precision);
-        let parts: Vec<&Part> = parts.collect();
-        if parts.is_empty() {
+            .filter(|kind| self::precision(kind) == precision);
+        let kinds: Vec<&MeasurementKind> = kinds.collect();
+        if kinds.is_empty() {
             continue;
         }
         let mut objective = surveyed.objective(precision)?;
         let seconds = seconds_per_gradient(&mut objective)?;
         let blocks = objective.blocks();
-        for part in parts {
-            let gradients = part.gradients(settings, &blocks);
+        for kind in kinds {
+            let gradients = kind.gradients(settings, &blocks);
             text += &format!(
                 "{}: about {gradients} gradients, {}\n",
-                part.name(),
+                kind.name(),
                 batchscope_report::format::duration(gradients as f64 * seconds)
             );
         }

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// Loss and error of a network at one point.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Reading {
+pub struct PointLoss {
     /// Mean loss per example (token, labeled pixel), without label smoothing. It may be infinite or
     /// not a number, far from any solution.
     #[serde(with = "any_number")]
@@ -12,7 +12,7 @@ pub struct Reading {
 }
 
 /// A loss that is not a number is the same as another.
-impl PartialEq for Reading {
+impl PartialEq for PointLoss {
     fn eq(&self, other: &Self) -> bool {
         let same = self.loss == other.loss || (self.loss.is_nan() && other.loss.is_nan());
         same && self.error == other.error
