@@ -14,6 +14,7 @@
 //! * learning rates are ADAM's default at every batch size, as theirs seem to have been: the paper
 //!   names none.
 
+mod assemble;
 mod compare;
 mod lab;
 mod plan;
@@ -22,17 +23,20 @@ mod record;
 mod results;
 mod sharpness;
 mod slices;
+mod stored;
+mod table;
 mod task;
 mod training;
 mod work;
 
+pub use assemble::results;
 pub use compare::{Claim, Verdict};
 pub use lab::{ExperimentContext, MakeObjective, Reestimate};
 pub use plan::{Adversarial, Conservative, Part, Plan, Plateau, Scope, Setting, Sharpening};
 pub use published::{PUBLISHED, Published};
 pub use record::{Ended, EpochLoss, RunRecord, SharpnessRecord, SlicePoint, SliceRecord, Snapshot};
 pub use results::{
-    Contrast, Distance, Minimum, Remedy, Results, RowKind, SlicePair, TableRow, WarmStart, results,
+    Contrast, Distance, Minimum, Remedy, Results, RowKind, SlicePair, TableRow, WarmStart,
 };
 pub use task::{Method, Quantity, RunId, Shape, Space, StateId, Statistics};
 pub use work::{Pace, forecast, run};

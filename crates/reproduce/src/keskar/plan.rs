@@ -379,122 +379,149 @@ impl Plan {
 
     /// Every task, what it needs before it.
     pub(crate) fn tasks(&self) -> Vec<Task> {
-        let (setting, scope) = (&self.setting, &self.scope);
-        let (small, large) = (setting.small, setting.large);
-        let first = setting.sharpness.epsilons[0];
+        let mut tasks = self.base_runs();
+        for part in Part::ALL.into_iter().filter(|&part| self.has(part)) {
+            tasks.extend(match part {
+                Part::Table => self.of_table(),
+                Part::Slices => self.of_slices(),
+                Part::Remedies => self.of_remedies(),
+                Part::BatchSizes => self.of_batch_sizes(),
+                Part::Trajectory => self.of_trajectory(),
+                Part::WarmStarts => self.of_warm_starts(),
+            });
+        }
+        let mut names = BTreeSet::new();
+        tasks.retain(|task| names.insert(task.name()));
+        tasks
+    }
+
+    /// The batch sizes that the paper compares.
+    fn ends(&self) -> [u64; 2] {
+        [self.setting.small, self.setting.large]
+    }
+
+    /// The runs of the first parts: those that the others compare with.
+    fn base_runs(&self) -> Vec<Task> {
         let mut tasks = Vec::new();
-        let measure = |tasks: &mut Vec<Task>, state: &StateId, all: bool| {
-            let epsilons = match all {
-                true => &setting.sharpness.epsilons[..],
-                false => &setting.sharpness.epsilons[..1],
-            };
-            let mut quantities: Vec<Quantity> = epsilons
+        for start in 0..self.scope.starts {
+            tasks.extend(
+                self.ends()
+                    .map(|size| Task::Train(RunId::plain(size, start))),
+            );
+        }
+        tasks
+    }
+
+    /// φ in the full space at the first ε: what every part measures.
+    fn first_phi(&self) -> Quantity {
+        Quantity::Phi {
+            space: Space::Full,
+            epsilon: self.setting.sharpness.epsilons[0],
+        }
+    }
+
+    /// A run and the sharpness of where it ends.
+    fn trained(&self, run: RunId) -> [Task; 2] {
+        [Task::Train(run.clone()), self.sharpness_at_end(run)]
+    }
+
+    fn sharpness_at_end(&self, run: RunId) -> Task {
+        Task::Sharpness {
+            state: StateId::last(run),
+            quantity: self.first_phi(),
+        }
+    }
+
+    fn of_table(&self) -> Vec<Task> {
+        let epsilons = &self.setting.sharpness.epsilons;
+        let phi = |space| {
+            epsilons
                 .iter()
-                .map(|&epsilon| Quantity::Phi {
-                    space: Space::Full,
-                    epsilon,
-                })
-                .collect();
-            if all {
-                let searched_on = |&epsilon| Quantity::Converged { epsilon };
-                quantities.extend(epsilons.iter().map(searched_on));
-                quantities.push(Quantity::Adaptive {
-                    radius: setting.sharpness.adaptive,
-                });
-                quantities.extend(epsilons.iter().map(|&epsilon| Quantity::Phi {
-                    space: Space::Random,
-                    epsilon,
-                }));
-            }
-            for quantity in quantities {
-                tasks.push(Task::Sharpness {
+                .map(move |&epsilon| Quantity::Phi { space, epsilon })
+        };
+        let mut quantities: Vec<Quantity> = phi(Space::Full).collect();
+        quantities.extend(
+            epsilons
+                .iter()
+                .map(|&epsilon| Quantity::Converged { epsilon }),
+        );
+        quantities.push(Quantity::Adaptive {
+            radius: self.setting.sharpness.adaptive,
+        });
+        quantities.extend(phi(Space::Random));
+        let mut tasks = Vec::new();
+        for start in 0..self.scope.starts {
+            for batch_size in self.ends() {
+                let state = StateId::last(RunId::plain(batch_size, start));
+                tasks.extend(quantities.iter().map(|&quantity| Task::Sharpness {
                     state: state.clone(),
                     quantity,
-                });
-            }
-        };
-        // The runs of the first parts are those that the others compare with.
-        for start in 0..scope.starts {
-            for batch_size in [small, large] {
-                tasks.push(Task::Train(RunId::plain(batch_size, start)));
-            }
-        }
-        if self.has(Part::Table) {
-            for start in 0..scope.starts {
-                for batch_size in [small, large] {
-                    let state = StateId::last(RunId::plain(batch_size, start));
-                    measure(&mut tasks, &state, true);
-                }
-            }
-        }
-        if self.has(Part::Slices) {
-            for &statistics in &scope.statistics {
-                tasks.extend([Shape::Straight, Shape::Curved].map(|shape| Task::Slice {
-                    start: 0,
-                    shape,
-                    statistics,
                 }));
             }
         }
-        if self.has(Part::Remedies) {
-            for start in 0..scope.remedy_starts {
-                for method in Method::REMEDIES {
-                    if method == Method::Augmented && setting.augment.is_empty() {
-                        continue;
-                    }
-                    let run = RunId {
-                        method,
-                        ..RunId::plain(large, start)
-                    };
-                    tasks.push(Task::Train(run.clone()));
-                    measure(&mut tasks, &StateId::last(run), false);
+        tasks
+    }
+
+    fn of_slices(&self) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        for &statistics in &self.scope.statistics {
+            tasks.extend([Shape::Straight, Shape::Curved].map(|shape| Task::Slice {
+                start: 0,
+                shape,
+                statistics,
+            }));
+        }
+        tasks
+    }
+
+    fn of_remedies(&self) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        for start in 0..self.scope.remedy_starts {
+            for method in Method::REMEDIES {
+                if method == Method::Augmented && self.setting.augment.is_empty() {
+                    continue;
                 }
-                for batch_size in [small, large] {
-                    let state = StateId::last(RunId::plain(batch_size, start));
-                    measure(&mut tasks, &state, false);
-                }
+                tasks.extend(self.trained(RunId {
+                    method,
+                    ..RunId::plain(self.setting.large, start)
+                }));
+            }
+            let plain = self.ends().map(|size| RunId::plain(size, start));
+            tasks.extend(plain.map(|run| self.sharpness_at_end(run)));
+        }
+        tasks
+    }
+
+    fn of_batch_sizes(&self) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        for start in 0..self.scope.between_starts {
+            for &batch_size in self.scope.between.iter().chain(&self.ends()) {
+                tasks.extend(self.trained(RunId::plain(batch_size, start)));
             }
         }
-        if self.has(Part::BatchSizes) {
-            for start in 0..scope.between_starts {
-                for &batch_size in scope.between.iter().chain([&small, &large]) {
-                    let run = RunId::plain(batch_size, start);
-                    tasks.push(Task::Train(run.clone()));
-                    measure(&mut tasks, &StateId::last(run), false);
-                }
-            }
+        tasks
+    }
+
+    fn of_trajectory(&self) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        for &epoch in &self.scope.snapshots {
+            tasks.extend(self.ends().map(|batch_size| Task::Sharpness {
+                state: StateId::after(RunId::plain(batch_size, 0), epoch),
+                quantity: self.first_phi(),
+            }));
         }
-        if self.has(Part::Trajectory) {
-            for &epoch in &scope.snapshots {
-                for batch_size in [small, large] {
-                    tasks.push(Task::Sharpness {
-                        state: StateId::after(RunId::plain(batch_size, 0), epoch),
-                        quantity: Quantity::Phi {
-                            space: Space::Full,
-                            epsilon: first,
-                        },
-                    });
-                }
-            }
+        tasks
+    }
+
+    fn of_warm_starts(&self) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        for &epoch in &self.scope.warm_epochs {
+            tasks.extend(self.trained(RunId {
+                warm: Some(epoch),
+                ..RunId::plain(self.setting.large, 0)
+            }));
         }
-        if self.has(Part::WarmStarts) {
-            for &epoch in &scope.warm_epochs {
-                let run = RunId {
-                    warm: Some(epoch),
-                    ..RunId::plain(large, 0)
-                };
-                tasks.push(Task::Train(run.clone()));
-                measure(&mut tasks, &StateId::last(run), false);
-            }
-        }
-        let mut unique: Vec<Task> = Vec::with_capacity(tasks.len());
-        let mut names = BTreeSet::new();
-        for task in tasks {
-            if names.insert(task.name()) {
-                unique.push(task);
-            }
-        }
-        unique
+        tasks
     }
 }
 

@@ -1,6 +1,6 @@
 //! A training run, led from plateau to plateau.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use batchscope_core::{
     Cadence, Choice, Control, EvaluationPlan, Event, Metric, Network, Outcome, Quantity, Schedule,
@@ -124,10 +124,7 @@ pub(crate) fn train(
     tell: &(dyn Fn(f64) + Sync),
 ) -> Result<RunRecord, ReproduceError> {
     let setting = &plan.setting;
-    let failed = |source: TrainError| ReproduceError::Training {
-        task: id.to_string(),
-        source,
-    };
+    let failed = |source| of_run(id, source);
     let trainer = trainer(lab, setting, id.method).map_err(failed)?;
     let spec = spec(setting, id);
     let per_epoch = steps_per_epoch(setting, id.batch_size);
@@ -162,16 +159,7 @@ pub(crate) fn train(
     if path.exists() {
         let again = match run.resume(&path, &identity, false) {
             Err(error) => Some(error.to_string()),
-            // stopped when fewer of its states were wanted
-            Ok(_) => {
-                let step = run.driver.progress().step;
-                let missing = kept.iter().find(|&&epoch| {
-                    let state = StateId::after(id.clone(), epoch);
-                    u64::from(epoch) * per_epoch < step
-                        && !folder.file(&state_file(&state)).exists()
-                });
-                missing.map(|epoch| format!("its state after epoch {epoch} is wanted now"))
-            }
+            Ok(_) => lost_state(folder, id, &kept, run.driver.progress().step, per_epoch),
         };
         if let Some(why) = again {
             (run, identity) = begin()?;
@@ -180,26 +168,72 @@ pub(crate) fn train(
     }
     run.checkpointer = Some(Checkpointer::new(path.clone(), CHECKPOINT_EVERY, identity));
 
-    let ended = loop {
+    let ended = train_to_end(plan, lab, folder, id, &mut run, control, tell)?;
+    let record = finish(lab, setting, folder, id, &mut run, ended, &start).map_err(failed)?;
+    folder.write(&run_file(id), &record)?;
+    // The record stands: what could be resumed is resumed no more.
+    let _ = std::fs::remove_file(path);
+    Ok(record)
+}
+
+/// A fault of the trainer's, with the run it struck.
+fn of_run(id: &RunId, source: TrainError) -> ReproduceError {
+    ReproduceError::Training {
+        task: id.to_string(),
+        source,
+    }
+}
+
+/// Why a run that was stopped at `step` is trained again: fewer of its states were wanted then.
+fn lost_state(
+    folder: &Folder,
+    id: &RunId,
+    kept: &BTreeSet<u32>,
+    step: u64,
+    per_epoch: u64,
+) -> Option<String> {
+    let missing = kept.iter().find(|&&epoch| {
+        let state = StateId::after(id.clone(), epoch);
+        u64::from(epoch) * per_epoch < step && !folder.file(&state_file(&state)).exists()
+    });
+    missing.map(|epoch| format!("its state after epoch {epoch} is wanted now"))
+}
+
+/// Trains to the plateau, the cap or divergence; keeps the states that are wanted on the way.
+fn train_to_end(
+    plan: &Plan,
+    lab: &ExperimentContext<'_>,
+    folder: &Folder,
+    id: &RunId,
+    run: &mut Run<'_>,
+    control: &dyn Control,
+    tell: &(dyn Fn(f64) + Sync),
+) -> Result<Ended, ReproduceError> {
+    let setting = &plan.setting;
+    let failed = |source| of_run(id, source);
+    let kept = plan.kept(id);
+    let per_epoch = steps_per_epoch(setting, id.batch_size);
+    let cap = u64::from(setting.epochs) * per_epoch;
+    loop {
         let epoch = (run.driver.progress().step / per_epoch) as u32;
         if run.driver.progress().step == u64::from(epoch) * per_epoch && kept.contains(&epoch) {
             keep(lab, setting, folder, id, epoch, run.network.as_mut()).map_err(failed)?;
         }
-        let mut losses = losses(&run);
+        let mut losses = losses(run);
         if setting.plateau.reached(&losses) {
-            break Ended::Plateau;
+            return Ok(Ended::Plateau);
         }
         let next = kept.range(epoch + 1..).next();
         let next = next.map(|&epoch| u64::from(epoch) * per_epoch);
-        // Pulled where this run wants to stop.
+        // Interrupted where this run wants to stop.
         let stop = StopSignal::new(control);
-        let outcome = train_loop(&mut run, &Solo, &stop, &mut |event| match event {
+        let outcome = train_loop(run, &Solo, &stop, &mut |event| match event {
             Event::Step { step, .. } => {
                 if Some(step) == next {
                     stop.interrupt();
                 }
                 if step % per_epoch == 0 || step % 16 == 0 {
-                    tell(step as f64 / spec.cap as f64);
+                    tell(step as f64 / cap as f64);
                 }
             }
             Event::Measured(measurement) => {
@@ -216,22 +250,17 @@ pub(crate) fn train(
                 return Err(ReproduceError::Interrupted);
             }
             Outcome::Interrupted => {}
-            Outcome::Diverged { .. } => break Ended::Diverged,
+            Outcome::Diverged { .. } => return Ok(Ended::Diverged),
             _ => {
                 let epoch = (run.driver.progress().step / per_epoch) as u32;
                 if kept.contains(&epoch) {
                     keep(lab, setting, folder, id, epoch, run.network.as_mut()).map_err(failed)?;
                 }
                 let at_rest = setting.plateau.reached(&losses);
-                break if at_rest { Ended::Plateau } else { Ended::Cap };
+                return Ok(if at_rest { Ended::Plateau } else { Ended::Cap });
             }
         }
-    };
-    let record = finish(lab, setting, folder, id, &mut run, ended, &start).map_err(failed)?;
-    folder.write(&run_file(id), &record)?;
-    // The record stands: what could be resumed is resumed no more.
-    let _ = std::fs::remove_file(path);
-    Ok(record)
+    }
 }
 
 fn train_loss() -> Metric {

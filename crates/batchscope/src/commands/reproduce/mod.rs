@@ -107,12 +107,12 @@ pub fn run(args: &ReproduceArgs, quiet: bool) -> Result<(), CliError> {
     }
 
     let clock = Instant::now();
-    let reins = Reins {
+    let control = SignalOrDeadline {
         signals: &signals,
         until: length.and_then(|length| clock.checked_add(length)),
     };
     let watch = Watch::new(&display);
-    let ended = keskar::run(&plan, &lab, &folder, &pace, side, &reins, &|happening| {
+    let ended = keskar::run(&plan, &lab, &folder, &pace, side, &control, &|happening| {
         watch.observe(happening);
     });
     display.finish();
@@ -281,12 +281,12 @@ fn how(seconds: f64) -> HowRun {
 }
 
 /// Stops at a signal, or when the time is up.
-struct Reins<'a> {
+struct SignalOrDeadline<'a> {
     signals: &'a Signals,
     until: Option<Instant>,
 }
 
-impl Control for Reins<'_> {
+impl Control for SignalOrDeadline<'_> {
     fn flow(&self) -> Flow {
         match self.until {
             Some(until) if Instant::now() >= until => Flow::Interrupt,
