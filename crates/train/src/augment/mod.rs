@@ -5,23 +5,42 @@
 //! micro-batch, rank or thread. Pixels from outside the image are 0, which after normalization is
 //! the training set's mean (as in He et al. 2016, arXiv 1512.03385, section 4.2).
 
-mod geometry;
+mod crop;
+mod cutout;
+mod example;
+mod flip;
+mod kind;
+mod rotate;
 mod spec;
+mod translate;
+
+use std::sync::Arc;
 
 use batchscope_core::{
-    Batch, DataShape, InputShape, Inputs, Labels, Purpose, StreamKey, UNLABELED,
+    Batch, DataShape, InputShape, Inputs, Labels, Purpose, Registry, StreamKey, UNLABELED,
 };
-use rand_core::Rng;
 use rayon::prelude::*;
 
-pub use geometry::{Size, crop, cutout, flip, rotate, shift};
-use geometry::{rotate_labels, shift_filling};
-pub use spec::{AugmentError, AugmentSpec, Augmentation};
+pub use example::{Draws, Example, Size};
+pub use kind::{Augmentation, AugmentationKind};
+pub use spec::{AugmentError, AugmentSpec};
+
+/// Every augmentation there is.
+pub static AUGMENTATIONS: Registry<AugmentationKind> = Registry {
+    what: "augmentation",
+    all: &[
+        &crop::CROP,
+        &flip::FLIP,
+        &rotate::ROTATE,
+        &translate::TRANSLATE,
+        &cutout::CUTOUT,
+    ],
+};
 
 /// Augments the batches of one trial.
 #[derive(Debug, Clone)]
 pub struct Augmenter {
-    spec: AugmentSpec,
+    augmentations: Arc<[Box<dyn Augmentation>]>,
     size: Size,
     key: StreamKey,
 }
@@ -53,9 +72,8 @@ impl Augmenter {
             width,
             channels,
         };
-        spec.check(size)?;
         Ok(Some(Self {
-            spec: spec.clone(),
+            augmentations: spec.build(size)?.into(),
             size,
             key: key.with_purpose(Purpose::Augmentation),
         }))
@@ -74,7 +92,10 @@ impl Augmenter {
         // A mask of no pixels stands beside every image without one.
         let mut none = vec![[]; values.len() / length];
         let masks: Vec<&mut [u8]> = match &mut batch.labels {
-            Labels::Pixels(labels) => labels.chunks_exact_mut(self.mask().len()).collect(),
+            Labels::Pixels(labels) => {
+                let pixels = self.size.height * self.size.width;
+                labels.chunks_exact_mut(pixels).collect()
+            }
             _ => none
                 .iter_mut()
                 .map(|mask: &mut [u8; 0]| &mut mask[..])
@@ -87,115 +108,20 @@ impl Augmenter {
             .for_each_init(
                 || (vec![0.0; length], Vec::new()),
                 |(scratch, mask_scratch), (index, (image, mask))| {
-                    let mut draws = Draws(self.key.stream(first.wrapping_add(index as u64)));
+                    let mut stream = self.key.stream(first.wrapping_add(index as u64));
                     mask_scratch.resize(mask.len(), UNLABELED);
-                    for augmentation in &self.spec.0 {
-                        let change = draw(*augmentation, self.size, &mut draws);
-                        change.apply(image, scratch, self.size);
-                        if !mask.is_empty() {
-                            change.apply_to_mask(mask, mask_scratch, self.mask());
-                        }
+                    let mut example = Example {
+                        image,
+                        mask,
+                        size: self.size,
+                        scratch,
+                        mask_scratch,
+                    };
+                    for augmentation in self.augmentations.iter() {
+                        augmentation.apply(&mut example, &mut Draws(&mut stream));
                     }
                 },
             );
-    }
-
-    /// Size of a mask: one label a pixel.
-    fn mask(&self) -> Size {
-        Size {
-            channels: 1,
-            ..self.size
-        }
-    }
-}
-
-/// What an augmentation does to one example.
-#[derive(Debug, Clone, Copy)]
-enum Change {
-    /// Moved by whole pixels.
-    Shift(isize, isize),
-    Flip,
-    /// Turned by degrees.
-    Rotate(f64),
-    /// Blanked about a pixel.
-    Cutout {
-        row: usize,
-        column: usize,
-        side: usize,
-    },
-    Nothing,
-}
-
-impl Change {
-    fn apply(self, image: &mut [f32], scratch: &mut [f32], size: Size) {
-        match self {
-            Change::Shift(down, right) => shift(image, scratch, size, down, right),
-            Change::Flip => flip(image, size),
-            Change::Rotate(degrees) => rotate(image, scratch, size, degrees),
-            Change::Cutout { row, column, side } => cutout(image, size, row, column, side),
-            Change::Nothing => {}
-        }
-    }
-
-    /// The same to a mask. Pixels from outside have no label; those cut out of the image keep
-    /// theirs, to be told from what is around them.
-    fn apply_to_mask(self, mask: &mut [u8], scratch: &mut [u8], size: Size) {
-        match self {
-            Change::Shift(down, right) => {
-                shift_filling(mask, scratch, size, down, right, UNLABELED)
-            }
-            Change::Flip => flip(mask, size),
-            Change::Rotate(degrees) => rotate_labels(mask, scratch, size, degrees, UNLABELED),
-            Change::Cutout { .. } | Change::Nothing => {}
-        }
-    }
-}
-
-/// Draws what one augmentation does. Each always draws the same number of values, so that
-/// augmentations do not disturb each other's draws.
-fn draw<R: Rng>(augmentation: Augmentation, size: Size, draws: &mut Draws<R>) -> Change {
-    match augmentation {
-        Augmentation::Crop { padding } => {
-            let (down, right) = (draws.within(padding), draws.within(padding));
-            // The window moves; the image moves the other way.
-            Change::Shift(-down, -right)
-        }
-        Augmentation::Flip if draws.below(2) == 1 => Change::Flip,
-        Augmentation::Flip => Change::Nothing,
-        Augmentation::Rotate { degrees } => Change::Rotate((draws.unit() * 2.0 - 1.0) * degrees),
-        Augmentation::Translate { fraction } => {
-            let reach = |length: usize| (fraction * length as f64).round() as u32;
-            let down = draws.within(reach(size.height));
-            Change::Shift(down, draws.within(reach(size.width)))
-        }
-        Augmentation::Cutout { side } => {
-            let row = draws.below(size.height as u64) as usize;
-            Change::Cutout {
-                row,
-                column: draws.below(size.width as u64) as usize,
-                side: side as usize,
-            }
-        }
-    }
-}
-
-/// Uniform draws from a stream.
-struct Draws<R>(R);
-
-impl<R: Rng> Draws<R> {
-    /// A whole number in `0..n`. The bias of the multiplication is below `n/2^64`.
-    fn below(&mut self, n: u64) -> u64 {
-        ((u128::from(self.0.next_u64()) * u128::from(n)) >> 64) as u64
-    }
-
-    /// A whole number in `-reach..=reach`.
-    fn within(&mut self, reach: u32) -> isize {
-        self.below(2 * u64::from(reach) + 1) as isize - reach as isize
-    }
-
-    /// A number in [0, 1).
-    fn unit(&mut self) -> f64 {
-        (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 }
 
@@ -313,17 +239,6 @@ mod tests {
                 );
             }
         }
-        // A half turn reverses image and mask alike, to rounding of the image.
-        let size = Size {
-            height: 6,
-            width: 5,
-            channels: 1,
-        };
-        let mut mask: Vec<u8> = (1..=30).collect();
-        rotate_labels(&mut mask, &mut [0; 30], size, 180.0, UNLABELED);
-        assert!(mask.iter().copied().eq((1..=30).rev()));
-        rotate_labels(&mut mask, &mut [0; 30], size, 45.0, UNLABELED);
-        assert_eq!(mask[0], UNLABELED, "corners come from outside");
     }
 
     #[test]

@@ -1,35 +1,9 @@
 use std::{fmt, str::FromStr};
 
+use batchscope_core::{Choice, ChoiceError, Value, split_list};
 use serde::{Deserialize, Serialize};
 
-use super::Size;
-
-/// One augmentation, applied at random to every training image.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Augmentation {
-    /// `crop:P`: pad by `P` pixels of 0 and cut out the original size anywhere (He et al. 2016).
-    Crop {
-        /// Pixels of padding on every side.
-        padding: u32,
-    },
-    /// `flip`: mirror left and right, half the time.
-    Flip,
-    /// `rotate:D`: turn by an angle uniform in ±`D` degrees.
-    Rotate {
-        /// Largest angle, in (0, 180].
-        degrees: f64,
-    },
-    /// `translate:F`: move by whole pixels, uniform in ±`F` of each side's length.
-    Translate {
-        /// Largest fraction, in (0, 1].
-        fraction: f64,
-    },
-    /// `cutout:S`: blank an `S × S` square about a uniformly chosen pixel (DeVries and Taylor 2017).
-    Cutout {
-        /// Side of the square in pixels.
-        side: u32,
-    },
-}
+use super::{AUGMENTATIONS, Augmentation, Size};
 
 /// Augmentations in the order of their application, written `crop:4,flip,rotate:10`; empty is
 /// written `none`.
@@ -42,18 +16,16 @@ pub enum Augmentation {
 /// assert!("shear:3".parse::<AugmentSpec>().is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct AugmentSpec(pub Vec<Augmentation>);
+pub struct AugmentSpec(Vec<Choice>);
 
 /// Why an augmentation was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum AugmentError {
-    /// It could not be read.
-    #[error(
-        "'{0}' is not an augmentation: write a list of crop:PIXELS, flip, rotate:DEGREES (at most 180), translate:FRACTION (at most 1), cutout:PIXELS, or none"
-    )]
-    Unknown(String),
+    /// It could not be read, or a setting is out of its range.
+    #[error("{0}; write a list such as crop:4,flip, or none")]
+    Choice(#[from] ChoiceError),
     /// The data have no images.
-    #[error("augmentation needs images, and these data have none: set augment to none")]
+    #[error("augmentation needs images, and these data are none: choose --augment none")]
     NoImages,
     /// The images are too small for it.
     #[error(
@@ -75,73 +47,38 @@ impl AugmentSpec {
         self.0.is_empty()
     }
 
-    /// Checks that no augmentation could blank or push out whole images of this size.
-    pub(super) fn check(&self, size: Size) -> Result<(), AugmentError> {
+    /// The augmentations, for images of this size.
+    ///
+    /// # Errors
+    /// When one could blank or push out whole images.
+    pub(super) fn build(&self, size: Size) -> Result<Vec<Box<dyn Augmentation>>, AugmentError> {
         let side = size.height.min(size.width);
-        for augmentation in &self.0 {
-            let reach = match *augmentation {
-                Augmentation::Crop { padding } => padding,
-                Augmentation::Cutout { side } => side,
-                _ => 0,
-            };
-            if reach as usize > side {
+        let build = |choice: &Choice| {
+            let (kind, checked) = AUGMENTATIONS.check(choice)?;
+            let augmentation = (kind.build)(&checked);
+            if augmentation.reach() as usize > side {
                 return Err(AugmentError::TooLarge {
-                    augmentation: augmentation.to_string(),
+                    augmentation: written(choice),
                     height: size.height,
                     width: size.width,
                 });
             }
-        }
-        Ok(())
+            Ok(augmentation)
+        };
+        self.0.iter().map(build).collect()
     }
 }
 
-impl fmt::Display for Augmentation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Augmentation::Crop { padding } => write!(f, "crop:{padding}"),
-            Augmentation::Flip => f.write_str("flip"),
-            Augmentation::Rotate { degrees } => write!(f, "rotate:{degrees}"),
-            Augmentation::Translate { fraction } => write!(f, "translate:{fraction}"),
-            Augmentation::Cutout { side } => write!(f, "cutout:{side}"),
+/// A choice as it is stored in settings and identities: `crop:4`.
+fn written(choice: &Choice) -> String {
+    let mut text = choice.name().to_owned();
+    for (key, value) in choice.values() {
+        match value {
+            Value::Switch(_) => text += &format!(":{key}={value}"),
+            value => text += &format!(":{value}"),
         }
     }
-}
-
-impl FromStr for Augmentation {
-    type Err = AugmentError;
-
-    fn from_str(text: &str) -> Result<Self, AugmentError> {
-        let wrong = || AugmentError::Unknown(text.to_owned());
-        let (name, value) = match text.split_once(':') {
-            Some((name, value)) => (name, Some(value.trim())),
-            None => (text, None),
-        };
-        let pixels = || {
-            value
-                .and_then(|v| v.parse::<u32>().ok())
-                .filter(|&p| p > 0)
-                .ok_or_else(wrong)
-        };
-        let number = |most: f64| {
-            value
-                .and_then(|v| v.parse::<f64>().ok())
-                .filter(|&x| x > 0.0 && x <= most)
-                .ok_or_else(wrong)
-        };
-        match (name.trim(), value) {
-            ("crop", _) => Ok(Augmentation::Crop { padding: pixels()? }),
-            ("flip", None) => Ok(Augmentation::Flip),
-            ("rotate", _) => Ok(Augmentation::Rotate {
-                degrees: number(180.0)?,
-            }),
-            ("translate", _) => Ok(Augmentation::Translate {
-                fraction: number(1.0)?,
-            }),
-            ("cutout", _) => Ok(Augmentation::Cutout { side: pixels()? }),
-            _ => Err(wrong()),
-        }
-    }
+    text
 }
 
 impl fmt::Display for AugmentSpec {
@@ -149,11 +86,8 @@ impl fmt::Display for AugmentSpec {
         if self.is_empty() {
             return f.write_str("none");
         }
-        for (index, augmentation) in self.0.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            write!(f, "{comma}{augmentation}")?;
-        }
-        Ok(())
+        let items: Vec<String> = self.0.iter().map(written).collect();
+        f.write_str(&items.join(","))
     }
 }
 
@@ -163,11 +97,12 @@ impl FromStr for AugmentSpec {
     fn from_str(text: &str) -> Result<Self, AugmentError> {
         match text.trim() {
             "" | "none" => Ok(Self::default()),
-            list => list
-                .split(',')
-                .map(|item| item.trim().parse())
-                .collect::<Result<_, _>>()
-                .map(Self),
+            list => {
+                let items = split_list(list).map_err(ChoiceError::from)?;
+                let read = |item| AUGMENTATIONS.read(item).map(|(_, choice)| choice);
+                let choices: Result<_, _> = items.into_iter().map(read).collect();
+                Ok(Self(choices?))
+            }
         }
     }
 }
@@ -223,21 +158,21 @@ mod tests {
             "crop:20,cutout:20"
                 .parse::<AugmentSpec>()
                 .unwrap()
-                .check(size)
+                .build(size)
                 .is_ok()
         );
         assert!(
             "crop:21"
                 .parse::<AugmentSpec>()
                 .unwrap()
-                .check(size)
+                .build(size)
                 .is_err()
         );
         assert!(
             "cutout:21"
                 .parse::<AugmentSpec>()
                 .unwrap()
-                .check(size)
+                .build(size)
                 .is_err()
         );
     }
