@@ -1,4 +1,4 @@
-//! Tar archives, plain and gzip'd.
+//! Archives: zip, and tar, plain and gzip'd.
 #![no_main]
 
 use std::path::Path;

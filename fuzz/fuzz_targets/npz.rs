@@ -3,15 +3,12 @@
 
 use std::path::Path;
 
-use batchscope_data::readers::npz;
+use batchscope_data::{TableOptions, readers::npz};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(arrays) = npz::parse(bytes, Path::new("fuzzed")) {
-        let _ = npz::assemble(
-            Path::new("fuzzed"),
-            arrays,
-            batchscope_data::TableTask::Classify,
-        );
+    let options = TableOptions::default();
+    if let Ok(found) = npz::parse(bytes, &options, Path::new("fuzzed")) {
+        let _ = npz::assemble(Path::new("fuzzed"), found, &options);
     }
 });

@@ -109,11 +109,13 @@ fn f2_runs_on_archives_of_kaldi_s() {
             write!(labels, "u{u}").unwrap();
             for frame in 0..45 {
                 let class = (frame / 9 + u) % 5;
+                // The parts are spoken differently: copies of training examples test nothing.
+                let own = if split == "train" { 0.1 } else { 0.15 };
                 let level = |i: usize| {
                     if i % 5 == class {
                         1.0
                     } else {
-                        0.1 * (frame % 4) as f32
+                        own * (frame % 4) as f32
                     }
                 };
                 let row: Vec<String> = (0..24).map(|i| level(i).to_string()).collect();

@@ -14,6 +14,18 @@ pub enum InputRows {
     Floats(Vec<f32>),
     /// Overlapping windows of frames; every value finite.
     Windows(Box<Windows>),
+    /// Real values far from zero, as distances from an offset; every one finite.
+    Shifted(Box<Shifted>),
+}
+
+/// Real values without an offset that single precision could not hold beside them. The values mean
+/// `offset + value`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shifted {
+    /// Row-major distances from the offsets.
+    pub values: Vec<f32>,
+    /// One offset for each feature or channel; the same in all parts of a source.
+    pub offsets: Vec<f64>,
 }
 
 impl InputRows {
@@ -23,6 +35,7 @@ impl InputRows {
             InputRows::Bytes(values) => values.len(),
             InputRows::Floats(values) => values.len(),
             InputRows::Windows(windows) => windows.len() * windows.window(),
+            InputRows::Shifted(shifted) => shifted.values.len(),
         }
     }
 

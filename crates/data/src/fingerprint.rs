@@ -39,6 +39,10 @@ pub(crate) fn part(part: &ArrayPart) -> [u8; 32] {
                 numbers(&mut hash, places, u32::to_le_bytes);
             }
         }
+        InputRows::Shifted(shifted) => {
+            numbers(&mut hash, &shifted.values, f32::to_le_bytes);
+            numbers(&mut hash, &shifted.offsets, f64::to_le_bytes);
+        }
     }
     match &part.answers {
         Answers::Classes(classes) => numbers(&mut hash, classes, u32::to_le_bytes),

@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::glyphs::GlyphOptions;
-use crate::options::{FrameOptions, TableOptions, TextOptions, Validation};
+use crate::options::{FrameOptions, TextOptions, Validation};
+use crate::parts::PartPaths;
 use crate::readers::{Format, ReaderOptions};
+use crate::resize::Resize;
+use crate::table_options::{TableOptions, TableTask};
 
 /// How a source is read, split and cut to size. The default reads everything and holds out a tenth
 /// of the training part for validation.
@@ -22,6 +25,10 @@ pub struct LoadOptions {
     pub validation: Option<Validation>,
     /// Seed of splits and subsets.
     pub seed: u64,
+    /// Which files or folders are the parts; inferred from their names where nothing is said.
+    pub parts: PartPaths,
+    /// Bring images to this size; without it, images of several sizes are refused.
+    pub resize: Option<Resize>,
     /// For text.
     pub text: TextOptions,
     /// For CSV tables and arrays.
@@ -33,12 +40,36 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
+    /// The settings that not every format follows and that are not left at their defaults, by their keys.
+    pub(crate) fn particular(&self) -> Vec<&'static str> {
+        let (text, usual) = (&self.text, TextOptions::default());
+        let table = &self.table;
+        let set = [
+            ("resize", self.resize.is_some()),
+            ("text-level", text.level != usual.level),
+            ("vocabulary", text.vocabulary != usual.vocabulary),
+            ("sequence", text.sequence != usual.sequence),
+            ("context", self.frames.context.is_some()),
+            ("label-column", table.label.is_some()),
+            ("regression", table.task == TableTask::Regress),
+            ("header", table.header.is_some()),
+            ("separator", table.separator.is_some()),
+            ("ignore-columns", !table.ignore.0.is_empty()),
+            ("inputs-array", table.inputs_array.is_some()),
+            ("labels-array", table.labels_array.is_some()),
+        ];
+        let set = set.into_iter().filter(|&(_, is_set)| is_set);
+        set.map(|(key, _)| key).collect()
+    }
+
     /// What of it readers are told.
     pub(crate) fn of_readers(&self) -> ReaderOptions<'_> {
         ReaderOptions {
             table: &self.table,
             frames: &self.frames,
             glyphs: &self.glyphs,
+            parts: &self.parts,
+            resize: self.resize,
         }
     }
 }

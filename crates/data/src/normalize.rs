@@ -53,6 +53,15 @@ impl Normalization {
                 welford(rows, &mut mean, &mut std);
                 1.0
             }
+            InputRows::Shifted(shifted) => {
+                welford(floats_of(&shifted.values, rows, width), &mut mean, &mut std);
+                let mut measured = Self::new(mean, std, 1.0, width);
+                // What is stored is already centered by the offsets: only what is told moves.
+                for (mean, offset) in measured.mean.iter_mut().zip(&shifted.offsets) {
+                    *mean += offset;
+                }
+                return measured;
+            }
         };
         Self::new(mean, std, unit, width)
     }
@@ -99,6 +108,9 @@ impl Normalization {
         match values {
             InputRows::Bytes(bytes) => gather_normalized(isa, bytes, rows, shift, scale, out),
             InputRows::Floats(floats) => gather_normalized(isa, floats, rows, shift, scale, out),
+            InputRows::Shifted(shifted) => {
+                gather_normalized(isa, &shifted.values, rows, shift, scale, out)
+            }
             InputRows::Windows(windows) => {
                 let (frames, starts) = windows.table(rows);
                 let width = windows.width();
@@ -150,6 +162,7 @@ fn welford<'a>(rows: impl Iterator<Item = &'a [f32]>, mean: &mut [f64], std: &mu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arrays::Shifted;
 
     #[test]
     fn channels_and_features_are_centered_and_scaled() {
@@ -173,6 +186,20 @@ mod tests {
             [1.0, 1.0],
             "a constant feature is centered, not blown up"
         );
+    }
+
+    #[test]
+    fn shifted_features_tell_their_own_mean() {
+        let shifted = Shifted {
+            values: vec![-1.0, 3.0],
+            offsets: vec![1.7e9],
+        };
+        let rows = InputRows::Shifted(Box::new(shifted));
+        let n = Normalization::measure(&rows, &[0, 1], 1, 1);
+        assert_eq!((n.mean[0], n.std[0]), (1.7e9 + 1.0, 2.0));
+        let mut out = [0.0; 2];
+        n.gather(&rows, &[0, 1], &mut out);
+        assert_eq!(out, [-1.0, 1.0]);
     }
 
     #[test]

@@ -135,29 +135,6 @@ impl Default for TextOptions {
     }
 }
 
-/// What is predicted from a table or arrays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TableTask {
-    /// A class: labels are integers or names.
-    #[default]
-    Classify,
-    /// Real values, by squared error.
-    Regress,
-}
-
-/// How a table's columns are understood.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TableOptions {
-    /// Name of the column that holds the label; the last one where `None`.
-    pub label: Option<String>,
-    /// What is predicted.
-    pub task: TableTask,
-    /// Leave regression targets in their own units; they are standardized otherwise.
-    pub raw_targets: bool,
-}
-
 /// How frames of speech become examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -22,12 +22,20 @@ pub(crate) fn has_extension(name: &str, extensions: &[&str]) -> bool {
         .is_some_and(|(_, end)| extensions.contains(&end.to_ascii_lowercase().as_str()))
 }
 
-/// True for the name of a tar archive.
+/// True for the name of an archive that is read: zip or tar.
 pub(crate) fn is_archive(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    [".tar", ".tar.gz", ".tgz"]
+    [".zip", ".tar", ".tar.gz", ".tgz"]
         .iter()
         .any(|end| name.ends_with(end))
+}
+
+/// True for the name of a packed file that is not read as it is.
+pub(crate) fn is_packed(name: &str) -> bool {
+    let packed = [
+        "gz", "bz2", "xz", "zst", "lz4", "lzma", "z", "rar", "7z", "tbz", "tbz2", "txz",
+    ];
+    has_extension(name, &packed) && !is_archive(name)
 }
 
 /// The name of a source by its path.
@@ -41,7 +49,7 @@ pub(crate) fn name_of(path: &Path) -> String {
     }
     let mut stem = name.as_str();
     for end in [
-        ".gz", ".tar", ".tgz", ".npz", ".csv", ".mat", ".txt", ".tokens",
+        ".gz", ".tar", ".tgz", ".zip", ".npz", ".csv", ".mat", ".txt", ".tokens",
     ] {
         stem = stem.strip_suffix(end).unwrap_or(stem);
     }

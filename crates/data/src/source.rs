@@ -3,13 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::arrays::{Answers, Arrays};
 use crate::error::DataError;
+use crate::left_out;
 use crate::limits;
 use crate::listing::{Listing, MAX_DEPTH};
 use crate::load::LoadOptions;
-use crate::paths::{file_name, is_archive, name_of};
-use crate::readers::archive::{self, Member};
-use crate::readers::{Content, Format, READERS, Reader, Reading, Source, unrecognized};
+use crate::paths::{self, file_name, is_archive, name_of, parent};
+use crate::readers::archive::{self, Contents};
+use crate::readers::images::is_image;
+use crate::readers::{
+    Content, Format, READERS, Reader, Reading, Source, items, layout, unrecognized,
+};
 
 /// A source that has been read.
 pub(crate) struct ReadSource {
@@ -24,9 +29,16 @@ pub(crate) struct ReadSource {
 pub(crate) fn read(source: &str, options: &LoadOptions) -> Result<ReadSource, DataError> {
     let asked = options.format.map(Format::reader);
     if let Some(reader) = built_in(source).or(asked.filter(|reader| reader.is_built_in())) {
+        expect_settings(reader, options)?;
         let reading = reader.read(Source::BuiltIn, options.of_readers())?;
         let name = reader.descriptor().name.to_owned();
         return Ok(finished(name, reader, reading));
+    }
+    if source.is_empty() {
+        return Err(DataError::setting(
+            "data",
+            "the path is empty: give a file or folder",
+        ));
     }
     let path = Path::new(source);
     let name = name_of(path);
@@ -35,12 +47,71 @@ pub(crate) fn read(source: &str, options: &LoadOptions) -> Result<ReadSource, Da
         _ => DataError::io(path, "read", error),
     })?;
     let (reader, reading) = if metadata.is_dir() {
+        if path
+            .canonicalize()
+            .is_ok_and(|path| path.parent().is_none())
+        {
+            return Err(DataError::malformed(
+                path,
+                "is the root of all files",
+                "give the folder that holds the data",
+            ));
+        }
         folder(path, options, MAX_DEPTH)?
     } else {
         limits::expect_file(path, &metadata)?;
         file(path, options)?
     };
+    expect_settings(reader, options)?;
+    if let Content::Arrays(arrays) = &reading.content {
+        expect_classes(path, arrays)?;
+    }
     Ok(finished(name, reader, reading))
+}
+
+/// Refuses settings that the reader does not follow: without a word, they would seem to have an effect.
+fn expect_settings(reader: &dyn Reader, options: &LoadOptions) -> Result<(), DataError> {
+    let followed = reader.settings();
+    let mut particular = options.particular().into_iter();
+    if let Some(setting) = particular.find(|setting| !followed.contains(setting)) {
+        return Err(DataError::setting(
+            setting,
+            format!(
+                "has no effect on data of the format {}: take the setting out",
+                reader.descriptor().name
+            ),
+        ));
+    }
+    match options.parts.set().next() {
+        Some((setting, ..)) if !reader.splits_by_path() => Err(DataError::setting(
+            setting,
+            format!(
+                "parts of the format {} cannot be named by paths: take the setting out",
+                reader.descriptor().name
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a training part of one class: there is nothing to tell apart.
+fn expect_classes(path: &Path, arrays: &Arrays) -> Result<(), DataError> {
+    let only = match &arrays.train.answers {
+        Answers::Classes(classes) => classes
+            .first()
+            .filter(|&first| classes.iter().all(|c| c == first)),
+        Answers::Values(_) | Answers::Masks(_) => None,
+    };
+    let Some(&only) = only else { return Ok(()) };
+    let name = arrays.classes.get(only as usize).cloned();
+    Err(DataError::malformed(
+        path,
+        format!(
+            "all its labels are the same: every training example is of class {}",
+            name.unwrap_or_else(|| only.to_string())
+        ),
+        "give examples of at least two classes",
+    ))
 }
 
 /// The reader that makes built-in data of this name.
@@ -71,8 +142,47 @@ fn candidates(options: &LoadOptions) -> Vec<&'static dyn Reader> {
     }
 }
 
-/// The error of a path that no candidate can read.
-fn refuse(path: &Path, options: &LoadOptions) -> DataError {
+/// The error of a path that no candidate can read; `names` are the files there.
+fn refuse(path: &Path, names: &[String], options: &LoadOptions) -> DataError {
+    let named = |test: &dyn Fn(&str) -> bool| -> Vec<&str> {
+        names
+            .iter()
+            .map(String::as_str)
+            .filter(|name| test(name))
+            .collect()
+    };
+    let packed = named(&paths::is_packed);
+    if !packed.is_empty() {
+        return DataError::malformed(
+            path,
+            left_out::counted("files are packed in a way that is not read", &packed),
+            "unpack it first: only .zip, .tar, .tar.gz and the .gz files of IDX and Kaldi are read packed",
+        );
+    }
+    let archives = named(&is_archive);
+    if archives.len() > 1 {
+        return DataError::malformed(
+            path,
+            left_out::counted("archives lie here", &archives),
+            "give one of them, or unpack them into one folder",
+        );
+    }
+    let images = named(&is_image);
+    if !images.is_empty() {
+        return DataError::malformed(
+            path,
+            left_out::counted("images lie in no class folder", &images),
+            layout::REMEDY,
+        );
+    }
+    let images: Vec<&str> = named(&|name| items::is_other_image(Path::new(name)));
+    if !images.is_empty() {
+        return DataError::malformed(
+            path,
+            left_out::counted("images are of kinds that are not read", &images),
+            "convert them to PNG or JPEG, and put them into class folders",
+        );
+    }
     let asked = options.format.is_some();
     let candidates = candidates(options).into_iter();
     unrecognized(
@@ -103,15 +213,20 @@ type ReadBy = (&'static dyn Reader, Reading);
 
 /// Reads a folder, going into its only subfolder where it holds nothing itself.
 fn folder(path: &Path, options: &LoadOptions, depth: usize) -> Result<ReadBy, DataError> {
-    let listing = Listing::read(path)?;
+    let mut listing = Listing::read(path)?;
+    listing.include(&options.parts)?;
     let mut readers = candidates(options).into_iter();
     if let Some(reader) = readers.find(|reader| reader.detect(&listing)) {
-        let reading = reader.read(Source::Folder(&listing), options.of_readers())?;
+        let mut reading = reader.read(Source::Folder(&listing), options.of_readers())?;
+        let what = "names are not UTF-8 or lead to no file, and were left out";
+        if !reader.splits_by_path() || listing.folders.is_empty() {
+            left_out::note(reading.notes(), what, &listing.odd);
+        }
         return Ok((reader, reading));
     }
     // As downloaded: one archive and nothing else that is known.
     if let [only] = &listing.select(is_archive)[..] {
-        return tar(only, options);
+        return archive(only, options);
     }
     let inner = match &listing.folders[..] {
         [only] => Some(only.as_str()),
@@ -123,34 +238,68 @@ fn folder(path: &Path, options: &LoadOptions, depth: usize) -> Result<ReadBy, Da
     if let (Some(inner), true) = (inner, depth > 0) {
         return folder(&path.join(inner), options, depth - 1);
     }
-    Err(refuse(path, options))
+    let files = listing.walk()?.files.iter();
+    let files: Vec<String> = files
+        .map(|file| file.to_string_lossy().into_owned())
+        .collect();
+    Err(refuse(path, &files, options))
 }
 
-/// Reads a single file: by the reader asked for, or by its name.
+/// Reads a single file: by the reader asked for, or by its name. Where parts are named, it is the
+/// training part among the files of its folder.
 fn file(path: &Path, options: &LoadOptions) -> Result<ReadBy, DataError> {
     let name = file_name(path);
     if is_archive(&name) {
-        return tar(path, options);
+        return archive(path, options);
     }
     let mut readers = candidates(options).into_iter();
     let asked = options.format.is_some();
     let reader = readers.find(|reader| asked || reader.detect_file(&name));
-    let reader = reader.ok_or_else(|| refuse(path, options))?;
-    let reading = reader.read(Source::File(path), options.of_readers())?;
+    let reader = reader.ok_or_else(|| refuse(path, std::slice::from_ref(&name), options))?;
+    if options.parts.is_empty() {
+        let reading = reader.read(Source::File(path), options.of_readers())?;
+        return Ok((reader, reading));
+    }
+    let mut options = options.clone();
+    options.parts.train.get_or_insert(name);
+    let mut listing = Listing::read(parent(path))?;
+    listing.include(&options.parts)?;
+    let reading = reader.read(Source::Folder(&listing), options.of_readers())?;
     Ok((reader, reading))
 }
 
-/// Reads a tar archive.
-fn tar(path: &Path, options: &LoadOptions) -> Result<ReadBy, DataError> {
+/// Reads an archive.
+fn archive(path: &Path, options: &LoadOptions) -> Result<ReadBy, DataError> {
     let bytes = limits::read_file(path)?;
     let readers = candidates(options);
     let mut wanted = |member: &Path| readers.iter().any(|reader| reader.wants(member));
-    let members: Vec<Member> = archive::parse(&bytes, path, &mut wanted)?;
+    let Contents {
+        members,
+        others,
+        links,
+    } = archive::parse(&bytes, path, &mut wanted)?;
     drop(bytes);
     let asked = options.format.is_some();
     let claims = |reader: &&dyn Reader| asked || reader.detect_members(&members);
     let reader = readers.iter().copied().find(|reader| claims(reader));
-    let reader = reader.ok_or_else(|| refuse(path, options))?;
-    let reading = reader.read(Source::Archive(path, members), options.of_readers())?;
+    let reader = reader.ok_or_else(|| refuse(path, &[], options))?;
+    if members.is_empty() {
+        return Err(DataError::NotFound {
+            path: path.to_owned(),
+            what: left_out::counted(
+                "files lie in it, no PNG or JPEG or CIFAR batch among them",
+                &others,
+            ),
+            remedy: "only images and CIFAR are read from archives: unpack it and give the folder"
+                .into(),
+        });
+    }
+    let mut reading = reader.read(Source::Archive(path, members), options.of_readers())?;
+    items::note_others(reading.notes(), others);
+    left_out::note(
+        reading.notes(),
+        "links and special files of the archive were left out",
+        &links,
+    );
     Ok((reader, reading))
 }

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::array_split::ArraySplit;
 use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
+use crate::duplicates;
 use crate::error::DataError;
 use crate::fingerprint;
 use crate::load::LoadOptions;
@@ -93,7 +94,7 @@ fn note_missing_test(missing: bool, notes: &mut Vec<String>) {
 
 /// Splits, cuts and normalizes.
 pub(crate) fn arrays(
-    source: Arrays,
+    mut source: Arrays,
     options: &LoadOptions,
 ) -> Result<(ArraySplits, Vec<String>), DataError> {
     let shape = DataShape {
@@ -107,7 +108,8 @@ pub(crate) fn arrays(
         source.validation.as_ref().map(&count).transpose()?,
     );
     let test_count = source.test.as_ref().map(&count).transpose()?;
-    let mut notes = source.notes;
+    let mut notes = std::mem::take(&mut source.notes);
+    duplicates::count(&source, &mut notes)?;
     note_missing_test(source.test.is_none(), &mut notes);
 
     let mut order = permutation(n, &mut key.stream(stream::TRAIN));

@@ -1,5 +1,9 @@
 //! Windows of consecutive frames, each frame stored once.
 
+use std::hash::{DefaultHasher, Hasher};
+
+use crate::duplicates;
+
 /// Examples that are windows of consecutive frames of equally many numbers, overlapping within a
 /// sequence: frame `t` with `context` frames on either side, where the first and the last frame of the
 /// sequence stand for those before and after it. (Kaldi's `splice-feats` does the same.)
@@ -96,6 +100,27 @@ impl Windows {
     /// What is to be told apart by a fingerprint: frames, and their places.
     pub(crate) fn content(&self) -> (&[f32], [&[u32]; 2]) {
         (&self.values, [&self.starts, &self.sequences])
+    }
+
+    /// What tells the windows apart: the content of the whole sequence of each, and its place there.
+    /// (Frames of silence are alike everywhere; utterances are not.)
+    pub(crate) fn digests(&self) -> Vec<u64> {
+        let mut digests = Vec::with_capacity(self.len());
+        for (number, &first) in self.sequences.iter().enumerate() {
+            let end = self.sequences.get(number + 1);
+            let windows = first as usize..end.map_or(self.len(), |&end| end as usize);
+            let mut sequence = DefaultHasher::new();
+            let (from, to) = (self.starts[windows.start], self.starts[windows.end - 1]);
+            let frames =
+                from as usize * self.width..(to as usize + 2 * self.context + 1) * self.width;
+            duplicates::floats(&self.values[frames], &mut sequence);
+            digests.extend(windows.map(|window| {
+                let mut place = sequence.clone();
+                place.write_u32(self.starts[window] - from);
+                place.finish()
+            }));
+        }
+        digests
     }
 
     /// Takes whole sequences out of an order of windows, in the order in which it meets them, until

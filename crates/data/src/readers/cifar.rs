@@ -1,18 +1,19 @@
-//! CIFAR-10 and CIFAR-100, binary version: records of one label byte (CIFAR-100: a coarse and a fine
-//! one), then 1,024 bytes each of red, green and blue
-//! (<https://www.cs.toronto.edu/~kriz/cifar.html>).
+//! CIFAR-10 and CIFAR-100 (<https://www.cs.toronto.edu/~kriz/cifar.html>). Binary version: records of
+//! one label byte (CIFAR-100: a coarse and a fine one), then 1,024 bytes each of red, green and blue.
+//! Python version: [pickled](super::pickle) arrays of the same rows.
 
 use std::path::{Path, PathBuf};
 
-use batchscope_core::{InputShape, Task};
-
-use batchscope_core::{Described, Descriptor};
+use batchscope_core::{Described, Descriptor, InputShape, Task};
 
 use super::archive::{Member, member_name};
+use super::pickle::Pickle;
 use super::reader::{Reader, ReaderOptions, Reading, Source};
 use super::split_names::SplitName;
 use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
+use crate::inferred::Inferred;
+use crate::left_out::{self, shown};
 use crate::limits;
 use crate::listing::Listing;
 use crate::paths::file_name;
@@ -45,40 +46,68 @@ impl Kind {
         }
     }
 
-    /// The split a file of this name belongs to.
-    pub(crate) fn split(self, name: &str) -> Option<SplitName> {
-        match (self, name) {
-            (Kind::Ten, "test_batch.bin") | (Kind::Hundred, "test.bin") => Some(SplitName::Test),
-            (Kind::Hundred, "train.bin") => Some(SplitName::Train),
-            (Kind::Ten, name) => {
-                let number = name.strip_prefix("data_batch_")?.strip_suffix(".bin")?;
-                number
-                    .bytes()
-                    .all(|b| b.is_ascii_digit())
-                    .then_some(SplitName::Train)
-            }
-            _ => None,
-        }
+    /// What a file of this name is.
+    fn role(self, name: &str) -> Option<Role> {
+        let (plain, version) = match name.strip_suffix(".bin") {
+            Some(plain) => (plain, Version::Binary),
+            None => (name, Version::Python),
+        };
+        let names = match self {
+            Kind::Ten => ["batches.meta.txt", "batches.meta"],
+            Kind::Hundred => ["fine_label_names.txt", "meta"],
+        };
+        let number = plain.strip_prefix("data_batch_").unwrap_or_default();
+        let numbered = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        let split = match (self, plain) {
+            _ if name == names[0] => return Some(Role::Names(Version::Binary)),
+            _ if name == names[1] => return Some(Role::Names(Version::Python)),
+            (Kind::Ten, "test_batch") | (Kind::Hundred, "test") => SplitName::Test,
+            (Kind::Hundred, "train") => SplitName::Train,
+            (Kind::Ten, _) if numbered => SplitName::Train,
+            _ => return None,
+        };
+        Some(Role::Batch(version, split))
     }
 
-    fn names_file(self) -> &'static str {
-        match self {
-            Kind::Ten => "batches.meta.txt",
-            Kind::Hundred => "fine_label_names.txt",
+    /// The version of the set that files of these names are, if they are its training files. Those of
+    /// CIFAR-100 in Python have plain names: they count with their `meta` beside them.
+    fn version<'a>(self, names: impl Iterator<Item = &'a str> + Clone) -> Option<Version> {
+        let holds = |role| names.clone().any(|name| self.role(name) == Some(role));
+        let batches = |version| {
+            let splits = [SplitName::Train, SplitName::Test];
+            splits
+                .into_iter()
+                .any(|split| holds(Role::Batch(version, split)))
+        };
+        if batches(Version::Binary) {
+            return Some(Version::Binary);
         }
+        let named = self == Kind::Ten || holds(Role::Names(Version::Python));
+        (named && batches(Version::Python)).then_some(Version::Python)
     }
 }
 
-/// The set to which a file of this name belongs.
-pub(crate) fn kind_of(name: &str) -> Option<Kind> {
-    [Kind::Ten, Kind::Hundred]
-        .into_iter()
-        .find(|kind| kind.split(name).is_some())
+/// In which form the set is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// Records of bytes.
+    Binary,
+    /// Pickled arrays: what torchvision downloads.
+    Python,
+}
+
+/// What a file of a set is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Batch(Version, SplitName),
+    Names(Version),
 }
 
 /// True for the files that are read.
-pub(crate) fn is_wanted(name: &str) -> bool {
-    kind_of(name).is_some() || name == Kind::Ten.names_file() || name == Kind::Hundred.names_file()
+fn is_wanted(name: &str) -> bool {
+    [Kind::Ten, Kind::Hundred]
+        .iter()
+        .any(|kind| kind.role(name).is_some())
 }
 
 /// Parses a batch file: pixels channels last, and labels. `file` is named in errors.
@@ -111,16 +140,81 @@ pub fn parse(bytes: &[u8], kind: Kind, file: &Path) -> Result<(Vec<u8>, Vec<u32>
             ));
         }
         labels.push(u32::from(label));
-        let (red, rest) = planes.split_at(PLANE);
-        let (green, blue) = rest.split_at(PLANE);
-        pixels.extend(
-            red.iter()
-                .zip(green)
-                .zip(blue)
-                .flat_map(|((&r, &g), &b)| [r, g, b]),
-        );
+        append(planes, &mut pixels);
     }
     Ok((pixels, labels))
+}
+
+/// Appends an image given as planes of red, green and blue, channels last.
+fn append(planes: &[u8], pixels: &mut Vec<u8>) {
+    let (red, rest) = planes.split_at(PLANE);
+    let (green, blue) = rest.split_at(PLANE);
+    pixels.extend(
+        red.iter()
+            .zip(green)
+            .zip(blue)
+            .flat_map(|((&r, &g), &b)| [r, g, b]),
+    );
+}
+
+/// Parses a batch of the Python version, as [`parse`]. Its pickle is not run.
+///
+/// # Errors
+/// When the file is no pickle of such a batch, or a label is out of range.
+pub fn parse_python(
+    bytes: &[u8],
+    kind: Kind,
+    file: &Path,
+) -> Result<(Vec<u8>, Vec<u32>), DataError> {
+    let pickle = Pickle::parse(bytes, file)?;
+    let rows = pickle.rows("data", 3 * PLANE)?;
+    let name = match kind {
+        Kind::Ten => "labels",
+        Kind::Hundred => "fine_labels",
+    };
+    let labels = pickle.integers(name).unwrap_or_default();
+    let count = rows.len() / (3 * PLANE);
+    if count == 0 || labels.len() != count {
+        return Err(DataError::corrupt(
+            file,
+            format!("holds {} numbers '{name}' for {count} images", labels.len()),
+        ));
+    }
+    let label = |&label: &i64| {
+        let known = u32::try_from(label)
+            .ok()
+            .filter(|&label| (label as usize) < kind.classes());
+        known.ok_or_else(|| {
+            DataError::corrupt(
+                file,
+                format!("has label {label} of {} classes", kind.classes()),
+            )
+        })
+    };
+    let labels = labels.iter().map(label).collect::<Result<_, _>>()?;
+    let mut pixels = Vec::with_capacity(rows.len());
+    rows.chunks_exact(3 * PLANE)
+        .for_each(|planes| append(planes, &mut pixels));
+    Ok((pixels, labels))
+}
+
+/// The class names in a file of them.
+fn class_names(
+    version: Version,
+    kind: Kind,
+    bytes: &[u8],
+    file: &Path,
+) -> Result<Vec<String>, DataError> {
+    let field = match (version, kind) {
+        (Version::Binary, _) => {
+            let text = String::from_utf8_lossy(bytes);
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            return Ok(lines.map(str::to_owned).collect());
+        }
+        (Version::Python, Kind::Ten) => "label_names",
+        (Version::Python, Kind::Hundred) => "fine_label_names",
+    };
+    Ok(Pickle::parse(bytes, file)?.names(field).unwrap_or_default())
 }
 
 /// Puts the named files of a folder or archive together; they come in any order.
@@ -144,25 +238,31 @@ pub(crate) fn assemble(
             ));
         }
     }
+    let version = kind.version(files.iter().map(|(name, ..)| name.as_str()));
+    let (mut used, mut left_out) = (Vec::new(), Vec::new());
     for (name, path, bytes) in files {
-        let part = match kind.split(&name) {
-            Some(SplitName::Test) => &mut test,
-            Some(_) => &mut train,
-            None => {
-                if name == kind.names_file() {
-                    names = Some(
-                        String::from_utf8_lossy(&bytes)
-                            .lines()
-                            .map(str::trim)
-                            .filter(|l| !l.is_empty())
-                            .map(str::to_owned)
-                            .collect::<Vec<_>>(),
-                    );
+        let part = match kind.role(&name) {
+            Some(Role::Batch(found, split)) if Some(found) == version => {
+                used.push(name);
+                if split == SplitName::Test {
+                    &mut test
+                } else {
+                    &mut train
                 }
+            }
+            Some(Role::Names(found)) if Some(found) == version => {
+                names = Some(class_names(found, kind, &bytes, &path)?);
+                continue;
+            }
+            _ => {
+                left_out.push(name);
                 continue;
             }
         };
-        let (pixels, labels) = parse(&bytes, kind, &path)?;
+        let (pixels, labels) = match version {
+            Some(Version::Python) => parse_python(&bytes, kind, &path)?,
+            _ => parse(&bytes, kind, &path)?,
+        };
         part.0.extend(pixels);
         part.1.extend(labels);
     }
@@ -170,9 +270,16 @@ pub(crate) fn assemble(
         return Err(DataError::NotFound {
             path: source.to_owned(),
             what: "no training batches (data_batch_1.bin … or train.bin)".into(),
-            remedy: "give the folder or archive of the binary version".into(),
+            remedy: "give the whole folder or archive of one version".into(),
         });
     }
+    let notes = notes(
+        kind,
+        version,
+        &used,
+        (train.1.len(), test.1.len()),
+        &left_out,
+    );
     let classes = kind.classes();
     let names = names
         .filter(|names| names.len() == classes)
@@ -192,8 +299,50 @@ pub(crate) fn assemble(
         validation: None,
         test: (!test.1.is_empty()).then(|| part(test)),
         classes: names,
-        notes: Vec::new(),
+        notes,
     })
+}
+
+/// What was read, and what of the published set is missing.
+fn notes(
+    kind: Kind,
+    version: Option<Version>,
+    used: &[String],
+    (train, test): (usize, usize),
+    left_out: &[String],
+) -> Vec<String> {
+    let is_test = |name: &&String| name.starts_with("test");
+    let (tests, trains): (Vec<_>, Vec<_>) = used.iter().partition(is_test);
+    let mut inferred = Inferred::default();
+    if version == Some(Version::Python) {
+        inferred.took("format", "the Python version, its pickles read and not run");
+    }
+    inferred.took("train", format!("{} ({train})", shown(&trains)));
+    if test > 0 {
+        inferred.took("test", format!("{} ({test})", shown(&tests)));
+    }
+    inferred.took("classes", format!("the set's {}", kind.classes()));
+    let mut notes = Vec::from_iter(inferred.line());
+    if kind == Kind::Ten {
+        let end = if version == Some(Version::Binary) {
+            ".bin"
+        } else {
+            ""
+        };
+        let published = (1..=5).map(|number| format!("data_batch_{number}{end}"));
+        let missing: Vec<String> = published.filter(|name| !used.contains(name)).collect();
+        left_out::note(
+            &mut notes,
+            "of the 5 published training batches are missing",
+            &missing,
+        );
+    }
+    left_out::note(
+        &mut notes,
+        "files belong to another version and were left out",
+        left_out,
+    );
+    notes
 }
 
 /// The reader of one of the two sets.
@@ -203,7 +352,7 @@ pub struct Cifar(pub Kind);
 const CIFAR10: Descriptor = Descriptor {
     name: "cifar10",
     aliases: &[],
-    about: "CIFAR-10 binary version: folder or .tar.gz",
+    about: "CIFAR-10, binary or Python version: folder or .tar.gz",
     source: "",
     parameters: &[],
 };
@@ -211,7 +360,7 @@ const CIFAR10: Descriptor = Descriptor {
 const CIFAR100: Descriptor = Descriptor {
     name: "cifar100",
     aliases: &[],
-    about: "CIFAR-100 binary version: folder or .tar.gz (fine labels)",
+    about: "CIFAR-100, binary or Python version: folder or .tar.gz (fine labels)",
     source: "",
     parameters: &[],
 };
@@ -227,7 +376,9 @@ impl Described for Cifar {
 
 impl Reader for Cifar {
     fn detect(&self, folder: &Listing) -> bool {
-        folder.any(|name| kind_of(name) == Some(self.0))
+        self.0
+            .version(folder.files.iter().map(String::as_str))
+            .is_some()
     }
 
     fn wants(&self, member: &Path) -> bool {
@@ -235,10 +386,11 @@ impl Reader for Cifar {
     }
 
     fn detect_members(&self, members: &[Member]) -> bool {
-        let mut kinds = members
+        let names: Vec<String> = members
             .iter()
-            .filter_map(|member| kind_of(&file_name(&member.path)));
-        kinds.next() == Some(self.0)
+            .map(|member| file_name(&member.path))
+            .collect();
+        self.0.version(names.iter().map(String::as_str)).is_some()
     }
 
     fn read(&self, source: Source<'_>, _: ReaderOptions<'_>) -> Result<Reading, DataError> {

@@ -26,6 +26,8 @@ use super::reader::{Reader, ReaderOptions, Reading, Source};
 use super::split_names::{SplitName, Splits};
 use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
+use crate::inferred::Inferred;
+use crate::left_out;
 use crate::limits;
 use crate::listing::Listing;
 use crate::options::FrameOptions;
@@ -301,6 +303,10 @@ impl Described for Kaldi {
 }
 
 impl Reader for Kaldi {
+    fn settings(&self) -> &'static [&'static str] {
+        &["context"]
+    }
+
     fn detect(&self, folder: &Listing) -> bool {
         let mut names = folder.folders.iter();
         names.any(|name| holds_archives(&folder.folder, name))
@@ -312,17 +318,27 @@ impl Reader for Kaldi {
         };
         let folder = &listing.folder;
         let (mut archives, mut files) = (Vec::new(), Vec::new());
+        let (mut inferred, mut left_out) = (Inferred::default(), Vec::new());
         for name in &listing.folders {
-            if !holds_archives(folder, name) {
+            let Some(split) = SplitName::of(name).filter(|_| holds_archives(folder, name)) else {
+                if Listing::read(&folder.join(name))?.any(is_archive) {
+                    left_out.push(name);
+                }
                 continue;
-            }
+            };
+            inferred.took(split.name(), name.clone());
             for file in Listing::read(&folder.join(name))?.select(is_archive) {
                 let entries = kaldi::parse(&limits::read_file(&file)?, &file)?;
                 archives.extend(Archive::new(file.clone(), name, entries));
                 files.push(file);
             }
         }
-        let arrays = assemble(folder, archives, options.frames)?;
+        let mut arrays = assemble(folder, archives, options.frames)?;
+        let most = arrays.classes.len().saturating_sub(1);
+        inferred.took("classes", format!("labels 0 to {most}"));
+        arrays.notes.splice(0..0, inferred.line());
+        let what = "folders of archives are not named as a split and were left out";
+        left_out::note(&mut arrays.notes, what, &left_out);
         Ok(Reading::arrays(files, arrays))
     }
 }

@@ -2,19 +2,21 @@
 //! as big-endian 32-bit integers, then the values (<http://yann.lecun.com/exdb/mnist/>). Only
 //! unsigned bytes (code 8) occur in image sets, and only they are read.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use batchscope_core::{InputShape, Task};
-
-use batchscope_core::{Described, Descriptor};
+use batchscope_core::{Described, Descriptor, InputShape, Task};
 
 use super::reader::{Reader, ReaderOptions, Reading, Source};
 use super::split_names::{SplitName, Splits};
 use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
+use crate::inferred::Inferred;
+use crate::left_out;
 use crate::limits;
 use crate::listing::Listing;
+use crate::parts::{PartPaths, Told};
 use crate::paths::{file_name, parent};
 
 /// An array of bytes.
@@ -90,8 +92,26 @@ pub(crate) fn is_images(name: &str) -> bool {
     name.ends_with(IMAGES) || name.ends_with("-images.idx3-ubyte")
 }
 
+/// The set that an image file belongs to: its name without the word of its split, `emnist-letters` of
+/// `emnist-letters-train-images-idx3-ubyte.gz`.
+fn set_of(name: &str) -> String {
+    let words = prefix(name)
+        .split('-')
+        .filter(|word| SplitName::of(word).is_none());
+    words.collect::<Vec<_>>().join("-")
+}
+
+/// The name of an image file up to what all image files are called.
+fn prefix(name: &str) -> &str {
+    let plain = name.strip_suffix(".gz").unwrap_or(name);
+    plain
+        .strip_suffix(IMAGES)
+        .or_else(|| plain.strip_suffix("-images.idx3-ubyte"))
+        .unwrap_or(plain)
+}
+
 /// Pairs image and label files of a folder by split.
-pub(crate) fn find(folder: &Path, files: &[String]) -> Result<Splits<Pair>, DataError> {
+fn find(folder: &Path, files: &[String], parts: &PartPaths) -> Result<Splits<Pair>, DataError> {
     let mut splits = Splits::default();
     let mut names: Vec<&String> = files.iter().filter(|name| is_images(name)).collect();
     names.sort();
@@ -100,15 +120,20 @@ pub(crate) fn find(folder: &Path, files: &[String]) -> Result<Splits<Pair>, Data
         if plain != name && files.iter().any(|other| other == plain) {
             continue; // unpacked beside its archive
         }
-        let prefix = plain
-            .strip_suffix(IMAGES)
-            .or_else(|| plain.strip_suffix("-images.idx3-ubyte"))
-            .unwrap_or(plain);
-        let Some(split) = SplitName::within(prefix) else {
+        let prefix = prefix(name);
+        let split = match parts.told(Path::new(name)) {
+            Told::Part(split, _) => Some(split),
+            Told::Outside => continue,
+            Told::Unsaid => match SplitName::within(prefix) {
+                Some(split) if parts.names(split) => continue,
+                split => split,
+            },
+        };
+        let Some(split) = split else {
             return Err(DataError::malformed(
                 &folder.join(name),
                 "its name says neither train nor t10k (test)",
-                "name it train-images-idx3-ubyte or t10k-images-idx3-ubyte",
+                "name it train-images-idx3-ubyte or t10k-images-idx3-ubyte, or name the parts' image files by the settings `train` and `test`",
             ));
         };
         let candidates = [LABELS, "-labels.idx1-ubyte"]
@@ -130,7 +155,9 @@ pub(crate) fn find(folder: &Path, files: &[String]) -> Result<Splits<Pair>, Data
                     images.display()
                 )
                 .to_lowercase(),
-                "keep one data set per folder",
+                format!(
+                    "give one set by its image file, such as {name}, or keep one set per folder"
+                ),
             ));
         }
         *slot = Some(Pair {
@@ -176,6 +203,13 @@ pub(crate) fn read(
         pairs.train = Some(other);
     }
     let mut shape: Option<(InputShape, PathBuf)> = None;
+    let mut inferred = Inferred::default();
+    let names = [SplitName::Train, SplitName::Validation, SplitName::Test];
+    let mut named = names
+        .into_iter()
+        .filter(|&name| pairs.slot(name).is_some())
+        .collect::<Vec<_>>()
+        .into_iter();
     let mut parts = pairs.try_map(|pair| {
         let (part, input) = part(&pair)?;
         match &shape {
@@ -193,28 +227,57 @@ pub(crate) fn read(
             }
             _ => shape = Some((input, pair.images.clone())),
         }
+        let count = part.inputs.len() / input.len().max(1);
+        let split = named.next().expect("as many as there are pairs");
+        inferred.took(
+            split.name(),
+            format!("{} ({count})", file_name(&pair.images)),
+        );
         Ok(part)
     })?;
+    let classes = number_classes(&mut parts);
+    let range = match &classes[..] {
+        [first, .., last] => format!("{} (labels {first} to {last})", classes.len()),
+        _ => classes.join(""),
+    };
+    inferred.took("classes", range);
+    notes.splice(0..0, inferred.line());
     let train = parts.train.take().expect("there is one, or this returned");
     let (input, _) = shape.expect("a part was read");
-    let most = [Some(&train), parts.validation.as_ref(), parts.test.as_ref()]
-        .into_iter()
-        .flatten()
-        .filter_map(|part| match &part.answers {
-            Answers::Classes(classes) => classes.iter().max(),
-            Answers::Values(_) | Answers::Masks(_) => None,
-        })
-        .max();
-    let classes = most.map_or(0, |&most| most as usize + 1);
     Ok(Arrays {
         input,
-        task: Task::Classify { classes },
+        task: Task::Classify {
+            classes: classes.len(),
+        },
         train,
         validation: parts.validation,
         test: parts.test,
-        classes: (0..classes).map(|class| class.to_string()).collect(),
+        classes,
         notes,
     })
+}
+
+/// Numbers the labels that occur from 0, as for tables, and gives their names: the letters of EMNIST
+/// are labeled 1 to 26.
+fn number_classes(parts: &mut Splits<ArrayPart>) -> Vec<String> {
+    let labels = parts.present().flat_map(|part| match &part.answers {
+        Answers::Classes(classes) => &classes[..],
+        Answers::Values(_) | Answers::Masks(_) => &[],
+    });
+    let labels: BTreeSet<u32> = labels.copied().collect();
+    let labels = Vec::from_iter(labels);
+    for part in [&mut parts.train, &mut parts.validation, &mut parts.test] {
+        if let Some(ArrayPart {
+            answers: Answers::Classes(classes),
+            ..
+        }) = part
+        {
+            for class in classes {
+                *class = labels.partition_point(|label| label < class) as u32;
+            }
+        }
+    }
+    labels.iter().map(u32::to_string).collect()
 }
 
 /// Reads the two files of a split and matches them.
@@ -310,7 +373,11 @@ impl Reader for Idx {
         is_images(name)
     }
 
-    fn read(&self, source: Source<'_>, _: ReaderOptions<'_>) -> Result<Reading, DataError> {
+    fn splits_by_path(&self) -> bool {
+        true
+    }
+
+    fn read(&self, source: Source<'_>, options: ReaderOptions<'_>) -> Result<Reading, DataError> {
         let (listing, chosen) = match source {
             Source::Folder(listing) => (listing, None),
             Source::File(path) if is_images(&file_name(path)) => {
@@ -318,16 +385,48 @@ impl Reader for Idx {
             }
             other => return Err(other.unrecognized(self)),
         };
-        // Of the images only those that were chosen, and the labels beside them.
-        let others = |name: &String| !is_images(name) || chosen.as_ref().is_none_or(|c| c == name);
-        let files = listing.files.iter().filter(|name| others(name));
+        let images = listing.files.iter().filter(|name| is_images(name));
+        options
+            .parts
+            .expect_used(&listing.folder, images.map(Path::new))?;
+        // With a training file that was chosen, its whole set; else what was chosen alone.
+        let is_chosen = |name: &String| match &chosen {
+            None => true,
+            Some(chosen) if SplitName::within(chosen) == Some(SplitName::Train) => {
+                set_of(name) == set_of(chosen)
+                    && (SplitName::within(name) != Some(SplitName::Train) || name == chosen)
+            }
+            Some(chosen) => name == chosen,
+        };
+        let files = listing.files.iter();
+        let files = files.filter(|name| !is_images(name) || is_chosen(name));
         let files: Vec<String> = files.cloned().collect();
-        let pairs = find(&listing.folder, &files)?;
-        let files = pairs
+        let pairs = find(&listing.folder, &files, options.parts)?;
+        let files: Vec<PathBuf> = pairs
             .present()
             .flat_map(|pair| [pair.images.clone(), pair.labels.clone()])
             .collect();
-        let arrays = read(&listing.folder, pairs, chosen.is_some())?;
+        let mut arrays = read(&listing.folder, pairs, chosen.is_some())?;
+        if chosen.is_none() {
+            let unused = listing.select(|name| name.contains("ubyte")).into_iter();
+            let unpacked = |file: &PathBuf| {
+                files
+                    .iter()
+                    .any(|used| Some(used.as_path()) == plain(file).as_deref())
+            };
+            let unused = unused.filter(|file| !files.contains(file) && !unpacked(file));
+            let unused: Vec<PathBuf> = unused.map(|file| file_name(&file).into()).collect();
+            left_out::note(
+                &mut arrays.notes,
+                "files belong to no part and were left out",
+                &unused,
+            );
+        }
         Ok(Reading::arrays(files, arrays))
     }
+}
+
+/// The file that a gzip'd one is packed from.
+fn plain(file: &Path) -> Option<PathBuf> {
+    Some(file.with_file_name(file_name(file).strip_suffix(".gz")?))
 }

@@ -1,24 +1,29 @@
 //! Image folders: `train/<class>/<file>` and `test/<class>/<file>` (or `<class>/<file>` alone), PNG
-//! or JPEG, in a folder or a tar archive. Classes are sorted by name; all images have one size.
+//! or JPEG, in a folder or an archive. Classes are sorted by name; all images have one size, or are
+//! resized to one. [`layout`] says which folders are splits and classes.
 
 use std::collections::BTreeSet;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use batchscope_core::{InputShape, Task};
+use batchscope_core::{Described, Descriptor, InputShape, Task};
+use image::imageops::FilterType;
+use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageReader, Limits};
 use rayon::prelude::*;
 
-use batchscope_core::{Described, Descriptor};
-
 use super::archive::Member;
+use super::items::{Item, Items};
+use super::layout;
 use super::reader::{Reader, ReaderOptions, Reading, Source};
 use super::split_names::{SplitName, Splits};
 use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
+use crate::left_out::{self, shown};
 use crate::limits;
-use crate::listing::{Listing, MAX_DEPTH, visit_files};
-use crate::paths::file_name;
+use crate::listing::Listing;
+use crate::paths::{file_name, has_extension};
+use crate::resize::Resize;
 
 /// Most rows or columns of an image.
 pub const MAX_SIDE: u32 = 4096;
@@ -45,8 +50,35 @@ pub(crate) fn is_image(name: &str) -> bool {
     !name.starts_with('.') && matches!(extension.as_str(), "png" | "jpg" | "jpeg")
 }
 
-/// Decodes a PNG or JPEG to 8-bit gray or RGB; transparency is dropped. With `expected`, another
-/// height or width is refused before anything is decoded. `file` is named in errors.
+impl Picture {
+    /// Appends the pixels, a gray one as often as there are channels.
+    pub(crate) fn append(&self, channels: usize, to: &mut Vec<u8>) {
+        if self.channels == channels {
+            to.extend_from_slice(&self.pixels);
+        } else {
+            to.extend(self.pixels.iter().flat_map(|&gray| [gray; 3]));
+        }
+    }
+}
+
+/// What size an image should have: height and width.
+#[derive(Debug, Clone, Copy)]
+enum Target {
+    Any,
+    Exactly(usize, usize),
+    Resized(usize, usize),
+}
+
+/// A decoded image, and what was done to it.
+struct Loaded {
+    picture: Picture,
+    turned: bool,
+    resized: bool,
+}
+
+/// Decodes a PNG or JPEG to 8-bit gray or RGB, turned as its EXIF orientation says; transparency is
+/// dropped. With `expected`, another height or width is refused before anything is decoded. `file` is
+/// named in errors.
 ///
 /// # Errors
 /// When it is neither format, damaged, larger than [`MAX_SIDE`] either way, or not as expected.
@@ -55,6 +87,13 @@ pub fn decode(
     expected: Option<(usize, usize)>,
     file: &Path,
 ) -> Result<Picture, DataError> {
+    let target = expected.map_or(Target::Any, |(height, width)| {
+        Target::Exactly(height, width)
+    });
+    Ok(load(bytes, target, file)?.picture)
+}
+
+fn load(bytes: &[u8], target: Target, file: &Path) -> Result<Loaded, DataError> {
     let broken = |source: image::ImageError| {
         DataError::malformed(
             file,
@@ -70,17 +109,21 @@ pub fn decode(
     bounds.max_image_height = Some(MAX_SIDE);
     bounds.max_alloc = Some(u64::from(MAX_SIDE) * u64::from(MAX_SIDE) * 16);
     reader.limits(bounds);
-    let decoder = reader.into_decoder().map_err(broken)?;
+    let mut decoder = reader.into_decoder().map_err(broken)?;
+    // A tag that cannot be read turns nothing.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let (width, height) = decoder.dimensions();
-    let (height, width) = (height as usize, width as usize);
-    if let Some(expected) = expected.filter(|&expected| expected != (height, width)) {
+    let (mut height, mut width) = (height as usize, width as usize);
+    if is_on_its_side(orientation) {
+        std::mem::swap(&mut height, &mut width);
+    }
+    if let Target::Exactly(rows, columns) = target
+        && (rows, columns) != (height, width)
+    {
         return Err(DataError::malformed(
             file,
-            format!(
-                "is {height}×{width}, the images before it {}×{}",
-                expected.0, expected.1
-            ),
-            "resize the images to one size",
+            format!("is {height}×{width}, the images before it {rows}×{columns}"),
+            "resize the images to one size, or have them resized by the setting `resize`",
         ));
     }
     if height == 0 || width == 0 || height > MAX_SIDE as usize || width > MAX_SIDE as usize {
@@ -94,114 +137,87 @@ pub fn decode(
         decoder.color_type(),
         ColorType::L8 | ColorType::La8 | ColorType::L16 | ColorType::La16
     );
-    let picture = image::DynamicImage::from_decoder(decoder).map_err(broken)?;
-    let (channels, pixels) = if gray {
-        (1, picture.into_luma8().into_raw())
-    } else {
-        (3, picture.into_rgb8().into_raw())
+    let mut picture = image::DynamicImage::from_decoder(decoder).map_err(broken)?;
+    picture.apply_orientation(orientation);
+    let mut picture = match gray {
+        true => image::DynamicImage::from(picture.into_luma8()),
+        false => image::DynamicImage::from(picture.into_rgb8()),
     };
-    Ok(Picture {
-        height,
-        width,
-        channels,
-        pixels,
+    let mut resized = false;
+    if let Target::Resized(rows, columns) = target
+        && (rows, columns) != (height, width)
+    {
+        picture = picture.resize_exact(columns as u32, rows as u32, FilterType::Triangle);
+        (height, width, resized) = (rows, columns, true);
+    }
+    Ok(Loaded {
+        picture: Picture {
+            height,
+            width,
+            channels: if gray { 1 } else { 3 },
+            pixels: picture.into_bytes(),
+        },
+        turned: orientation != Orientation::NoTransforms,
+        resized,
     })
 }
 
-/// An image of a source: where it belongs, and its bytes or file.
-pub(crate) struct Item {
-    pub(crate) split: Option<SplitName>,
-    pub(crate) class: String,
-    /// Path within the source: the order of the examples.
-    pub(crate) path: PathBuf,
-    pub(crate) content: Content,
-}
-
-/// Where the encoded bytes are.
-pub(crate) enum Content {
-    Bytes(Vec<u8>),
-    File(PathBuf),
-}
-
-/// Split and class of an image by its path within the source: the last folder is the class, the one
-/// before it may name the split.
-pub(crate) fn place(path: &Path) -> Option<(Option<SplitName>, String)> {
-    let mut parents = path
-        .parent()?
-        .components()
-        .rev()
-        .map(|part| part.as_os_str().to_string_lossy().into_owned());
-    let class = parents.next().filter(|class| class != ".")?;
-    Some((
-        parents.next().and_then(|split| SplitName::of(&split)),
-        class,
-    ))
+/// True where rows become columns.
+fn is_on_its_side(orientation: Orientation) -> bool {
+    matches!(
+        orientation,
+        Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH
+    )
 }
 
 /// Decodes the images (in parallel) and sorts them into splits and classes.
-pub(crate) fn assemble(source: &Path, mut items: Vec<Item>) -> Result<Arrays, DataError> {
-    items.sort_by(|a, b| (a.split, &a.class, &a.path).cmp(&(b.split, &b.class, &b.path)));
-    if items.is_empty() {
-        return Err(DataError::NotFound {
-            path: source.to_owned(),
-            what: "no PNG or JPEG file below a class folder".into(),
-            remedy: "arrange images as train/<class>/<file> and test/<class>/<file>".into(),
-        });
-    }
-    let stray = items.iter().find(|item| item.split.is_none());
-    if let (Some(stray), Some(sorted)) = (stray, items.iter().find(|item| item.split.is_some())) {
-        return Err(DataError::malformed(
-            &source.join(&stray.path),
-            format!(
-                "lies outside the split folders, unlike {}",
-                sorted.path.display()
-            ),
-            "arrange all images as train/<class>/<file> and test/<class>/<file>",
-        ));
-    }
-    if stray.is_none()
-        && !items
-            .iter()
-            .any(|item| item.split == Some(SplitName::Train))
-    {
-        return Err(DataError::NotFound {
-            path: source.to_owned(),
-            what: "there is no train/<class> folder".into(),
-            remedy: "arrange images as train/<class>/<file> and test/<class>/<file>".into(),
-        });
-    }
-    let classes: BTreeSet<&str> = items.iter().map(|item| item.class.as_str()).collect();
-    let classes: Vec<String> = classes.into_iter().map(str::to_owned).collect();
+pub(crate) fn assemble(found: Items, options: ReaderOptions<'_>) -> Result<Arrays, DataError> {
+    let Items {
+        source,
+        items,
+        empty,
+        other_kinds,
+        notes: others,
+    } = found;
+    let paths: Vec<PathBuf> = items.iter().map(|item| item.path.clone()).collect();
+    let layout = layout::arrange(&source, &paths, options.parts)?;
+    let mut placed: Vec<(Option<SplitName>, String, Item)> = layout
+        .places
+        .into_iter()
+        .zip(items)
+        .filter_map(|(place, item)| place.map(|(split, class)| (split, class, item)))
+        .collect();
+    placed.sort_by(|(a_split, a_class, a), (b_split, b_class, b)| {
+        (a_split, a_class, &a.path).cmp(&(b_split, b_class, &b.path))
+    });
+    let classes: BTreeSet<&String> = placed.iter().map(|(_, class, _)| class).collect();
+    let classes: Vec<String> = classes.into_iter().cloned().collect();
+    let mut notes = layout.notes;
+    notes.extend(others);
+    note_empty_classes(&empty, &other_kinds, &classes, &mut notes);
 
-    let first = load(source, &items[0], None)?;
-    let (height, width) = (first.height, first.width);
-    let all = limits::product(&[items.len() as u64, height as u64, width as u64, 3]);
-    limits::grant(source, "the decoded images", all, limits::MAX_DECODED_BYTES)?;
-    let pictures: Vec<Picture> = items
-        .par_iter()
-        .map(|item| load(source, item, Some((height, width))))
-        .collect::<Result<_, _>>()?;
-    let channels = pictures
-        .iter()
-        .map(|picture| picture.channels)
-        .max()
-        .unwrap_or(1);
-
+    let (pictures, (height, width)) = decode_all(
+        &source,
+        placed.par_iter().map(|(.., item)| item),
+        options.resize,
+        &mut notes,
+    )?;
+    let channels = widest(&pictures);
     let mut parts: Splits<(Vec<u8>, Vec<u32>)> = Splits::default();
-    for (item, picture) in items.iter().zip(pictures) {
+    for ((split, class, _), picture) in placed.iter().zip(pictures) {
         let (pixels, labels) = parts
-            .slot(item.split.unwrap_or(SplitName::Train))
+            .slot(split.unwrap_or(SplitName::Train))
             .get_or_insert_default();
-        if picture.channels == channels {
-            pixels.extend_from_slice(&picture.pixels);
-        } else {
-            pixels.extend(picture.pixels.iter().flat_map(|&gray| [gray; 3]));
-        }
+        picture.append(channels, pixels);
         let class = classes
-            .binary_search(&item.class)
+            .binary_search(class)
             .expect("the class was collected above");
         labels.push(class as u32);
     }
+    note_untrained(&source, &parts, &classes, &mut notes)?;
     let part = |(pixels, labels)| ArrayPart {
         inputs: InputRows::Bytes(pixels),
         answers: Answers::Classes(labels),
@@ -215,28 +231,129 @@ pub(crate) fn assemble(source: &Path, mut items: Vec<Item>) -> Result<Arrays, Da
         task: Task::Classify {
             classes: classes.len(),
         },
-        train: part(parts.train.expect("checked above")),
+        train: part(parts.train.expect("the layout has a training part")),
         validation: parts.validation.map(part),
         test: parts.test.map(part),
         classes,
-        notes: Vec::new(),
+        notes,
     })
 }
 
-/// Decodes one image.
-fn load(
+/// The most channels of any picture.
+pub(crate) fn widest(pictures: &[Picture]) -> usize {
+    let channels = pictures.iter().map(|picture| picture.channels);
+    channels.max().unwrap_or(1)
+}
+
+/// Decodes images, all to one size: that of `resize`, or of the first. Gives them in their order.
+pub(crate) fn decode_all<'a>(
     source: &Path,
-    item: &Item,
-    expected: Option<(usize, usize)>,
-) -> Result<Picture, DataError> {
-    match &item.content {
-        Content::Bytes(bytes) => decode(
-            bytes,
-            expected,
-            &super::archive::member_name(source, &item.path),
-        ),
-        Content::File(path) => decode(&limits::read_file(path)?, expected, path),
+    items: impl IndexedParallelIterator<Item = &'a Item> + Clone,
+    resize: Option<Resize>,
+    notes: &mut Vec<String>,
+) -> Result<(Vec<Picture>, (usize, usize)), DataError> {
+    let count = items.len();
+    let load = |item: &Item, target| item.read(source, |bytes, file| load(bytes, target, file));
+    let size = match resize {
+        Some(Resize { height, width }) => (height as usize, width as usize),
+        None => match items
+            .clone()
+            .take(1)
+            .map(|item| load(item, Target::Any))
+            .collect::<Vec<_>>()
+        {
+            mut first if first.len() == 1 => {
+                let Loaded { picture, .. } = first.remove(0)?;
+                (picture.height, picture.width)
+            }
+            _ => (0, 0),
+        },
+    };
+    let all = limits::product(&[count as u64, size.0 as u64, size.1 as u64, 3]);
+    limits::grant(source, "the decoded images", all, limits::MAX_DECODED_BYTES)?;
+    let target = match resize {
+        Some(_) => Target::Resized(size.0, size.1),
+        None => Target::Exactly(size.0, size.1),
+    };
+    let loaded: Vec<Loaded> = items
+        .map(|item| load(item, target))
+        .collect::<Result<_, _>>()?;
+    let count = |test: fn(&Loaded) -> bool| loaded.iter().filter(|one| test(one)).count();
+    let (turned, resized) = (count(|one| one.turned), count(|one| one.resized));
+    if turned > 0 {
+        notes.push(format!(
+            "{turned} images were turned as their EXIF orientation says, as viewers show them"
+        ));
     }
+    if resized > 0 {
+        notes.push(format!(
+            "{resized} of {} images had another size and were resized to {}×{}, without regard to their proportions",
+            loaded.len(),
+            size.0,
+            size.1
+        ));
+    }
+    Ok((loaded.into_iter().map(|one| one.picture).collect(), size))
+}
+
+/// Notes classes of which nothing was read: their folder is empty, or its images are of other kinds.
+fn note_empty_classes(
+    empty: &[PathBuf],
+    other_kinds: &[PathBuf],
+    classes: &[String],
+    notes: &mut Vec<String>,
+) {
+    let of_others = other_kinds.iter().filter_map(|path| path.parent());
+    let folders: BTreeSet<&Path> = empty
+        .iter()
+        .map(PathBuf::as_path)
+        .chain(of_others)
+        .collect();
+    let unread = |folder: &&Path| !classes.contains(&file_name(folder));
+    left_out::note(
+        notes,
+        "folders hold no image that is read and make no class",
+        &folders.into_iter().filter(unread).collect::<Vec<_>>(),
+    );
+}
+
+/// Notes classes that occur in other parts only, and refuses a part that shares none with training.
+fn note_untrained(
+    source: &Path,
+    parts: &Splits<(Vec<u8>, Vec<u32>)>,
+    classes: &[String],
+    notes: &mut Vec<String>,
+) -> Result<(), DataError> {
+    let of = |part: &Option<(Vec<u8>, Vec<u32>)>| -> BTreeSet<u32> {
+        part.iter()
+            .flat_map(|(_, labels)| labels.iter().copied())
+            .collect()
+    };
+    let train = of(&parts.train);
+    for (name, part) in [("validation", &parts.validation), ("test", &parts.test)] {
+        let part = of(part);
+        if !part.is_empty() && part.is_disjoint(&train) {
+            let names = |set: BTreeSet<u32>| {
+                let names: Vec<&String> = set.iter().map(|&c| &classes[c as usize]).collect();
+                shown(&names)
+            };
+            return Err(DataError::malformed(
+                source,
+                format!(
+                    "its {name} part has the classes {}, its training part {}: none in common",
+                    names(part),
+                    names(train)
+                ),
+                "give both the same class folders, or leave the part out",
+            ));
+        }
+    }
+    let untrained = (0..classes.len() as u32).filter(|class| !train.contains(class));
+    let untrained: Vec<&str> = untrained
+        .map(|class| classes[class as usize].as_str())
+        .collect();
+    left_out::note(notes, "classes have no training image", &untrained);
+    Ok(())
 }
 
 /// The reader of folders and archives of images by class.
@@ -246,7 +363,7 @@ pub struct Images;
 const IMAGES: Descriptor = Descriptor {
     name: "images",
     aliases: &[],
-    about: "train/<class>/... and test/<class>/... of PNG or JPEG: folder, .tar or .tar.gz",
+    about: "train/<class>/... and test/<class>/... of PNG or JPEG: folder, .zip, .tar or .tar.gz",
     source: "",
     parameters: &[],
 };
@@ -258,9 +375,30 @@ impl Described for Images {
 }
 
 impl Reader for Images {
+    fn settings(&self) -> &'static [&'static str] {
+        &["resize"]
+    }
+
+    /// Images below a folder, unless other data lie beside a single folder of pictures.
     fn detect(&self, folder: &Listing) -> bool {
-        let mut names = folder.folders.iter();
-        names.any(|name| holds_images(&folder.folder.join(name), MAX_DEPTH))
+        let Ok(walk) = folder.walk() else {
+            return false;
+        };
+        let images = walk.files.iter().filter(|path| is_image(&file_name(path)));
+        let within: BTreeSet<&Path> = images
+            .filter_map(|path| path.parent())
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .collect();
+        let says_split = |folder: &&Path| {
+            folder
+                .iter()
+                .any(|name| SplitName::spoken_of(&name.to_string_lossy()).is_some())
+        };
+        match within.len() {
+            0 => false,
+            1 => within.iter().any(says_split) || !folder.any(is_other_data),
+            _ => true,
+        }
     }
 
     fn wants(&self, member: &Path) -> bool {
@@ -272,49 +410,21 @@ impl Reader for Images {
         true
     }
 
-    fn read(&self, source: Source<'_>, _: ReaderOptions<'_>) -> Result<Reading, DataError> {
-        let mut items = Vec::new();
-        let mut add = |path: PathBuf, content| {
-            if let Some((split, class)) = place(&path) {
-                items.push(Item {
-                    split,
-                    class,
-                    path,
-                    content,
-                });
-            }
-        };
-        let (path, files) = match source {
-            Source::Folder(listing) => {
-                let folder = &listing.folder;
-                visit_files(folder, Path::new(""), MAX_DEPTH, &mut |name, path| {
-                    if is_image(name) {
-                        let content = Content::File(folder.join(&path));
-                        add(path, content);
-                    }
-                })?;
-                (folder.as_path(), vec![folder.clone()])
-            }
-            Source::Archive(path, members) => {
-                for Member { path, bytes } in members {
-                    if self.wants(&path) {
-                        add(path, Content::Bytes(bytes));
-                    }
-                }
-                (path, vec![path.to_owned()])
-            }
-            other => return Err(other.unrecognized(self)),
-        };
-        Ok(Reading::arrays(files, assemble(path, items)?))
+    fn splits_by_path(&self) -> bool {
+        true
+    }
+
+    fn read(&self, source: Source<'_>, options: ReaderOptions<'_>) -> Result<Reading, DataError> {
+        let found = Items::of(source, self)?;
+        let files = vec![found.source.clone()];
+        Ok(Reading::arrays(files, assemble(found, options)?))
     }
 }
 
-/// True when an image lies in the folder or below.
-fn holds_images(folder: &Path, depth: usize) -> bool {
-    let Ok(listing) = Listing::read(folder) else {
-        return false;
-    };
-    let mut names = listing.folders.iter();
-    listing.any(is_image)
-        || depth > 0 && names.any(|name| holds_images(&folder.join(name), depth - 1))
+/// True for the names of files that other readers read.
+fn is_other_data(name: &str) -> bool {
+    has_extension(
+        name,
+        &["csv", "tsv", "npz", "npy", "mat", "txt", "tokens", "ark"],
+    )
 }

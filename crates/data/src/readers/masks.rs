@@ -8,82 +8,30 @@
 //!
 //! or as Cityscapes comes: `leftImg8bit/train/CITY/NAME_leftImg8bit.png` with
 //! `gtFine/train/CITY/NAME_gtFine_labelTrainIds.png`. A mask is an 8-bit gray PNG whose gray levels
-//! are class numbers from 0; 255 marks pixels without a label. All images have one size.
+//! are class numbers from 0; 255 marks pixels without a label, unless 0 and 255 are all that occur. Other
+//! common names of the folders are understood (`image` and `label`, `annotations`, VOC's), and masks
+//! called `NAME_mask.png`. All images have one size, or are resized to one.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use batchscope_core::{InputShape, Task, UNLABELED};
-use image::{ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
+use batchscope_core::{Described, Descriptor, InputShape, Task};
 use rayon::prelude::*;
 
-use batchscope_core::{Described, Descriptor};
-
 use super::archive::Member;
-use super::images::{Content, MAX_SIDE, Picture, decode, is_image};
+use super::images::{self, Picture, is_image};
+use super::items::{Item, Items};
+use super::levels;
+pub use super::levels::decode_mask;
 use super::reader::{Reader, ReaderOptions, Reading, Source};
-use super::split_names::{SplitName, Splits};
+use super::split_names::{SplitName, Splits, words};
 use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
-use crate::limits;
-use crate::listing::{Listing, MAX_DEPTH, visit_files};
+use crate::inferred::Inferred;
+use crate::left_out;
+use crate::listing::Listing;
+use crate::parts::{PartPaths, Told};
 use crate::paths::file_name;
-
-/// Decodes a mask of `[height, width]` pixels to class numbers. `file` is named in errors.
-///
-/// # Errors
-/// When it is no 8-bit gray PNG, damaged, of another size, or without any label.
-pub fn decode_mask(
-    bytes: &[u8],
-    expected: (usize, usize),
-    file: &Path,
-) -> Result<Vec<u8>, DataError> {
-    let broken = |source: image::ImageError| {
-        DataError::malformed(
-            file,
-            format!("cannot be decoded as PNG ({source})"),
-            "replace or remove it",
-        )
-    };
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
-    let mut bounds = Limits::default();
-    bounds.max_image_width = Some(MAX_SIDE);
-    bounds.max_image_height = Some(MAX_SIDE);
-    bounds.max_alloc = Some(u64::from(MAX_SIDE) * u64::from(MAX_SIDE) * 16);
-    reader.limits(bounds);
-    let decoder = reader.into_decoder().map_err(broken)?;
-    let (width, height) = decoder.dimensions();
-    let found = (height as usize, width as usize);
-    if found != expected {
-        return Err(DataError::malformed(
-            file,
-            format!(
-                "is {}×{}, its image {}×{}",
-                found.0, found.1, expected.0, expected.1
-            ),
-            "give masks the size of their images",
-        ));
-    }
-    // Palettes and lower bit depths would be stretched to other numbers on the way.
-    if decoder.original_color_type() != ExtendedColorType::L8 {
-        return Err(DataError::malformed(
-            file,
-            format!("has pixels of kind {:?}", decoder.original_color_type()),
-            "save masks as 8-bit gray PNG files whose gray levels are class numbers",
-        ));
-    }
-    let picture = image::DynamicImage::from_decoder(decoder).map_err(broken)?;
-    let labels = picture.into_luma8().into_raw();
-    if labels.iter().all(|&label| label == UNLABELED) {
-        return Err(DataError::malformed(
-            file,
-            format!("labels no pixel (all are {UNLABELED})"),
-            "remove it and its image, or label something",
-        ));
-    }
-    Ok(labels)
-}
 
 /// What a file of a source is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,17 +40,38 @@ pub(crate) enum Role {
     Mask,
 }
 
+impl Role {
+    /// The role of the files in a folder of this name, alone or with the name of a split
+    /// (`train_masks`).
+    fn of(folder: &str) -> Option<Self> {
+        match folder {
+            "leftImg8bit" | "JPEGImages" => return Some(Self::Image),
+            "gtFine" | "SegmentationClass" => return Some(Self::Mask),
+            _ => {}
+        }
+        let words = words(folder);
+        let mut rest = words.iter().filter(|word| SplitName::of(word).is_none());
+        let (Some(word), None) = (rest.next(), rest.next()) else {
+            return None;
+        };
+        match word.as_str() {
+            "images" | "image" | "imgs" | "img" => Some(Self::Image),
+            "masks" | "mask" | "labels" | "label" | "annotations" | "annotation" | "gt"
+            | "groundtruth" => Some(Self::Mask),
+            _ => None,
+        }
+    }
+}
+
 /// Role, split and name of a file by its path within the source; `None` for what is neither image
 /// nor mask. An image and its mask have the same split and name.
 pub(crate) fn place(path: &Path) -> Option<(Role, Option<SplitName>, String)> {
     let (mut role, mut split, mut name) = (None, None, Vec::new());
     for part in path.parent()?.components() {
         let part = part.as_os_str().to_string_lossy();
-        match (&*part, SplitName::of(&part)) {
-            ("images" | "leftImg8bit", _) => role = Some(Role::Image),
-            ("masks" | "gtFine", _) => role = Some(Role::Mask),
-            (_, Some(found)) => split = Some(found),
-            _ => name.push(part.into_owned()),
+        match (Role::of(&part), SplitName::spoken_of(&part)) {
+            (None, None) if part != "." => name.push(part.into_owned()),
+            (found, named) => (role, split) = (found.or(role), named.or(split)),
         }
     }
     let role = role?;
@@ -117,10 +86,21 @@ pub(crate) fn place(path: &Path) -> Option<(Role, Option<SplitName>, String)> {
     Some((role, split, name.join("/")))
 }
 
-/// A file of a source.
-pub(crate) struct Item {
-    pub(crate) path: PathBuf,
-    pub(crate) content: Content,
+/// The name of the image that a mask of this name may belong to: `7` for `7_mask`.
+fn without_ending(name: &str) -> Option<&str> {
+    [
+        "_mask",
+        "_masks",
+        "-mask",
+        "_label",
+        "_labels",
+        "_gt",
+        "_seg",
+        "_segmentation",
+        "_annotation",
+    ]
+    .iter()
+    .find_map(|ending| name.strip_suffix(ending))
 }
 
 /// The files of an example.
@@ -137,21 +117,57 @@ type Example = (Option<SplitName>, Item, Item);
 const LAYOUT: &str = "arrange them as train/images/NAME.png and train/masks/NAME.png";
 
 /// Pairs images with masks, decodes them (in parallel) and sorts them into splits.
-pub(crate) fn assemble(source: &Path, items: Vec<Item>) -> Result<Arrays, DataError> {
-    let examples = whole(source, pair(source, items)?)?;
-    check_splits(source, &examples)?;
-    let size = picture(source, &examples[0].1, None)?;
-    let (height, width) = (size.height, size.width);
-    let decoded = decode_all(source, &examples, (height, width))?;
-    let channels = decoded.iter().map(|(p, _)| p.channels).max().unwrap_or(1);
-    let largest = decoded
+pub(crate) fn assemble(found: Items, options: ReaderOptions<'_>) -> Result<Arrays, DataError> {
+    let Items {
+        source,
+        items,
+        notes: others,
+        ..
+    } = found;
+    options
+        .parts
+        .expect_used(&source, items.iter().map(|item| item.path.as_path()))?;
+    let mut left_out = Vec::new();
+    let examples = whole(&source, pair(&source, items, options.parts, &mut left_out)?)?;
+    check_splits(&source, &examples)?;
+    let mut notes = others;
+    left_out::note(
+        &mut notes,
+        "images are neither image nor mask of an example and were left out",
+        &left_out,
+    );
+    let images = examples.par_iter().map(|(_, image, _)| image);
+    let (pictures, size) = images::decode_all(&source, images, options.resize, &mut notes)?;
+    let (height, width) = size;
+    let masks = examples.par_iter().map(|(_, _, mask)| {
+        let expected = options.resize.is_none().then_some(size);
+        mask.read(&source, |bytes, file| {
+            levels::decode(bytes, expected, options.resize, file)
+        })
+    });
+    let mut masks: Vec<Vec<u8>> = masks.collect::<Result<_, _>>()?;
+    let paths: Vec<&Path> = examples
         .iter()
-        .flat_map(|(_, labels)| labels)
-        .filter(|&&label| label != UNLABELED)
-        .max()
-        .map_or(0, |&label| usize::from(label));
+        .map(|(.., mask)| mask.path.as_path())
+        .collect();
+    let (classes, said) = levels::number(&source, &paths, &mut masks)?;
+    let mut inferred = Inferred::default();
+    for split in [SplitName::Train, SplitName::Validation, SplitName::Test] {
+        let of = |example: &&Example| example.0.unwrap_or(SplitName::Train) == split;
+        let mut of_split = examples.iter().filter(of);
+        if let Some((_, image, mask)) = of_split.next() {
+            let (image, mask) = (image.path.display(), mask.path.display());
+            inferred.took(
+                split.name(),
+                format!("{image} with {mask}, … ({})", 1 + of_split.count()),
+            );
+        }
+    }
+    inferred.took("classes", said);
+    notes.splice(0..0, inferred.line());
+    let channels = images::widest(&pictures);
     let splits = examples.iter().map(|(split, ..)| *split);
-    let parts = sort(splits.zip(decoded), channels);
+    let parts = sort(splits.zip(pictures.into_iter().zip(masks)), channels);
     let part = |(pixels, masks)| ArrayPart {
         inputs: InputRows::Bytes(pixels),
         answers: Answers::Masks(masks),
@@ -162,25 +178,37 @@ pub(crate) fn assemble(source: &Path, items: Vec<Item>) -> Result<Arrays, DataEr
             width,
             channels,
         },
-        task: Task::Segment {
-            classes: largest + 1,
-        },
+        task: Task::Segment { classes },
         train: part(parts.train.expect("`check_splits` found training examples")),
         validation: parts.validation.map(part),
         test: parts.test.map(part),
         classes: Vec::new(),
-        notes: Vec::new(),
+        notes,
     })
 }
 
 /// Images and masks by split and name.
+type Pairs = BTreeMap<(Option<SplitName>, String), Pair>;
+
+/// Pairs the files; what is neither goes to `left_out`.
 fn pair(
     source: &Path,
     items: Vec<Item>,
-) -> Result<BTreeMap<(Option<SplitName>, String), Pair>, DataError> {
-    let mut pairs: BTreeMap<_, Pair> = BTreeMap::new();
+    parts: &PartPaths,
+    left_out: &mut Vec<PathBuf>,
+) -> Result<Pairs, DataError> {
+    let mut pairs: Pairs = BTreeMap::new();
     for item in items {
-        let Some((role, split, name)) = place(&item.path) else {
+        let told = parts.told(&item.path);
+        let placed = place(&item.path).and_then(|(role, named, name)| match told {
+            Told::Part(split, _) => Some((role, Some(split), name)),
+            Told::Outside => None,
+            Told::Unsaid if named.is_some_and(|named| parts.names(named)) => None,
+            Told::Unsaid if parts.is_empty() => Some((role, named, name)),
+            Told::Unsaid => Some((role, named.or(Some(SplitName::Train)), name)),
+        });
+        let Some((role, split, name)) = placed else {
+            left_out.push(item.path);
             continue;
         };
         let pair = pairs.entry((split, name)).or_default();
@@ -196,14 +224,26 @@ fn pair(
             ));
         }
     }
+    // Masks called after their image with an ending of their own.
+    let lone = |(key, pair): (&(Option<SplitName>, String), &Pair)| {
+        let image = (key.0, without_ending(&key.1)?.to_owned());
+        let waits = pairs
+            .get(&image)
+            .is_some_and(|p| p.image.is_some() && p.mask.is_none());
+        (pair.image.is_none() && waits).then(|| (key.clone(), image))
+    };
+    let renamed: Vec<_> = pairs.iter().filter_map(lone).collect();
+    for (key, image) in renamed {
+        let mask = pairs.remove(&key).and_then(|pair| pair.mask);
+        if let Some(pair) = pairs.get_mut(&image) {
+            pair.mask = mask;
+        }
+    }
     Ok(pairs)
 }
 
 /// The examples, every one with image and mask.
-fn whole(
-    source: &Path,
-    pairs: BTreeMap<(Option<SplitName>, String), Pair>,
-) -> Result<Vec<Example>, DataError> {
+fn whole(source: &Path, pairs: Pairs) -> Result<Vec<Example>, DataError> {
     let lone =
         |item: &Item, what: &str| Err(DataError::malformed(&source.join(&item.path), what, LAYOUT));
     let mut examples = Vec::with_capacity(pairs.len());
@@ -248,26 +288,6 @@ fn check_splits(source: &Path, examples: &[Example]) -> Result<(), DataError> {
     Ok(())
 }
 
-/// Decodes every example, all images being of one size.
-fn decode_all(
-    source: &Path,
-    examples: &[Example],
-    (height, width): (usize, usize),
-) -> Result<Vec<(Picture, Vec<u8>)>, DataError> {
-    let all = limits::product(&[examples.len() as u64, height as u64, width as u64, 4]);
-    limits::grant(source, "the decoded images", all, limits::MAX_DECODED_BYTES)?;
-    examples
-        .par_iter()
-        .map(|(_, image, mask)| {
-            let expected = (height, width);
-            let labels = read(source, mask, |bytes, file| {
-                decode_mask(bytes, expected, file)
-            })?;
-            Ok((picture(source, image, Some(expected))?, labels))
-        })
-        .collect()
-}
-
 /// Pixels and masks by split; gray images become as wide as the colored ones beside them.
 fn sort(
     examples: impl Iterator<Item = (Option<SplitName>, (Picture, Vec<u8>))>,
@@ -278,35 +298,10 @@ fn sort(
         let (pixels, masks) = parts
             .slot(split.unwrap_or(SplitName::Train))
             .get_or_insert_default();
-        if picture.channels == channels {
-            pixels.extend_from_slice(&picture.pixels);
-        } else {
-            pixels.extend(picture.pixels.iter().flat_map(|&gray| [gray; 3]));
-        }
+        picture.append(channels, pixels);
         masks.extend_from_slice(&labels);
     }
     parts
-}
-
-/// Decodes an image.
-fn picture(
-    source: &Path,
-    item: &Item,
-    expected: Option<(usize, usize)>,
-) -> Result<Picture, DataError> {
-    read(source, item, |bytes, file| decode(bytes, expected, file))
-}
-
-/// What `decode` makes of a file's bytes.
-fn read<T>(
-    source: &Path,
-    item: &Item,
-    decode: impl FnOnce(&[u8], &Path) -> Result<T, DataError>,
-) -> Result<T, DataError> {
-    match &item.content {
-        Content::Bytes(bytes) => decode(bytes, &super::archive::member_name(source, &item.path)),
-        Content::File(path) => decode(&limits::read_file(path)?, path),
-    }
 }
 
 /// The reader of folders and archives of images with masks.
@@ -316,7 +311,7 @@ pub struct Masks;
 const MASKS: Descriptor = Descriptor {
     name: "masks",
     aliases: &[],
-    about: "train/images/NAME.png and train/masks/NAME.png (8-bit gray: class numbers, 255 without label): folder, .tar or .tar.gz",
+    about: "train/images/NAME.png and train/masks/NAME.png (8-bit gray: class numbers, 255 without label): folder, .zip, .tar or .tar.gz",
     source: "",
     parameters: &[],
 };
@@ -328,19 +323,14 @@ impl Described for Masks {
 }
 
 impl Reader for Masks {
+    fn settings(&self) -> &'static [&'static str] {
+        &["resize"]
+    }
+
     fn detect(&self, folder: &Listing) -> bool {
-        let mut found = [false; 2];
-        let visited = visit_files(
-            &folder.folder,
-            Path::new(""),
-            MAX_DEPTH,
-            &mut |name, path| match place(&path).filter(|_| is_image(name)) {
-                Some((Role::Image, ..)) => found[0] = true,
-                Some((Role::Mask, ..)) => found[1] = true,
-                None => {}
-            },
-        );
-        visited.is_ok() && found == [true; 2]
+        folder
+            .walk()
+            .is_ok_and(|walk| holds_both(walk.files.iter()))
     }
 
     fn wants(&self, member: &Path) -> bool {
@@ -348,37 +338,31 @@ impl Reader for Masks {
     }
 
     fn detect_members(&self, members: &[Member]) -> bool {
-        let roles = || members.iter().filter_map(|member| place(&member.path));
-        let holds = |role| roles().any(|(found, ..)| found == role);
-        holds(Role::Image) && holds(Role::Mask)
+        holds_both(members.iter().map(|member| &member.path))
     }
 
-    fn read(&self, source: Source<'_>, _: ReaderOptions<'_>) -> Result<Reading, DataError> {
-        let mut items = Vec::new();
-        let (path, files) = match source {
-            Source::Folder(listing) => {
-                let folder = &listing.folder;
-                visit_files(folder, Path::new(""), MAX_DEPTH, &mut |name, path| {
-                    if is_image(name) {
-                        let content = Content::File(folder.join(&path));
-                        items.push(Item { path, content });
-                    }
-                })?;
-                (folder.as_path(), vec![folder.clone()])
-            }
-            Source::Archive(path, members) => {
-                for Member { path, bytes } in members {
-                    if self.wants(&path) {
-                        let content = Content::Bytes(bytes);
-                        items.push(Item { path, content });
-                    }
-                }
-                (path, vec![path.to_owned()])
-            }
-            other => return Err(other.unrecognized(self)),
-        };
-        Ok(Reading::arrays(files, assemble(path, items)?))
+    fn splits_by_path(&self) -> bool {
+        true
     }
+
+    fn read(&self, source: Source<'_>, options: ReaderOptions<'_>) -> Result<Reading, DataError> {
+        let found = Items::of(source, self)?;
+        let files = vec![found.source.clone()];
+        Ok(Reading::arrays(files, assemble(found, options)?))
+    }
+}
+
+/// True where some image files are called images and others masks.
+fn holds_both<'a>(files: impl Iterator<Item = &'a PathBuf>) -> bool {
+    let mut found = [false; 2];
+    for path in files.filter(|path| is_image(&file_name(path))) {
+        match place(path) {
+            Some((Role::Image, ..)) => found[0] = true,
+            Some((Role::Mask, ..)) => found[1] = true,
+            None => {}
+        }
+    }
+    found == [true; 2]
 }
 
 #[cfg(test)]
@@ -394,6 +378,10 @@ mod tests {
             ("train/masks/a.png", Role::Mask, train, "a"),
             ("images/train/b/a.png", Role::Image, train, "b/a"),
             ("masks/a.png", Role::Mask, None, "a"),
+            ("train/label/a.png", Role::Mask, train, "a"),
+            ("annotations/training/a.png", Role::Mask, train, "a"),
+            ("./train_masks/a.png", Role::Mask, train, "a"),
+            ("JPEGImages/a.jpg", Role::Image, None, "a"),
             (
                 "leftImg8bit/val/ulm/x_1_leftImg8bit.png",
                 Role::Image,

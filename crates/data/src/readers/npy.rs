@@ -23,8 +23,10 @@ pub enum NpyValues {
     Bytes(Vec<u8>),
     /// `bool` and the other integers.
     Integers(Vec<i64>),
-    /// `float32`, and `float64` rounded to it.
+    /// `float32`.
     Floats(Vec<f32>),
+    /// `float64`.
+    Doubles(Vec<f64>),
 }
 
 /// Longest header: real ones have about a hundred bytes.
@@ -38,30 +40,12 @@ const MAX_RANK: usize = 32;
 /// When it is not one, holds another type than integers and 4- or 8-byte floats, or has fewer or more
 /// bytes than its shape says.
 pub fn parse(bytes: &[u8], file: &Path) -> Result<NpyArray, DataError> {
-    let not_npy = || DataError::corrupt(file, "does not begin with a NumPy header");
-    let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or_else(not_npy)?;
-    let (length, rest) = match rest {
-        [1, _, a, b, rest @ ..] => (usize::from(u16::from_le_bytes([*a, *b])), rest),
-        [2 | 3, _, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, rest),
-        _ => return Err(not_npy()),
-    };
-    if length > MAX_HEADER || length > rest.len() {
-        return Err(DataError::corrupt(
-            file,
-            format!(
-                "its header should have {length} bytes, {} are there",
-                rest.len()
-            ),
-        ));
-    }
-    let (header, data) = rest.split_at(length);
-    let header = std::str::from_utf8(header).map_err(|_| not_npy())?;
-    let (descr, fortran, shape) = dictionary(header).ok_or_else(|| {
-        DataError::corrupt(
-            file,
-            "its header is not a dictionary of descr, fortran_order and shape",
-        )
-    })?;
+    let (header, data) = parts(bytes, file)?;
+    let Header {
+        descr,
+        fortran,
+        shape,
+    } = header;
     let (kind, size, big) = element(&descr).ok_or_else(|| {
         DataError::malformed(
             file,
@@ -89,9 +73,62 @@ pub fn parse(bytes: &[u8], file: &Path) -> Result<NpyArray, DataError> {
             NpyValues::Bytes(v) => NpyValues::Bytes(row_major(&v, &shape)),
             NpyValues::Integers(v) => NpyValues::Integers(row_major(&v, &shape)),
             NpyValues::Floats(v) => NpyValues::Floats(row_major(&v, &shape)),
+            NpyValues::Doubles(v) => NpyValues::Doubles(row_major(&v, &shape)),
         };
     }
     Ok(NpyArray { shape, values })
+}
+
+/// What the header of an array says, for lists of what is there: `(200, 4) <f8`.
+pub(crate) fn described(bytes: &[u8], file: &Path) -> Option<String> {
+    let (header, _) = parts(bytes, file).ok()?;
+    let dimensions: Vec<String> = header.shape.iter().map(u64::to_string).collect();
+    let descr: String = header.descr.chars().take(40).collect();
+    Some(format!("({}) {descr}", dimensions.join(", ")))
+}
+
+/// The longest header with all before it.
+pub(crate) const MAX_START: u64 = MAX_HEADER as u64 + 12;
+
+/// The entries of a header.
+struct Header {
+    descr: String,
+    fortran: bool,
+    shape: Vec<u64>,
+}
+
+/// The header, and the values after it.
+fn parts<'a>(bytes: &'a [u8], file: &Path) -> Result<(Header, &'a [u8]), DataError> {
+    let not_npy = || DataError::corrupt(file, "does not begin with a NumPy header");
+    let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or_else(not_npy)?;
+    let (length, rest) = match rest {
+        [1, _, a, b, rest @ ..] => (usize::from(u16::from_le_bytes([*a, *b])), rest),
+        [2 | 3, _, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, rest),
+        _ => return Err(not_npy()),
+    };
+    if length > MAX_HEADER || length > rest.len() {
+        return Err(DataError::corrupt(
+            file,
+            format!(
+                "its header should have {length} bytes, {} are there",
+                rest.len()
+            ),
+        ));
+    }
+    let (header, data) = rest.split_at(length);
+    let header = std::str::from_utf8(header).map_err(|_| not_npy())?;
+    let (descr, fortran, shape) = dictionary(header).ok_or_else(|| {
+        DataError::corrupt(
+            file,
+            "its header is not a dictionary of descr, fortran_order and shape",
+        )
+    })?;
+    let header = Header {
+        descr,
+        fortran,
+        shape,
+    };
+    Ok((header, data))
 }
 
 /// Kind (`b`, `i`, `u`, `f`), bytes and big-endianness of a type description such as `<f4`.
@@ -126,7 +163,7 @@ fn decode(
     Ok(match (kind, size) {
         (b'u', 1) => NpyValues::Bytes(data.to_vec()),
         (b'f', 4) => NpyValues::Floats(words.map(|w| f32::from_bits(w as u32)).collect()),
-        (b'f', _) => NpyValues::Floats(words.map(|w| f64::from_bits(w) as f32).collect()),
+        (b'f', _) => NpyValues::Doubles(words.map(f64::from_bits).collect()),
         (b'i', size) => {
             let unused = 64 - 8 * size as u32;
             NpyValues::Integers(words.map(|w| ((w << unused) as i64) >> unused).collect())

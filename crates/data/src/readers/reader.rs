@@ -12,7 +12,10 @@ use crate::arrays::Arrays;
 use crate::error::DataError;
 use crate::glyphs::GlyphOptions;
 use crate::listing::Listing;
-use crate::options::{FrameOptions, TableOptions};
+use crate::options::FrameOptions;
+use crate::parts::PartPaths;
+use crate::resize::Resize;
+use crate::table_options::TableOptions;
 use crate::text::Corpus;
 
 /// A reader of one format, as [`READERS`](super::READERS) lists them.
@@ -30,14 +33,25 @@ pub trait Reader: Described {
         false
     }
 
-    /// True for the members of a tar archive that are to be kept for [`Reader::detect_members`].
+    /// True for the members of an archive that are to be kept for [`Reader::detect_members`].
     fn wants(&self, _member: &Path) -> bool {
         false
     }
 
-    /// True for the members of a tar archive that holds this format.
+    /// True for the members of an archive that holds this format.
     fn detect_members(&self, _members: &[Member]) -> bool {
         false
+    }
+
+    /// True where the parts of a source may be named by [`PartPaths`]: the reader follows them.
+    fn splits_by_path(&self) -> bool {
+        false
+    }
+
+    /// The settings that it follows beside those of every format, by their keys: `label-column`. Others
+    /// would have no effect on its data, and are refused.
+    fn settings(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// True for data that are made rather than read: their source is the format's name.
@@ -62,7 +76,7 @@ pub enum Source<'a> {
     Folder(&'a Listing),
     /// A single file.
     File(&'a Path),
-    /// A tar archive and its members that some reader wants.
+    /// An archive and its members that some reader wants.
     Archive(&'a Path, Vec<Member>),
 }
 
@@ -104,6 +118,10 @@ pub struct ReaderOptions<'a> {
     pub frames: &'a FrameOptions,
     /// For the built-in glyphs.
     pub glyphs: &'a GlyphOptions,
+    /// Which files are which part, where that is said.
+    pub parts: &'a PartPaths,
+    /// For images: bring them to this size.
+    pub resize: Option<Resize>,
 }
 
 /// What a reader made of a source.
@@ -127,6 +145,14 @@ impl Reading {
         Self {
             files,
             content: Content::Arrays(arrays),
+        }
+    }
+
+    /// Where notes on it go.
+    pub(crate) fn notes(&mut self) -> &mut Vec<String> {
+        match &mut self.content {
+            Content::Arrays(arrays) => &mut arrays.notes,
+            Content::Text(corpus) => &mut corpus.notes,
         }
     }
 

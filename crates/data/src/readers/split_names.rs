@@ -12,9 +12,9 @@ impl SplitName {
     /// The split a word stands for.
     pub(crate) fn of(word: &str) -> Option<Self> {
         match word.to_ascii_lowercase().as_str() {
-            "train" | "training" => Some(Self::Train),
-            "val" | "valid" | "validation" | "dev" => Some(Self::Validation),
-            "test" | "testing" | "t10k" => Some(Self::Test),
+            "train" | "training" | "trainset" | "trainval" => Some(Self::Train),
+            "val" | "valid" | "validation" | "dev" | "valset" => Some(Self::Validation),
+            "test" | "testing" | "t10k" | "testset" => Some(Self::Test),
             _ => None,
         }
     }
@@ -24,6 +24,58 @@ impl SplitName {
         name.split(|c: char| !c.is_ascii_alphanumeric())
             .find_map(Self::of)
     }
+
+    /// The split that a folder's name speaks of: `training_set`, `seg_train`, `TestData`, `val2017`.
+    /// `None` where it speaks of none, or of two (`train_test`); train with validation is training.
+    pub(crate) fn spoken_of(folder: &str) -> Option<Self> {
+        let mut found: Vec<Self> = words(folder)
+            .iter()
+            .filter_map(|word| Self::of(word))
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        match found[..] {
+            [only] => Some(only),
+            [Self::Train, Self::Validation] => Some(Self::Train),
+            _ => None,
+        }
+    }
+
+    /// Its name in settings.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// The words of a name: runs of letters, cut before a capital that follows a small letter. `t10k`
+/// stays whole.
+pub(crate) fn words(name: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for run in name.split(|c: char| !c.is_alphanumeric()) {
+        if SplitName::of(run).is_some() {
+            words.push(run.to_lowercase());
+            continue;
+        }
+        let (mut word, mut last) = (String::new(), ' ');
+        for c in run.chars() {
+            let ends = c.is_numeric() || last.is_lowercase() && c.is_uppercase();
+            if ends && !word.is_empty() {
+                words.push(std::mem::take(&mut word));
+            }
+            if !c.is_numeric() {
+                word.extend(c.to_lowercase());
+            }
+            last = c;
+        }
+        if !word.is_empty() {
+            words.push(word);
+        }
+    }
+    words
 }
 
 /// One thing for each split that a source has.
@@ -71,5 +123,43 @@ impl<T> Splits<T> {
             validation: self.validation.map(&mut f).transpose()?,
             test: self.test.map(&mut f).transpose()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_speak_of_their_split_in_many_ways() {
+        let (train, validation, test) = (
+            Some(SplitName::Train),
+            Some(SplitName::Validation),
+            Some(SplitName::Test),
+        );
+        for (folder, split) in [
+            ("training_set", train),
+            ("seg_train", train),
+            ("train_images", train),
+            ("images-train", train),
+            ("train2017", train),
+            ("TrainingData", train),
+            ("train_val", train),
+            ("trainval", train),
+            ("val2017", validation),
+            ("dev-clean", validation),
+            ("Validation Set", validation),
+            ("test_set", test),
+            ("PublicTest", test),
+            ("TEST", test),
+            ("t10k", test),
+            ("train_test", None),
+            ("trains", None),
+            ("contest", None),
+            ("Testament", None),
+            ("cats", None),
+        ] {
+            assert_eq!(SplitName::spoken_of(folder), split, "{folder}");
+        }
     }
 }

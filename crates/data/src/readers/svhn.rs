@@ -3,17 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
-use batchscope_core::{InputShape, Task};
-
-use batchscope_core::{Described, Descriptor};
+use batchscope_core::{Described, Descriptor, InputShape, Task};
 
 use super::mat::{self, MatValues, Variable};
 use super::reader::{Reader, ReaderOptions, Reading, Source};
 use super::split_names::{SplitName, Splits};
 use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
+use crate::inferred::Inferred;
 use crate::limits;
 use crate::listing::Listing;
+use crate::parts::{PartPaths, Told};
 use crate::paths::{file_name, has_extension};
 
 /// The images of a file and their size; `file` is named in errors.
@@ -101,15 +101,27 @@ pub fn part(variables: Vec<Variable>, file: &Path) -> Result<(ArrayPart, InputSh
 }
 
 /// Reads the `.mat` files of a folder; `extra_32x32.mat` is left alone.
-pub(crate) fn read(source: &Path, files: &[PathBuf]) -> Result<(Arrays, Vec<PathBuf>), DataError> {
+fn read(
+    source: &Path,
+    files: &[PathBuf],
+    parts: &PartPaths,
+) -> Result<(Arrays, Vec<PathBuf>), DataError> {
     let mut paths: Splits<PathBuf> = Splits::default();
     let mut notes = Vec::new();
+    let within = |file: &'_ PathBuf| {
+        file.strip_prefix(source)
+            .map(Path::to_owned)
+            .unwrap_or_default()
+    };
+    let inside: Vec<PathBuf> = files.iter().map(within).collect();
+    parts.expect_used(source, inside.iter().map(PathBuf::as_path))?;
     for file in files {
         let name = file_name(file);
-        let split = if files.len() == 1 {
-            Some(SplitName::Train)
-        } else {
-            SplitName::within(&name)
+        let split = match parts.told(&within(file)) {
+            Told::Part(split, _) => Some(split),
+            Told::Outside => None,
+            Told::Unsaid if files.len() == 1 => Some(SplitName::Train),
+            Told::Unsaid => SplitName::within(&name).filter(|&split| !parts.names(split)),
         };
         match split {
             Some(split) => {
@@ -127,6 +139,18 @@ pub(crate) fn read(source: &Path, files: &[PathBuf]) -> Result<(Arrays, Vec<Path
         }
     }
     let used = paths.present().cloned().collect();
+    let mut inferred = Inferred::default();
+    for (name, file) in [
+        ("train", &paths.train),
+        ("validation", &paths.validation),
+        ("test", &paths.test),
+    ] {
+        if let Some(file) = file {
+            inferred.took(name, file_name(file));
+        }
+    }
+    inferred.took("classes", "the digits 0 to 9, 10 standing for 0");
+    notes.splice(0..0, inferred.line());
     let mut shape = None;
     let parts = paths.try_map(|file| {
         let (part, input) = part(mat::parse(&limits::read_file(&file)?, &file)?, &file)?;
@@ -186,10 +210,16 @@ impl Reader for Svhn {
         is_mat(name)
     }
 
-    fn read(&self, source: Source<'_>, _: ReaderOptions<'_>) -> Result<Reading, DataError> {
+    fn splits_by_path(&self) -> bool {
+        true
+    }
+
+    fn read(&self, source: Source<'_>, options: ReaderOptions<'_>) -> Result<Reading, DataError> {
         let (arrays, files) = match source {
-            Source::Folder(listing) => read(&listing.folder, &listing.select(is_mat))?,
-            Source::File(path) => read(path, &[path.to_owned()])?,
+            Source::Folder(listing) => {
+                read(&listing.folder, &listing.select(is_mat), options.parts)?
+            }
+            Source::File(path) => read(path, &[path.to_owned()], options.parts)?,
             other => return Err(other.unrecognized(self)),
         };
         Ok(Reading::arrays(files, arrays))

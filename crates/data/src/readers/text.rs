@@ -1,12 +1,13 @@
 //! Text: a file, or a folder of the files of the splits.
 
+use std::path::{Path, PathBuf};
+
 use batchscope_core::{Described, Descriptor};
 
 use super::reader::{Reader, ReaderOptions, Reading, Source};
-use super::split_names::SplitName;
 use crate::error::DataError;
 use crate::listing::Listing;
-use crate::paths::file_name;
+use crate::paths::parent;
 use crate::text::corpus;
 
 /// The reader of text.
@@ -28,6 +29,10 @@ impl Described for Text {
 }
 
 impl Reader for Text {
+    fn settings(&self) -> &'static [&'static str] {
+        &["text-level", "vocabulary", "sequence"]
+    }
+
     fn detect(&self, folder: &Listing) -> bool {
         folder.any(corpus::is_text)
     }
@@ -36,18 +41,31 @@ impl Reader for Text {
         corpus::is_text(name)
     }
 
-    fn read(&self, source: Source<'_>, _: ReaderOptions<'_>) -> Result<Reading, DataError> {
-        let (path, mut files) = match source {
-            Source::Folder(listing) => (listing.folder.as_path(), listing.select(corpus::is_text)),
-            Source::File(path) => (path, vec![path.to_owned()]),
+    fn splits_by_path(&self) -> bool {
+        true
+    }
+
+    fn read(&self, source: Source<'_>, options: ReaderOptions<'_>) -> Result<Reading, DataError> {
+        let (path, files, left_out) = match source {
+            Source::Folder(listing) => {
+                let (texts, others): (Vec<&String>, Vec<&String>) =
+                    listing.files.iter().partition(|name| corpus::is_text(name));
+                let mut left_out: Vec<PathBuf> = others.iter().map(PathBuf::from).collect();
+                let folders = listing
+                    .folders
+                    .iter()
+                    .map(|folder| Path::new(folder).join(""));
+                left_out.extend(folders.filter(|_| options.parts.is_empty()));
+                let files = texts.iter().map(PathBuf::from).collect();
+                (listing.folder.clone(), files, left_out)
+            }
+            Source::File(path) => {
+                let file = PathBuf::from(path.file_name().unwrap_or_default());
+                (parent(path).to_owned(), vec![file], Vec::new())
+            }
             other => return Err(other.unrecognized(self)),
         };
-        // Those whose names say a split, where any does.
-        let named = |file: &std::path::PathBuf| SplitName::within(&file_name(file)).is_some();
-        if files.len() > 1 && files.iter().any(named) {
-            files.retain(named);
-        }
-        let corpus = corpus::read(path, &files)?;
-        Ok(Reading::text(files, corpus))
+        let (corpus, used) = corpus::read(&path, &files, left_out, options.parts)?;
+        Ok(Reading::text(used, corpus))
     }
 }

@@ -3,6 +3,8 @@
 //! `fuzz/fuzz_targets`.
 
 mod catalog;
+mod registry;
+mod settings;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -12,7 +14,7 @@ use batchscope_data::readers::{
     archive, cifar as cifar_reader, csv, frames, idx as idx_reader, images, kaldi as kaldi_reader,
     masks, mat as mat_reader, npy as npy_reader, npz, svhn, text as parse_text,
 };
-use batchscope_data::{DataError, FrameOptions, LoadOptions, TableOptions, TableTask, check, open};
+use batchscope_data::{DataError, FrameOptions, LoadOptions, TableOptions, check, open};
 use catalog::{catalog, good};
 use proptest::prelude::*;
 use support::{cifar, gray, gzip, idx, mat, mat_matrix, npy, tar, text, write, zip};
@@ -21,11 +23,11 @@ fn here() -> &'static Path {
     Path::new("some/file")
 }
 
-/// Reads bytes, and forgets what they held.
-type Reader = fn(&[u8]) -> Result<(), DataError>;
+/// Parses bytes, and forgets what they held.
+type Parser = fn(&[u8]) -> Result<(), DataError>;
 
-/// The readers of bytes by name, reduced to whether they accept: what the fuzz targets call.
-const READERS: [(&str, Reader); 11] = [
+/// The parsers of bytes by name, reduced to whether they accept: what the fuzz targets call.
+const PARSERS: [(&str, Parser); 11] = [
     ("idx", |bytes| idx_reader::parse(bytes, here()).map(drop)),
     ("cifar10", |bytes| {
         cifar_reader::parse(bytes, cifar_reader::Kind::Ten, here()).map(drop)
@@ -47,7 +49,8 @@ const READERS: [(&str, Reader); 11] = [
     }),
     ("npy", |bytes| npy_reader::parse(bytes, here()).map(drop)),
     ("npz", |bytes| {
-        npz::assemble(here(), npz::parse(bytes, here())?, TableTask::Classify).map(drop)
+        let options = TableOptions::default();
+        npz::assemble(here(), npz::parse(bytes, &options, here())?, &options).map(drop)
     }),
     ("kaldi", |bytes| {
         let entries = kaldi_reader::parse(bytes, here())?;
@@ -59,13 +62,13 @@ const READERS: [(&str, Reader); 11] = [
     }),
 ];
 
-fn reader(name: &str) -> fn(&[u8]) -> Result<(), DataError> {
-    READERS.iter().find(|(known, _)| *known == name).unwrap().1
+fn parser(name: &str) -> fn(&[u8]) -> Result<(), DataError> {
+    PARSERS.iter().find(|(known, _)| *known == name).unwrap().1
 }
 
 #[test]
 fn the_good_files_are_good() {
-    for (name, read) in READERS {
+    for (name, read) in PARSERS {
         read(&good(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }
@@ -74,7 +77,7 @@ fn the_good_files_are_good() {
 fn every_file_of_the_catalog_is_refused_by_name() {
     let mut wrong = Vec::new();
     for (number, (name, bytes, expected)) in catalog().into_iter().enumerate() {
-        match reader(name)(&bytes) {
+        match parser(name)(&bytes) {
             Ok(()) => wrong.push(format!("{number} ({name}, '{expected}') was accepted")),
             Err(error) => {
                 let message = error.to_string();
@@ -385,15 +388,15 @@ proptest! {
 
     #[test]
     fn noise_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        for (_, read) in READERS {
+        for (_, read) in PARSERS {
             let _ = read(&bytes);
         }
         let _ = parse_text(bytes, here());
     }
 
     #[test]
-    fn damaged_good_files_never_panic(which in 0..READERS.len(), at in any::<prop::sample::Index>(), to in any::<u8>(), also in any::<prop::sample::Index>(), length in any::<prop::sample::Index>()) {
-        let (name, read) = READERS[which];
+    fn damaged_good_files_never_panic(which in 0..PARSERS.len(), at in any::<prop::sample::Index>(), to in any::<u8>(), also in any::<prop::sample::Index>(), length in any::<prop::sample::Index>()) {
+        let (name, read) = PARSERS[which];
         let mut bytes = good(name);
         let (i, j) = (at.index(bytes.len()), also.index(bytes.len()));
         bytes[i] = to;
@@ -410,19 +413,19 @@ proptest! {
         let mut inner = [mat_matrix("X", &[2, 2, 3, 2], &[7; 24]), mat_matrix("y", &[2, 1], &[1, 10])].concat();
         let place = at % inner.len();
         inner[place] = to;
-        let _ = reader("mat")(&mat(&[inner.clone()], true));
-        let _ = reader("mat")(&mat(&[inner], false));
+        let _ = parser("mat")(&mat(&[inner.clone()], true));
+        let _ = parser("mat")(&mat(&[inner], false));
         let mut header = idx(&[2, 2, 2], &[1; 8]);
         let place = at % header.len();
         header[place] = to;
-        let _ = reader("idx")(&gzip(&header));
+        let _ = parser("idx")(&gzip(&header));
         let mut archive = tar(&[("train/a/1.png", &gray(4, 4, 9))]);
         let place = (at * 3) % archive.len();
         archive[place] = to;
-        let _ = reader("archive")(&gzip(&archive));
+        let _ = parser("archive")(&gzip(&archive));
         let mut member = npy("<i4", true, "(2, 2)", &[1; 16]);
         let place = at % member.len();
         member[place] = to;
-        let _ = reader("npz")(&zip(&[("x.npy", &member), ("y.npy", &npy("|u1", false, "(2,)", &[0, 1]))], true));
+        let _ = parser("npz")(&zip(&[("x.npy", &member), ("y.npy", &npy("|u1", false, "(2,)", &[0, 1]))], true));
     }
 }

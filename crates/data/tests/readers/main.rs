@@ -57,7 +57,14 @@ fn training_classes(data: &Dataset) -> Vec<u32> {
     classes
 }
 fn mnist(number: u8) -> (Vec<u8>, Vec<u8>) {
-    let pixels: Vec<u8> = (0..number).flat_map(|i| [i, 0, 255, i, i, i]).collect();
+    mnist_from(0, number)
+}
+
+/// Other images for every other `first`.
+fn mnist_from(first: u8, number: u8) -> (Vec<u8>, Vec<u8>) {
+    let pixels: Vec<u8> = (first..first + number)
+        .flat_map(|i| [i, 0, 255, i, i, i])
+        .collect();
     let labels: Vec<u8> = (0..number).map(|i| i % 3).collect();
     (
         idx(&[number.into(), 2, 3], &pixels),

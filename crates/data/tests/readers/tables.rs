@@ -17,9 +17,10 @@ fn npz_as_numpy_writes_it() {
         (training_classes(&data), data.test.as_ref().unwrap().len()),
         (vec![0, 1, 2, 2], 2)
     );
-    let arrays =
-        batchscope_data::readers::npz::parse(&golden::bytes(golden::NPZ), "golden.npz".as_ref())
-            .unwrap();
+    let bytes = golden::bytes(golden::NPZ);
+    let options = TableOptions::default();
+    let found = batchscope_data::readers::npz::parse(&bytes, &options, "golden.npz".as_ref());
+    let arrays = found.unwrap().arrays;
     let test = arrays.iter().find(|named| named.name == "x_test").unwrap();
     let ramp = (0..6).map(|i| i as f32).collect();
     assert_eq!(

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test program uses some of them
 
 pub mod golden;
+pub mod sources;
 
 use std::io::Write;
 use std::path::Path;
