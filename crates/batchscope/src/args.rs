@@ -478,6 +478,9 @@ pub struct LandscapeLoss {
     /// As in `train`: what was held out
     #[arg(long, value_name = "N|F", help_heading = "Loss")]
     pub validation: Option<Validation>,
+    /// Look at the loss on data that the checkpoint was not trained on
+    #[arg(long, help_heading = "Loss")]
+    pub other_data: bool,
     /// Take the mean loss over this many training examples (slices: test examples too)
     #[arg(
         long,
@@ -497,7 +500,7 @@ pub struct LandscapeLoss {
     /// Numbers to compute with [default: f64 for the spectrum, f32 for all else]
     #[arg(long, value_enum, value_name = "f32|f64", help_heading = "Loss")]
     pub precision: Option<PrecisionChoice>,
-    /// Compute on cpu, cuda, cuda:1, ... or wgpu [default: cpu]
+    /// Compute on cpu, cuda, cuda:1, ... [default: cpu]
     #[arg(long, value_name = "DEVICE", help_heading = "Loss")]
     pub device: Option<DeviceSpec>,
 }

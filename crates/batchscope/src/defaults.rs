@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A value other than the default for every flag that states one, so that comparing means something.
-const OTHERS: [(&str, &str); 41] = [
+const OTHERS: [(&str, &str); 42] = [
     ("trainer", "another"),
     ("method", "conservative"),
     ("controller", "grow"),
@@ -21,7 +21,8 @@ const OTHERS: [(&str, &str); 41] = [
     ("vocabulary", "500"),
     ("sequence", "70"),
     ("model", "softmax"),
-    ("device", "wgpu"),
+    ("device", "cuda:1"),
+    ("weight-decay-on", "all"),
     ("optimizer", "adam"),
     ("momentum", "0.5"),
     ("weight-decay", "0.1"),

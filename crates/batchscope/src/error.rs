@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use batchscope_study::{Remedy, StudyError};
+use batchscope_core::{SettingError, TrainerError};
+use batchscope_study::{Remedy, StoreError, StudyError};
 use thiserror::Error;
 
 /// Everything that ends a command early.
@@ -92,6 +93,14 @@ impl CliError {
         }
     }
 
+    /// A trainer refused or failed; a setting that it cannot have is its flag's fault.
+    pub fn trainer(error: impl Into<TrainerError>) -> Self {
+        match error.into() {
+            TrainerError::Setting(SettingError { key, why }) => Self::flag(key, why),
+            error => Self::failed(error),
+        }
+    }
+
     /// A settings file holds what it should not.
     pub fn settings(path: &Path, why: String) -> Self {
         Self::SettingsFile {
@@ -130,7 +139,13 @@ impl CliError {
 
     /// A study or its store failed: what happened, and what can be done about it.
     pub fn study(error: impl Into<StudyError>) -> Self {
-        let error = error.into();
+        let error = match error.into() {
+            StudyError::Plan(SettingError { key, why }) => return Self::flag(key, why),
+            StudyError::Store(error @ StoreError::LongPath { .. }) => {
+                return Self::flag("dir", error);
+            }
+            error => error,
+        };
         let remedies: Vec<String> = error.remedies().iter().map(remedy).collect();
         Self::Failed(match &remedies[..] {
             [] => error.to_string(),
@@ -164,6 +179,9 @@ fn remedy(remedy: &Remedy) -> String {
             path.display()
         ),
         Remedy::RestoreCopy(path) => format!("restore {} from a copy", path.display()),
+        Remedy::GoOnWithout(path) => {
+            format!("remove {} to go on with what is left", path.display())
+        }
         Remedy::FreeSpace => "free some space and run the same command again".to_owned(),
         Remedy::RunAgain => {
             "remove the cause and run the same command again; failed trials are tried again"
@@ -177,8 +195,6 @@ fn remedy(remedy: &Remedy) -> String {
 
 #[cfg(test)]
 mod tests {
-    use batchscope_study::StoreError;
-
     use super::*;
 
     #[test]

@@ -1,6 +1,8 @@
-//! Small files that the program reads and writes whole.
+//! Small files that the program reads and writes whole, and the folders it works in alone.
 
 use std::{fs, path::Path};
+
+use batchscope_files::{Lock, LockError};
 
 use crate::error::CliError;
 
@@ -26,6 +28,32 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, CliError> {
         )));
     }
     fs::read_to_string(path).map_err(cannot)
+}
+
+/// Makes a folder where it is not there, takes the lock of a file in it, which need not be there either,
+/// and removes what killed runs left half written. The lock is held until it is dropped.
+///
+/// # Errors
+/// When another process works on the file, or the system refuses.
+pub fn work_alone(folder: &Path, file: &str) -> Result<Lock, CliError> {
+    fs::create_dir_all(folder)
+        .map_err(|e| CliError::file("cannot create the folder", folder, e))?;
+    let path = folder.join(file);
+    let lock = Lock::beside(&path).map_err(|error| match error {
+        LockError::Held { holder } => {
+            let holder = match holder {
+                Some(process) => format!("process {process}"),
+                None => "another process".to_owned(),
+            };
+            CliError::Failed(format!(
+                "{} is in use by {holder}: wait for it to end, or choose another folder",
+                folder.display()
+            ))
+        }
+        LockError::Io(error) => CliError::file("cannot work in", folder, error),
+    })?;
+    batchscope_files::sweep(folder);
+    Ok(lock)
 }
 
 /// Writes a file, whole or not at all.

@@ -44,6 +44,22 @@ pub struct RunFacts {
     /// Watts of a device, as asked for.
     #[serde(default)]
     pub watts: Option<f64>,
+    /// CRC-32 of the rest, in hexadecimal digits: step times that somebody altered are no measurements.
+    /// Studies by 0.1.0 have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
+}
+
+impl RunFacts {
+    /// The checksum of everything else.
+    fn checksum(&self) -> Result<String, CliError> {
+        let facts = Self {
+            checksum: None,
+            ..self.clone()
+        };
+        let text = serde_json::to_string(&facts).map_err(CliError::failed)?;
+        Ok(format!("{:08x}", crc32fast::hash(text.as_bytes())))
+    }
 }
 
 impl StudyFolder {
@@ -110,6 +126,7 @@ impl StudyFolder {
         flags: StudySettings,
         config: Option<&Path>,
     ) -> Result<StudySettings, CliError> {
+        flags.check_counts()?;
         let mut settings = flags;
         if let Some(path) = config {
             if !path.exists() {
@@ -148,12 +165,11 @@ impl StudyFolder {
     /// When the system refuses.
     pub fn write_settings(&self, settings: &StudySettings) -> Result<String, CliError> {
         let text = format!(
-            "# A study by batchscope {}. `{} study --dir {}` resumes it.\n\
+            "# A study by batchscope {}. `{}` resumes it.\n\
              # A relative `data` starts from the folder in which the study was begun, which run.json\n\
              # remembers; give --data again if the data have moved.\n\n{}",
             env!("CARGO_PKG_VERSION"),
-            crate::commands::study::program(),
-            self.0.display(),
+            crate::commands::study::resume_command(&self.0),
             settings.to_table()
         );
         write_whole(&self.0.join("study.toml"), text.as_bytes())?;
@@ -170,13 +186,21 @@ impl StudyFolder {
             return Ok(RunFacts::default());
         }
         let text = read_text(&path, FACTS_LIMIT)?;
-        serde_json::from_str(&text).map_err(|e| {
+        let damaged = |why: String| {
             CliError::Failed(format!(
-                "{} is damaged ({e}): delete it and run the command again; step times and how the \
-                 study ran are lost, its trials are not",
+                "{} {why}: delete it and run the command again; step times and how the study ran are \
+                 lost, its trials are not",
                 path.display()
             ))
-        })
+        };
+        let facts: RunFacts =
+            serde_json::from_str(&text).map_err(|e| damaged(format!("is damaged ({e})")))?;
+        if let Some(checksum) = &facts.checksum
+            && *checksum != facts.checksum()?
+        {
+            return Err(damaged("is not as it was written".to_owned()));
+        }
+        Ok(facts)
     }
 
     /// Writes the facts, whole or not at all.
@@ -184,8 +208,33 @@ impl StudyFolder {
     /// # Errors
     /// When the system refuses.
     pub fn write_facts(&self, facts: &RunFacts) -> Result<(), CliError> {
-        let text = serde_json::to_string_pretty(facts).map_err(CliError::failed)?;
+        let facts = RunFacts {
+            checksum: Some(facts.checksum()?),
+            ..facts.clone()
+        };
+        let text = serde_json::to_string_pretty(&facts).map_err(CliError::failed)?;
         write_whole(&self.0.join("run.json"), text.as_bytes())
+    }
+
+    /// Removes what runs that were killed had left half written. Nobody else may be at work here.
+    pub fn sweep(&self) {
+        for folder in [self.0.clone(), self.checkpoints(), self.0.join("figures")] {
+            batchscope_files::sweep(&folder);
+        }
+    }
+
+    /// Removes the checkpoints of a study whose trials have all ended: those of runs that were killed
+    /// between storing a trial and forgetting it.
+    pub fn clear_checkpoints(&self) {
+        // Nothing there, or something of somebody else's: neither is a fault of the study's.
+        let entries = fs::read_dir(self.checkpoints());
+        for entry in entries.into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_str().unwrap_or_default();
+            if name.starts_with("trial-") && name.ends_with(".safetensors") {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// The log, opened for appending.

@@ -1,7 +1,11 @@
 //! How many trials to run at a time: one on all cores, or several with fewer threads each,
 //! whichever takes more steps a second here. It changes no number of a study.
 
-use std::{fmt, sync::Barrier};
+use std::{
+    fmt,
+    sync::{Condvar, Mutex, PoisonError},
+    thread,
+};
 
 use batchscope_core::{
     Control, EvaluationPlan, Schedule, Trainer, TrainerError, TrialPurpose, TrialSpec,
@@ -115,30 +119,38 @@ pub fn choose(
     }
 }
 
-/// Steps a second of `jobs` trials side by side, all together.
+/// Steps a second of `jobs` trials side by side, all together. Not a number where the trainer cannot
+/// tell, or there are no threads for so many.
 fn steps_a_second(
     trainer: &dyn Trainer,
     spec: &TrialSpec,
     jobs: usize,
     control: &dyn Control,
 ) -> Result<f64, TrainerError> {
-    let start = Barrier::new(jobs);
-    std::thread::scope(|scope| {
-        let timed: Vec<_> = (0..jobs)
-            .map(|_| {
-                scope.spawn(|| {
-                    start.wait();
-                    trainer.time(spec, SECONDS, control)
-                })
-            })
+    // Told whether all are there, for they begin together or not at all.
+    let begin = (Mutex::new(None), Condvar::new());
+    let timed = || {
+        let begin_at = begin.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = begin.1.wait_while(begin_at, |told| told.is_none());
+        let all_there = *told.unwrap_or_else(PoisonError::into_inner);
+        match all_there {
+            Some(true) => trainer.time(spec, SECONDS, control),
+            _ => Ok(None),
+        }
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..jobs)
+            .map_while(|_| thread::Builder::new().spawn_scoped(scope, timed).ok())
             .collect();
-        timed
-            .into_iter()
-            .map(|handle| match handle.join() {
-                Ok(timing) => Ok(timing?.map_or(f64::NAN, |t| 1.0 / t.seconds)),
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .sum()
+        let all_there = threads.len() == jobs;
+        *begin.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(all_there);
+        begin.1.notify_all();
+        let rates = threads.into_iter().map(|thread| match thread.join() {
+            Ok(timing) => Ok(timing?.map_or(f64::NAN, |t| 1.0 / t.seconds)),
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        let sum: Result<f64, TrainerError> = rates.sum();
+        sum.map(|sum| if all_there { sum } else { f64::NAN })
     })
 }
 
@@ -156,6 +168,7 @@ pub fn probe(plan: &Plan, batch_size: u64) -> TrialSpec {
         methods: plan.methods.clone(),
         controller: None,
         clip: plan.clip,
+        decay: plan.decay,
         study_seed: plan.study_seed,
         seed: 0,
         cap: u64::MAX,

@@ -14,6 +14,7 @@ mod error;
 mod files;
 mod folder;
 mod jobs;
+mod lengths;
 mod machine;
 mod observers;
 mod progress;

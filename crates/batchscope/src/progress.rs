@@ -28,7 +28,7 @@ struct Plain {
 impl Display {
     /// A display for work measured in thousandths; silent when `quiet`.
     pub fn new(quiet: bool) -> Self {
-        let live = !quiet && std::io::stderr().is_terminal();
+        let live = !quiet && std::io::stderr().is_terminal() && !crate::commands::dumb();
         let bar = live.then(|| {
             let bar =
                 ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr_with_hz(5));

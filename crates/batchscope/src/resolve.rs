@@ -1,9 +1,11 @@
 //! From settings to meaning: the settings of a command become the types of the crates below.
 
-use batchscope_core::{Choice, ChoiceError, Decay, Length, Schedule, WarmUp, WarmUpShape};
+use batchscope_core::{
+    Choice, ChoiceError, Decay, Length, Schedule, SettingError, WarmUp, WarmUpShape,
+};
 use batchscope_data::{Dataset, LoadOptions, TableTask};
 use batchscope_nn::{Factory, ModelSpec};
-use batchscope_study::{Plan, PlanError};
+use batchscope_study::Plan;
 
 use crate::{
     error::CliError,
@@ -67,6 +69,7 @@ pub fn plan(settings: &StudySettings) -> Result<Plan, CliError> {
         token_half_life: q.token_half_life.map_or(base.token_half_life, |on| on.0),
         schedule: schedule(&w.step, base.schedule.warm_up.length),
         clip: w.optimizer.clip,
+        decay: w.optimizer.weight_decay_on.unwrap_or_default(),
         micro_batch: w.compute.micro_batch,
         evaluation: base.evaluation,
         cap_factor: q.cap_factor.unwrap_or(base.cap_factor),
@@ -99,11 +102,19 @@ pub fn load_options(read: &ReadArgs, examples: &ExamplesArgs, seed: Option<u64>)
         seed: seed.unwrap_or(0),
         ..LoadOptions::default()
     };
+    options.parts.train.clone_from(&read.train);
+    options.parts.test.clone_from(&read.test);
+    options.resize = read.resize;
     options.text.level = read.text_level.unwrap_or_default();
     options.text.vocabulary = read.vocabulary.unwrap_or(options.text.vocabulary);
     options.text.sequence = read.sequence.unwrap_or(options.text.sequence);
     options.frames.context = read.context;
     options.table.label = read.label_column.clone();
+    options.table.ignore = read.ignore_columns.clone().unwrap_or_default();
+    options.table.header = read.header.map(|Switch(yes)| yes);
+    options.table.separator = read.separator;
+    options.table.inputs_array = read.inputs_array.clone();
+    options.table.labels_array = read.labels_array.clone();
     if read.regression == Some(Switch(true)) {
         options.table.task = TableTask::Regress;
     }
@@ -142,7 +153,7 @@ pub fn default_model() -> Result<ModelSpec, CliError> {
 }
 
 /// A plan's complaint names its key, which is the flag.
-pub fn from_plan(error: PlanError) -> CliError {
+pub fn from_plan(error: SettingError) -> CliError {
     CliError::flag(error.key, error.why)
 }
 
@@ -155,6 +166,7 @@ pub fn resolved(settings: &StudySettings, plan: &Plan) -> StudySettings {
         plan: mut q,
     } = settings.clone();
     w.optimizer = w.optimizer.resolved(&plan.optimizer);
+    w.optimizer.weight_decay_on = Some(plan.decay);
     w.step.warm_up = Some(plan.schedule.warm_up.length);
     w.measure.eval_examples = Some(plan.evaluation.examples);
     w.measure.noise = plan.noise.map(Switch);

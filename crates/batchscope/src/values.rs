@@ -3,10 +3,10 @@
 use std::{fmt, str::FromStr};
 
 use batchscope_core::{
-    Choice, ChoiceError, Decay, Descriptor, Quantity, Target, Value, split_list,
+    Choice, ChoiceError, Decay, Descriptor, Quantity, SettingError, Target, Value, split_list,
 };
 use batchscope_rules::{CONTROLLERS, Rule, read_decay, write_decay};
-use batchscope_study::{PlanError, TargetChoice, parse_batch_sizes};
+use batchscope_study::{TargetChoice, parse_batch_sizes};
 use batchscope_train::{METHODS, read_methods};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -270,8 +270,8 @@ impl FromStr for TuneWidth {
 ///
 /// # Errors
 /// What would be right.
-pub fn of_plan<T: FromStr<Err = PlanError>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|e: PlanError| e.why)
+pub fn of_plan<T: FromStr<Err = SettingError>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|e: SettingError| e.why)
 }
 
 /// Reads where a study's target comes from.

@@ -49,6 +49,7 @@ fn spec(optimizer: Choice, learning_rate: f64, target: &str) -> TrialSpec {
         methods: Vec::new(),
         controller: None,
         clip: None,
+        decay: Default::default(),
         study_seed: 3,
         seed: 1,
         cap: 150,

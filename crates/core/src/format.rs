@@ -152,6 +152,30 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// The number rounded to two significant digits, for what is known no better.
+///
+/// ```
+/// use batchscope_core::format::two_digits;
+/// assert_eq!([two_digits(38.14), two_digits(0.0996), two_digits(0.0)], [38.0, 0.1, 0.0]);
+/// ```
+pub fn two_digits(x: f64) -> f64 {
+    // Through text: the nearest number to the decimal.
+    format!("{x:.1e}").parse().unwrap_or(x)
+}
+
+/// The shortest text that reads back as this number; very large and very small ones with an exponent.
+///
+/// ```
+/// use batchscope_core::format::exact;
+/// assert_eq!([exact(0.03), exact(1e300), exact(2.5e-9)], ["0.03", "1e300", "2.5e-9"]);
+/// ```
+pub fn exact(x: f64) -> String {
+    match x == 0.0 || (1e-5..1e16).contains(&x.abs()) {
+        true => format!("{x}"),
+        false => format!("{x:e}"),
+    }
+}
+
 fn carry(amount: f64, base: f64) -> (f64, f64) {
     let amount = amount.round();
     ((amount / base).floor(), amount % base)

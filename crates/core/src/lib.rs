@@ -14,6 +14,7 @@ mod batch;
 mod choice;
 mod confusion;
 mod crossing;
+mod decay;
 mod divergence;
 mod driver;
 mod estimate;
@@ -27,6 +28,7 @@ mod outcome;
 mod progress;
 mod random;
 mod schedule;
+mod setting;
 pub mod statistics;
 mod trainer;
 mod trial;
@@ -41,6 +43,7 @@ pub use choice::{
 };
 pub use confusion::Confusion;
 pub use crossing::{Crossing, EvaluationPlan, SMOOTHING_LOG_STEPS, Smoother};
+pub use decay::{DecayPolicy, DecayPolicyError};
 pub use divergence::{Divergence, MEMORY as DIVERGENCE_MEMORY, PATIENCE as DIVERGENCE_PATIENCE};
 pub use driver::{Driving, Evaluate, Evaluation, Events, Next, TrialDriver};
 pub use estimate::{Estimate, EstimateState};
@@ -55,7 +58,9 @@ pub use noise::{LayerNoise, NoiseMoments, NoiseRecord, NormsOf};
 pub use progress::{Cadence, Progress};
 pub use random::{Purpose, StreamKey};
 pub use schedule::{Decay, Length, LengthError, Schedule, WarmUp, WarmUpShape, WarmUpShapeError};
+pub use setting::{SettingError, check_clip, check_micro_batch};
 pub use trainer::{
     Capabilities, Control, Flow, NeverStop, StepTiming, Trainer, TrainerError, TrainerInfo,
+    check_untrained,
 };
 pub use trial::{Diagnostic, Outcome, TrialPurpose, TrialRecord, TrialSpec};

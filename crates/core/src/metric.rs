@@ -2,6 +2,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::exact;
+
 /// Which examples a metric is measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -204,7 +206,7 @@ impl fmt::Display for Target {
             Direction::Lower => "<=",
             Direction::Higher => ">=",
         };
-        write!(f, "{}{sign}{}", self.metric, self.value)
+        write!(f, "{}{sign}{}", self.metric, exact(self.value))
     }
 }
 

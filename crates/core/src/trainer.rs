@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Direction, Event, Metric, TrialRecord, TrialSpec};
+use crate::format::number;
+use crate::{Direction, Event, Metric, SettingError, TrialRecord, TrialSpec};
 
 /// What a trainer should do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +137,9 @@ pub enum TrainerError {
     /// The spec asks for something the trainer cannot do: remedy in the text.
     #[error("{0}")]
     Refused(String),
+    /// The same, where one setting is at fault.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// A training program ended on its own, without a result.
     #[error("{program} ended with {status}{}", last_words(stderr))]
     Crashed {
@@ -195,9 +199,18 @@ pub trait Trainer: Send + Sync {
     /// trial can tell, such as too little memory, is the trial's outcome.
     ///
     /// # Errors
-    /// [`TrainerError::Refused`], with the remedy.
-    fn check(&self, _spec: &TrialSpec) -> Result<(), TrainerError> {
-        Ok(())
+    /// [`TrainerError::Setting`] or [`TrainerError::Refused`], with the remedy.
+    fn check(&self, spec: &TrialSpec) -> Result<(), TrainerError> {
+        Ok(spec.check()?)
+    }
+
+    /// The value of a metric before the first step of a spec; `None` if the trainer cannot tell, or
+    /// the spec cannot be run.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn untrained(&self, _spec: &TrialSpec, _metric: &Metric) -> Result<Option<f64>, TrainerError> {
+        Ok(None)
     }
 
     /// Gives each trial that begins from now on so many threads; `None` is all there are. Changes no
@@ -236,6 +249,29 @@ pub trait Trainer: Send + Sync {
     /// Largest micro-batch whose training step stays within `bytes`, if the trainer knows.
     fn micro_batch_within(&self, _bytes: u64) -> Option<u64> {
         None
+    }
+}
+
+/// Refuses a spec whose target is met before the first step: whatever is measured then says nothing
+/// of training.
+///
+/// # Errors
+/// [`TrainerError::Setting`] of the key `target`, or as [`Trainer::untrained`].
+pub fn check_untrained(trainer: &dyn Trainer, spec: &TrialSpec) -> Result<(), TrainerError> {
+    let Some(target) = &spec.target else {
+        return Ok(());
+    };
+    match trainer.untrained(spec, &target.metric)? {
+        Some(value) if target.is_met(value) => Err(SettingError::new(
+            "target",
+            format!(
+                "{target} is met before training, at {} {}: choose a harder one",
+                target.metric,
+                number(value)
+            ),
+        )
+        .into()),
+        _ => Ok(()),
     }
 }
 

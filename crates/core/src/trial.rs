@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Choice, Crossing, Estimate, EvaluationPlan, Measurement, Schedule, Target};
+use crate::{
+    Choice, Crossing, DecayPolicy, Estimate, EvaluationPlan, Measurement, Schedule, Target,
+};
 
 /// What a trial is for. Only `Fresh` trials enter reported estimates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -70,6 +72,9 @@ pub struct TrialSpec {
     pub controller: Option<Choice>,
     /// Largest allowed norm of the mean gradient; `None` is no clipping.
     pub clip: Option<f64>,
+    /// Which parameters the optimizer's weight decay applies to.
+    #[serde(default, skip_serializing_if = "DecayPolicy::is_default")]
+    pub decay: DecayPolicy,
     /// Seed of the whole study: first part of every stream key.
     pub study_seed: u64,
     /// Seed of the trial: second part of every stream key.

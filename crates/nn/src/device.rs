@@ -3,7 +3,7 @@ use std::{fmt, str::FromStr};
 use burn_tensor::Device;
 use serde::{Deserialize, Serialize};
 
-/// Where a network computes: `cpu`, `cuda`, `cuda:1`, `wgpu`.
+/// Where a network computes: `cpu`, `cuda`, `cuda:1`.
 ///
 /// ```
 /// use batchscope_nn::DeviceSpec;
@@ -18,16 +18,17 @@ pub enum DeviceSpec {
     Cpu,
     /// The CUDA device of this index.
     Cuda(usize),
-    /// The default device of wgpu (Vulkan, Metal, DirectX or WebGPU).
-    Wgpu,
 }
 
 /// Why a device cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// Not the name of a device.
-    #[error("'{0}' is not a device: write cpu, cuda, cuda:INDEX or wgpu")]
+    #[error("'{0}' is not a device: write cpu, cuda or cuda:INDEX")]
     Unknown(String),
+    /// A device that burn reaches, and on which the models here do not train.
+    #[error("no model trains on {0} yet: choose cpu or cuda")]
+    Untrained(&'static str),
     /// This program was built without support for the device.
     #[error("this program was built without {device}: build it with the feature {feature}")]
     NotBuilt {
@@ -58,19 +59,12 @@ impl DeviceSpec {
                 device: self,
                 feature: "cuda",
             }),
-            #[cfg(feature = "wgpu")]
-            DeviceSpec::Wgpu => self.probe(|| Device::wgpu(burn_tensor::DeviceKind::DefaultDevice)),
-            #[cfg(not(feature = "wgpu"))]
-            DeviceSpec::Wgpu => Err(DeviceError::NotBuilt {
-                device: self,
-                feature: "wgpu",
-            }),
         }
     }
 
     /// The device if it can hold a number. burn connects to it only then, and panics where there
     /// is no driver or no such device.
-    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    #[cfg(feature = "cuda")]
     fn probe(self, open: impl FnOnce() -> Device) -> Result<Device, DeviceError> {
         let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let device = open();
@@ -91,7 +85,7 @@ impl DeviceSpec {
         }
     }
 
-    /// Name for records: `cpu (flex)`, `cuda:0`, `wgpu`.
+    /// Name for records: `cpu (flex)`, `cuda:0`.
     pub(crate) fn describe(self) -> String {
         match self {
             DeviceSpec::Cpu => "cpu (flex)".to_owned(),
@@ -105,7 +99,6 @@ impl fmt::Display for DeviceSpec {
         match self {
             DeviceSpec::Cpu => f.write_str("cpu"),
             DeviceSpec::Cuda(index) => write!(f, "cuda:{index}"),
-            DeviceSpec::Wgpu => f.write_str("wgpu"),
         }
     }
 }
@@ -117,7 +110,7 @@ impl FromStr for DeviceSpec {
         match text {
             "cpu" => Ok(DeviceSpec::Cpu),
             "cuda" => Ok(DeviceSpec::Cuda(0)),
-            "wgpu" => Ok(DeviceSpec::Wgpu),
+            "wgpu" => Err(DeviceError::Untrained("wgpu")),
             _ => text
                 .strip_prefix("cuda:")
                 .and_then(|index| index.parse().ok())
@@ -148,7 +141,7 @@ mod tests {
 
     #[test]
     fn devices_read_back_as_written() {
-        for text in ["cpu", "cuda:0", "cuda:7", "wgpu"] {
+        for text in ["cpu", "cuda:0", "cuda:7"] {
             assert_eq!(text.parse::<DeviceSpec>().unwrap().to_string(), text);
         }
     }
@@ -169,6 +162,16 @@ mod tests {
                 Err(DeviceError::Unknown(text.to_owned()))
             );
         }
+    }
+
+    /// It was built with its feature, and then panicked for every model.
+    #[test]
+    fn wgpu_is_refused_at_the_start() {
+        let error = "wgpu".parse::<DeviceSpec>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no model trains on wgpu yet: choose cpu or cuda"
+        );
     }
 
     #[cfg(not(feature = "cuda"))]

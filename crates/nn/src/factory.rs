@@ -81,11 +81,6 @@ impl Factory {
         ))
     }
 
-    /// True where double precision is there.
-    pub fn computes_in_double(&self) -> bool {
-        self.device_spec != DeviceSpec::Wgpu
-    }
-
     /// True where the CPU kernels compute.
     fn kernels(&self) -> bool {
         self.device_spec == DeviceSpec::Cpu

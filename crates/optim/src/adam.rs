@@ -19,14 +19,16 @@
 //! the paper it is multiplied by the schedule's factor alone.
 
 use batchscope_core::{
-    Choice, Descriptor, Kind, Parameter, ParameterDefault, ParameterLayout, Range, StateTensor,
+    Choice, DecayPolicy, Descriptor, Kind, Parameter, ParameterDefault, ParameterLayout, Range,
+    StateTensor,
 };
 use batchscope_kernels as kernels;
 
 use crate::{
-    DecayPolicy, Optimizer, OptimizerKind, StateError, WORKSPACE,
+    Optimizer, OptimizerKind, StateError, WORKSPACE,
     buffers::{self, Buffers},
     optimizer::WEIGHT_DECAY,
+    optimizer::decay_table,
 };
 
 /// What can be set of both.
@@ -103,7 +105,7 @@ impl Adam {
             betas: [number("beta1"), number("beta2")],
             epsilon: number("epsilon"),
             decoupled,
-            decay: policy.table(layout, number("weight_decay")),
+            decay: decay_table(policy, layout, number("weight_decay")),
             first: Buffers::zeros("first_moment", layout),
             second: Buffers::zeros("second_moment", layout),
             learning_rate: 0.0,

@@ -6,8 +6,8 @@
 //! allocation.
 //!
 //! ```
-//! use batchscope_core::{ParameterKind, ParameterLayout, ParameterTensor};
-//! use batchscope_optim::{build, DecayPolicy, OPTIMIZERS};
+//! use batchscope_core::{DecayPolicy, ParameterKind, ParameterLayout, ParameterTensor};
+//! use batchscope_optim::{build, OPTIMIZERS};
 //!
 //! let layout = ParameterLayout {
 //!     tensors: vec![ParameterTensor { name: "weight".into(), shape: vec![2], kind: ParameterKind::Matrix }],
@@ -41,7 +41,7 @@ pub static OPTIMIZERS: Registry<OptimizerKind> = Registry {
 
 pub use adam::Adam;
 pub use clip::{clip_factor, sum_of_squares};
-pub use optimizer::{Build, DecayPolicy, Optimizer, OptimizerKind, StateError, build};
+pub use optimizer::{Build, Optimizer, OptimizerKind, StateError, build};
 pub use sgd::Sgd;
 
 /// Chooses the instruction set of the updates; they need no scratch memory.

@@ -1,8 +1,7 @@
 use batchscope_core::{
-    Choice, ChoiceError, Described, Descriptor, Kind, Parameter, ParameterDefault, ParameterKind,
+    Choice, ChoiceError, DecayPolicy, Described, Descriptor, Kind, Parameter, ParameterDefault,
     ParameterLayout, ParameterTensor, Range, StateTensor,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::OPTIMIZERS;
 
@@ -31,43 +30,17 @@ pub trait Optimizer: Send {
     fn load(&mut self, state: &[StateTensor]) -> Result<(), StateError>;
 }
 
-/// Which tensors weight decay applies to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DecayPolicy {
-    /// Matrices, kernels and embeddings; not biases and not normalizations, whose size does not
-    /// measure the complexity of the function (Goyal et al. 2017, section 5.3; He et al. 2019).
-    #[default]
-    Weights,
-    /// Every tensor, as PyTorch does unless told otherwise.
-    All,
-}
-
-impl DecayPolicy {
-    /// True if a tensor of this kind is decayed.
-    pub fn decays(self, kind: ParameterKind) -> bool {
-        match self {
-            DecayPolicy::All => true,
-            DecayPolicy::Weights => {
-                matches!(
-                    kind,
-                    ParameterKind::Matrix | ParameterKind::Kernel | ParameterKind::Embedding
-                )
-            }
-        }
-    }
-
-    /// The decay of every tensor of a layout: `weight_decay` or 0.
-    pub(crate) fn table(self, layout: &ParameterLayout, weight_decay: f64) -> Vec<f64> {
-        let decay = |t: &ParameterTensor| {
-            if self.decays(t.kind) {
-                weight_decay
-            } else {
-                0.0
-            }
-        };
-        layout.tensors.iter().map(decay).collect()
-    }
+/// The decay of every tensor of a layout: `weight_decay` or 0.
+pub(crate) fn decay_table(
+    policy: DecayPolicy,
+    layout: &ParameterLayout,
+    weight_decay: f64,
+) -> Vec<f64> {
+    let decay = |t: &ParameterTensor| match policy.decays(t.kind) {
+        true => weight_decay,
+        false => 0.0,
+    };
+    layout.tensors.iter().map(decay).collect()
 }
 
 /// Builds an optimizer for a network with this layout.

@@ -17,15 +17,16 @@
 //! the buffer, so a change of rate acts at once on the whole velocity.
 
 use batchscope_core::{
-    Choice, ChoiceError, Descriptor, Kind, Parameter, ParameterDefault, ParameterLayout, Range,
-    StateTensor, Value,
+    Choice, ChoiceError, DecayPolicy, Descriptor, Kind, Parameter, ParameterDefault,
+    ParameterLayout, Range, StateTensor, Value,
 };
 use batchscope_kernels as kernels;
 
 use crate::{
-    DecayPolicy, Optimizer, OptimizerKind, StateError, WORKSPACE,
+    Optimizer, OptimizerKind, StateError, WORKSPACE,
     buffers::{self, Buffers},
     optimizer::WEIGHT_DECAY,
+    optimizer::decay_table,
 };
 
 /// What can be chosen.
@@ -89,7 +90,7 @@ impl Sgd {
         Ok(Self {
             momentum,
             nesterov,
-            decay: policy.table(layout, weight_decay),
+            decay: decay_table(policy, layout, weight_decay),
             velocity: (momentum > 0.0).then(|| Buffers::zeros("momentum", layout)),
             learning_rate: 0.0,
         })

@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use batchscope_core::{Choice, ParameterKind, ParameterLayout, ParameterTensor, StateTensor};
-use batchscope_optim::{
-    DecayPolicy, OPTIMIZERS, Optimizer, StateError, build, clip_factor, sum_of_squares,
+use batchscope_core::{
+    Choice, DecayPolicy, ParameterKind, ParameterLayout, ParameterTensor, StateTensor,
 };
+use batchscope_optim::{OPTIMIZERS, Optimizer, StateError, build, clip_factor, sum_of_squares};
 use proptest::prelude::*;
 use serde_json::Value;
 

@@ -5,10 +5,10 @@
 //! 1802.04434, 2018), algorithm 1: `w ← w − η·sign(g)`.
 
 use batchscope_core::{
-    Choice, ChoiceError, Descriptor, Kind, Parameter, ParameterDefault, ParameterKind,
+    Choice, ChoiceError, DecayPolicy, Descriptor, Kind, Parameter, ParameterDefault, ParameterKind,
     ParameterLayout, ParameterTensor, Range, Registry, StateTensor,
 };
-use batchscope_optim::{DecayPolicy, Optimizer, OptimizerKind, StateError};
+use batchscope_optim::{Optimizer, OptimizerKind, StateError};
 
 /// What can be chosen.
 static SIGN_SGD: OptimizerKind = OptimizerKind {

@@ -30,6 +30,7 @@ impl Folder {
                 path: folder.clone(),
                 source,
             })?;
+            batchscope_files::sweep(&folder);
         }
         Ok(Self(path.to_owned()))
     }

@@ -132,8 +132,8 @@ pub(crate) fn run<T: Sync>(
     };
     std::thread::scope(|scope| {
         // more workers than tasks would only wait
-        for _ in 0..side.jobs.clamp(1, tasks.len().max(1)) {
-            scope.spawn(|| {
+        for index in 0..side.jobs.clamp(1, tasks.len().max(1)) {
+            let spawned = std::thread::Builder::new().spawn_scoped(scope, || {
                 let _alarm = Alarm(&state, &wake);
                 if let Err(error) = worker() {
                     let mut guard = lock();
@@ -145,6 +145,16 @@ pub(crate) fn run<T: Sync>(
                 }
                 wake.notify_all();
             });
+            // Fewer workers do the same work.
+            if let Err(error) = spawned {
+                if index == 0 {
+                    lock().error = Some(ReproduceError::Threads {
+                        jobs: side.jobs,
+                        why: error.to_string(),
+                    });
+                }
+                break;
+            }
         }
     });
     let end = state.into_inner().unwrap_or_else(PoisonError::into_inner);

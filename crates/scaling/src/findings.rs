@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use batchscope_core::{Estimate, Metric, StepTiming, Target};
+use batchscope_core::{Choice, DecayPolicy, Estimate, Metric, Schedule, StepTiming, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::noise::NoiseTrajectory;
@@ -89,6 +89,28 @@ pub struct StudySummary {
     pub tune: String,
     /// Trials by end state, all purposes.
     pub trials: BTreeMap<String, u64>,
+    /// How every trial trained. Findings of 0.1.0 do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Conditions>,
+}
+
+/// What steps to a target depend on beside the model, the data and the target: a critical batch size
+/// belongs to them, and its interval does not hold their choice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Conditions {
+    /// Optimizer and its constants, learning rate aside.
+    pub optimizer: Choice,
+    /// Warm-up and what follows.
+    pub schedule: Schedule,
+    /// Largest norm of a gradient, where it is clipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
+    /// Which parameters weight decay applies to.
+    #[serde(default, skip_serializing_if = "DecayPolicy::is_default")]
+    pub decay: DecayPolicy,
+    /// How steps are made, where not plainly.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<Choice>,
 }
 
 /// One curve of steps to the target.

@@ -1,6 +1,6 @@
 //! Lists of batch sizes as people type them.
 
-use crate::PlanError;
+use batchscope_core::SettingError;
 
 /// More batch sizes than any study trains; a guard against ranges typed by mistake.
 const MOST: usize = 64;
@@ -19,7 +19,7 @@ const MOST: usize = 64;
 /// # Errors
 /// When the text is none of these, a size is 0, a ratio is not above 1, a range runs backwards or
 /// there would be more than 64 sizes.
-pub fn parse_batch_sizes(text: &str) -> Result<Vec<u64>, PlanError> {
+pub fn parse_batch_sizes(text: &str) -> Result<Vec<u64>, SettingError> {
     let mut sizes = Vec::new();
     for part in text.split(',').map(str::trim) {
         match part.split_once("..") {
@@ -43,7 +43,7 @@ pub fn parse_batch_sizes(text: &str) -> Result<Vec<u64>, PlanError> {
     Ok(sizes)
 }
 
-fn range(from: u64, to: u64, ratio: f64, sizes: &mut Vec<u64>) -> Result<(), PlanError> {
+fn range(from: u64, to: u64, ratio: f64, sizes: &mut Vec<u64>) -> Result<(), SettingError> {
     if from > to {
         return Err(wrong(format!(
             "the range {from}..{to} runs backwards: write {to}..{from}"
@@ -63,7 +63,7 @@ fn range(from: u64, to: u64, ratio: f64, sizes: &mut Vec<u64>) -> Result<(), Pla
     Ok(())
 }
 
-fn size(text: &str) -> Result<u64, PlanError> {
+fn size(text: &str) -> Result<u64, SettingError> {
     match text.trim().parse() {
         Ok(0) => Err(wrong(
             "a batch size of 0 trains nothing: start at 1 or above".to_owned(),
@@ -78,7 +78,7 @@ fn size(text: &str) -> Result<u64, PlanError> {
     }
 }
 
-fn parse_ratio(text: &str) -> Result<f64, PlanError> {
+fn parse_ratio(text: &str) -> Result<f64, SettingError> {
     let digits = text.trim().strip_prefix('x').unwrap_or(text.trim());
     match digits.parse::<f64>() {
         Ok(ratio) if ratio.is_finite() && ratio > 1.0 => Ok(ratio),
@@ -88,8 +88,8 @@ fn parse_ratio(text: &str) -> Result<f64, PlanError> {
     }
 }
 
-fn wrong(why: String) -> PlanError {
-    PlanError::new("batch-sizes", why)
+fn wrong(why: String) -> SettingError {
+    SettingError::new("batch-sizes", why)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-use batchscope_core::{Metric, Target, TrainerError, format::number};
+use batchscope_core::{Metric, SettingError, Target, TrainerError, format::number};
 
-use crate::{PlanError, Remedy, StoreError};
+use crate::{Remedy, StoreError};
 
 /// Why a study ended without a result. Every finished trial is stored; [`StudyError::remedies`] says
 /// what to do.
@@ -8,7 +8,7 @@ use crate::{PlanError, Remedy, StoreError};
 pub enum StudyError {
     /// A setting makes no sense.
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Plan(#[from] SettingError),
     /// The stored study is another one.
     #[error("the stored study has {key} = {stored}, not {given}")]
     Mismatch {
@@ -63,6 +63,9 @@ pub enum StudyError {
         /// The first failure.
         why: String,
     },
+    /// The system gives no thread to train in.
+    #[error("no thread can be started to train in: {0}")]
+    Threads(std::io::Error),
     /// A fault of batchscope itself.
     #[error("internal fault: {0}")]
     Bug(String),
@@ -101,7 +104,9 @@ impl StudyError {
                 Remedy::OtherFolder,
             ],
             Self::Store(error) => error.remedies(),
-            Self::Trainer { .. } | Self::AllFailed { .. } => vec![Remedy::RunAgain],
+            Self::Trainer { .. } | Self::AllFailed { .. } | Self::Threads(_) => {
+                vec![Remedy::RunAgain]
+            }
             Self::TargetNotReached { .. } => vec![
                 change("target", "an easier value"),
                 change("pilot-epochs", "a larger value"),

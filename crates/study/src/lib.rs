@@ -46,7 +46,7 @@ pub use fake::{FakeCheckpoints, FakeTrainer};
 pub use forecast::Load;
 pub use identity::{SeedKind, identity, seed};
 pub use observer::{Observer, Progress, StudyEvent};
-pub use plan::{Plan, PlanError, TargetChoice, Tune};
+pub use plan::{Plan, TargetChoice, Tune};
 pub use planner::{Assessment, Finished, Planner, Stage, TunedPlanner};
 pub use remedy::Remedy;
 pub use resume_check::resume_plan;

@@ -14,6 +14,8 @@ pub enum Remedy {
     MoveAway(PathBuf),
     /// Restore this file from a copy.
     RestoreCopy(PathBuf),
+    /// Remove this file, which knows that something is missing, and go on with what is left.
+    GoOnWithout(PathBuf),
     /// Free some space on the disk and run the study again: it resumes.
     FreeSpace,
     /// Remove the cause and run the study again: it resumes, and failed trials are tried again.

@@ -1,10 +1,13 @@
 use std::collections::BTreeMap;
 
-use batchscope_core::{Trainer, TrainerInfo, TrialRecord};
-use batchscope_scaling::{StudySummary, TuningSummary};
+use batchscope_core::{
+    Trainer, TrainerError, TrainerInfo, TrialPurpose, TrialRecord, TrialSpec, check_untrained,
+};
+use batchscope_scaling::{Conditions, StudySummary, TuningSummary};
 
 use crate::{
-    Header, Observer, Plan, Planner, Queue, StopToken, Store, StudyError, StudyEvent, TunedPlanner,
+    Header, Observer, Plan, Planner, Queue, StopToken, Store, StudyError, StudyEvent, TargetChoice,
+    TunedPlanner,
     forecast::Tracker,
     known::Known,
     observer::tell,
@@ -65,6 +68,9 @@ pub fn run_with(
     let plan = resume_check(plan, &info, store)?;
     store.recover(DEAD_AFTER)?;
     let mut known = Known::of(store)?;
+    if known.finished().is_empty() {
+        refuse_met_target(&plan, trainer)?;
+    }
     if let Err(error) = planner.assess(&plan, &info, known.finished()) {
         retry_failed(&error, store)?;
     }
@@ -122,6 +128,23 @@ pub fn load_with(
     };
     let study = planner.assess(&plan, &trainer, Known::of(store)?.finished())?;
     Ok(Some(result(&plan, &trainer, study)))
+}
+
+/// Refuses a target fixed beforehand that the untrained network meets.
+fn refuse_met_target(plan: &Plan, trainer: &dyn Trainer) -> Result<(), StudyError> {
+    let TargetChoice::Fixed(target) = &plan.target else {
+        return Ok(());
+    };
+    let rate = plan.learning_rates.low;
+    let spec = TrialSpec {
+        target: Some(target.clone()),
+        ..plan.trial(TrialPurpose::Single, plan.base_batch, rate)
+    };
+    match check_untrained(trainer, &spec) {
+        Err(TrainerError::Setting(error)) => Err(error.into()),
+        // A trainer that cannot run the spec at all says so of its trials.
+        _ => Ok(()),
+    }
 }
 
 /// Where an earlier run ended because a whole stage failed, its trials are tried again.
@@ -187,6 +210,13 @@ fn result(plan: &Plan, info: &TrainerInfo, study: Assessment) -> StudyResult {
         base_batch: plan.base_batch,
         tune: plan.tune.to_string(),
         trials,
+        conditions: Some(Conditions {
+            optimizer: plan.optimizer.clone(),
+            schedule: plan.schedule.clone(),
+            clip: plan.clip,
+            decay: plan.decay,
+            methods: plan.methods.clone(),
+        }),
     });
     StudyResult {
         summary,

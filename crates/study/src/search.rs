@@ -5,7 +5,7 @@
 //! hash (2020). The first 2^k points put exactly one into each of 2^k equal strata, and the
 //! scramble makes every point uniform: an equal budget searches every batch size equally well.
 
-use batchscope_core::{Purpose, StreamKey};
+use batchscope_core::{Purpose, SettingError, StreamKey};
 use rand_core::Rng;
 
 /// A range of learning rates, searched uniformly in its logarithm.
@@ -74,12 +74,12 @@ impl std::fmt::Display for RateRange {
 }
 
 impl std::str::FromStr for RateRange {
-    type Err = crate::PlanError;
+    type Err = SettingError;
 
     /// Reads `0.01..1`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || {
-            crate::PlanError::new(
+            SettingError::new(
                 "learning-rates",
                 format!(
                     "'{text}' is not a range of learning rates: write LOW..HIGH, for example 0.01..1"

@@ -73,12 +73,20 @@ pub(crate) fn run_stage(run: StageRun<'_>, numbers: &[u64]) -> Result<Ended, Stu
         last_heartbeat: Instant::now(),
     };
     thread::scope(|scope| {
+        let mut workers = 0;
         for _ in 0..jobs {
             let answer_sender = answer_sender.clone();
             let job_receiver = &job_receiver;
-            scope.spawn(move || work(trainer, observers, job_receiver, &answer_sender));
+            let worker = move || work(trainer, observers, job_receiver, &answer_sender);
+            match thread::Builder::new().spawn_scoped(scope, worker) {
+                Ok(_) => workers += 1,
+                // Fewer workers do the same work.
+                Err(error) if workers == 0 => coordinator.fail(StudyError::Threads(error)),
+                Err(_) => break,
+            }
         }
         drop(answer_sender);
+        let jobs = jobs.min(workers);
         loop {
             while coordinator.running.len() < jobs && !coordinator.is_leaving() {
                 let Some(spec) = queue.pop_front() else { break };

@@ -111,6 +111,21 @@ fn noise_is_asked_for_only_where_it_is_measured() {
     }
 }
 
+/// `val-f1=0.5` counted as met at once, since lower was taken to be better.
+#[test]
+fn a_metric_whose_better_side_nobody_states_is_no_target() {
+    let info = TrainerInfo {
+        metrics: vec!["val-f1".parse().unwrap()],
+        ..FakeTrainer::default().info()
+    };
+    for target in ["val-f1=0.5", "val-f1>=0.5", "auto:val-f1"] {
+        let target = target.parse().unwrap();
+        let error = Plan { target, ..plan() }.check_against(&info).unwrap_err();
+        assert_eq!(error.key, "target");
+        assert!(error.why.contains("declare"), "{error}");
+    }
+}
+
 #[test]
 fn a_target_on_the_worse_side_is_refused() {
     let reward: Metric = "val-reward".parse().unwrap();

@@ -248,6 +248,7 @@ fn an_earlier_layout_is_read_and_brought_forward() {
         "DROP INDEX trials_by_revision; ALTER TABLE trials DROP COLUMN revision;
          DROP TABLE noise; PRAGMA user_version = 1",
     );
+    std::fs::remove_file(folder.path().join("study.db.revision")).unwrap();
     let records = |store: &dyn Store| finished_records(store).unwrap();
     let reader = SqliteStore::read(&path).unwrap();
     let looked = records(&reader);

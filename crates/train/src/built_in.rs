@@ -9,11 +9,10 @@ use std::{
 
 use batchscope_core::{
     Cadence, Capabilities, Control, Driving, Event, Examples, Metric, NetworkFactory, Outcome,
-    Purpose, Sampler, Solo, Split, StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo,
-    TrialDriver, TrialPurpose, TrialRecord, TrialSpec,
+    Purpose, Sampler, SettingError, Solo, Split, StepTiming, StreamKey, Trainer, TrainerError,
+    TrainerInfo, TrialDriver, TrialPurpose, TrialRecord, TrialSpec,
 };
-use batchscope_optim::DecayPolicy;
-use batchscope_rules::{Course, controller};
+use batchscope_rules::{Controller, Course, controller};
 
 use crate::{
     BatchStream, Checkpointer, EVALUATION_CHUNK, EvaluationSet, Evaluator, Identity,
@@ -22,7 +21,7 @@ use crate::{
     check_methods,
     evaluate::quantities,
     methods, micro_batch,
-    pools::Pools,
+    pools::{Pools, start_threads},
     timing, train_loop,
 };
 
@@ -43,8 +42,6 @@ pub struct BuiltInConfig {
     pub notes: Vec<String>,
     /// What is done to training images.
     pub augment: AugmentSpec,
-    /// Which parameters decay.
-    pub decay: DecayPolicy,
     /// Where unfinished trials are saved; `None` saves none.
     pub checkpoint_dir: Option<PathBuf>,
     /// Time between checkpoints of a running trial.
@@ -73,7 +70,6 @@ impl BuiltInConfig {
             data: data.into(),
             notes: Vec::new(),
             augment: AugmentSpec::default(),
-            decay: DecayPolicy::default(),
             checkpoint_dir: None,
             checkpoint_every: Duration::from_secs(60),
             max_memory: None,
@@ -114,14 +110,14 @@ impl BuiltIn {
     /// # Errors
     /// When the model cannot take the data, or the data cannot be augmented so.
     pub fn new(config: BuiltInConfig) -> Result<Self, TrainError> {
+        start_threads()?;
         let shape = config.train.shape();
         let key = StreamKey {
             study_seed: 0,
             trial: 0,
             purpose: Purpose::Initialization,
         };
-        Augmenter::new(&config.augment, &shape, key)
-            .map_err(|e| TrainError::Refused(e.to_string()))?;
+        Augmenter::new(&config.augment, &shape, key)?;
         let splits = [
             Some(Split::Train),
             config.validation.is_some().then_some(Split::Val),
@@ -248,10 +244,25 @@ impl BuiltIn {
             return Ok(());
         }
         let names: Vec<String> = self.info.metrics.iter().map(Metric::to_string).collect();
-        Err(TrainError::Refused(format!(
-            "target {target} watches a metric that is not measured here: choose one of {}",
-            names.join(", ")
-        )))
+        Err(SettingError::new(
+            "target",
+            format!(
+                "{target} watches a metric that is not measured here: choose one of {}",
+                names.join(", ")
+            ),
+        )
+        .into())
+    }
+
+    /// What leads a run of a spec.
+    fn controller(&self, spec: &TrialSpec) -> Result<Box<dyn Controller>, TrainError> {
+        let course = Course {
+            schedule: &spec.schedule,
+            learning_rate: spec.learning_rate,
+            batch_size: spec.batch_size,
+            train_examples: Some(self.config.train.len()),
+        };
+        Ok(controller(spec.controller.as_ref(), &course)?)
     }
 
     /// A run of a spec at its beginning, and its micro-batch.
@@ -270,13 +281,7 @@ impl BuiltIn {
         let sampler = config
             .train
             .sampler(key.with_purpose(Purpose::Order), spec.batch_size)?;
-        let course = Course {
-            schedule: &spec.schedule,
-            learning_rate: spec.learning_rate,
-            batch_size: spec.batch_size,
-            train_examples: Some(config.train.len()),
-        };
-        let controller = controller(spec.controller.as_ref(), &course)?;
+        let controller = self.controller(spec)?;
         let network = config.factory.build(&shape, key)?;
 
         let ghost = network.ghost_size(spec.batch_size);
@@ -310,9 +315,9 @@ impl BuiltIn {
             ));
         }
 
-        let augmenter = Augmenter::new(&config.augment, &shape, key)
-            .map_err(|e| TrainError::Refused(e.to_string()))?;
-        let optimizer = batchscope_optim::build(&spec.optimizer, network.layout(), config.decay)?;
+        let augmenter = Augmenter::new(&config.augment, &shape, key)?;
+        let optimizer = batchscope_optim::build(&spec.optimizer, network.layout(), spec.decay)
+            .map_err(|error| TrainError::choice("optimizer", &error))?;
         let portions = Portions::whole(micro_batch);
         let stream = BatchStream::new(sampler, shape, portions, augmenter, key);
         let (source, method) = methods::assemble(&spec.methods, stream)?;
@@ -463,7 +468,34 @@ impl Trainer for BuiltIn {
     }
 
     fn check(&self, spec: &TrialSpec) -> Result<(), TrainerError> {
-        Ok(check_methods(&spec.methods, &self.config.train.shape())?)
+        spec.check()?;
+        self.check_target(spec)?;
+        check_methods(&spec.methods, &self.config.train.shape())?;
+        self.controller(spec)?;
+        if let Some(bytes) = self.config.max_memory
+            && self.micro_batch_within(bytes) == Some(0)
+        {
+            return Err(SettingError::new(
+                "max-memory",
+                "not even one example fits: allow more memory, or choose a smaller model",
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    fn untrained(&self, spec: &TrialSpec, metric: &Metric) -> Result<Option<f64>, TrainerError> {
+        let measured = self.pools.run(|| {
+            let (mut run, _) = self.set_up(spec, Cadence::Planned)?;
+            let mut metrics = BTreeMap::new();
+            let network = run.network.as_mut();
+            run.evaluator.measure(metric.split, network, &mut metrics)?;
+            Ok(metrics.remove(metric))
+        })?;
+        match measured {
+            Err(TrainError::Infeasible(_) | TrainError::Examples(_)) => Ok(None),
+            measured => Ok(measured?),
+        }
     }
 
     fn limit_threads(&self, each: Option<usize>) {

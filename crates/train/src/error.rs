@@ -1,8 +1,12 @@
 use std::path::PathBuf;
 
-use batchscope_core::{ChoiceError, ExamplesError, GroupError, NetworkError, TrainerError};
+use batchscope_core::{
+    ChoiceError, ExamplesError, GroupError, NetworkError, SettingError, TrainerError,
+};
 use batchscope_optim::StateError;
 use batchscope_rules::{ControllerError, RulesError};
+
+use crate::augment::AugmentError;
 
 /// Why a training run could not be set up or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -13,12 +17,9 @@ pub enum TrainError {
     /// The data cannot be batched so.
     #[error(transparent)]
     Examples(#[from] ExamplesError),
-    /// A learning-rate schedule makes no sense.
+    /// A setting makes no sense, on its own or with this model and these data.
     #[error(transparent)]
-    Rules(#[from] RulesError),
-    /// A setting of the optimizer, the controller or a step method makes no sense.
-    #[error(transparent)]
-    Setting(Box<ChoiceError>),
+    Setting(#[from] SettingError),
     /// A stored optimizer state does not belong to this optimizer.
     #[error(transparent)]
     State(#[from] StateError),
@@ -65,16 +66,29 @@ pub enum TrainError {
     Bug(String),
 }
 
-impl From<ChoiceError> for TrainError {
-    fn from(error: ChoiceError) -> Self {
-        Self::Setting(Box::new(error))
+impl TrainError {
+    /// What was chosen for a key is none that there is, or has a wrong parameter.
+    pub(crate) fn choice(key: &'static str, error: &ChoiceError) -> Self {
+        SettingError::new(key, error.to_string()).into()
+    }
+}
+
+impl From<RulesError> for TrainError {
+    fn from(error: RulesError) -> Self {
+        SettingError::new("schedule", error.to_string()).into()
+    }
+}
+
+impl From<AugmentError> for TrainError {
+    fn from(error: AugmentError) -> Self {
+        Self::Setting(error.into())
     }
 }
 
 impl From<ControllerError> for TrainError {
     fn from(error: ControllerError) -> Self {
         match error {
-            ControllerError::Choice(error) => error.into(),
+            ControllerError::Choice(error) => Self::choice("controller", &error),
             ControllerError::Rules(error) => error.into(),
         }
     }
@@ -85,6 +99,14 @@ impl From<TrainError> for TrainerError {
         match error {
             TrainError::File { what, path, source } => TrainerError::File { what, path, source },
             TrainError::Bug(what) => TrainerError::Bug(what),
+            TrainError::Setting(error) => TrainerError::Setting(error),
+            TrainError::Network(error) => match error {
+                NetworkError::Unfit { .. } => SettingError::new("model", error.to_string()).into(),
+                NetworkError::GhostSize { .. } => {
+                    SettingError::new("micro-batch", error.to_string()).into()
+                }
+                error => TrainerError::Refused(error.to_string()),
+            },
             other => TrainerError::Refused(other.to_string()),
         }
     }

@@ -47,6 +47,7 @@ pub use micro_batch::{MICRO_BATCH_CEILING, choose as choose_micro_batch};
 pub use noise::{NoiseEstimator, PartNorms, StepNoise};
 pub use noise_law::{LawPoint, NoiseLaw};
 pub use noise_scale::{NoiseMeasurement, NoiseRequest};
+pub use pools::start_threads;
 pub use replay::{ReplayStates, Snapshot};
 pub use run::Run;
 pub use train_loop::train_loop;

@@ -1,6 +1,6 @@
 //! How many examples go forward at once.
 
-use batchscope_core::{DataShape, NetworkFactory};
+use batchscope_core::{DataShape, NetworkError, NetworkFactory, SettingError};
 
 use crate::TrainError;
 
@@ -40,8 +40,8 @@ pub fn largest_within(
 /// batch itself up to `ceiling` (and `within`), otherwise an even share of it.
 ///
 /// # Errors
-/// [`TrainError::Refused`] when the micro-batch asked for is 0 or would change the network being
-/// studied; [`TrainError::Infeasible`] when it, or the smallest possible one, does not fit.
+/// [`TrainError::Setting`] or [`TrainError::Network`] when the micro-batch asked for is 0 or would
+/// change the network being studied; [`TrainError::Infeasible`] when it, or the smallest possible one, does not fit.
 pub fn choose(
     batch_size: u64,
     asked: Option<u64>,
@@ -54,16 +54,15 @@ pub fn choose(
     if let Some(asked) = asked {
         let micro_batch = asked.min(batch_size);
         if asked == 0 {
-            return Err(TrainError::Refused(
-                "a micro-batch of 0 trains nothing: choose at least 1".to_owned(),
-            ));
+            let why = "a micro-batch of 0 trains nothing: choose at least 1";
+            return Err(SettingError::new("micro-batch", why).into());
         }
         if micro_batch < batch_size && micro_batch % unit != 0 {
-            let error = batchscope_core::NetworkError::GhostSize {
+            let error = NetworkError::GhostSize {
                 micro_batch,
                 ghost: unit,
             };
-            return Err(TrainError::Refused(error.to_string()));
+            return Err(error.into());
         }
         if !fits(micro_batch) {
             return Err(too_large(micro_batch, within, unit));

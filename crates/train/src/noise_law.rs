@@ -109,8 +109,7 @@ impl BuiltIn {
                 };
                 let order = key.with_purpose(Purpose::Order);
                 let sampler = config.train.sampler(order, batch_size)?;
-                let augmenter = Augmenter::new(&config.augment, &shape, key)
-                    .map_err(|e| TrainError::Refused(e.to_string()))?;
+                let augmenter = Augmenter::new(&config.augment, &shape, key)?;
                 let most = most.clamp(unit, config.micro_batch_ceiling.max(unit)) / unit * unit;
                 let micro_batch = request.micro_batch.unwrap_or(most).min(batch_size);
                 let portions = Portions::whole(micro_batch);

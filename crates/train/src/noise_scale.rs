@@ -130,8 +130,7 @@ impl BuiltIn {
                 NoiseEstimator::Split { first } => ("micro-batches", first),
             };
 
-        let augmenter = Augmenter::new(&config.augment, &shape, key)
-            .map_err(|e| TrainError::Refused(e.to_string()))?;
+        let augmenter = Augmenter::new(&config.augment, &shape, key)?;
         let portions = Portions::whole(micro_batch);
         let stream = BatchStream::new(sampler, shape, portions, augmenter, key);
         let mut source = Supervised::new(stream)

@@ -1,8 +1,27 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    error::Error,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
+use batchscope_core::SettingError;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::TrainError;
+
+/// Starts the threads that computations share, where none has used them before: rayon would panic at
+/// the first use where the system gives none.
+///
+/// # Errors
+/// When the system gives none.
+pub fn start_threads() -> Result<(), TrainError> {
+    match ThreadPoolBuilder::new().build_global() {
+        // Only the system's refusals have a cause: threads that run already are none.
+        Err(error) if error.source().is_some() => Err(TrainError::Refused(format!(
+            "no threads can be started to compute in: {error}"
+        ))),
+        _ => Ok(()),
+    }
+}
 
 /// Thread pools of one size, made when needed and used again: each running trial has one to
 /// itself, so that trials side by side share the machine's cores instead of queueing for them.
@@ -49,9 +68,8 @@ impl Pools {
                 .thread_name(|index| format!("trial-{index}"))
                 .build()
                 .map_err(|e| {
-                    TrainError::Refused(format!(
-                        "no threads for a trial: {e}; run fewer trials at a time"
-                    ))
+                    let why = format!("no threads for a trial: {e}; run fewer trials at a time");
+                    SettingError::new("jobs", why)
                 })?,
         };
         let result = pool.install(job);

@@ -5,11 +5,10 @@ mod common;
 use std::{collections::BTreeMap, sync::Arc};
 
 use batchscope_core::{
-    Choice, DataShape, Diagnostic, Driving, Examples, Group, InputShape, Metric, NetworkFactory,
-    NeverStop, Outcome, Purpose, Schedule, Solo, StateTensor, StreamKey, Task, TrainerError,
-    TrialDriver, TrialSpec, Value,
+    Choice, DataShape, DecayPolicy, Diagnostic, Driving, Examples, Group, InputShape, Metric,
+    NetworkFactory, NeverStop, Outcome, Purpose, Schedule, Solo, StateTensor, StreamKey, Task,
+    TrainerError, TrialDriver, TrialSpec, Value,
 };
-use batchscope_optim::DecayPolicy;
 use batchscope_rules::{Controller, Course, controller};
 use batchscope_train::{
     BatchStream, BuiltIn, EvaluationSet, Evaluator, Plain, Portions, ReplayStates, Run, Supervised,
@@ -207,6 +206,7 @@ fn settings() -> Vec<(
             classes(),
             TrialSpec {
                 clip: Some(0.3),
+                decay: Default::default(),
                 ..base.clone()
             },
             "none",
@@ -314,10 +314,11 @@ fn a_micro_batch_that_is_no_multiple_of_the_ghost_size_is_refused() {
         cap: 5,
         ..spec()
     };
-    let Err(TrainerError::Refused(why)) = outcome(&odd) else {
+    let Err(TrainerError::Setting(error)) = outcome(&odd) else {
         panic!()
     };
-    assert!(why.contains("multiple of 4"), "{why}");
+    assert_eq!(error.key, "micro-batch");
+    assert!(error.why.contains("multiple of 4"), "{error}");
     let record = outcome(&TrialSpec {
         micro_batch: Some(8),
         cap: 5,
@@ -381,6 +382,7 @@ fn the_mean_gradient_is_what_is_clipped() {
             batch_size,
             optimizer: optimizer.clone(),
             clip: Some(1e-3),
+            decay: Default::default(),
             learning_rate: 0.5,
             schedule: Schedule::constant(),
             cap: 1,

@@ -326,7 +326,7 @@ fn what_cannot_be_run_says_why() {
 
     let refused =
         |spec: &TrialSpec| match trainer.run(spec, &batchscope_core::NeverStop, &mut |_| {}) {
-            Err(TrainerError::Refused(why)) => why,
+            Err(error @ TrainerError::Setting(_)) => error.to_string(),
             other => panic!("{other:?}"),
         };
     assert!(

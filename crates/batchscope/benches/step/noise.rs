@@ -11,9 +11,8 @@ use std::{
 };
 
 use batchscope_core::{
-    Batch, Choice, DataShape, Network, NetworkFactory, Sampler, Solo, StepBatch, Value,
+    Batch, Choice, DataShape, DecayPolicy, Network, NetworkFactory, Sampler, Solo, StepBatch, Value,
 };
-use batchscope_optim::DecayPolicy;
 use batchscope_train::{
     BatchStream, GradientSource, NoiseEstimator, Portions, StepNoise, Supervised, Synchronous,
     UpdateRule, noise::window_norms,

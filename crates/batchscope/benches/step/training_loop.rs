@@ -121,6 +121,7 @@ fn spec(cap: u64) -> TrialSpec {
         methods: Vec::new(),
         controller: None,
         clip: None,
+        decay: Default::default(),
         study_seed: 0,
         seed: 0,
         cap,

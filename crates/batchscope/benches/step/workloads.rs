@@ -1,11 +1,10 @@
 //! The benchmark workloads, the same as `benches/peers` has them in PyTorch and JAX.
 
 use batchscope_core::{
-    Batch, Choice, DataShape, InputShape, Inputs, Labels, Network, NetworkFactory, Purpose, Solo,
-    StreamKey, Task, Value,
+    Batch, Choice, DataShape, DecayPolicy, InputShape, Inputs, Labels, Network, NetworkFactory,
+    Purpose, Solo, StreamKey, Task, Value,
 };
 use batchscope_nn::{DeviceSpec, Factory};
-use batchscope_optim::DecayPolicy;
 use batchscope_train::{MICRO_BATCH_CEILING, Portions, Synchronous, UpdateRule};
 
 /// Threads of every measurement, here and in the peers.

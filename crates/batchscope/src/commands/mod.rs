@@ -25,9 +25,9 @@ fn load(store: &SqliteStore, folder: &Path) -> Result<StudyResult, CliError> {
         .map_err(CliError::study)?
         .ok_or_else(|| {
             CliError::Failed(format!(
-                "the study in {} has not begun: run `batchscope study --dir {}`",
+                "the study in {} has not begun: run `{}`",
                 folder.display(),
-                folder.display()
+                study::resume_command(folder)
             ))
         })
 }
@@ -81,8 +81,15 @@ fn folded(text: &str, width: usize, indent: usize) -> String {
     lines.map(|line| line + "\n").collect()
 }
 
-/// Whether standard output wants color: a terminal, and `NO_COLOR` unset or empty.
+/// Whether standard output wants color: a terminal that is not dumb, and `NO_COLOR` unset or empty.
 pub fn color() -> bool {
     use std::io::IsTerminal;
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+    std::io::stdout().is_terminal()
+        && !dumb()
+        && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Whether the terminal says that it understands nothing but text.
+pub fn dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }

@@ -16,7 +16,7 @@ use crate::{
     error::CliError,
     folder::{RunFacts, StudyFolder},
     jobs::{self, Parallelism},
-    machine,
+    lengths, machine,
     observers::{ProgressLine, RunLog, SavedSettings},
     progress::Display,
     resolve,
@@ -39,7 +39,7 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
         .map_err(resolve::from_plan)?;
     trainer
         .check(&jobs::probe(&plan, plan.base_batch))
-        .map_err(CliError::failed)?;
+        .map_err(CliError::trainer)?;
     if args.dry_run {
         return super::dry_run::run(&settings, &plan, &*trainer, &args.dir, quiet);
     }
@@ -59,11 +59,21 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     };
     trainer.limit_threads(Some(side_by_side.threads));
     let mut store = SqliteStore::open(folder.database()).map_err(CliError::study)?;
+    folder.sweep();
 
     let display = Display::new(quiet);
     let log = folder.log()?;
     for note in trainer.notes() {
         display.line(&format!("note: {note}"));
+    }
+    if let Some(most) = plan.max_steps {
+        let examples = trainer.info().train_examples;
+        for &batch_size in &plan.batch_sizes {
+            if let Some(remark) = lengths::long_warm_up(&plan.schedule, batch_size, examples, most)
+            {
+                display.line(&format!("note: batch size {batch_size}: {remark}"));
+            }
+        }
     }
     let started = machine::now();
     log.line(&format!(
@@ -112,6 +122,7 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     log.line("stage: timing");
     let timings = time(&*trainer, &result, (&display, clock), &signals)?;
     stopped("every trial is stored; the timing of steps and the report are left")?;
+    folder.clear_checkpoints();
     let facts = RunFacts { timings, ..facts };
     folder.write_facts(&facts)?;
     log.line("stage: report");
@@ -275,13 +286,15 @@ pub fn program() -> String {
 /// The command line as typed, without the program's folder.
 pub fn command() -> String {
     let mut words = vec![program()];
-    words.extend(std::env::args().skip(1));
+    // A word that is no UTF-8, such as a folder's name, is shown as well as it can be.
+    let arguments = std::env::args_os().skip(1);
+    words.extend(arguments.map(|word| word.to_string_lossy().into_owned()));
     let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
     quoted.join(" ")
 }
 
 /// The command that resumes the study of a folder.
-fn resume_command(folder: &Path) -> String {
+pub fn resume_command(folder: &Path) -> String {
     format!(
         "{} study --dir {}",
         program(),
@@ -289,11 +302,19 @@ fn resume_command(folder: &Path) -> String {
     )
 }
 
-/// A word as a shell reads it back.
-fn quote(word: &str) -> String {
+/// A word as a shell reads it back; control characters, which would break a line, as bash's `$'…'`.
+pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:%+@".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
+    }
+    if word.contains(char::is_control) {
+        let escaped = word.replace('\'', r"\'");
+        let shown = escaped.chars().flat_map(|c| match c.is_control() {
+            true => c.escape_default().collect::<Vec<_>>(),
+            false => vec![c],
+        });
+        return format!("$'{}'", shown.collect::<String>());
     }
     format!("'{}'", word.replace('\'', r"'\''"))
 }

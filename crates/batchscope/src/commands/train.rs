@@ -4,9 +4,9 @@ use std::sync::Mutex;
 
 use batchscope_core::{
     Cadence, Diagnostic, Estimate, EvaluationPlan, Event, Length, Measurement, NoiseRecord,
-    Outcome, Trainer, TrialPurpose, TrialRecord, TrialSpec,
+    Outcome, Trainer, TrialPurpose, TrialRecord, TrialSpec, check_untrained,
 };
-use batchscope_report::format::{count, duration, fixed, number};
+use batchscope_report::format::{count, duration, exact, fixed, number};
 use batchscope_rules::{Course, controller, steps_in, steps_to_draw};
 use batchscope_scaling::noise::NoiseTrajectory;
 use batchscope_train::SingleRun;
@@ -15,6 +15,8 @@ use super::{folded, print, print_json, width};
 use crate::{
     args::TrainArgs,
     error::CliError,
+    files::work_alone,
+    lengths,
     progress::Display,
     resolve,
     settings::{RunArgs, Workload},
@@ -23,6 +25,8 @@ use crate::{
     values::Switch,
 };
 
+/// The file of `--checkpoint DIR`.
+const CHECKPOINT: &str = "run.safetensors";
 /// Epochs when no length is given.
 const DEFAULT_EPOCHS: f64 = 5.0;
 /// Batch size when none is given: the pilot's of a study.
@@ -38,16 +42,14 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
     let data = resolve::workload_data(&args.workload)?;
     let spec = spec(&args.workload, &args.run, data.train.len())?;
     let trainer = built_in(&args.workload, &data)?;
-    trainer.check(&spec).map_err(CliError::failed)?;
+    trainer.check(&spec).map_err(CliError::trainer)?;
+    check_untrained(&trainer, &spec).map_err(CliError::trainer)?;
     let signals = Signals::listen()?;
-    let checkpoint = args
-        .checkpoint
-        .as_ref()
-        .map(|folder| folder.join("run.safetensors"));
-    if let Some(folder) = &args.checkpoint {
-        std::fs::create_dir_all(folder)
-            .map_err(|e| CliError::file("cannot create the checkpoint's folder", folder, e))?;
-    }
+    let folder = args.checkpoint.as_deref();
+    let checkpoint = folder.map(|folder| folder.join(CHECKPOINT));
+    let _lock = folder
+        .map(|folder| work_alone(folder, CHECKPOINT))
+        .transpose()?;
     let single = SingleRun {
         cadence: args
             .run
@@ -59,6 +61,12 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
     let display = Display::new(quiet);
     for note in &data.notes {
         display.line(&format!("note: {note}"));
+    }
+    if spec.controller.is_none() {
+        let n = Some(data.train.len());
+        for remark in lengths::remarks(&spec.schedule, spec.batch_size, n, spec.cap) {
+            display.line(&format!("note: {remark}"));
+        }
     }
     let last = Mutex::new(String::new());
     let record = trainer
@@ -93,7 +101,7 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
             }
             Event::Measured(_) | Event::Checkpointed { .. } => {}
         })
-        .map_err(CliError::failed);
+        .map_err(CliError::trainer);
     display.finish();
     let record = record?;
     if let (Outcome::Interrupted, Some(signal)) = (&record.outcome, signals.raised()) {
@@ -174,6 +182,7 @@ pub fn spec(w: &Workload, run: &RunArgs, train_examples: u64) -> Result<TrialSpe
         methods: w.step.methods(),
         controller: run.controller(),
         clip: w.optimizer.clip,
+        decay: w.optimizer.weight_decay_on.unwrap_or_default(),
         study_seed: w.compute.seed.unwrap_or(0),
         seed: 0,
         cap: cap.max(1),
@@ -263,7 +272,7 @@ fn summary(record: &TrialRecord) -> String {
     let mut text = format!(
         "{end}\n{last}\nbatch size {}{micro}, learning rate {}, {} of training\n",
         spec.batch_size,
-        spec.learning_rate,
+        exact(spec.learning_rate),
         duration(record.seconds)
     );
     for note in &record.notes {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use batchscope_data::{Format, TextLevel, Validation};
+use batchscope_data::{ColumnList, Format, Resize, Separator, TextLevel, Validation};
 use batchscope_train::augment::AugmentSpec;
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,18 @@ pub struct ReadArgs {
     #[arg(long, value_name = "FORMAT")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
+    /// Train on this file or folder of the data (default: the one called so)
+    #[arg(long, value_name = "PATH")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train: Option<String>,
+    /// Test on this file or folder of the data (default: the one called so, if any)
+    #[arg(long, value_name = "PATH")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<String>,
+    /// Images: bring them to this size, HEIGHTxWIDTH or one number (default: all must have one size)
+    #[arg(long, value_name = "HxW")]
+    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
+    pub resize: Option<Resize>,
     /// Text: read words or characters [default: word]
     #[arg(long, value_name = "word|char")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
@@ -52,10 +64,30 @@ pub struct ReadArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<u32>,
-    /// Tables: name of the label column (default: the last)
+    /// Tables: the label column, by name or by number from 0, negative from the end (default: the last)
+    #[arg(long, value_name = "NAME|NUMBER", allow_hyphen_values = true)]
+    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
+    pub label_column: Option<String>,
+    /// Tables: columns to leave out, or `none` (default: an unnamed first one that numbers the rows)
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
+    pub ignore_columns: Option<ColumnList>,
+    /// Tables: whether the first row names the columns (default: found out from the rows)
+    #[arg(long, value_name = "yes|no")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<Switch>,
+    /// Tables: comma, semicolon, tab, pipe, space or one character (default: found out from the rows)
+    #[arg(long, value_name = "NAME")]
+    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
+    pub separator: Option<Separator>,
+    /// Arrays: name of the inputs (default: x)
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub label_column: Option<String>,
+    pub inputs_array: Option<String>,
+    /// Arrays: name of the labels (default: y)
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels_array: Option<String>,
     /// Tables and arrays: predict a number by squared error instead of a class
     // A value only after `=`: the next word may be the path of `data check`.
     #[arg(long, value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on")]

@@ -104,6 +104,35 @@ impl StudySettings {
         .collect()
     }
 
+    /// Refuses counts that a settings file cannot hold.
+    ///
+    /// # Errors
+    /// [`CliError::Flag`].
+    pub fn check_counts(&self) -> Result<(), CliError> {
+        fn too_large<T: Serialize>(settings: &T) -> Option<String> {
+            let json = serde_json::to_value(settings).ok()?;
+            let entries = json.as_object()?.iter();
+            let mut large = entries.filter(|(_, value)| {
+                value
+                    .as_u64()
+                    .is_some_and(|count| i64::try_from(count).is_err())
+            });
+            large.next().map(|(key, _)| key.clone())
+        }
+        let w = &self.workload;
+        let key = too_large(&w.read)
+            .or_else(|| too_large(&w.examples))
+            .or_else(|| too_large(&w.optimizer))
+            .or_else(|| too_large(&w.optimizer.settings))
+            .or_else(|| too_large(&w.compute))
+            .or_else(|| too_large(&w.measure))
+            .or_else(|| too_large(&self.plan));
+        match key {
+            None => Ok(()),
+            Some(key) => Err(CliError::flag(key, "must be below 2^63")),
+        }
+    }
+
     /// Reads a table, naming the key that is unknown or of the wrong type.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ pub struct ModelArgs {
 #[serde(rename_all = "kebab-case", default)]
 #[command(next_help_heading = "Running")]
 pub struct ComputeArgs {
-    /// Compute on cpu, cuda, cuda:1, ... or wgpu [default: cpu]
+    /// Compute on cpu, cuda, cuda:1, ... [default: cpu]
     #[arg(long, value_name = "DEVICE", help_heading = "Model")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceSpec>,

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use batchscope_core::{Call, Choice, ChoiceError, Kind, Parameter, ParameterDefault, Value};
+use batchscope_core::{
+    Call, Choice, ChoiceError, DecayPolicy, Kind, Parameter, ParameterDefault, Value,
+};
 use batchscope_optim::OPTIMIZERS;
 use clap::{
     Arg, ArgMatches, Args, Command, Error, FromArgMatches,
@@ -11,6 +13,7 @@ use clap::{
 use serde::{Deserialize, Serialize};
 
 use super::text;
+use crate::values;
 
 /// The optimizer when nothing is said.
 pub const DEFAULT_OPTIMIZER: &str = "sgd";
@@ -32,10 +35,14 @@ pub struct OptimizerArgs {
     #[command(flatten)]
     #[serde(skip)]
     pub settings: OptimizerSettings,
-    /// Clip the mean gradient to this norm
-    #[arg(long, value_name = "NORM")]
+    /// Clip the mean gradient to this norm, above 0
+    #[arg(long, value_name = "NORM", value_parser = values::positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
+    /// What weight decay applies to: weights, not biases and normalizations, or all, as in PyTorch unless told otherwise [default: weights]
+    #[arg(long, value_name = "weights|all")]
+    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
+    pub weight_decay_on: Option<DecayPolicy>,
 }
 
 /// Settings of optimizers by key: `weight-decay`.

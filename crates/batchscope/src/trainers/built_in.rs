@@ -26,7 +26,7 @@ pub(super) static BUILT_IN: TrainerKind = TrainerKind {
         let data = resolve::workload_data(opening.workload)?;
         let mut config = config(opening.workload, &data)?;
         config.checkpoint_dir = opening.checkpoints.map(ToOwned::to_owned);
-        Ok(Box::new(BuiltIn::new(config).map_err(CliError::failed)?))
+        Ok(Box::new(BuiltIn::new(config).map_err(CliError::trainer)?))
     },
 };
 
@@ -35,7 +35,7 @@ pub(super) static BUILT_IN: TrainerKind = TrainerKind {
 /// # Errors
 /// When the model cannot take the data, or is not to be had on the device.
 pub fn built_in(workload: &Workload, data: &Dataset) -> Result<BuiltIn, CliError> {
-    BuiltIn::new(config(workload, data)?).map_err(CliError::failed)
+    BuiltIn::new(config(workload, data)?).map_err(CliError::trainer)
 }
 
 fn config(w: &Workload, data: &Dataset) -> Result<BuiltInConfig, CliError> {

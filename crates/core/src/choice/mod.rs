@@ -140,6 +140,8 @@ impl fmt::Display for Choice {
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // Small numbers as they have been stored in names of models.
+            Value::Number(x) if x.abs() >= 1e16 => f.write_str(&crate::format::exact(*x)),
             Value::Number(x) => write!(f, "{x}"),
             Value::Whole(n) => write!(f, "{n}"),
             Value::Switch(true) => f.write_str("on"),

@@ -153,13 +153,6 @@ impl NetworkObjective {
         examples: Arc<Batch>,
     ) -> Result<Self, NetworkError> {
         let precision = settings.precision;
-        if precision == Precision::F64 && !factory.computes_in_double() {
-            return Err(NetworkError::Unfit {
-                model: factory.model().to_string(),
-                why: "this device computes in single precision only: choose f32, or the cpu"
-                    .to_owned(),
-            });
-        }
         let weight = examples.weight();
         if weight == 0.0 {
             return Err(NetworkError::Unfit {

@@ -3,6 +3,7 @@
 //! The analysis finds numbers and states; here they become the sentences of `findings.json`.
 
 mod advice;
+mod conditions;
 mod remarks;
 mod verdict;
 

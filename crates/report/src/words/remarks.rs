@@ -185,7 +185,7 @@ fn moves_with_target(findings: &Findings, curve: &Curve) -> Option<String> {
     let easiest = rows.iter().skip(1).rfind(|r| r.hyperbola.value.is_some())?;
     here.hyperbola.value?;
     Some(format!(
-        "{}The answer belongs to its target: at the easier {} the critical batch size is {}.",
+        "{}The answer belongs to its target: at the easier {} the critical batch size is {}, with the learning rates tuned for the harder one; at large batch sizes most of those steps can lie inside the warm-up.",
         about(findings, curve),
         easiest.target,
         easiest.hyperbola

@@ -3,7 +3,7 @@
 use batchscope_core::{Estimate, EstimateState};
 use batchscope_scaling::{Curve, Findings};
 
-use super::reason;
+use super::{conditions::in_parentheses, reason};
 
 /// The sentence a reader meets first.
 pub(super) fn verdict(findings: &Findings) -> String {
@@ -24,31 +24,32 @@ pub(super) fn verdict(findings: &Findings) -> String {
             "No trial has measured steps to {target} yet, so there is no critical batch size to report."
         ),
         [(curve, knee)] => {
-            let largest = curve.largest_reached();
+            let conditions = in_parentheses(&findings.study);
+            let largest = curve.largest_reached().unwrap_or_default();
             match knee.state {
                 EstimateState::Estimated => format!(
-                    "Past a batch size of about {knee}, doubling the batch size makes training to {target} less than 1.33 times as fast, not twice."
+                    "Up to about {knee} examples a batch, doubling the batch still saves more than a quarter of the steps to {target}{conditions}; beyond, less."
                 ),
                 EstimateState::AtLeast => format!(
-                    "The critical batch size for {target} is {knee}: up to {}, the largest batch size that reached the target, larger batches still pay.",
-                    largest.unwrap_or_default()
+                    "The critical batch size for {target} is {knee}{conditions}: up to there, doubling the batch saves more than a quarter of the steps. The largest batch size that reached the target is {largest}."
                 ),
                 EstimateState::AtMost => format!(
-                    "The critical batch size for {target} is {knee}: already at the smallest batch sizes studied, larger batches save less than half of their steps."
+                    "The critical batch size for {target} is {knee}{conditions}: beyond, doubling the batch saves less than a quarter of the steps, already at the smallest batch sizes studied."
                 ),
                 EstimateState::Undefined => format!(
-                    "The critical batch size for {target} cannot be told from these trials: {}.",
+                    "The critical batch size for {target}{conditions} cannot be told from these trials: {}.",
                     reason(knee)
                 ),
             }
         }
         several => {
+            let conditions = in_parentheses(&findings.study);
             let each: Vec<String> = several
                 .iter()
                 .map(|(curve, knee)| knee_of(curve, knee))
                 .collect();
             format!(
-                "Batch size beyond which each rule stops paying, to {target}: {}.",
+                "Up to these batch sizes, doubling the batch still saves more than a quarter of the steps to {target}{conditions}, by rule: {}.",
                 each.join("; ")
             )
         }

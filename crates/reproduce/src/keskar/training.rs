@@ -77,6 +77,7 @@ pub(crate) fn spec(setting: &Setting, run: &RunId) -> TrialSpec {
         },
         controller: None,
         clip: None,
+        decay: Default::default(),
         study_seed: setting.seed,
         seed: u64::from(run.start),
         cap: u64::from(setting.epochs) * per_epoch,

@@ -67,6 +67,7 @@ impl World {
             base_batch: 64,
             tune: "every".into(),
             trials: BTreeMap::new(),
+            conditions: None,
         }
     }
 
@@ -138,6 +139,7 @@ impl World {
             methods: Vec::new(),
             controller: None,
             clip: None,
+            decay: Default::default(),
             study_seed: self.study_seed,
             seed: id,
             cap,

@@ -1,19 +1,18 @@
-use batchscope_core::{Direction, EvaluationPlan, Metric, Split, TrainerInfo};
+use batchscope_core::{
+    Direction, Metric, Quantity, SettingError, Split, Target, TrainerInfo, check_clip,
+    check_micro_batch,
+};
 use batchscope_rules::LearningRate;
 
-use super::{Plan, PlanError, TargetChoice, Tune};
+use super::{Plan, TargetChoice, Tune};
 use crate::{
     RateRange,
     identity::{BATCH_BITS, INDEX_BITS},
 };
 
 /// Refuses the setting of a key unless something holds of it.
-fn require(holds: bool, key: &'static str, why: &str) -> Result<(), PlanError> {
-    if holds {
-        Ok(())
-    } else {
-        Err(PlanError::new(key, why))
-    }
+fn require(holds: bool, key: &'static str, why: &str) -> Result<(), SettingError> {
+    SettingError::unless(holds, key, why)
 }
 
 /// True of numbers above `low`; of infinities and NaN it is not.
@@ -26,19 +25,19 @@ impl Plan {
     ///
     /// # Errors
     /// The first setting that makes no sense, by its key.
-    pub fn check(&self) -> Result<(), PlanError> {
+    pub fn check(&self) -> Result<(), SettingError> {
         self.check_batch_sizes()?;
         self.check_tuning()?;
         self.check_seeds()?;
         self.check_question()?;
         self.check_steps()?;
-        self.check_evaluation()?;
+        self.evaluation.check()?;
         self.check_budgets()?;
         self.check_optimizer()
     }
 
     /// The batch sizes: those studied, the base and the pilot's other.
-    fn check_batch_sizes(&self) -> Result<(), PlanError> {
+    fn check_batch_sizes(&self) -> Result<(), SettingError> {
         let sizes = &self.batch_sizes;
         require(
             !sizes.is_empty(),
@@ -77,7 +76,7 @@ impl Plan {
     }
 
     /// What tuning searches, and how often.
-    fn check_tuning(&self) -> Result<(), PlanError> {
+    fn check_tuning(&self) -> Result<(), SettingError> {
         require(
             (1..=256).contains(&self.tune_trials),
             "tune-trials",
@@ -108,7 +107,7 @@ impl Plan {
     }
 
     /// How often is measured, and with which seed.
-    fn check_seeds(&self) -> Result<(), PlanError> {
+    fn check_seeds(&self) -> Result<(), SettingError> {
         require(
             (1..=1024).contains(&self.seeds),
             "seeds",
@@ -122,7 +121,7 @@ impl Plan {
     }
 
     /// The target, and the rules that are compared on the way to it.
-    fn check_question(&self) -> Result<(), PlanError> {
+    fn check_question(&self) -> Result<(), SettingError> {
         require(
             self.target.metric().split != Split::Test,
             "target",
@@ -148,43 +147,13 @@ impl Plan {
     }
 
     /// What concerns a single step.
-    fn check_steps(&self) -> Result<(), PlanError> {
-        require(
-            self.clip.is_none_or(|c| above(c, 0.0)),
-            "clip",
-            "must be a norm above 0",
-        )?;
-        require(
-            self.micro_batch != Some(0),
-            "micro-batch",
-            "must be at least 1",
-        )
-    }
-
-    /// When and on how much is evaluated.
-    fn check_evaluation(&self) -> Result<(), PlanError> {
-        let EvaluationPlan {
-            first,
-            ratio,
-            examples,
-            refine,
-        } = self.evaluation;
-        require(first > 0, "evaluation.first", "must be at least 1")?;
-        require(
-            above(ratio, 1.0),
-            "eval-ratio",
-            "must be above 1, for example 1.2",
-        )?;
-        require(examples > 0, "eval-examples", "must be at least 1")?;
-        require(
-            (1..=1000).contains(&refine),
-            "evaluation.refine",
-            "must be from 1 to 1000",
-        )
+    fn check_steps(&self) -> Result<(), SettingError> {
+        check_clip(self.clip)?;
+        check_micro_batch(self.micro_batch)
     }
 
     /// How long trials may take, and how many run side by side.
-    fn check_budgets(&self) -> Result<(), PlanError> {
+    fn check_budgets(&self) -> Result<(), SettingError> {
         require(
             self.cap_factor.is_finite() && self.cap_factor >= 1.0,
             "cap-factor",
@@ -210,10 +179,10 @@ impl Plan {
 
     /// The settings of an optimizer are checked by the crate that has it, and again by the trainer;
     /// what the plan itself does with one is checked here.
-    fn check_optimizer(&self) -> Result<(), PlanError> {
+    fn check_optimizer(&self) -> Result<(), SettingError> {
         match self.optimizer.number("beta2") {
             Some(beta2) if self.token_half_life && !(beta2 > 0.0 && beta2 < 1.0) => {
-                Err(PlanError::new(
+                Err(SettingError::new(
                     "token-half-life",
                     "needs a beta2 above 0 and below 1: there is no half-life to keep",
                 ))
@@ -227,14 +196,14 @@ impl Plan {
     /// # Errors
     /// When a batch size is larger than the training set, the metric is not one the trainer
     /// reports or is to be met on the side that it says is worse, or the schedule makes no sense at some batch size.
-    pub fn check_against(&self, info: &TrainerInfo) -> Result<(), PlanError> {
+    pub fn check_against(&self, info: &TrainerInfo) -> Result<(), SettingError> {
         self.check()?;
         let n = info.train_examples;
         self.check_sizes(n)?;
         let metric = self.target.metric();
         if !info.metrics.is_empty() && !info.metrics.contains(metric) {
             let known: Vec<String> = info.metrics.iter().map(Metric::to_string).collect();
-            return Err(PlanError::new(
+            return Err(SettingError::new(
                 "target",
                 format!(
                     "{metric} is not measured here: choose one of {}",
@@ -242,26 +211,13 @@ impl Plan {
                 ),
             ));
         }
-        // A target on the wrong side would be met before anything is learnt.
-        if let TargetChoice::Fixed(target) = &self.target
-            && target.direction != info.direction(metric)
-            && info.directions.contains_key(metric)
-        {
-            let (better, sign) = match info.direction(metric) {
-                Direction::Lower => ("lower", "<="),
-                Direction::Higher => ("higher", ">="),
-            };
-            return Err(PlanError::new(
-                "target",
-                format!(
-                    "{target}: {metric} is better {better}, says the trainer: write {metric}{sign}{}",
-                    target.value
-                ),
-            ));
+        check_stated(metric, info)?;
+        if let TargetChoice::Fixed(target) = &self.target {
+            check_side(target, info)?;
         }
         for &batch_size in self.batch_sizes.iter().chain([&self.base_batch]) {
             LearningRate::new(&self.schedule_from(1.0), 1.0, batch_size, n).map_err(|e| {
-                PlanError::new("schedule", format!("at batch size {batch_size}: {e}"))
+                SettingError::new("schedule", format!("at batch size {batch_size}: {e}"))
             })?;
         }
         Ok(())
@@ -269,7 +225,7 @@ impl Plan {
 
     /// The batch sizes against the training set, where there is one; without, a pilot's bound in
     /// epochs says nothing.
-    fn check_sizes(&self, train_examples: Option<u64>) -> Result<(), PlanError> {
+    fn check_sizes(&self, train_examples: Option<u64>) -> Result<(), SettingError> {
         let Some(n) = train_examples else {
             return require(
                 self.max_steps.is_some(),
@@ -285,7 +241,7 @@ impl Plan {
         let others = others.into_iter().filter_map(|(key, b)| Some((key, b?)));
         match studied.chain(others).find(|&(_, b)| b > n) {
             None => Ok(()),
-            Some((key, batch_size)) => Err(PlanError::new(
+            Some((key, batch_size)) => Err(SettingError::new(
                 key,
                 format!(
                     "{batch_size} is larger than the training set ({n} examples): choose sizes up to {n}, or more examples"
@@ -293,4 +249,38 @@ impl Plan {
             )),
         }
     }
+}
+
+/// Refuses a metric of a trainer's own that the trainer does not say the better direction of.
+fn check_stated(metric: &Metric, info: &TrainerInfo) -> Result<(), SettingError> {
+    let own = matches!(metric.quantity, Quantity::Other(_));
+    if !own || info.directions.contains_key(metric) {
+        return Ok(());
+    }
+    Err(SettingError::new(
+        "target",
+        format!(
+            "{metric} is a metric of the trainer's own, and the trainer does not say whether lower or higher is better: it must declare the direction"
+        ),
+    ))
+}
+
+/// Refuses a target on the side that the trainer says is the worse: it would be met before anything is
+/// learnt.
+fn check_side(target: &Target, info: &TrainerInfo) -> Result<(), SettingError> {
+    let metric = &target.metric;
+    if !info.directions.contains_key(metric) || target.direction == info.direction(metric) {
+        return Ok(());
+    }
+    let (better, sign) = match info.direction(metric) {
+        Direction::Lower => ("lower", "<="),
+        Direction::Higher => ("higher", ">="),
+    };
+    Err(SettingError::new(
+        "target",
+        format!(
+            "{target}: {metric} is better {better}, says the trainer: write {metric}{sign}{}",
+            target.value
+        ),
+    ))
 }

@@ -1,9 +1,7 @@
 use std::{fmt, str::FromStr};
 
-use batchscope_core::{Metric, Target, TargetError};
+use batchscope_core::{Metric, SettingError, Target, TargetError};
 use serde::{Deserialize, Serialize};
-
-use super::PlanError;
 
 /// Where the learning rate of a batch size comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,13 +23,13 @@ impl fmt::Display for Tune {
 }
 
 impl FromStr for Tune {
-    type Err = PlanError;
+    type Err = SettingError;
 
-    fn from_str(text: &str) -> Result<Self, PlanError> {
+    fn from_str(text: &str) -> Result<Self, SettingError> {
         match text {
             "every" => Ok(Tune::Every),
             "base" => Ok(Tune::Base),
-            other => Err(PlanError::new(
+            other => Err(SettingError::new(
                 "tune",
                 format!("'{other}' is neither 'every' nor 'base'"),
             )),
@@ -78,13 +76,13 @@ impl fmt::Display for TargetChoice {
 }
 
 impl FromStr for TargetChoice {
-    type Err = PlanError;
+    type Err = SettingError;
 
     /// Reads a target; bare `auto` means `auto:val-error`, bare `quartile` `quartile:train-loss`.
-    fn from_str(text: &str) -> Result<Self, PlanError> {
+    fn from_str(text: &str) -> Result<Self, SettingError> {
         let metric = |name: &str| {
             name.parse::<Metric>()
-                .map_err(|e| PlanError::new("target", e.to_string()))
+                .map_err(|e| SettingError::new("target", e.to_string()))
         };
         match text.trim().split_once(':').unwrap_or((text.trim(), "")) {
             ("auto", "") => Ok(TargetChoice::Auto {
@@ -102,7 +100,7 @@ impl FromStr for TargetChoice {
             _ => text
                 .parse()
                 .map(TargetChoice::Fixed)
-                .map_err(|e: TargetError| PlanError::new("target", e.to_string())),
+                .map_err(|e: TargetError| SettingError::new("target", e.to_string())),
         }
     }
 }

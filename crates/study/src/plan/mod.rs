@@ -4,7 +4,7 @@ mod choices;
 mod tests;
 mod trial;
 
-use batchscope_core::{Choice, EvaluationPlan, Length, Schedule, Value, WarmUpShape};
+use batchscope_core::{Choice, DecayPolicy, EvaluationPlan, Length, Schedule, Value, WarmUpShape};
 use batchscope_rules::{Rule, token_half_life_beta2};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,12 @@ pub struct Plan {
     /// Largest norm of the mean gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
+    /// Which parameters the optimizer's weight decay applies to.
+    #[serde(
+        rename = "weight-decay-on",
+        skip_serializing_if = "DecayPolicy::is_default"
+    )]
+    pub decay: DecayPolicy,
     /// Examples per forward pass at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub micro_batch: Option<u64>,
@@ -119,6 +125,7 @@ impl Default for Plan {
             token_half_life: false,
             schedule: Schedule::warm_up(10),
             clip: None,
+            decay: DecayPolicy::default(),
             micro_batch: None,
             evaluation: EvaluationPlan::default(),
             cap_factor: 4.0,
@@ -129,26 +136,6 @@ impl Default for Plan {
             linearity_seeds: 1,
             noise: None,
             jobs: 1,
-        }
-    }
-}
-
-/// A setting that makes no sense: which, why, and what would.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{key}: {why}")]
-pub struct PlanError {
-    /// The key, as in a settings file.
-    pub key: &'static str,
-    /// What is wrong and what would be right.
-    pub why: String,
-}
-
-impl PlanError {
-    /// An error about a key.
-    pub fn new(key: &'static str, why: impl Into<String>) -> Self {
-        Self {
-            key,
-            why: why.into(),
         }
     }
 }

@@ -20,6 +20,7 @@ impl Plan {
             methods: self.methods.clone(),
             controller: None,
             clip: self.clip,
+            decay: self.decay,
             study_seed: self.study_seed,
             seed: 0,
             cap: self.max_steps.unwrap_or(u64::MAX),

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use batchscope_core::{Diagnostic, TrainerInfo, TrialPurpose, TrialSpec};
+use batchscope_core::{Diagnostic, SettingError, TrainerInfo, TrialPurpose, TrialSpec};
 use batchscope_rules::{Base, Setting};
 
 use super::{Assessment, Finished, Stage, pilot::Pilot, tuning::Rates};
-use crate::{Plan, PlanError, StudyError, Tune, identity, identity::trial_seed};
+use crate::{Plan, StudyError, Tune, identity, identity::trial_seed};
 
 /// Measures, with fresh seeds.
 pub(super) fn stage() -> Stage {
@@ -42,7 +42,7 @@ fn points(
     rates: &Rates,
     batch_size: u64,
     index: u32,
-) -> Result<Vec<TrialSpec>, PlanError> {
+) -> Result<Vec<TrialSpec>, SettingError> {
     let fallback = pilot.base_rate();
     let base_rate = rates.get(&plan.base_batch).copied().unwrap_or(fallback);
     let base = Base {
@@ -66,11 +66,11 @@ fn points(
         Tune::Base => {
             let curves = plan.rules.iter().map(|rule| {
                 let setting = rule.apply(&base, batch_size).map_err(|e| {
-                    PlanError::new("rules", format!("{rule} at batch size {batch_size}: {e}"))
+                    SettingError::new("rules", format!("{rule} at batch size {batch_size}: {e}"))
                 })?;
                 Ok((rule.name().to_owned(), setting, rule.kind().is_linear))
             });
-            curves.collect::<Result<_, PlanError>>()?
+            curves.collect::<Result<_, SettingError>>()?
         }
     };
     let purpose = TrialPurpose::Fresh { index };

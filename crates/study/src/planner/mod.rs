@@ -152,6 +152,11 @@ impl Finished {
         }
     }
 
+    /// True if no trial has finished.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes a trial out: it is to be run again.
     pub fn remove(&mut self, spec: &TrialSpec) {
         self.0.remove(&identity(spec));

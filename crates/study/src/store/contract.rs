@@ -44,6 +44,7 @@ fn spec(batch_size: u64) -> TrialSpec {
         methods: Vec::new(),
         controller: None,
         clip: Some(1.0),
+        decay: Default::default(),
         study_seed: i64::MAX as u64,
         seed: (1 << 53) - 1,
         cap: 1000,

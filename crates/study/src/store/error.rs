@@ -46,6 +46,38 @@ pub enum StoreError {
         /// What was found.
         why: String,
     },
+    /// It has lost changes that were stored: its write-ahead log is damaged or gone.
+    #[error(
+        "{} lacks the last {changes} changes that were stored: its write-ahead log (-wal) is damaged or was removed",
+        path.display()
+    )]
+    Behind {
+        /// The database.
+        path: PathBuf,
+        /// Changes lost, at least.
+        changes: u64,
+        /// The file that knows of them.
+        kept: PathBuf,
+    },
+    /// It was removed or replaced while it was in use.
+    #[error("{} was removed or replaced while the study ran", path.display())]
+    Gone {
+        /// Where the database was.
+        path: PathBuf,
+    },
+    /// SQLite takes no path so long.
+    #[error(
+        "the path of the database is too long: {length} bytes, at most {longest} are possible ({})",
+        path.display()
+    )]
+    LongPath {
+        /// The database.
+        path: PathBuf,
+        /// Bytes of its absolute path.
+        length: usize,
+        /// Most bytes.
+        longest: usize,
+    },
     /// The disk is full.
     #[error("no room to write {}; every finished trial is stored", path.display())]
     Full {
@@ -87,8 +119,13 @@ impl StoreError {
                 Remedy::RestoreCopy(path.clone()),
                 Remedy::MoveAway(path.clone()),
             ],
+            Self::Behind { path, kept, .. } => vec![
+                Remedy::RestoreCopy(path.clone()),
+                Remedy::GoOnWithout(kept.clone()),
+            ],
+            Self::LongPath { .. } => vec![Remedy::OtherFolder],
             Self::Full { .. } => vec![Remedy::FreeSpace],
-            Self::Io { .. } => vec![Remedy::RunAgain],
+            Self::Io { .. } | Self::Gone { .. } => vec![Remedy::RunAgain],
             Self::State { .. } => vec![Remedy::Report],
         }
     }

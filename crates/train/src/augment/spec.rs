@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use batchscope_core::{Choice, ChoiceError, Value, split_list};
+use batchscope_core::{Choice, ChoiceError, SettingError, Value, split_list};
 use serde::{Deserialize, Serialize};
 
 use super::{AUGMENTATIONS, Augmentation, Size};
@@ -25,7 +25,7 @@ pub enum AugmentError {
     #[error("{0}; write a list such as crop:4,flip, or none")]
     Choice(#[from] ChoiceError),
     /// The data have no images.
-    #[error("augmentation needs images, and these data are none: choose --augment none")]
+    #[error("augmentation needs images, and these data have none: set augment to none")]
     NoImages,
     /// The images are too small for it.
     #[error(
@@ -39,6 +39,12 @@ pub enum AugmentError {
         /// Columns of the images.
         width: usize,
     },
+}
+
+impl From<AugmentError> for SettingError {
+    fn from(error: AugmentError) -> Self {
+        Self::new("augment", error.to_string())
+    }
 }
 
 impl AugmentSpec {

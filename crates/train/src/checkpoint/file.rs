@@ -16,6 +16,9 @@ use crate::TrainError;
 /// The prefixes of tensor names, longest first where one begins another.
 const PREFIXES: [&str; 4] = ["network.", "rule.", "snapshot.network.", "snapshot.rule."];
 
+/// The tensor of bytes that holds the state.
+const STATE: &str = "state";
+
 /// What a file held.
 pub(super) struct Contents {
     pub state: String,
@@ -35,23 +38,23 @@ pub(super) fn write(
         path: path.to_owned(),
         source,
     };
-    let mut tensors: Vec<(String, Values<'_>)> = Vec::new();
+    let mut tensors: Vec<(String, Entry<'_>)> = Vec::new();
     for (prefix, part) in parts {
         tensors.extend(
             part.iter()
-                .map(|t| (format!("{prefix}{}", t.name), Values(t))),
+                .map(|t| (format!("{prefix}{}", t.name), Entry::Numbers(t))),
         );
     }
     let checksum = checksum(
         state,
         tensors
             .iter()
-            .map(|(name, v)| (name.as_str(), v.0.shape.as_slice(), v.data())),
+            .map(|(name, entry)| (name.as_str(), entry.shape(), entry.data())),
     );
-    let metadata = HashMap::from([
-        ("state".to_owned(), state.to_owned()),
-        ("checksum".to_owned(), checksum),
-    ]);
+    // Not among the metadata: a header of more than 100 MB cannot be read back, and the measurements
+    // of a long run are longer.
+    tensors.push((STATE.to_owned(), Entry::Text(state, [state.len()])));
+    let metadata = HashMap::from([("checksum".to_owned(), checksum)]);
     let bytes = safetensors::serialize(tensors, Some(metadata))
         .map_err(|e| TrainError::Bug(format!("a checkpoint cannot be laid out: {e}")))?;
     if let Some(folder) = path.parent() {
@@ -94,9 +97,18 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Contents, String> {
             format!("it is no checkpoint of batchscope: metadata '{name}' is missing")
         })
     };
-    let (state, expected) = (entry("state")?, entry("checksum")?);
+    let expected = entry("checksum")?;
     let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
     let mut tensors = file.tensors();
+    let state = match tensors.iter().position(|(name, _)| name == STATE) {
+        Some(place) => {
+            let (_, view) = tensors.swap_remove(place);
+            String::from_utf8(view.data().to_vec())
+                .map_err(|_| "its state is no text".to_owned())?
+        }
+        // As up to 0.1.0.
+        None => entry("state")?,
+    };
     tensors.sort_by(|a, b| a.0.cmp(&b.0));
     let found = checksum(
         &state,
@@ -162,29 +174,55 @@ fn checksum<'a>(
     format!("{:08x}", crc.finalize())
 }
 
-/// A tensor as safetensors sees it: little-endian 32-bit floats.
-struct Values<'a>(&'a StateTensor);
-
-impl Values<'_> {
-    fn data(&self) -> Cow<'static, [u8]> {
-        Cow::Owned(self.0.values.iter().flat_map(|x| x.to_le_bytes()).collect())
-    }
+/// A part of the file as safetensors sees it.
+enum Entry<'a> {
+    /// Little-endian 32-bit floats.
+    Numbers(&'a StateTensor),
+    /// Bytes of UTF-8, and how many.
+    Text(&'a str, [usize; 1]),
 }
 
-impl View for Values<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
+impl Entry<'_> {
     fn shape(&self) -> &[usize] {
-        &self.0.shape
+        match self {
+            Self::Numbers(tensor) => &tensor.shape,
+            Self::Text(_, length) => length,
+        }
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Values::data(self)
+        match self {
+            Self::Numbers(tensor) => tensor
+                .values
+                .iter()
+                .flat_map(|x| x.to_le_bytes())
+                .collect::<Vec<u8>>()
+                .into(),
+            Self::Text(text, _) => text.as_bytes().into(),
+        }
+    }
+}
+
+impl View for Entry<'_> {
+    fn dtype(&self) -> Dtype {
+        match self {
+            Self::Numbers(_) => Dtype::F32,
+            Self::Text(..) => Dtype::U8,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        Entry::shape(self)
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Entry::data(self)
     }
 
     fn data_len(&self) -> usize {
-        4 * self.0.values.len()
+        match self {
+            Self::Numbers(tensor) => 4 * tensor.values.len(),
+            Self::Text(text, _) => text.len(),
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! | the network's state | tensors `network.NAME` |
 //! | the update rule's memory | tensors `rule.NAME` |
 //! | both at the last evaluation, for a replay | tensors `snapshot.network.NAME`, `snapshot.rule.NAME` |
-//! | what the run is, how far it came, its measurements, the controller's memory | metadata `state` (JSON) |
+//! | what the run is, how far it came, its measurements, the controller's memory | bytes `state` (JSON; metadata up to 0.1.0) |
 //! | CRC-32 of all the above | metadata `checksum` |
 //!
 //! Data order, augmentation and noise need no state: they are functions of the step.
@@ -28,8 +28,9 @@ use crate::{METHODS, Run, Snapshot, TrainError};
 /// Version of the files written; others are refused.
 const FORMAT: u32 = 1;
 
-/// Room a file may take beside its tensors: the measurements, above all.
-const STATE_BYTES: u64 = 64 << 20;
+/// Room a file may take beside its tensors: the measurements, above all, of which a run that is
+/// evaluated at every step has as many as steps. More than that is not written either.
+const STATE_BYTES: u64 = 1 << 30;
 
 /// What a checkpoint belongs to. A run takes up only checkpoints of the same identity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -163,6 +164,12 @@ impl Run<'_> {
         };
         let json = serde_json::to_string(&state)
             .map_err(|e| TrainError::Bug(format!("a checkpoint's state cannot be written: {e}")))?;
+        if json.len() as u64 > STATE_BYTES / 2 {
+            return Err(TrainError::Refused(format!(
+                "{} measurements are too many for a checkpoint: evaluate less often",
+                progress.measurements.len()
+            )));
+        }
         let (network, rule) = (self.network.export()?, self.rule.state());
         let mut parts = vec![("network.", network.as_slice()), ("rule.", rule.as_slice())];
         if let Some(snapshot) = snapshot {

@@ -15,7 +15,7 @@
 
 use batchscope_core::{
     Descriptor, InputShape, Inputs, Kind, LossSum, Network, Parameter, ParameterDefault, Range,
-    StepBatch,
+    SettingError, StepBatch,
 };
 
 use super::{MethodKind, Part};
@@ -44,11 +44,12 @@ pub(super) static ADVERSARIAL: MethodKind = MethodKind {
         ],
     },
     check: |shape| match shape.input {
-        InputShape::Tokens { .. } => Err(TrainError::Refused(
+        InputShape::Tokens { .. } => Err(SettingError::new(
+            "method",
             "adversarial examples move input values by a little, and tokens cannot be: train on \
-             text without them"
-                .to_owned(),
-        )),
+             text without them",
+        )
+        .into()),
         _ => Ok(()),
     },
     part: Part::Gradient(|choice, stream| {

@@ -10,7 +10,7 @@ mod plain;
 
 use batchscope_core::{
     Choice, ChoiceError, DataShape, Described, Descriptor, Group, LossSum, Network, NoiseRecord,
-    Registry, StepBatch, split_list,
+    Registry, SettingError, StepBatch, split_list,
 };
 
 pub use adversarial::AdversarialSource;
@@ -150,20 +150,25 @@ pub fn read_methods(text: &str) -> Result<Vec<Choice>, ChoiceError> {
 pub fn check_methods(methods: &[Choice], shape: &DataShape) -> Result<(), TrainError> {
     let (mut gradient, mut step) = (None, None);
     for method in methods {
-        let (kind, _) = METHODS.check(method)?;
+        let (kind, _) = METHODS.check(method).map_err(wrong_method)?;
         (kind.check)(shape)?;
         let (slot, what) = match kind.part {
             Part::Gradient(_) => (&mut gradient, "where a step's gradient comes from"),
             Part::Step(_) => (&mut step, "what a step does with its gradients"),
         };
         if let Some(other) = slot.replace(kind.descriptor.name) {
-            return Err(TrainError::Refused(format!(
+            let why = format!(
                 "{other} and {} both say {what}: choose one of them",
                 kind.descriptor.name
-            )));
+            );
+            return Err(SettingError::new("method", why).into());
         }
     }
     Ok(())
+}
+
+fn wrong_method(error: ChoiceError) -> TrainError {
+    TrainError::choice("method", &error)
 }
 
 /// What makes the steps of a run.
@@ -177,7 +182,7 @@ pub(crate) fn assemble<'a>(
     let mut make_source: Option<(MakeSource, Choice)> = None;
     let mut step: Box<dyn StepMethod> = Box::new(Plain);
     for method in methods {
-        let (kind, choice) = METHODS.check(method)?;
+        let (kind, choice) = METHODS.check(method).map_err(wrong_method)?;
         match kind.part {
             Part::Gradient(make) => make_source = Some((make, choice)),
             Part::Step(make) => step = make(&choice),

@@ -60,6 +60,7 @@ pub fn spec() -> TrialSpec {
         methods: Vec::new(),
         controller: None,
         clip: None,
+        decay: Default::default(),
         study_seed: 11,
         seed: 5,
         cap: 200,

@@ -2,17 +2,20 @@
 //! slice, every few seconds.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
+use batchscope_files::Lock;
 use batchscope_landscape::survey::{FORMAT, Measurement, SliceRecord, Survey, SurveyInfo};
 
 use crate::{
     error::CliError,
-    files::{read_text, write_whole},
+    files::{read_text, work_alone, write_whole},
 };
+
+/// The file of results.
+const FILE: &str = "landscape.json";
 
 /// Most bytes of a survey: a quarter of a million points of a surface, and more.
 const LIMIT: u64 = 256 << 20;
@@ -23,6 +26,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 
 /// The folder and what it holds.
 pub struct SurveyFolder {
+    _lock: Lock,
     path: PathBuf,
     /// When a slice's points are written next.
     next: Instant,
@@ -36,13 +40,18 @@ impl SurveyFolder {
     /// # Errors
     /// When it holds a survey of something else, or the system refuses.
     pub fn open(folder: &Path, subject: SurveyInfo) -> Result<Self, CliError> {
-        fs::create_dir_all(folder)
-            .map_err(|e| CliError::file("cannot create the folder", folder, e))?;
-        let path = folder.join("landscape.json");
+        let _lock = work_alone(folder, FILE)?;
+        batchscope_files::sweep(&folder.join("figures"));
+        let path = folder.join(FILE);
+        let next = Instant::now();
         if !path.exists() {
             let survey = Survey::new(subject);
-            let next = Instant::now();
-            return Ok(Self { path, next, survey });
+            return Ok(Self {
+                _lock,
+                path,
+                next,
+                survey,
+            });
         }
         let survey: Survey = serde_json::from_str(&read_text(&path, LIMIT)?).map_err(|e| {
             CliError::Failed(format!(
@@ -66,8 +75,12 @@ impl SurveyFolder {
                 ),
             ));
         }
-        let next = Instant::now();
-        Ok(Self { path, next, survey })
+        Ok(Self {
+            _lock,
+            path,
+            next,
+            survey,
+        })
     }
 
     /// Keeps a measurement.
@@ -140,6 +153,8 @@ fn difference(stored: &SurveyInfo, asked: &SurveyInfo) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use batchscope_landscape::survey::SurveySettings;
 
     use super::*;

@@ -11,6 +11,7 @@ use batchscope_landscape::{
     survey::{Measurement, MeasurementKind, SurveySettings},
 };
 use batchscope_nn::{NetworkObjective, Precision};
+use batchscope_train::start_threads;
 
 use super::{folded, print, print_json, width};
 use crate::{
@@ -38,6 +39,7 @@ const AVERAGE: f64 = 0.05;
 /// Runs the command.
 pub fn run(args: &LandscapeArgs, quiet: bool) -> Result<(), CliError> {
     check(&args.what)?;
+    start_threads().map_err(CliError::trainer)?;
     let settings = SurveySettings {
         seed: args.what.probe_seed,
         starts: args.what.starts,

@@ -54,10 +54,17 @@ impl LandscapeTarget {
         let mut notes = data.notes.clone();
         // an augmented run says so after the data's own description
         if !identity.data.starts_with(&data.description) {
-            notes.push(format!(
-                "the checkpoint was trained on other data, or on them in another way ({}); these are: {}",
+            let differ = format!(
+                "the checkpoint was trained on other data, or on them read in another way ({}); these are: {}",
                 identity.data, data.description
-            ));
+            );
+            match loss.other_data {
+                true => notes.push(differ),
+                false => {
+                    let why = format!("{differ}: name its data, or add --other-data");
+                    return Err(CliError::flag("data", why));
+                }
+            }
         }
         let device = loss.device.unwrap_or_default();
         let model = identity.model.parse().map_err(CliError::failed)?;

@@ -187,10 +187,7 @@ pub fn measure(
 ) -> Result<Option<Curvature>, CliError> {
     let began = Instant::now();
     let shape = data.train.shape();
-    let precision = match factory.computes_in_double() {
-        true => Precision::F64,
-        false => Precision::F32,
-    };
+    let precision = Precision::F64;
     let settings = ObjectiveSettings {
         norm: NormMode::Training,
         precision,

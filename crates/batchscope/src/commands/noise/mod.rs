@@ -4,7 +4,7 @@ mod curvature;
 
 use std::path::{Path, PathBuf};
 
-use batchscope_core::Estimate;
+use batchscope_core::{Estimate, InputShape};
 use batchscope_report::{
     TextColumn,
     format::{duration, number},
@@ -62,6 +62,11 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
     for note in &data.notes {
         display.line(&format!("note: {note}"));
     }
+    if matches!(data.shape.input, InputShape::Tokens { .. }) {
+        display.line(
+            "note: hidden states are carried along the streams of text, as in training: steps are not independent draws",
+        );
+    }
     let mut now = "measuring".to_owned();
     let found = trainer
         .measure_noise(&request, &signals, &mut |examples, estimate| {
@@ -71,7 +76,7 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
             let message = format!("{examples} examples  {now}");
             display.show(examples as f64 / request.max_examples as f64, &message);
         })
-        .map_err(CliError::failed);
+        .map_err(CliError::trainer);
     let stopped = || CliError::Interrupted {
         signal: signals.raised().unwrap_or(signal_hook::consts::SIGINT),
         left: "nothing is kept of a measurement",
@@ -84,7 +89,7 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
             let message = format!("the law: {done} of {of} batch sizes");
             display.show(done as f64 / of as f64, &message);
         });
-        law = Some(measured.map_err(CliError::failed)?.ok_or_else(stopped)?);
+        law = Some(measured.map_err(CliError::trainer)?.ok_or_else(stopped)?);
     }
     let mut curvature = None;
     if let Some(plan) = plan {

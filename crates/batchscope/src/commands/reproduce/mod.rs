@@ -23,7 +23,7 @@ use batchscope_reproduce::{
 use self::preset::plan;
 use super::{color, folded, print, print_json, width};
 use crate::{
-    args::ReproduceArgs, error::CliError, machine, progress::Display, resolve,
+    args::ReproduceArgs, error::CliError, files::work_alone, machine, progress::Display, resolve,
     settings::ExamplesArgs, signals::Signals,
 };
 
@@ -83,6 +83,8 @@ pub fn run(args: &ReproduceArgs, quiet: bool) -> Result<(), CliError> {
         reestimate: &reestimate,
     };
     let path = folder_path(args, network);
+    let _lock = work_alone(&path, "results.json")?;
+    batchscope_files::sweep(&path.join("figures"));
     let folder = Folder::create(&path).map_err(failed)?;
     display.show(0.0, "timing steps");
     let Some(pace) = Pace::measure(&plan, &lab, side, &signals).map_err(failed)? else {

@@ -3,22 +3,21 @@
 mod checksum;
 mod open;
 mod queue;
+mod revision;
 mod rows;
 mod schema;
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use batchscope_core::{TrialRecord, TrialSpec};
-use rusqlite::{
-    Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
-};
+use batchscope_files::{FileId, Lock};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use self::{
-    open::{accept, check, classify, layout, lock, prepare},
+    open::{accept, check, check_path, classify, layout, lock, look, prepare},
     rows::RowError,
 };
 use super::{Changes, Cursor, Header, Queue, Store, StoreError};
@@ -35,7 +34,11 @@ pub struct SqliteStore {
     path: PathBuf,
     db: Connection,
     /// Held while the store is open for writing.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
+    /// The file that was opened for writing.
+    file: Option<FileId>,
+    /// The number of the last change that is kept beside the database.
+    revision: i64,
 }
 
 impl SqliteStore {
@@ -46,7 +49,9 @@ impl SqliteStore {
     /// is damaged, or cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
+        check_path(&path)?;
         let lock = lock(&path)?;
+        let kept = revision::kept(&path);
         let fail = |error| classify(&path, "open", error);
         let mut db = Connection::open(&path).map_err(fail)?;
         let layout = prepare(&db)
@@ -54,10 +59,13 @@ impl SqliteStore {
             .map_err(fail)?;
         accept(&path, &layout)?;
         check(&path, &db)?;
+        revision::check(&path, &db, kept)?;
         let mut store = Self {
+            file: FileId::at(&path).ok(),
             path,
             db,
             _lock: Some(lock),
+            revision: 0,
         };
         store.recover(Duration::ZERO)?;
         Ok(store)
@@ -70,20 +78,21 @@ impl SqliteStore {
     /// When there is none, or as for [`SqliteStore::open`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
+        check_path(&path)?;
+        // Before the database, to which changes may come meanwhile.
+        let kept = revision::kept(&path);
         let fail = |error| classify(&path, "read", error);
-        let db = Connection::open_with_flags(
-            &path,
-            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )
-        .map_err(fail)?;
-        db.busy_timeout(Duration::from_secs(10)).map_err(fail)?;
+        let db = look(&path).map_err(fail)?;
         let layout = layout(&db).map_err(fail)?;
         accept(&path, &layout)?;
         check(&path, &db)?;
+        revision::check(&path, &db, kept)?;
         Ok(Self {
             path,
             db,
             _lock: None,
+            file: None,
+            revision: 0,
         })
     }
 
@@ -135,6 +144,15 @@ impl SqliteStore {
         transaction
             .commit()
             .map_err(|e| classify(path, "write", e))?;
+        // SQLite goes on writing to a file that has lost its name.
+        if FileId::at(path).ok() != self.file {
+            return Err(StoreError::Gone { path: path.clone() });
+        }
+        let revision = revision::stored(&self.db).map_err(|e| classify(path, "read", e))?;
+        if revision != self.revision {
+            revision::keep(path, revision);
+            self.revision = revision;
+        }
         Ok(value)
     }
 

@@ -1,52 +1,94 @@
 //! Opening a database: the lock beside it, its settings, its layout, and what its errors mean.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io::{Read, Seek, Write},
-    path::Path,
+    fs,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode};
+use batchscope_files::{Lock, LockError};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::schema::{self, Layout};
 use crate::StoreError;
 
-/// Takes the lock beside the database.
-pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".lock");
-    let io = |error: std::io::Error| StoreError::Io {
-        what: "open",
-        path: path.to_owned(),
-        why: error.to_string(),
-    };
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(&beside)
-        .map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => {
-            // The number only helps whoever is refused: failing to write it fails nothing.
-            let _ = file
-                .set_len(0)
-                .and_then(|()| file.rewind())
-                .and_then(|()| write!(file, "{}", std::process::id()));
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut number = String::new();
-            let _ = (&mut file).take(20).read_to_string(&mut number);
-            Err(StoreError::Locked {
-                path: path.to_owned(),
-                holder: number.trim().parse().ok(),
-            })
-        }
-        Err(TryLockError::Error(error)) => Err(io(error)),
+/// SQLite takes paths of 512 bytes, its own endings such as `-journal` included.
+const LONGEST_PATH: usize = 500;
+
+/// Refuses a path that SQLite would refuse without a reason.
+pub(super) fn check_path(path: &Path) -> Result<(), StoreError> {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match whole.as_os_str().len() {
+        length if length > LONGEST_PATH => Err(StoreError::LongPath {
+            path: path.to_owned(),
+            length,
+            longest: LONGEST_PATH,
+        }),
+        _ => Ok(()),
     }
+}
+
+/// Takes the lock beside the database.
+pub(super) fn lock(path: &Path) -> Result<Lock, StoreError> {
+    Lock::beside(path).map_err(|error| match error {
+        LockError::Held { holder } => StoreError::Locked {
+            path: path.to_owned(),
+            holder,
+        },
+        LockError::Io(error) => StoreError::Io {
+            what: "open",
+            path: path.to_owned(),
+            why: error.to_string(),
+        },
+    })
+}
+
+/// Opens a database to look at it.
+///
+/// A reader of a write-ahead log needs files beside the database, which it cannot make on a medium that
+/// is read only. Without such a log nothing can change there, and the database is read as it is.
+pub(super) fn look(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(path, flags).and_then(|db| {
+        db.busy_timeout(Duration::from_secs(10))?;
+        layout(&db).map(|_| db)
+    });
+    match opened {
+        Err(error) if needs_files(&error) && !has_log(path) => look_at_unchanging(path),
+        opened => opened,
+    }
+}
+
+/// Opens a database that nobody changes, without any other file.
+pub(super) fn look_at_unchanging(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let escaped = whole.display().to_string();
+    let escaped = escaped.replace('%', "%25").replace('?', "%3f");
+    let uri = format!("file:{}?immutable=1", escaped.replace('#', "%23"));
+    Connection::open_with_flags(uri, flags)
+}
+
+/// True if SQLite could not make or open a file beside the database.
+fn needs_files(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)
+    )
+}
+
+/// True if changes lie in a write-ahead log beside the database.
+fn has_log(path: &Path) -> bool {
+    fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
+}
+
+/// The file of the same name with this ending.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(ending);
+    beside.into()
 }
 
 /// Sets how the connection waits, writes and checks.

@@ -59,6 +59,15 @@ pub(super) fn next_revision(db: &Connection) -> rusqlite::Result<i64> {
         .query_row([], |row| row.get(0))
 }
 
+/// False for an earlier layout, whose changes have no numbers.
+pub(super) fn has_revisions(db: &Connection) -> rusqlite::Result<bool> {
+    db.query_row(
+        "SELECT count(*) FROM pragma_table_info('trials') WHERE name = 'revision'",
+        [],
+        |row| row.get(0),
+    )
+}
+
 /// Adds a trial, waiting.
 pub(super) fn insert_trial(db: &Connection, id: u64, spec: &TrialSpec) -> rusqlite::Result<()> {
     let spec = TrialSpec { id, ..spec.clone() };
@@ -156,12 +165,7 @@ pub(super) fn clear_measurements(db: &Connection, id: u64) -> rusqlite::Result<(
 /// What changed after a cursor. A study of a layout without revisions, which can only be looked at,
 /// tells everything every time.
 pub(super) fn read_changes(db: &Connection, cursor: Cursor) -> Result<Changes, RowError> {
-    let revised: bool = db.query_row(
-        "SELECT count(*) FROM pragma_table_info('trials') WHERE name = 'revision'",
-        [],
-        |row| row.get(0),
-    )?;
-    let (cursor, next, selection) = if revised {
+    let (cursor, next, selection) = if has_revisions(db)? {
         (cursor, next_revision(db)? - 1, Selection::REVISED)
     } else {
         (Cursor::START, 0, Selection::ALL)
