@@ -1,6 +1,6 @@
 //! CIFAR-10 and CIFAR-100 (<https://www.cs.toronto.edu/~kriz/cifar.html>). Binary version: records of
 //! one label byte (CIFAR-100: a coarse and a fine one), then 1,024 bytes each of red, green and blue.
-//! Python version: [pickled](super::pickle) arrays of the same rows.
+//! Python version: pickled arrays of the same rows.
 
 use std::path::{Path, PathBuf};
 

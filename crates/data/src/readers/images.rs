@@ -1,6 +1,6 @@
 //! Image folders: `train/<class>/<file>` and `test/<class>/<file>` (or `<class>/<file>` alone), PNG
 //! or JPEG, in a folder or an archive. Classes are sorted by name; all images have one size, or are
-//! resized to one. [`layout`] says which folders are splits and classes.
+//! resized to one. `layout` says which folders are splits and classes.
 
 use std::collections::BTreeSet;
 use std::io::Cursor;
