@@ -29,8 +29,7 @@ pub(crate) struct ReadSource {
 pub(crate) fn read(source: &str, options: &LoadOptions) -> Result<ReadSource, DataError> {
     let asked = options.format.map(Format::reader);
     if let Some(reader) = built_in(source).or(asked.filter(|reader| reader.is_built_in())) {
-        expect_settings(reader, options)?;
-        let reading = reader.read(Source::BuiltIn, options.of_readers())?;
+        let reading = read_by(reader, Source::BuiltIn, options)?;
         let name = reader.descriptor().name.to_owned();
         return Ok(finished(name, reader, reading));
     }
@@ -62,11 +61,20 @@ pub(crate) fn read(source: &str, options: &LoadOptions) -> Result<ReadSource, Da
         limits::expect_file(path, &metadata)?;
         file(path, options)?
     };
-    expect_settings(reader, options)?;
     if let Content::Arrays(arrays) = &reading.content {
         expect_classes(path, arrays)?;
     }
     Ok(finished(name, reader, reading))
+}
+
+/// Reads a source by a reader, once the settings are known to be for it.
+fn read_by(
+    reader: &dyn Reader,
+    source: Source<'_>,
+    options: &LoadOptions,
+) -> Result<Reading, DataError> {
+    expect_settings(reader, options)?;
+    reader.read(source, options.of_readers())
 }
 
 /// Refuses settings that the reader does not follow: without a word, they would seem to have an effect.
@@ -217,7 +225,7 @@ fn folder(path: &Path, options: &LoadOptions, depth: usize) -> Result<ReadBy, Da
     listing.include(&options.parts)?;
     let mut readers = candidates(options).into_iter();
     if let Some(reader) = readers.find(|reader| reader.detect(&listing)) {
-        let mut reading = reader.read(Source::Folder(&listing), options.of_readers())?;
+        let mut reading = read_by(reader, Source::Folder(&listing), options)?;
         let what = "names are not UTF-8 or lead to no file, and were left out";
         if !reader.splits_by_path() || listing.folders.is_empty() {
             left_out::note(reading.notes(), what, &listing.odd);
@@ -257,14 +265,14 @@ fn file(path: &Path, options: &LoadOptions) -> Result<ReadBy, DataError> {
     let reader = readers.find(|reader| asked || reader.detect_file(&name));
     let reader = reader.ok_or_else(|| refuse(path, std::slice::from_ref(&name), options))?;
     if options.parts.is_empty() {
-        let reading = reader.read(Source::File(path), options.of_readers())?;
+        let reading = read_by(reader, Source::File(path), options)?;
         return Ok((reader, reading));
     }
     let mut options = options.clone();
     options.parts.train.get_or_insert(name);
     let mut listing = Listing::read(parent(path))?;
     listing.include(&options.parts)?;
-    let reading = reader.read(Source::Folder(&listing), options.of_readers())?;
+    let reading = read_by(reader, Source::Folder(&listing), &options)?;
     Ok((reader, reading))
 }
 
@@ -294,7 +302,7 @@ fn archive(path: &Path, options: &LoadOptions) -> Result<ReadBy, DataError> {
                 .into(),
         });
     }
-    let mut reading = reader.read(Source::Archive(path, members), options.of_readers())?;
+    let mut reading = read_by(reader, Source::Archive(path, members), options)?;
     items::note_others(reading.notes(), others);
     left_out::note(
         reading.notes(),
