@@ -30,8 +30,11 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, CliError> {
     fs::read_to_string(path).map_err(cannot)
 }
 
+/// The run in the folder of `batchscope train --checkpoint DIR`.
+pub const CHECKPOINT: &str = "run.safetensors";
+
 /// Makes a folder where it is not there, takes the lock of a file in it, which need not be there either,
-/// and removes what killed runs left half written. The lock is held until it is dropped.
+/// and removes what killed runs left half written in it and its figures. The lock is held until it is dropped.
 ///
 /// # Errors
 /// When another process works on the file, or the system refuses.
@@ -53,6 +56,7 @@ pub fn work_alone(folder: &Path, file: &str) -> Result<Lock, CliError> {
         LockError::Io(error) => CliError::file("cannot work in", folder, error),
     })?;
     batchscope_files::sweep(folder);
+    batchscope_files::sweep(&folder.join("figures"));
     Ok(lock)
 }
 

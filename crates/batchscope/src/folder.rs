@@ -223,20 +223,6 @@ impl StudyFolder {
         }
     }
 
-    /// Removes the checkpoints of a study whose trials have all ended: those of runs that were killed
-    /// between storing a trial and forgetting it.
-    pub fn clear_checkpoints(&self) {
-        // Nothing there, or something of somebody else's: neither is a fault of the study's.
-        let entries = fs::read_dir(self.checkpoints());
-        for entry in entries.into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let name = name.to_str().unwrap_or_default();
-            if name.starts_with("trial-") && name.ends_with(".safetensors") {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
-    }
-
     /// The log, opened for appending.
     ///
     /// # Errors

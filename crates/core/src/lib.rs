@@ -28,7 +28,7 @@ mod outcome;
 mod progress;
 mod random;
 mod schedule;
-mod setting;
+pub mod setting;
 pub mod statistics;
 mod trainer;
 mod trial;
@@ -58,7 +58,7 @@ pub use noise::{LayerNoise, NoiseMoments, NoiseRecord, NormsOf};
 pub use progress::{Cadence, Progress};
 pub use random::{Purpose, StreamKey};
 pub use schedule::{Decay, Length, LengthError, Schedule, WarmUp, WarmUpShape, WarmUpShapeError};
-pub use setting::{SettingError, check_clip, check_micro_batch};
+pub use setting::SettingError;
 pub use trainer::{
     Capabilities, Control, Flow, NeverStop, StepTiming, Trainer, TrainerError, TrainerInfo,
     check_untrained,

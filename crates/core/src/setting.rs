@@ -23,22 +23,22 @@ impl SettingError {
             why: why.into(),
         }
     }
+}
 
-    /// Refuses the setting of a key unless something holds of it.
-    ///
-    /// # Errors
-    /// `why`, where it does not hold.
-    pub fn unless(holds: bool, key: &'static str, why: &str) -> Result<(), Self> {
-        if holds {
-            Ok(())
-        } else {
-            Err(Self::new(key, why))
-        }
+/// Refuses the setting of a key unless something holds of it.
+///
+/// # Errors
+/// `why`, where it does not hold.
+pub fn require(holds: bool, key: &'static str, why: &str) -> Result<(), SettingError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(SettingError::new(key, why))
     }
 }
 
 /// True of numbers above `low`; of infinities and NaN it is not.
-fn above(x: f64, low: f64) -> bool {
+pub fn above(x: f64, low: f64) -> bool {
     x.is_finite() && x > low
 }
 
@@ -48,7 +48,7 @@ fn above(x: f64, low: f64) -> bool {
 /// Key `clip`.
 pub fn check_clip(clip: Option<f64>) -> Result<(), SettingError> {
     let holds = clip.is_none_or(|norm| above(norm, 0.0));
-    SettingError::unless(holds, "clip", "must be a norm above 0")
+    require(holds, "clip", "must be a norm above 0")
 }
 
 /// Refuses a micro-batch of no examples.
@@ -56,7 +56,7 @@ pub fn check_clip(clip: Option<f64>) -> Result<(), SettingError> {
 /// # Errors
 /// Key `micro-batch`.
 pub fn check_micro_batch(micro_batch: Option<u64>) -> Result<(), SettingError> {
-    SettingError::unless(micro_batch != Some(0), "micro-batch", "must be at least 1")
+    require(micro_batch != Some(0), "micro-batch", "must be at least 1")
 }
 
 impl EvaluationPlan {
@@ -65,14 +65,14 @@ impl EvaluationPlan {
     /// # Errors
     /// Keys `eval-first`, `eval-ratio`, `eval-examples`, `eval-refine`.
     pub fn check(&self) -> Result<(), SettingError> {
-        SettingError::unless(self.first > 0, "eval-first", "must be at least 1")?;
-        SettingError::unless(
+        require(self.first > 0, "eval-first", "must be at least 1")?;
+        require(
             above(self.ratio, 1.0),
             "eval-ratio",
             "must be above 1, for example 1.2",
         )?;
-        SettingError::unless(self.examples > 0, "eval-examples", "must be at least 1")?;
-        SettingError::unless(
+        require(self.examples > 0, "eval-examples", "must be at least 1")?;
+        require(
             (1..=1000).contains(&self.refine),
             "eval-refine",
             "must be from 1 to 1000",
@@ -87,17 +87,17 @@ impl TrialSpec {
     /// # Errors
     /// The first setting that makes no sense, by its key.
     pub fn check(&self) -> Result<(), SettingError> {
-        SettingError::unless(self.batch_size > 0, "batch-size", "must be at least 1")?;
-        SettingError::unless(
+        require(self.batch_size > 0, "batch-size", "must be at least 1")?;
+        require(
             above(self.learning_rate, 0.0),
             "learning-rate",
             "must be a number above 0",
         )?;
-        SettingError::unless(self.cap > 0, "steps", "must be at least 1")?;
+        require(self.cap > 0, "steps", "must be at least 1")?;
         check_micro_batch(self.micro_batch)?;
         check_clip(self.clip)?;
         let finite = |target: &Target| target.value.is_finite();
-        SettingError::unless(
+        require(
             self.target.as_ref().is_none_or(finite),
             "target",
             "must be a finite value",

@@ -71,6 +71,10 @@ pub fn run_with(
     if known.finished().is_empty() {
         refuse_met_target(&plan, trainer)?;
     }
+    // A process that was killed between the two had stored these and not forgotten them.
+    for record in known.finished().records() {
+        trainer.forget(&record.spec);
+    }
     if let Err(error) = planner.assess(&plan, &info, known.finished()) {
         retry_failed(&error, store)?;
     }

@@ -122,7 +122,6 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     log.line("stage: timing");
     let timings = time(&*trainer, &result, (&display, clock), &signals)?;
     stopped("every trial is stored; the timing of steps and the report are left")?;
-    folder.clear_checkpoints();
     let facts = RunFacts { timings, ..facts };
     folder.write_facts(&facts)?;
     log.line("stage: report");
@@ -309,10 +308,10 @@ pub fn quote(word: &str) -> String {
         return word.to_owned();
     }
     if word.contains(char::is_control) {
-        let escaped = word.replace('\'', r"\'");
-        let shown = escaped.chars().flat_map(|c| match c.is_control() {
-            true => c.escape_default().collect::<Vec<_>>(),
-            false => vec![c],
+        let shown = word.chars().map(|c| match c {
+            '\'' | '\\' => format!("\\{c}"),
+            c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+            c => c.to_string(),
         });
         return format!("$'{}'", shown.collect::<String>());
     }

@@ -15,7 +15,7 @@ use super::{folded, print, print_json, width};
 use crate::{
     args::TrainArgs,
     error::CliError,
-    files::work_alone,
+    files::{CHECKPOINT, work_alone},
     lengths,
     progress::Display,
     resolve,
@@ -25,8 +25,6 @@ use crate::{
     values::Switch,
 };
 
-/// The file of `--checkpoint DIR`.
-const CHECKPOINT: &str = "run.safetensors";
 /// Epochs when no length is given.
 const DEFAULT_EPOCHS: f64 = 5.0;
 /// Batch size when none is given: the pilot's of a study.
@@ -134,9 +132,6 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
 /// The run that was asked for, checked.
 pub fn spec(w: &Workload, run: &RunArgs, train_examples: u64) -> Result<TrialSpec, CliError> {
     let batch_size = run.batch_size.unwrap_or(DEFAULT_BATCH);
-    if w.compute.micro_batch == Some(0) {
-        return Err(CliError::flag("micro-batch", "must be at least 1"));
-    }
     if batch_size > train_examples {
         return Err(CliError::flag(
             "batch-size",

@@ -1,6 +1,6 @@
 use batchscope_core::{
-    Direction, Metric, Quantity, SettingError, Split, Target, TrainerInfo, check_clip,
-    check_micro_batch,
+    Direction, Metric, Quantity, SettingError, Split, Target, TrainerInfo,
+    setting::{above, check_clip, check_micro_batch, require},
 };
 use batchscope_rules::LearningRate;
 
@@ -9,16 +9,6 @@ use crate::{
     RateRange,
     identity::{BATCH_BITS, INDEX_BITS},
 };
-
-/// Refuses the setting of a key unless something holds of it.
-fn require(holds: bool, key: &'static str, why: &str) -> Result<(), SettingError> {
-    SettingError::unless(holds, key, why)
-}
-
-/// True of numbers above `low`; of infinities and NaN it is not.
-fn above(x: f64, low: f64) -> bool {
-    x.is_finite() && x > low
-}
 
 impl Plan {
     /// Checks the plan on its own.

@@ -41,7 +41,6 @@ impl SurveyFolder {
     /// When it holds a survey of something else, or the system refuses.
     pub fn open(folder: &Path, subject: SurveyInfo) -> Result<Self, CliError> {
         let _lock = work_alone(folder, FILE)?;
-        batchscope_files::sweep(&folder.join("figures"));
         let path = folder.join(FILE);
         let next = Instant::now();
         if !path.exists() {

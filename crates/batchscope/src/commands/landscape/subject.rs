@@ -11,12 +11,10 @@ use batchscope_train::{EVALUATION_CHUNK, Stored, StoredRun};
 use crate::{
     args::{LandscapeArgs, NormChoice, PrecisionChoice, StatisticsChoice},
     error::CliError,
+    files::CHECKPOINT,
     resolve,
     settings::ExamplesArgs,
 };
-
-/// Where `batchscope train --checkpoint DIR` puts its run.
-const FILE: &str = "run.safetensors";
 
 /// A checkpoint, its data, and how its loss is to be computed.
 pub struct LandscapeTarget {
@@ -210,7 +208,7 @@ fn unfit(error: batchscope_core::NetworkError) -> CliError {
 /// The checkpoint at a path, or in a folder of that path.
 pub fn read(path: &Path) -> Result<StoredRun, CliError> {
     let file: PathBuf = match path.is_dir() {
-        true => path.join(FILE),
+        true => path.join(CHECKPOINT),
         false => path.to_owned(),
     };
     if !file.exists() {

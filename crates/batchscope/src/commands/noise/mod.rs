@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use super::{folded, landscape::read as read_checkpoint, print, print_json, width};
 use crate::{
-    args::NoiseArgs, error::CliError, progress::Display, resolve, settings::Workload,
-    signals::Signals, trainers::built_in,
+    args::NoiseArgs, error::CliError, files::CHECKPOINT, progress::Display, resolve,
+    settings::Workload, signals::Signals, trainers::built_in,
 };
 
 /// Ratio of the interval's ends at which measuring stops, when nothing is said.
@@ -26,8 +26,6 @@ pub const WIDTH: f64 = 1.25;
 pub const BATCH: u64 = 256;
 /// Coverage of the intervals.
 const LEVEL: f64 = 0.95;
-/// The file that `batchscope train --checkpoint DIR` writes.
-const RUN: &str = "run.safetensors";
 
 /// Runs the command.
 pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
@@ -191,7 +189,7 @@ pub fn request(args: &NoiseArgs, train_examples: u64) -> Result<NoiseRequest, Cl
 /// A checkpoint's file, given as such or as the folder it lies in.
 fn checkpoint(path: &Path) -> PathBuf {
     match path.is_dir() {
-        true => path.join(RUN),
+        true => path.join(CHECKPOINT),
         false => path.to_owned(),
     }
 }

@@ -84,7 +84,6 @@ pub fn run(args: &ReproduceArgs, quiet: bool) -> Result<(), CliError> {
     };
     let path = folder_path(args, network);
     let _lock = work_alone(&path, "results.json")?;
-    batchscope_files::sweep(&path.join("figures"));
     let folder = Folder::create(&path).map_err(failed)?;
     display.show(0.0, "timing steps");
     let Some(pace) = Pace::measure(&plan, &lab, side, &signals).map_err(failed)? else {

@@ -148,7 +148,8 @@ impl SqliteStore {
         if FileId::at(path).ok() != self.file {
             return Err(StoreError::Gone { path: path.clone() });
         }
-        let revision = revision::stored(&self.db).map_err(|e| classify(path, "read", e))?;
+        let next = rows::next_revision(&self.db).map_err(|e| classify(path, "read", e))?;
+        let revision = next - 1;
         if revision != self.revision {
             revision::keep(path, revision);
             self.revision = revision;

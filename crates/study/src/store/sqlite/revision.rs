@@ -28,7 +28,7 @@ pub(super) fn kept(path: &Path) -> Option<i64> {
 }
 
 /// The number of the last change in the database. 0 in a layout without such numbers.
-pub(super) fn stored(db: &Connection) -> rusqlite::Result<i64> {
+fn stored(db: &Connection) -> rusqlite::Result<i64> {
     match rows::has_revisions(db)? {
         true => Ok(rows::next_revision(db)? - 1),
         false => Ok(0),
