@@ -152,15 +152,15 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// The number rounded to two significant digits, for what is known no better.
+/// [`duration`] of a time rounded to two significant digits, for one that is known no better.
 ///
 /// ```
-/// use batchscope_core::format::two_digits;
-/// assert_eq!([two_digits(38.14), two_digits(0.0996), two_digits(0.0)], [38.0, 0.1, 0.0]);
+/// use batchscope_core::format::{plain, rough_duration};
+/// assert_eq!([plain(&rough_duration(0.03814)), plain(&rough_duration(2.249))], ["38 ms", "2.2 s"]);
 /// ```
-pub fn two_digits(x: f64) -> f64 {
+pub fn rough_duration(seconds: f64) -> String {
     // Through text: the nearest number to the decimal.
-    format!("{x:.1e}").parse().unwrap_or(x)
+    duration(format!("{seconds:.1e}").parse().unwrap_or(seconds))
 }
 
 /// The shortest text that reads back as this number; very large and very small ones with an exponent.

@@ -4,7 +4,7 @@ use batchscope_scaling::{Curve, Recommendation};
 use maud::{Markup, html};
 
 use crate::figures::{Data, list};
-use crate::format::{count, duration, estimate_as, number, times};
+use crate::format::{count, estimate_as, number, rough_duration, times};
 
 use super::prose;
 
@@ -40,7 +40,7 @@ pub(super) fn recommendation(data: &Data) -> Option<Markup> {
         0 | 1 => String::new(),
         n => format!(" on {n} devices"),
     };
-    let time = estimate_as(&r.seconds, duration);
+    let time = estimate_as(&r.seconds, rough_duration);
     Some(html! {
         "On this machine train with " strong { "batch size " (r.batch_size) } (micro_batches) (devices)
         ", learning rate " strong { (number(r.learning_rate)) }

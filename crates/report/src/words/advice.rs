@@ -2,7 +2,7 @@
 
 use batchscope_scaling::{Advice, Findings};
 
-use crate::format::{count, duration, estimate_short_as, number, times, two_digits};
+use crate::format::{count, estimate_short_as, number, rough_duration, times};
 
 /// What to train with, and what that buys over the smallest batch size of the curve.
 pub(crate) fn advice_sentence(findings: &Findings, advice: &Advice) -> String {
@@ -11,7 +11,7 @@ pub(crate) fn advice_sentence(findings: &Findings, advice: &Advice) -> String {
     // digits than the interval bears.
     let time = match best.seconds.value {
         None => "an unknown time".to_owned(),
-        Some(_) => estimate_short_as(&best.seconds, |s| duration(two_digits(s))),
+        Some(_) => estimate_short_as(&best.seconds, rough_duration),
     };
     let gain = advice.gain(findings).map_or_else(String::new, |gain| {
         format!(
