@@ -17,6 +17,7 @@ mod crossing;
 mod divergence;
 mod driver;
 mod estimate;
+mod evaluation;
 mod event;
 pub mod format;
 mod group;
@@ -27,6 +28,7 @@ mod outcome;
 mod progress;
 mod random;
 mod schedule;
+mod smoothing;
 pub mod statistics;
 mod trainer;
 mod trial;
@@ -40,10 +42,11 @@ pub use choice::{
     Descriptor, Kind, MAX_TEXT, Parameter, Range, Registry, Value, split_list,
 };
 pub use confusion::Confusion;
-pub use crossing::{Crossing, EvaluationPlan, SMOOTHING_LOG_STEPS, Smoother};
+pub use crossing::{Crossed, Crossing, NEAR, WINDOW};
 pub use divergence::{Divergence, MEMORY as DIVERGENCE_MEMORY, PATIENCE as DIVERGENCE_PATIENCE};
 pub use driver::{Driving, Evaluate, Evaluation, Events, Next, TrialDriver};
 pub use estimate::{Estimate, EstimateState};
+pub use evaluation::EvaluationPlan;
 pub use event::{Event, Measurement};
 pub use group::{Group, GroupError, Solo};
 pub use metric::{Direction, Metric, Quantity, Split, Target, TargetError};
@@ -55,7 +58,8 @@ pub use noise::{LayerNoise, NoiseMoments, NoiseRecord, NormsOf};
 pub use progress::{Cadence, Progress};
 pub use random::{Purpose, StreamKey};
 pub use schedule::{Decay, Length, LengthError, Schedule, WarmUp, WarmUpShape, WarmUpShapeError};
+pub use smoothing::{SMOOTHING_LOG_STEPS, Smoother};
 pub use trainer::{
     Capabilities, Control, Flow, NeverStop, StepTiming, Trainer, TrainerError, TrainerInfo,
 };
-pub use trial::{Diagnostic, Outcome, TrialPurpose, TrialRecord, TrialSpec};
+pub use trial::{Diagnostic, Located, Outcome, TrialPurpose, TrialRecord, TrialSpec};

@@ -84,8 +84,6 @@ pub struct Capabilities {
     pub exact_resume: bool,
     /// The same spec gives the same record (times aside), whatever runs beside it.
     pub deterministic: bool,
-    /// It returns to an earlier step, so that crossings are located between two evaluations.
-    pub replays: bool,
     /// It measures gradient noise where [`crate::Diagnostic::Noise`] is asked for.
     pub measures_noise: bool,
     /// [`Trainer::time`] times steps.
@@ -100,7 +98,6 @@ impl Capabilities {
         Self {
             exact_resume: true,
             deterministic: true,
-            replays: true,
             measures_noise: true,
             times_steps: true,
             has_epochs: true,
