@@ -321,17 +321,20 @@ impl Control for Bound {
 
 #[test]
 fn a_race_is_decided_at_evaluations_and_cut_at_its_bound() {
-    let spec = spec();
-    let (unbounded, _) = run(&spec, whole(), &NeverStop, falling);
-    let found = located(&unbounded.outcome).2.found;
-    // Bounds are regularly evaluated steps.
-    for bound in [5, 12, 33, 40, 48, u64::MAX] {
-        let (record, _) = run(&spec, whole(), &Bound(bound), falling);
-        let (cut, expected) = (record.cut(bound), unbounded.clone().cut(bound));
-        assert_eq!(cut.outcome, expected.outcome, "{bound}");
-        assert_eq!(cut.measurements, expected.measurements, "{bound}");
-        let raced = matches!(cut.outcome, Outcome::Raced { .. });
-        assert_eq!(raced, bound < found, "{bound}");
+    for (refine, seed) in (1..9).flat_map(|refine| [0, 1, 2].map(|seed| (refine, seed))) {
+        let mut spec = spec();
+        spec.evaluation.refine = refine;
+        let loss = |step: u64| falling(step) * (1.0 + 0.1 * ((seed * step * step) as f64).sin());
+        let (unbounded, _) = run(&spec, whole(), &NeverStop, loss);
+        let found = located(&unbounded.outcome).2.found;
+        for bound in (1..=found + 10).chain([u64::MAX]) {
+            let (record, _) = run(&spec, whole(), &Bound(bound), loss);
+            let (cut, expected) = (record.cut(bound), unbounded.clone().cut(bound));
+            assert_eq!(cut.outcome, expected.outcome, "{refine} {seed} {bound}");
+            assert_eq!(cut.measurements, expected.measurements, "{bound}");
+            let raced = matches!(cut.outcome, Outcome::Raced { .. });
+            assert_eq!(raced, bound < found, "{bound}");
+        }
     }
 }
 
