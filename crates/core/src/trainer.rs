@@ -172,8 +172,8 @@ fn last_words(stderr: &str) -> String {
 ///
 /// * as far as its [`Capabilities`] promise, the same spec gives the same outcome and measurements (times aside), however often it was
 ///   interrupted and resumed, and whatever else runs beside it;
-/// * evaluations follow `spec.evaluation`, and one more is made at the spec's own cap (never at a
-///   race bound);
+/// * evaluations follow `spec.evaluation`, finer ones near the target marked as such; one more is made
+///   where the target is found reached, or else at the spec's own cap (never at a race bound);
 /// * a trial stopped by [`Control::race_bound`] ends as `Raced`, after the first evaluation at or past
 ///   the bound at the latest. Cut at the bound ([`TrialRecord::cut`]), its record is the full run's.
 ///
