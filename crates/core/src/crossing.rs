@@ -1,111 +1,90 @@
-use serde::{Deserialize, Serialize};
+//! Where a metric crosses its target.
+//!
+//! Steps to the target are the optimizer updates at which the metric without its noise first is as
+//! good as the target. What is measured has noise, so a line is fitted by least squares to the
+//! evaluations of the last [`WINDOW`] log-steps: local linear regression (Fan and Gijbels 1996,
+//! *Local Polynomial Modelling and Its Applications*, section 2.3). The line is read at one place,
+//! a little before the last evaluation. The first place at which it meets the target is the
+//! crossing, interpolated between two places.
+//!
+//! * **The place.** The line through a parabola `x²` with `x` about its mean is `μ₂ + x·μ₃/μ₂`, `μₖ`
+//!   the central moments of the evaluated log-steps. It meets the parabola at
+//!   `x = (k + √(k² + 4μ₂))/2`, `k = μ₃/μ₂`: there the line has no error by curvature, however the
+//!   evaluations are spaced (for an even spacing it is a Gauss–Legendre node). A line read in the
+//!   middle of its window has an error, and has to be trained for twice as far.
+//! * **The metric itself** is fitted, not its logarithm: an error and its accuracy cross alike,
+//!   values may be zero or negative, and noise that is symmetric stays so.
+//! * **Training goes on past the crossing** until the line is read there: by a factor of 1.2 to 1.3
+//!   in steps.
+//!
+//! `tests/crossing` simulates it; docs/methods.md shows the numbers.
 
-use crate::Target;
+use std::collections::VecDeque;
 
-/// Time constant of the smoothing, in natural log of steps: one default evaluation spacing.
-///
-/// A metric moves on a log-step scale, so the smoothing has its memory there: every batch size is
-/// smoothed alike, and the lag (at most one spacing) is the same factor at all of them, which
-/// leaves ratios between batch sizes alone.
-pub const SMOOTHING_LOG_STEPS: f64 = 0.182_321_556_793_954_6; // ln 1.2
+use crate::{Direction, Located, Outcome, Target};
 
-/// When a trial is evaluated and on how much: steps spaced geometrically.
-///
-/// ```
-/// use batchscope_core::EvaluationPlan;
-/// let plan = EvaluationPlan { first: 5, ratio: 1.2, ..EvaluationPlan::default() };
-/// let mut step = 0;
-/// let due: Vec<u64> = std::iter::from_fn(|| { step = plan.next_after(step); Some(step) }).take(6).collect();
-/// assert_eq!(due, [5, 6, 8, 10, 12, 15]);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct EvaluationPlan {
-    /// The first evaluated step, at least 1.
-    pub first: u64,
-    /// Each evaluated step is this factor above the last (above 1), rounded up.
-    pub ratio: f64,
-    /// At most this many examples of each split are evaluated (a fixed subset).
-    pub examples: u64,
-    /// Sub-intervals into which the replay of a crossing divides its bracket; 1 is no replay.
-    pub refine: u32,
+/// Evaluations through which the line goes, in natural log of steps (a factor of 3.5 in steps).
+pub const WINDOW: f64 = 1.25;
+
+/// The target is near where the line meets it within this much of the last evaluation, in natural
+/// log of steps: evaluations are spaced finer there.
+pub const NEAR: f64 = 0.3;
+
+/// The line goes through so many evaluations at least.
+const FEWEST: usize = 3;
+
+/// Where a target was crossed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Crossed {
+    /// Steps at which the metric without its noise is estimated to cross, not rounded.
+    pub crossing: f64,
+    /// A standard error below, as whole steps, exclusive; 0 where the target was met from the first
+    /// evaluation on, so that the crossing is known no better than to lie before.
+    pub after: u64,
+    /// The evaluated step at which it was found.
+    pub found: u64,
 }
 
-impl Default for EvaluationPlan {
-    fn default() -> Self {
-        Self {
-            first: 5,
-            ratio: 1.2,
-            examples: 2000,
-            refine: 8,
+impl Crossed {
+    /// Whole steps by which it was crossed.
+    pub fn step(&self) -> u64 {
+        self.crossing.ceil() as u64
+    }
+
+    /// The end of a trial that crossed here.
+    pub fn outcome(&self) -> Outcome {
+        Outcome::Reached {
+            step: self.step(),
+            after: self.after,
+            located: Some(Located {
+                crossing: self.crossing,
+                found: self.found,
+            }),
         }
     }
 }
 
-impl EvaluationPlan {
-    /// The first evaluated step after `step` (which is 0 or itself an evaluated step).
-    pub fn next_after(&self, step: u64) -> u64 {
-        if step < self.first {
-            return self.first.max(1);
-        }
-        ((step as f64 * self.ratio).ceil() as u64).max(step + 1)
-    }
-
-    /// The steps strictly between `after` and `step` at which a replay evaluates, increasing.
-    pub fn replay_steps(&self, after: u64, step: u64) -> Vec<u64> {
-        let (low, high) = (after.max(1) as f64, step as f64);
-        let mut steps: Vec<u64> = (1..self.refine)
-            .map(|j| {
-                (low * (high / low).powf(f64::from(j) / f64::from(self.refine))).round() as u64
-            })
-            .filter(|&s| s > after && s < step)
-            .collect();
-        steps.dedup();
-        steps
-    }
-}
-
-/// Exponential smoothing in log-steps: `m̃ ← m̃ + (1 − e^{−Δ ln s/τ})(m − m̃)`, τ =
-/// [`SMOOTHING_LOG_STEPS`]. Irregular spacing is allowed, so a finer replay continues from a
-/// coarse history. Non-finite values stick: a diverged metric never smooths away.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Smoother {
-    /// The last observed step and the smoothed value there.
-    state: Option<(u64, f64)>,
-}
-
-impl Smoother {
-    /// Takes the value at `step` (after the last) and returns the smoothed one.
-    pub fn observe(&mut self, step: u64, value: f64) -> f64 {
-        let smoothed = match self.state {
-            None => value,
-            Some((last, old)) => {
-                let gap = (step.max(1) as f64).ln() - (last.max(1) as f64).ln();
-                old + (1.0 - (-gap / SMOOTHING_LOG_STEPS).exp()) * (value - old)
-            }
-        };
-        self.state = Some((step, smoothed));
-        smoothed
-    }
-
-    /// The smoothed value so far.
-    pub fn value(&self) -> Option<f64> {
-        self.state.map(|(_, value)| value)
-    }
-}
-
-/// Watches a metric for the first step at which, smoothed, it is as good as the target.
+/// Watches a metric for the step at which it crosses its target, noise apart.
+///
+/// What it remembers is a function of the evaluations alone, so it is never saved: who resumes lets
+/// it observe them again.
 ///
 /// ```
 /// use batchscope_core::Crossing;
 /// let mut crossing = Crossing::new("val-error=0.1".parse().unwrap());
-/// assert_eq!(crossing.observe(10, 0.5), None);
-/// assert_eq!(crossing.observe(100, 0.05), Some((10, 100))); // in (10, 100]
+/// let steps = [20, 24, 29, 35, 42, 51];
+/// let found = steps.map(|step| crossing.observe(step, 4.0 / step as f64)); // 0.1 after 40
+/// assert_eq!(found[4], None); // not trained far enough past it
+/// let crossed = found[5].unwrap();
+/// assert!((crossed.crossing / 40.0 - 1.0).abs() < 0.01);
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Crossing {
     target: Target,
-    smoother: Smoother,
-    last: u64,
+    /// The evaluations that the line goes through, as `ln` step and value, steps increasing.
+    points: VecDeque<(f64, f64)>,
+    /// The last place that was read, with what the line said there.
+    last: Option<(f64, f64)>,
 }
 
 impl Crossing {
@@ -113,8 +92,8 @@ impl Crossing {
     pub fn new(target: Target) -> Self {
         Self {
             target,
-            smoother: Smoother::default(),
-            last: 0,
+            points: VecDeque::new(),
+            last: None,
         }
     }
 
@@ -123,13 +102,140 @@ impl Crossing {
         &self.target
     }
 
-    /// Takes the raw metric at `step`; returns the bracket `(after, step]` of a crossing.
-    pub fn observe(&mut self, step: u64, value: f64) -> Option<(u64, u64)> {
-        let after = self.last;
-        self.last = step;
-        self.target
-            .is_met(self.smoother.observe(step, value))
-            .then_some((after, step))
+    /// Takes the metric at `step`, which is after the last; returns the crossing once it was passed
+    /// far enough.
+    pub fn observe(&mut self, step: u64, value: f64) -> Option<Crossed> {
+        let x = (step.max(1) as f64).ln();
+        self.points.push_back((x, value));
+        while self.points.len() > FEWEST && self.points[0].0 < x - WINDOW {
+            self.points.pop_front();
+        }
+        if self.points.len() < FEWEST {
+            return None;
+        }
+        let line = Line::through(&self.points);
+        self.read(&line, line.place(), step)
+    }
+
+    /// The crossing where nothing follows the last evaluation, after `step` steps.
+    pub fn at_end(&mut self, step: u64) -> Option<Crossed> {
+        let (x, line) = self.tail()?;
+        self.read(&line, x, step)
+    }
+
+    /// True where the metric is about to meet the target, or has met it.
+    pub fn is_near(&self) -> bool {
+        let tail = self.tail();
+        tail.is_some_and(|(x, line)| self.target.is_met(line.at(x + NEAR)))
+    }
+
+    /// The last evaluation's `ln` step, and the line to be read there: through half the window, along
+    /// which the metric bends less.
+    fn tail(&self) -> Option<(f64, Line)> {
+        let &(x, _) = self.points.back()?;
+        let half = |&&(at, _): &&(f64, f64)| at >= x - WINDOW / 2.0;
+        let points = self.points.iter().filter(half).copied().collect();
+        Some((x, Line::through(&points)))
+    }
+
+    /// Reads a line at `x`, the last evaluation being of `found` steps.
+    fn read(&mut self, line: &Line, x: f64, found: u64) -> Option<Crossed> {
+        if self.last.is_some_and(|(last, _)| x <= last) {
+            return None;
+        }
+        let value = line.at(x);
+        let before = self.last.replace((x, value));
+        if !self.target.is_met(value) {
+            return None;
+        }
+        let Some((low, worse)) = before else {
+            // Met wherever it can be read: where it was crossed is not known.
+            return Some(Crossed {
+                crossing: self.points[0].0.exp().round(),
+                after: 0,
+                found,
+            });
+        };
+        let part = (worse - self.target.value) / (worse - value);
+        // Where the place before holds no number, only this one is known.
+        let part = if part.is_finite() { part } else { 1.0 };
+        let at = low + (x - low) * part.clamp(0.0, 1.0);
+        // Rounding must not carry it past what was trained.
+        let crossing = at.exp().min(found as f64);
+        let improves = match self.target.direction {
+            Direction::Lower => line.slope < 0.0,
+            Direction::Higher => line.slope > 0.0,
+        };
+        let error = if improves {
+            (line.standard_error(at) / line.slope.abs()).min(WINDOW)
+        } else {
+            WINDOW
+        };
+        let after = (crossing * (-error).exp()).ceil() as u64;
+        Some(Crossed {
+            crossing,
+            // 0 says that it was met from the first evaluation on.
+            after: (after.max(2) - 1).min((crossing.ceil() as u64).max(1) - 1),
+            found,
+        })
+    }
+}
+
+/// The least-squares line through some points.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    n: f64,
+    center: f64,
+    mean: f64,
+    slope: f64,
+    /// Sum of squares of `x` about its mean.
+    spread: f64,
+    /// Sum of cubes of `x` about its mean.
+    skew: f64,
+    /// Sum of squares about the line.
+    residual: f64,
+}
+
+impl Line {
+    fn through(points: &VecDeque<(f64, f64)>) -> Self {
+        let n = points.len().max(1) as f64;
+        let sum =
+            |of: &dyn Fn(f64, f64) -> f64| -> f64 { points.iter().map(|&(x, y)| of(x, y)).sum() };
+        let center = sum(&|x, _| x) / n;
+        let mean = sum(&|_, y| y) / n;
+        let spread = sum(&|x, _| (x - center).powi(2));
+        let slope = match spread > 0.0 {
+            true => sum(&|x, y| (x - center) * (y - mean)) / spread,
+            false => 0.0,
+        };
+        Self {
+            n,
+            center,
+            mean,
+            slope,
+            spread,
+            skew: sum(&|x, _| (x - center).powi(3)),
+            residual: sum(&|x, y| (y - mean - slope * (x - center)).powi(2)),
+        }
+    }
+
+    fn at(&self, x: f64) -> f64 {
+        self.mean + self.slope * (x - self.center)
+    }
+
+    /// Where it meets every parabola that it is the line through. The points must differ in `x`.
+    fn place(&self) -> f64 {
+        let k = self.skew / self.spread;
+        self.center + (k + (k * k + 4.0 * self.spread / self.n).sqrt()) / 2.0
+    }
+
+    /// Of the line's value at `x`; 0 where there are no points to tell.
+    fn standard_error(&self, x: f64) -> f64 {
+        if self.n <= 2.0 || self.spread <= 0.0 {
+            return 0.0;
+        }
+        let distance = (x - self.center).powi(2) / self.spread;
+        (self.residual / (self.n - 2.0) * (1.0 / self.n + distance)).sqrt()
     }
 }
 
@@ -137,32 +243,27 @@ impl Crossing {
 mod tests {
     use super::*;
 
+    /// The oracle of the place: on `x²` the line has no error there, even spacing or not.
     #[test]
-    fn smoothing_is_a_function_of_log_steps_only() {
-        let curve = |scale: u64| {
-            let mut smoother = Smoother::default();
-            [5, 6, 8, 10, 12].map(|s| smoother.observe(s * scale, 1.0 / s as f64))
-        };
-        for (a, b) in curve(1).iter().zip(curve(1000)) {
-            assert!((a - b).abs() < 1e-12);
+    fn a_line_meets_its_parabola_at_its_place() {
+        let uneven = [0.0, 0.1, 0.5, 0.6, 1.1];
+        let even = [0.0, 0.25, 0.5, 0.75, 1.0];
+        for steps in [uneven, even] {
+            let points: VecDeque<_> = steps.map(|x| (x, 3.0 + x - 2.0 * x * x)).into();
+            let line = Line::through(&points);
+            let x = line.place();
+            assert!((0.5..1.1).contains(&x), "{x}");
+            assert!((line.at(x) - (3.0 + x - 2.0 * x * x)).abs() < 1e-12);
         }
     }
 
+    /// Three points on no line, by hand: slope 1/2, residual 1.5, standard error 1/√2 in the middle.
     #[test]
-    fn a_constant_is_its_own_smoothing_and_a_nan_sticks() {
-        let mut smoother = Smoother::default();
-        assert_eq!(smoother.observe(1, 0.25), 0.25);
-        assert_eq!(smoother.observe(7, 0.25), 0.25);
-        smoother.observe(8, f64::NAN);
-        assert!(smoother.observe(9, 0.0).is_nan());
-    }
-
-    #[test]
-    fn replay_steps_lie_inside_the_bracket() {
-        let plan = EvaluationPlan::default();
-        assert_eq!(plan.replay_steps(5, 6), Vec::<u64>::new());
-        let steps = plan.replay_steps(100, 120);
-        assert_eq!(steps.len(), 7);
-        assert!(steps.windows(2).all(|w| w[0] < w[1]) && steps[0] > 100 && steps[6] < 120);
+    fn a_line_has_its_textbook_standard_error() {
+        let points: VecDeque<_> = [(0.0, 0.0), (1.0, 2.0), (2.0, 1.0)].into();
+        let line = Line::through(&points);
+        assert_eq!((line.slope, line.at(1.0)), (0.5, 1.0));
+        assert!((line.residual - 1.5).abs() < 1e-12);
+        assert!((line.standard_error(1.0) - 0.5f64.sqrt()).abs() < 1e-12);
     }
 }

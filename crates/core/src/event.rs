@@ -17,9 +17,14 @@ pub struct Measurement {
     pub learning_rate: f64,
     /// What was measured, unsmoothed.
     pub metrics: BTreeMap<Metric, f64>,
-    /// True for the finer evaluations of a crossing's replay, which curves need not draw.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub replayed: bool,
+    /// True for the finer evaluations near the target (in older records: of a replay), which measure
+    /// the target's split alone and which curves need not draw.
+    #[serde(
+        default,
+        rename = "replayed",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub finer: bool,
     /// Gradient noise over the steps since the evaluation before, where it is watched
     /// ([`crate::Diagnostic::Noise`]) and a step was measured or cannot be.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -18,6 +18,7 @@ mod decay;
 mod divergence;
 mod driver;
 mod estimate;
+mod evaluation;
 mod event;
 pub mod format;
 mod group;
@@ -29,6 +30,7 @@ mod progress;
 mod random;
 mod schedule;
 pub mod setting;
+mod smoothing;
 pub mod statistics;
 mod trainer;
 mod trial;
@@ -42,11 +44,12 @@ pub use choice::{
     Descriptor, Kind, MAX_TEXT, Parameter, Range, Registry, Value, split_list,
 };
 pub use confusion::Confusion;
-pub use crossing::{Crossing, EvaluationPlan, SMOOTHING_LOG_STEPS, Smoother};
+pub use crossing::{Crossed, Crossing, NEAR, WINDOW};
 pub use decay::{DecayPolicy, DecayPolicyError};
 pub use divergence::{Divergence, MEMORY as DIVERGENCE_MEMORY, PATIENCE as DIVERGENCE_PATIENCE};
 pub use driver::{Driving, Evaluate, Evaluation, Events, Next, TrialDriver};
 pub use estimate::{Estimate, EstimateState};
+pub use evaluation::EvaluationPlan;
 pub use event::{Event, Measurement};
 pub use group::{Group, GroupError, Solo};
 pub use metric::{Direction, Metric, Quantity, Split, Target, TargetError};
@@ -59,8 +62,9 @@ pub use progress::{Cadence, Progress};
 pub use random::{Purpose, StreamKey};
 pub use schedule::{Decay, Length, LengthError, Schedule, WarmUp, WarmUpShape, WarmUpShapeError};
 pub use setting::SettingError;
+pub use smoothing::{SMOOTHING_LOG_STEPS, Smoother};
 pub use trainer::{
     Capabilities, Control, Flow, NeverStop, StepTiming, Trainer, TrainerError, TrainerInfo,
     check_untrained,
 };
-pub use trial::{Diagnostic, Outcome, TrialPurpose, TrialRecord, TrialSpec};
+pub use trial::{Diagnostic, Located, Outcome, TrialPurpose, TrialRecord, TrialSpec};

@@ -59,7 +59,7 @@ pub enum Direction {
     Higher,
 }
 
-/// A goal fixed beforehand: a trial has reached it when the smoothed metric first is as good.
+/// A goal fixed beforehand: a trial has reached it when the metric, noise apart, first is as good.
 ///
 /// Written `val-error=0.03`; `>=` or `<=` in place of `=` states the direction, which is otherwise
 /// the metric's natural one (higher for accuracy and `miou`, lower for everything else).

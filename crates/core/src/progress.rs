@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Crossing, Divergence, EvaluationPlan, Measurement, NoiseRecord, Outcome};
+use crate::{Divergence, EvaluationPlan, Measurement, NoiseRecord, Outcome};
 
 /// When a run is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,17 +25,15 @@ impl Cadence {
 }
 
 /// Everything a trial has come to so far, beside the trainer's own state: what a checkpoint holds
-/// of a [`crate::TrialDriver`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// of a [`crate::TrialDriver`]. The default is nothing done yet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Optimizer steps done.
     pub step: u64,
-    /// The last evaluated step; 0 before the first evaluation.
+    /// The last regularly evaluated step; 0 before the first evaluation.
     pub evaluated: u64,
-    /// Seconds of training, evaluations and replays left out.
+    /// Seconds of training, evaluations left out.
     pub seconds: f64,
-    /// The watch for the target.
-    pub crossing: Option<Crossing>,
     /// The watch for divergence; `None` before the first step, or where only a loss that is not
     /// finite counts.
     pub divergence: Option<Divergence>,
@@ -51,21 +49,6 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Nothing done yet.
-    pub fn new(crossing: Option<Crossing>) -> Self {
-        Self {
-            step: 0,
-            evaluated: 0,
-            seconds: 0.0,
-            crossing,
-            divergence: None,
-            noise: None,
-            measurements: Vec::new(),
-            notes: Vec::new(),
-            ended: None,
-        }
-    }
-
     /// Adds a remark, once.
     pub fn note(&mut self, note: impl Into<String>) {
         let note = note.into();

@@ -85,8 +85,6 @@ pub struct Capabilities {
     pub exact_resume: bool,
     /// The same spec gives the same record (times aside), whatever runs beside it.
     pub deterministic: bool,
-    /// It returns to an earlier step, so that crossings are located between two evaluations.
-    pub replays: bool,
     /// It measures gradient noise where [`crate::Diagnostic::Noise`] is asked for.
     pub measures_noise: bool,
     /// [`Trainer::time`] times steps.
@@ -101,7 +99,6 @@ impl Capabilities {
         Self {
             exact_resume: true,
             deterministic: true,
-            replays: true,
             measures_noise: true,
             times_steps: true,
             has_epochs: true,
@@ -179,8 +176,8 @@ fn last_words(stderr: &str) -> String {
 ///
 /// * as far as its [`Capabilities`] promise, the same spec gives the same outcome and measurements (times aside), however often it was
 ///   interrupted and resumed, and whatever else runs beside it;
-/// * evaluations follow `spec.evaluation`, and one more is made at the spec's own cap (never at a
-///   race bound);
+/// * evaluations follow `spec.evaluation`, finer ones near the target marked as such; one more is made
+///   where the target is found reached, or else at the spec's own cap (never at a race bound);
 /// * a trial stopped by [`Control::race_bound`] ends as `Raced`, after the first evaluation at or past
 ///   the bound at the latest. Cut at the bound ([`TrialRecord::cut`]), its record is the full run's.
 ///

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Choice, Crossing, DecayPolicy, Estimate, EvaluationPlan, Measurement, Schedule, Target,
+    Choice, Crossed, Crossing, DecayPolicy, Estimate, EvaluationPlan, Measurement, Schedule, Target,
 };
 
 /// What a trial is for. Only `Fresh` trials enter reported estimates.
@@ -94,12 +94,17 @@ pub struct TrialSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum Outcome {
-    /// The smoothed metric first met the target in `(after, step]`.
+    /// The metric crossed the target in `(after, step]`.
     Reached {
-        /// Upper end of the bracket: the reported steps-to-target.
+        /// Whole steps by which it did: the reported steps-to-target.
         step: u64,
-        /// Lower end, exclusive.
+        /// A standard error below the crossing, exclusive; 0 where the target was met from the first
+        /// evaluation on. In older records, the last step at which it was not met.
         after: u64,
+        /// Where the metric without its noise crosses ([`Crossing`]). `None` in older records, whose
+        /// `step` is where the smoothed metric first met the target.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        located: Option<Located>,
     },
     /// The cap came first: steps-to-target is censored there.
     NotReached {
@@ -135,6 +140,15 @@ pub enum Outcome {
     Interrupted,
 }
 
+/// A crossing, as estimated from the evaluations around it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Located {
+    /// Steps at which the metric without its noise crosses the target, not rounded.
+    pub crossing: f64,
+    /// The evaluated step at which that was found, and at which training ended.
+    pub found: u64,
+}
+
 /// A finished trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrialRecord {
@@ -161,21 +175,29 @@ impl TrialRecord {
         }
     }
 
-    /// When a target (any, not only the trial's own) was first met by the recorded evaluations:
-    /// the bracket `(after, step]`, coarse or replayed alike.
-    pub fn crossing(&self, target: &Target) -> Option<(u64, u64)> {
+    /// Where a target (any, not only the trial's own) was crossed by the regular evaluations, the end
+    /// of the trial being the end of the evaluations. The finer ones are about the trial's own.
+    pub fn crossing(&self, target: &Target) -> Option<Crossed> {
         let mut crossing = Crossing::new(target.clone());
-        self.measurements
-            .iter()
-            .filter_map(|m| m.metrics.get(&target.metric).map(|&value| (m.step, value)))
-            .find_map(|(step, value)| crossing.observe(step, value))
+        let mut last = 0;
+        for m in self.measurements.iter().filter(|m| !m.finer) {
+            if let Some(&value) = m.metrics.get(&target.metric)
+                && m.step > last
+            {
+                last = m.step;
+                if let Some(crossed) = crossing.observe(last, value) {
+                    return Some(crossed);
+                }
+            }
+        }
+        crossing.at_end(last)
     }
 
     /// This record as if the trial had been stopped at `bound` by racing: what a lower-numbered
     /// trial's success makes of it. A record that ended at or before the bound is unchanged.
     pub fn cut(mut self, bound: u64) -> Self {
         if self.outcome.last_step().is_some_and(|end| end > bound) {
-            self.measurements.retain(|m| m.step <= bound && !m.replayed);
+            self.measurements.retain(|m| m.step <= bound);
             self.outcome = Outcome::Raced { at: bound };
         }
         self
@@ -186,7 +208,9 @@ impl TrialRecord {
 impl From<&Outcome> for Estimate {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
-            Outcome::Reached { step, .. } => Estimate::exact(*step as f64),
+            Outcome::Reached { step, located, .. } => {
+                Estimate::exact(located.map_or(*step as f64, |at| at.crossing))
+            }
             Outcome::NotReached { cap } => {
                 Estimate::at_least(*cap as f64, 1.0, 1, "not reached by the cap")
             }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use batchscope_core::{
-    Cadence, Control, Driving, Evaluate, Evaluation, Event, Flow, Measurement, Metric, NeverStop,
-    Next, Outcome, Progress, Quantity, Split, TrialDriver, TrialRecord, TrialSpec,
+    Cadence, Control, Driving, Evaluate, Evaluation, Event, Flow, Located, Measurement, Metric,
+    NeverStop, Next, Outcome, Progress, Quantity, Split, TrialDriver, TrialRecord, TrialSpec,
 };
 use proptest::prelude::*;
 
@@ -27,7 +27,6 @@ fn spec() -> TrialSpec {
 
 fn whole() -> Driving {
     Driving {
-        replays: true,
         looks_at_test: true,
         ..Driving::default()
     }
@@ -40,8 +39,6 @@ fn loss(split: Split) -> Metric {
 /// A trainer without a model: its state is the number of steps done.
 struct Steps<F> {
     step: u64,
-    kept: Option<u64>,
-    aside: Option<u64>,
     /// The loss after so many steps.
     loss: F,
     asked: Vec<Evaluate>,
@@ -58,8 +55,6 @@ impl<F: Fn(u64) -> f64> Steps<F> {
     fn new(loss: F) -> Self {
         Self {
             step: 0,
-            kept: None,
-            aside: None,
             loss,
             asked: Vec::new(),
             measured: Vec::new(),
@@ -76,7 +71,7 @@ impl<F: Fn(u64) -> f64> Steps<F> {
         };
         driver.start(&mut events);
         loop {
-            match driver.next(control, &mut events) {
+            match driver.next(control) {
                 Next::Step { step } => {
                     assert_eq!(step, self.step, "the trainer stands elsewhere");
                     self.step += 1;
@@ -87,23 +82,13 @@ impl<F: Fn(u64) -> f64> Steps<F> {
                     self.asked.push(what);
                     let splits: &[Split] = match &what {
                         Evaluate::Regular => &[Split::Train, Split::Val],
-                        Evaluate::Replayed(split) => &[*split],
+                        Evaluate::Finer(split) => &[*split],
                         Evaluate::Test => &[Split::Test],
                     };
                     let value = (self.loss)(self.step);
                     let metrics = splits.iter().map(|&split| (loss(split), value));
                     driver.measured(Evaluation::new(metrics.collect(), 0.1), &mut events);
                 }
-                Next::Keep { step } => {
-                    assert_eq!(step, self.step);
-                    self.kept = Some(step);
-                }
-                Next::Rewind { step } if self.kept == Some(step) => {
-                    self.aside = Some(self.step);
-                    self.step = step;
-                }
-                Next::Rewind { .. } => driver.cannot_rewind(&mut events),
-                Next::Return => self.step = self.aside.take().unwrap(),
                 Next::Interrupt => return End::Interrupted,
                 Next::End(outcome) => return End::At(outcome),
             }
@@ -129,81 +114,120 @@ fn run(
     (record, trainer.asked)
 }
 
-/// Falls below 0.1 after 40 steps and, smoothed, a little later.
+/// Falls below 0.1 after 40 steps.
 fn falling(step: u64) -> f64 {
     4.0 / step as f64
 }
 
-fn coarse(record: &TrialRecord) -> Vec<u64> {
-    let coarse = record.measurements.iter().filter(|m| !m.replayed);
-    coarse.map(|m| m.step).collect()
+fn regular(record: &TrialRecord) -> Vec<u64> {
+    let regular = record.measurements.iter().filter(|m| !m.finer);
+    regular.map(|m| m.step).collect()
+}
+
+fn located(outcome: &Outcome) -> (u64, u64, Located) {
+    match *outcome {
+        Outcome::Reached {
+            step,
+            after,
+            located: Some(located),
+        } => (step, after, located),
+        ref other => panic!("{other:?}"),
+    }
 }
 
 #[test]
-fn a_crossing_is_found_at_an_evaluation_and_located_by_a_replay() {
+fn a_crossing_is_located_between_evaluations_that_are_finer_near_it() {
     let spec = spec();
     let (record, asked) = run(&spec, whole(), &NeverStop, falling);
-    let Outcome::Reached { step, after } = record.outcome else {
-        panic!("{:?}", record.outcome);
-    };
-    let last = *coarse(&record).last().unwrap();
-    assert!(step <= last && after < step);
-    let (unlocated, _) = run(&spec, Driving::default(), &NeverStop, falling);
-    let Outcome::Reached {
-        step: high,
-        after: low,
-    } = unlocated.outcome
-    else {
-        panic!("{:?}", unlocated.outcome);
-    };
-    assert_eq!(high, last);
-    assert!(low <= after && step <= high && step - after < high - low);
-    assert_eq!(coarse(&unlocated), coarse(&record));
-    // The test examples are looked at once, at the crossing and before its replay.
-    let tests: Vec<_> = (0..asked.len())
-        .filter(|&i| asked[i] == Evaluate::Test)
-        .collect();
-    assert_eq!(tests.len(), 1);
-    let replayed = Evaluate::Replayed(Split::Val);
-    assert!(asked[tests[0] + 1..].iter().all(|what| *what == replayed));
-    let tested = |m: &&Measurement| m.metrics.contains_key(&loss(Split::Test));
-    let tested = record.measurements.iter().filter(tested);
-    assert_eq!(tested.map(|m| m.step).collect::<Vec<_>>(), [last]);
-    // The replay costs no time; its own evaluations lie between those around them.
-    assert_eq!(record.seconds, last as f64);
-    let sorted = |w: &[Measurement]| w[0].step <= w[1].step && w[0].seconds <= w[1].seconds;
+    let (step, after, at) = located(&record.outcome);
+    assert!((at.crossing / 40.0).ln().abs() < 0.01, "{at:?}");
+    assert_eq!(step, at.crossing.ceil() as u64);
+    assert!((35..step).contains(&after), "{after}");
+    // Trained a factor of 1.2 to 1.3 past it.
+    assert!((46..=55).contains(&at.found), "{at:?}");
+    assert_eq!(record.outcome.last_step(), Some(at.found));
+    assert_eq!(record.seconds, at.found as f64);
+    // The regular ones are as planned, but for the one that found it.
+    let mut steps = regular(&record);
+    assert_eq!(steps.pop(), Some(at.found));
+    assert_eq!(steps, [5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40]);
+    // The finer ones look at the target's split alone, near the target alone.
+    let finer = record.measurements.iter().filter(|m| m.finer);
+    let finer: Vec<u64> = finer.map(|m| m.step).collect();
+    assert!(!finer.is_empty() && finer[0] > 20, "{finer:?}");
+    let val: Vec<Metric> = vec![loss(Split::Val)];
+    let mut alone = record.measurements.iter().filter(|m| m.finer);
+    assert!(alone.all(|m| m.metrics.keys().eq(&val)));
+    // The test examples are looked at once, last, beside all others.
+    assert_eq!(asked.last(), Some(&Evaluate::Test));
+    assert!(!asked[..asked.len() - 1].contains(&Evaluate::Test));
+    assert_eq!(record.measurements.last().unwrap().metrics.len(), 3);
+    let sorted = |w: &[Measurement]| w[0].step < w[1].step && w[0].seconds < w[1].seconds;
     assert!(record.measurements.windows(2).all(sorted));
 }
 
+/// A trainer that evaluates as planned and nowhere else says as much where there is no noise.
 #[test]
-fn a_state_that_was_not_kept_leaves_the_bracket_as_found() {
-    let spec = spec();
-    let (unlocated, _) = run(&spec, Driving::default(), &NeverStop, falling);
-    let driving = Driving {
-        replays: true,
-        ..Driving::default()
-    };
-    let mut driver = TrialDriver::new(&spec, driving);
-    let events = &mut |_: Event| {};
-    driver.start(events);
-    let mut step = 0;
-    let outcome = loop {
-        match driver.next(&NeverStop, events) {
-            Next::Step { .. } => {
-                step += 1;
-                driver.stepped(falling(step), 0.1, 1.0, events);
-            }
-            Next::Evaluate(_) => {
-                let metrics = [Split::Train, Split::Val].map(|split| (loss(split), falling(step)));
-                driver.measured(Evaluation::new(metrics.into(), 0.1), events);
-            }
-            Next::Keep { .. } => {}
-            Next::Rewind { .. } => driver.cannot_rewind(events),
-            Next::End(outcome) => break outcome,
-            other => panic!("{other:?}"),
+fn without_finer_evaluations_the_crossing_is_the_same() {
+    let mut spec = spec();
+    spec.evaluation.refine = 1;
+    let (record, asked) = run(&spec, Driving::default(), &NeverStop, falling);
+    let (_, _, at) = located(&record.outcome);
+    assert!((at.crossing / 40.0).ln().abs() < 0.01, "{at:?}");
+    assert!(asked.iter().all(|what| *what == Evaluate::Regular));
+    assert!(record.measurements.iter().all(|m| !m.finer));
+}
+
+/// A target that is passed just before the cap leaves no room to train past it: the last line is
+/// read to its end, and nothing is trained beyond the cap.
+#[test]
+fn a_crossing_before_the_cap_counts_however_little_follows_it() {
+    for (cap, reached) in [(38, false), (42, true), (46, true)] {
+        let mut spec = spec();
+        spec.cap = cap;
+        let (record, _) = run(&spec, whole(), &NeverStop, falling);
+        if reached {
+            let (_, _, at) = located(&record.outcome);
+            assert!((at.crossing / 40.0).ln().abs() < 0.03, "{at:?}");
+            assert!(at.crossing <= at.found as f64 && at.found <= cap);
+        } else {
+            assert_eq!(record.outcome, Outcome::NotReached { cap });
         }
+    }
+}
+
+/// Nothing is known of the time before the first evaluation.
+#[test]
+fn a_target_met_from_the_first_evaluation_on_lies_before_it() {
+    let (record, _) = run(&spec(), whole(), &NeverStop, |_| 0.05);
+    let (step, after, at) = located(&record.outcome);
+    assert_eq!((step, after), (5, 0));
+    assert!(at.found <= 8, "{at:?}");
+}
+
+/// Progress that was saved by the first versions holds a watch of their own, which is not read.
+#[test]
+fn the_progress_of_older_versions_is_read() {
+    let spec = spec();
+    let mut driver = TrialDriver::new(&spec, Driving::default());
+    let control = After(AtomicU64::new(25));
+    let mut trainer = Steps::new(falling);
+    assert!(matches!(
+        trainer.session(&mut driver, &control),
+        End::Interrupted
+    ));
+    let mut saved = serde_json::to_value(driver.progress()).unwrap();
+    saved["crossing"] = serde_json::json!({
+        "target": {"metric": "val-loss", "value": 0.1, "direction": "lower"},
+        "smoother": {"state": [22, 0.2]}, "last": 22
+    });
+    let mut driver = TrialDriver::new(&spec, Driving::default());
+    driver.resume(serde_json::from_value(saved).unwrap());
+    let End::At(outcome) = trainer.session(&mut driver, &NeverStop) else {
+        panic!("nobody interrupted it");
     };
-    assert_eq!(driver.record(outcome, 10), unlocated);
+    let (undisturbed, _) = run(&spec, Driving::default(), &NeverStop, falling);
+    assert_eq!(outcome, undisturbed.outcome);
 }
 
 #[test]
@@ -212,7 +236,7 @@ fn without_a_crossing_a_trial_ends_at_its_cap_with_an_evaluation_there() {
     spec.cap = 37;
     let (record, asked) = run(&spec, whole(), &NeverStop, |_| 1.0);
     assert_eq!(record.outcome, Outcome::NotReached { cap: 37 });
-    assert_eq!(coarse(&record), [5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 37]);
+    assert_eq!(regular(&record), [5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 37]);
     assert_eq!(asked.last(), Some(&Evaluate::Test));
     spec.target = None;
     let every = Driving {
@@ -221,7 +245,7 @@ fn without_a_crossing_a_trial_ends_at_its_cap_with_an_evaluation_there() {
     };
     let (record, asked) = run(&spec, every, &NeverStop, |_| 1.0);
     assert_eq!(record.outcome, Outcome::Completed { step: 37 });
-    assert_eq!(coarse(&record), [20, 37]);
+    assert_eq!(regular(&record), [20, 37]);
     assert_eq!(asked, [Evaluate::Regular; 2]);
 }
 
@@ -231,25 +255,24 @@ fn a_loss_that_is_not_finite_is_a_divergence_where_it_is_seen() {
     let blown_up = |step: u64| if step < 9 { 1.0 } else { f64::NAN };
     let (record, _) = run(&spec, whole(), &NeverStop, blown_up);
     assert_eq!(record.outcome, Outcome::Diverged { step: 9 });
-    assert_eq!(coarse(&record), [5, 6, 8]);
+    assert_eq!(regular(&record), [5, 6, 8]);
     // Seen by an evaluation alone: that one is recorded, the test examples are not looked at.
     let mut driver = TrialDriver::new(&spec, whole());
     let events = &mut |_: Event| {};
     driver.start(events);
     let outcome = loop {
-        match driver.next(&NeverStop, events) {
+        match driver.next(&NeverStop) {
             Next::Step { .. } => driver.stepped(1.0, 0.1, 0.0, events),
             Next::Evaluate(Evaluate::Regular) => {
                 let metrics = BTreeMap::from([(loss(Split::Train), f64::INFINITY)]);
                 driver.measured(Evaluation::new(metrics, 0.1), events);
             }
-            Next::Keep { .. } => {}
             Next::End(outcome) => break outcome,
             other => panic!("{other:?}"),
         }
     };
     assert_eq!(outcome, Outcome::Diverged { step: 5 });
-    assert_eq!(driver.next(&NeverStop, events), Next::End(outcome));
+    assert_eq!(driver.next(&NeverStop), Next::End(outcome));
     assert_eq!(driver.progress().measurements.len(), 1);
 }
 
@@ -298,14 +321,20 @@ impl Control for Bound {
 
 #[test]
 fn a_race_is_decided_at_evaluations_and_cut_at_its_bound() {
-    let spec = spec();
-    let (unbounded, _) = run(&spec, whole(), &NeverStop, falling);
-    let found = *coarse(&unbounded).last().unwrap();
-    for bound in [1, 5, 11, 33, found, found + 1, u64::MAX] {
-        let (record, _) = run(&spec, whole(), &Bound(bound), falling);
-        let (cut, expected) = (record.cut(bound), unbounded.clone().cut(bound));
-        assert_eq!(cut.outcome, expected.outcome, "{bound}");
-        assert_eq!(cut.measurements, expected.measurements, "{bound}");
+    for (refine, seed) in (1..9).flat_map(|refine| [0, 1, 2].map(|seed| (refine, seed))) {
+        let mut spec = spec();
+        spec.evaluation.refine = refine;
+        let loss = |step: u64| falling(step) * (1.0 + 0.1 * ((seed * step * step) as f64).sin());
+        let (unbounded, _) = run(&spec, whole(), &NeverStop, loss);
+        let found = located(&unbounded.outcome).2.found;
+        for bound in (1..=found + 10).chain([u64::MAX]) {
+            let (record, _) = run(&spec, whole(), &Bound(bound), loss);
+            let (cut, expected) = (record.cut(bound), unbounded.clone().cut(bound));
+            assert_eq!(cut.outcome, expected.outcome, "{refine} {seed} {bound}");
+            assert_eq!(cut.measurements, expected.measurements, "{bound}");
+            let raced = matches!(cut.outcome, Outcome::Raced { .. });
+            assert_eq!(raced, bound < found, "{bound}");
+        }
     }
 }
 
@@ -330,7 +359,6 @@ proptest! {
         sessions in proptest::collection::vec(1u64..30, 1..6),
         refine in 1u32..9,
         cap in 1u64..150,
-        replays: bool,
         every in proptest::option::of(1u64..20),
         diverges in proptest::option::of(20u64..100),
     ) {
@@ -339,7 +367,6 @@ proptest! {
         spec.cap = cap;
         let driving = Driving {
             cadence: every.map_or(Cadence::Planned, Cadence::Every),
-            replays,
             looks_at_test: seed % 2 == 0,
             warm_up_steps: 30,
         };

@@ -123,10 +123,12 @@ pub(crate) fn purpose(purpose: &TrialPurpose) -> (&'static str, Option<u32>) {
     }
 }
 
-/// The step at which a trial ended; that of the last evaluation where it did not run to an end.
+/// The step at which a trial reached its target or else ended; that of the last evaluation where it
+/// did not run to an end.
 pub(crate) fn last_step(record: &TrialRecord) -> Option<u64> {
     let measured = || record.measurements.last().map(|m| m.step);
-    record.outcome.last_step().or_else(measured)
+    let ended = record.steps().or_else(|| record.outcome.last_step());
+    ended.or_else(measured)
 }
 
 /// An optimizer with its settings, in words: `sgd momentum=0.9 nesterov weight-decay=0`.
@@ -209,10 +211,19 @@ pub fn trials_records(records: &[TrialRecord]) -> Table {
             "reached, not_reached, completed, raced, diverged, infeasible, failed or interrupted",
             &|r| Some(r.outcome.name().into()),
         ),
-        whole("step", "optimizer step at which it ended", &last_step),
+        whole(
+            "step",
+            "optimizer step at which it reached its target, or ended",
+            &last_step,
+        ),
+        real(
+            "crossing",
+            "estimated steps to the target, not rounded",
+            &|r| r.outcome.crossing(),
+        ),
         whole(
             "after",
-            "lower end of the bracket of the crossing, exclusive",
+            "a standard error below the crossing, exclusive",
             &|r| match r.outcome {
                 Outcome::Reached { after, .. } => Some(after),
                 _ => None,
@@ -286,9 +297,9 @@ pub fn measurements_table(records: &[TrialRecord]) -> Table {
         whole("step", "optimizer steps done", &|_, m| m.step),
         whole("examples", "examples trained on", &|_, m| m.examples),
         whole(
-            "replayed",
-            "1 for the finer evaluations of a crossing's replay",
-            &|_, m| u64::from(m.replayed),
+            "finer",
+            "1 for the finer evaluations near the target",
+            &|_, m| u64::from(m.finer),
         ),
         real("seconds", "seconds of training so far", &|m| {
             Some(m.seconds)

@@ -262,7 +262,7 @@ impl Points<'_> {
                 {
                     match record.outcome {
                         batchscope_core::Outcome::Reached { .. } => {
-                            sample.ln_steps.push(record.seconds.ln())
+                            sample.ln_steps.push(seconds_to_target(record).ln())
                         }
                         batchscope_core::Outcome::NotReached { .. } => {
                             sample.ln_caps.push(record.seconds.ln())
@@ -352,4 +352,11 @@ impl Points<'_> {
             }
         }
     }
+}
+
+/// Seconds of training up to the crossing: in proportion to the steps, of which some follow it.
+fn seconds_to_target(record: &TrialRecord) -> f64 {
+    let (crossing, end) = (record.outcome.crossing(), record.outcome.last_step());
+    let part = crossing.zip(end).map_or(1.0, |(at, end)| at / end as f64);
+    record.seconds * part
 }

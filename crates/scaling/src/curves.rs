@@ -78,7 +78,7 @@ pub(crate) const TUNED: &str = "tuned";
 
 /// A fresh trial as a row of its point; `None` for trials that did not run to an end.
 pub(crate) fn repeat(record: &TrialRecord) -> Option<Repeat> {
-    let steps = record.outcome.last_step()?;
+    let steps = record.steps().or_else(|| record.outcome.last_step())?;
     let after = match record.outcome {
         Outcome::Reached { after, .. } => after,
         _ => steps,

@@ -59,7 +59,13 @@ impl Sample {
     /// interrupted, without a target) are left out.
     pub fn add(&mut self, record: &TrialRecord) {
         match record.outcome {
-            Outcome::Reached { step, after } => self.reached(after, step as f64),
+            // The first evaluation met it: nothing is known of the steps before.
+            Outcome::Reached { step, after: 0, .. } => self.reached(0, step as f64),
+            // What is left of the noise of evaluations is part of the scatter between seeds.
+            Outcome::Reached {
+                located: Some(at), ..
+            } => self.reached(u64::MAX, at.crossing),
+            Outcome::Reached { step, after, .. } => self.reached(after, step as f64),
             Outcome::NotReached { cap } => self.not_reached(cap as f64),
             Outcome::Diverged { .. } => self.diverged += 1,
             _ => {}

@@ -2,16 +2,16 @@
 //!
 //! Harder targets tend to have larger critical batch sizes (the gradient noise grows as training
 //! goes on), so an answer for one target says little until its neighbors are seen. Every easier
-//! target was passed on the way to the study's own, so its steps are read off the recorded
-//! evaluations.
+//! target was passed on the way to the study's own, so its steps are estimated from the
+//! recorded evaluations, as those to the study's own were.
 
-use batchscope_core::{Estimate, Outcome, Target, TrialRecord};
+use batchscope_core::{Estimate, Measurement, Outcome, Target, TrialRecord};
 
 use crate::curves::CurveTrials;
 use crate::findings::TargetMovement;
 use crate::fit::fit;
 use crate::sample::Sample;
-use crate::trajectory::{FirstMet, first_met, smoothed, value_at};
+use crate::trajectory::{evaluated, value_at};
 
 /// Easier targets between the study's and the easiest.
 const EASIER: usize = 4;
@@ -66,16 +66,15 @@ fn add(sample: &mut Sample, record: &TrialRecord, target: &Target) {
     ) {
         return;
     }
-    let trajectory = smoothed(record, &target.metric);
-    match first_met(&trajectory, target) {
-        FirstMet::At(steps) => sample.reached(u64::MAX, steps),
-        FirstMet::AtFirst(steps) => sample.reached(0, steps),
-        FirstMet::Never if matches!(record.outcome, Outcome::Diverged { .. }) => {
-            sample.diverged += 1
-        }
-        FirstMet::Never => {
-            if let Some(&(last, _)) = trajectory.last() {
-                sample.not_reached(last);
+    match record.crossing(target) {
+        Some(crossed) if crossed.after == 0 => sample.reached(0, crossed.crossing),
+        Some(crossed) => sample.reached(u64::MAX, crossed.crossing),
+        None if matches!(record.outcome, Outcome::Diverged { .. }) => sample.diverged += 1,
+        None => {
+            let metric = &target.metric;
+            let looked = |m: &&Measurement| !m.finer && m.metrics.contains_key(metric);
+            if let Some(last) = record.measurements.iter().rfind(looked) {
+                sample.not_reached(last.step as f64);
             }
         }
     }
@@ -87,9 +86,9 @@ fn ladder(trials: &CurveTrials, target: &Target) -> Vec<Target> {
     let mut early: Vec<f64> = trials
         .trials()
         .filter_map(|record| {
-            let steps = record.steps()? as f64;
+            let steps = record.outcome.crossing()?;
             value_at(
-                &smoothed(record, &target.metric),
+                &evaluated(record, &target.metric),
                 (EASIEST_AT * steps).max(1.0),
             )
         })

@@ -1,24 +1,31 @@
-//! Reading recorded metrics: smoothed as during the trial, interpolated in log steps.
+//! Reading recorded metrics: smoothed, interpolated in log steps.
 
 use batchscope_core::{Direction, Metric, Smoother, Target, TrialRecord};
 
-/// A trial's smoothed metric over its evaluations: `(step, value)`, steps increasing from 1.
+/// A trial's metric at its regular evaluations: `(step, value)`, steps increasing from 1.
 ///
-/// Replayed evaluations are left out: they exist only around the study target's crossing, and
-/// would smooth that stretch differently from the rest.
-pub(crate) fn smoothed(record: &TrialRecord, metric: &Metric) -> Vec<(f64, f64)> {
-    let mut smoother = Smoother::default();
+/// The finer evaluations are left out: they exist only around the study target's crossing, and would
+/// smooth that stretch differently from the rest.
+pub(crate) fn evaluated(record: &TrialRecord, metric: &Metric) -> Vec<(f64, f64)> {
     let mut last = 0;
     let mut values = Vec::new();
-    for measurement in record.measurements.iter().filter(|m| !m.replayed) {
+    for measurement in record.measurements.iter().filter(|m| !m.finer) {
         if let Some(&value) = measurement.metrics.get(metric)
             && measurement.step > last
         {
             last = measurement.step;
-            values.push((last as f64, smoother.observe(last, value)));
+            values.push((last as f64, value));
         }
     }
     values
+}
+
+/// [`evaluated`], smoothed.
+pub(crate) fn smoothed(record: &TrialRecord, metric: &Metric) -> Vec<(f64, f64)> {
+    let mut smoother = Smoother::default();
+    let evaluated = evaluated(record, metric).into_iter();
+    let smoothed = evaluated.map(|(step, value)| (step, smoother.observe(step as u64, value)));
+    smoothed.collect()
 }
 
 /// First crossing of a target.

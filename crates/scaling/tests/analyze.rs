@@ -8,10 +8,6 @@ use batchscope_core::{Estimate, EstimateState, Metric, Outcome, TrialPurpose};
 use batchscope_scaling::{AnalysisOptions, Findings, PointState, Regime, SCHEMA, analyze};
 use common::{World, target};
 
-/// The smoothing's lag: error ∝ s^−½ observed at ratios of 1.2 is smoothed to
-/// `(1 − e^{−1})/(1 − e^{−1}·1.2^½)` of itself, so the target is met at the square of that.
-const LAG: f64 = 1.121;
-
 fn analyzed(world: &World) -> Findings {
     analyze(
         world.summary(),
@@ -42,7 +38,7 @@ fn a_study_with_its_knee_inside_the_range_is_estimated() {
     for point in &curve.points {
         assert_eq!((point.state, point.repeats.len()), (PointState::Reached, 3));
         assert_eq!(point.outcomes, BTreeMap::from([("reached".to_owned(), 3)]));
-        let ratio = point.steps.value.unwrap() / (LAG * world.steps(point.batch_size));
+        let ratio = point.steps.value.unwrap() / world.steps(point.batch_size);
         assert!(
             (ratio.ln() / 0.06).abs() < 2.5,
             "over 2.5 deviations of one seed off: {:?}",
@@ -141,9 +137,9 @@ fn generalization_is_compared_three_ways() {
     let (small, large) = ends(&found.equal_loss);
     assert!((small / large - 1.0).abs() < 0.02);
     let at = found.equal_epochs.as_ref().unwrap().at;
-    // the smallest batch size trained to its crossing, or one evaluation beyond
-    let epochs = LAG * 8.0 * world.steps(8) / 60_000.0;
-    assert!(at > 0.95 * epochs && at < 1.25 * epochs, "{at} {epochs}");
+    // the smallest batch size trained to its crossing and a factor of 1.2 to 1.4 past it
+    let epochs = 8.0 * world.steps(8) / 60_000.0;
+    assert!(at > 1.1 * epochs && at < 1.45 * epochs, "{at} {epochs}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use batchscope_core::{Estimate, Outcome, TrialRecord};
+use batchscope_core::{Estimate, Located, Outcome, TrialRecord};
 use batchscope_scaling::{AnalysisOptions, Findings, analyze};
 use common::World;
 use proptest::prelude::*;
@@ -14,10 +14,27 @@ fn options() -> AnalysisOptions {
     }
 }
 
+fn reached(step: u64, after: u64, crossing: Option<f64>) -> Outcome {
+    let located = crossing.map(|crossing| Located {
+        crossing,
+        found: step,
+    });
+    Outcome::Reached {
+        step,
+        after,
+        located,
+    }
+}
+
 fn any_outcome() -> impl Strategy<Value = Outcome> {
     let step = || prop_oneof![0u64..5000, Just(u64::MAX), Just(0)];
     prop_oneof![
-        (step(), step()).prop_map(|(step, after)| Outcome::Reached { step, after }),
+        (step(), step()).prop_map(|(step, after)| reached(step, after, None)),
+        (step(), step(), any::<f64>()).prop_map(|(found, after, crossing)| reached(
+            found,
+            after,
+            Some(crossing)
+        )),
         step().prop_map(|cap| Outcome::NotReached { cap }),
         step().prop_map(|step| Outcome::Completed { step }),
         step().prop_map(|at| Outcome::Raced { at }),

@@ -1,6 +1,6 @@
 //! Whether a trainer's record can be true. Trainers may be anybody's program.
 
-use batchscope_core::{Outcome, TrialPurpose, TrialRecord, TrialSpec};
+use batchscope_core::{Located, Outcome, TrialPurpose, TrialRecord, TrialSpec};
 
 /// More examples than any trial trains on: what JSON and SQLite both hold exactly.
 const MOST_EXAMPLES: u64 = 1 << 53;
@@ -35,9 +35,16 @@ fn impossible_end(spec: &TrialSpec, outcome: &Outcome) -> Option<String> {
     let in_a_race = matches!(spec.purpose, TrialPurpose::Tune { .. });
     let cap = spec.cap;
     match *outcome {
-        Outcome::Reached { step, after } if step == 0 || step > cap || after >= step => {
+        Outcome::Reached { step, after, .. } if step == 0 || step > cap || after >= step => {
             Some(format!("reached in ({after}, {step}] of {cap} steps"))
         }
+        Outcome::Reached {
+            step,
+            located: Some(Located { crossing, found }),
+            ..
+        } if crossing.ceil() != step as f64 || found < step || found > cap => Some(format!(
+            "crossed after {crossing} steps, by step {step}, found at {found} of {cap}"
+        )),
         Outcome::Reached { .. } if spec.target.is_none() => {
             Some("reached a target it was not given".to_owned())
         }

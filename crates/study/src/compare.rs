@@ -17,7 +17,7 @@ pub fn same_record(a: &TrialRecord, b: &TrialRecord) -> bool {
 }
 
 fn same_measurement(a: &Measurement, b: &Measurement) -> bool {
-    (a.step, a.examples, a.replayed) == (b.step, b.examples, b.replayed)
+    (a.step, a.examples, a.finer) == (b.step, b.examples, b.finer)
         && same(a.seconds, b.seconds)
         && same(a.learning_rate, b.learning_rate)
         && a.noise == b.noise

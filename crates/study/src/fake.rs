@@ -90,7 +90,7 @@ impl FakeTrainer {
         self.best_rate / (1.0 + self.rate_batch / batch_size as f64)
     }
 
-    /// Steps at which the unsmoothed validation error is `error`, at the best rate and without
+    /// Steps at which the validation error is `error`, at the best rate and without
     /// noise.
     pub fn steps_to(&self, error: f64, batch_size: u64) -> f64 {
         let reference = self.s_min * (1.0 + self.critical_batch / batch_size as f64);
@@ -212,14 +212,9 @@ impl Trainer for FakeTrainer {
             Some(self.train_examples),
         )
         .map_err(|e| TrainerError::Refused(e.to_string()))?;
-        // A closed form needs no state to return to an earlier step.
-        let driving = Driving {
-            replays: true,
-            ..Driving::default()
-        };
         let micro_batch = spec.micro_batch.unwrap_or(spec.batch_size);
         let micro_batch = micro_batch.min(spec.batch_size);
-        let mut driver = TrialDriver::new(spec, driving);
+        let mut driver = TrialDriver::new(spec, Driving::default());
         if spec.batch_size > self.train_examples {
             let why = format!(
                 "batch size {} is larger than the training set ({})",
@@ -234,9 +229,9 @@ impl Trainer for FakeTrainer {
         let seconds = self.seconds_per_step(spec.batch_size);
         driver.start(events);
         let outcome = loop {
-            match driver.next(control, events) {
+            match driver.next(control) {
                 Next::Step { step } => {
-                    if !self.pace.is_zero() && !driver.is_replaying() {
+                    if !self.pace.is_zero() {
                         std::thread::sleep(self.pace);
                     }
                     let learning_rate = rate.at(step);
@@ -248,7 +243,6 @@ impl Trainer for FakeTrainer {
                     let metrics = course.metrics(spec, driver.step(), learning_rate);
                     driver.measured(Evaluation::new(metrics, learning_rate), events);
                 }
-                Next::Keep { .. } | Next::Rewind { .. } | Next::Return => {}
                 Next::Interrupt => {
                     let progress = driver.progress().clone();
                     let step = progress.step;

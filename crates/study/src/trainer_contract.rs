@@ -22,10 +22,6 @@ pub fn trainer_contract(trainer: &dyn Trainer, spec: &TrialSpec) {
     let can = trainer.info().capabilities;
     let whole = straight(trainer, spec);
     record_is_sound(spec, &whole);
-    assert!(
-        can.replays || whole.measurements.iter().all(|m| !m.replayed),
-        "the trainer replays, but does not say so"
-    );
     without_a_target(trainer, spec, &whole);
     if !can.deterministic {
         return;
@@ -63,14 +59,11 @@ fn run(
 
 /// Steps that a record's trial made, as far as its outcome says.
 fn end(record: &TrialRecord) -> u64 {
-    match record.outcome {
-        Outcome::Reached { step, .. }
-        | Outcome::Completed { step }
-        | Outcome::Diverged { step } => step,
-        Outcome::NotReached { cap } => cap,
-        Outcome::Raced { at } => at,
-        ref other => panic!("the contract needs a spec that trains, this ended {other:?}"),
-    }
+    let last = record.outcome.last_step();
+    last.unwrap_or_else(|| {
+        let end = &record.outcome;
+        panic!("the contract needs a spec that trains, this ended {end:?}")
+    })
 }
 
 /// Steps whose evaluations the plan asks for, up to `end`.
@@ -114,7 +107,7 @@ fn record_is_sound(spec: &TrialSpec, record: &TrialRecord) {
     let evaluated: Vec<u64> = record
         .measurements
         .iter()
-        .filter(|m| !m.replayed)
+        .filter(|m| !m.finer)
         .map(|m| m.step)
         .collect();
     let mut expected = planned(
@@ -130,13 +123,11 @@ fn record_is_sound(spec: &TrialSpec, record: &TrialRecord) {
     {
         expected.push(cap);
     }
-    if let Outcome::Reached { step, after } = record.outcome {
+    if let Outcome::Reached { step, after, .. } = record.outcome {
         assert!(after < step, "the bracket ({after}, {step}] is empty");
-        // The evaluation that found the crossing is the last; it may lie past the located step.
-        expected.retain(|&s| s <= evaluated.last().copied().unwrap_or(0));
-        if evaluated.last() == Some(&spec.cap) && expected.last() != Some(&spec.cap) {
-            expected.push(spec.cap);
-        }
+        // The evaluation that found the crossing is the last: a finer one, made whole.
+        expected.retain(|&s| s < end);
+        expected.push(end);
     }
     if let Outcome::Diverged { step } = record.outcome {
         expected.retain(|&s| s < step || evaluated.contains(&s));
@@ -174,7 +165,7 @@ fn events_tell_the_record(trainer: &dyn Trainer, spec: &TrialSpec, whole: &Trial
         steps.len() >= first_steps.len() && steps[..first_steps.len()] == first_steps,
         "Step events do not count 1, 2, 3, …: {steps:?}"
     );
-    for m in whole.measurements.iter().filter(|m| !m.replayed) {
+    for m in whole.measurements.iter().filter(|m| !m.finer) {
         assert!(
             measured.contains(&m.step),
             "no Measured event for step {}",
@@ -264,11 +255,6 @@ fn racing_cuts(trainer: &dyn Trainer, spec: &TrialSpec, whole: &TrialRecord) {
     for bound in bounds.into_iter().filter(|&b| b > 0) {
         let mut raced = run(trainer, spec, &Bound(bound), &mut |_| {}).cut(bound);
         trainer.forget(spec);
-        // A bound between the located crossing and the evaluation that found it cannot happen in
-        // a study: bounds are evaluated steps.
-        if bound >= end(whole) && bound < found {
-            continue;
-        }
         let mut cut = whole.clone().cut(bound);
         if matches!(cut.outcome, Outcome::Raced { .. }) {
             raced.notes.clear();

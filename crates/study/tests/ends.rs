@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use batchscope_core::{
-    Control, Direction, Event, Outcome, Smoother, StepTiming, Trainer, TrainerError, TrainerInfo,
-    TrialPurpose, TrialRecord, TrialSpec,
+    Control, Direction, Event, Located, Outcome, Smoother, StepTiming, Trainer, TrainerError,
+    TrainerInfo, TrialPurpose, TrialRecord, TrialSpec,
 };
 use batchscope_study::{
     FakeTrainer, MemoryStore, Plan, Prices, Queue, RateRange, Remedy, StopToken, Store, StudyError,
@@ -453,13 +453,21 @@ fn a_failing_disk_is_not_the_trials_fault() {
 
 #[test]
 fn records_that_make_no_sense_are_failures() {
-    let lies: [fn(&TrialSpec) -> Outcome; 7] = [
-        |s| Outcome::Reached {
-            step: s.cap + 1,
-            after: 0,
-        },
-        |_| Outcome::Reached { step: 7, after: 7 },
-        |_| Outcome::Reached { step: 0, after: 0 },
+    fn reached(step: u64, after: u64, located: Option<(f64, u64)>) -> Outcome {
+        Outcome::Reached {
+            step,
+            after,
+            located: located.map(|(crossing, found)| Located { crossing, found }),
+        }
+    }
+    let lies: [fn(&TrialSpec) -> Outcome; 11] = [
+        |s| reached(s.cap + 1, 0, None),
+        |_| reached(7, 7, None),
+        |_| reached(0, 0, None),
+        |_| reached(7, 6, Some((7.5, 8))),
+        |_| reached(7, 6, Some((f64::NAN, 8))),
+        |_| reached(7, 6, Some((6.5, 6))),
+        |s| reached(7, 6, Some((6.5, s.cap + 1))),
         |_| Outcome::Raced { at: 3 },
         |s| Outcome::NotReached { cap: s.cap - 1 },
         |s| Outcome::Completed { step: s.cap },

@@ -47,6 +47,6 @@ fn the_fakes_critical_batch_size_lies_in_the_interval() {
         );
         inside += u32::from(low <= truth && truth <= high);
     }
-    // The evaluation grid and the smoothing bend the law by a few per cent: two of three at least.
+    // The interval holds the truth in 95 % of studies: two of three at least.
     assert!(inside >= 2, "{inside} of {} inside", truths.len());
 }

@@ -101,9 +101,9 @@ fn a_study_tunes_every_batch_size_and_measures_it_with_fresh_seeds() {
             .collect();
         assert_eq!(steps.len(), 3);
         for steps in steps {
-            // Smoothing lags by at most a spacing and a half; noise is 5 %.
+            // Seeds scatter by 5 %; the rest is the chosen rate, which is not the best.
             let ratio = steps as f64 / fake.steps_to(0.1, batch_size);
-            assert!((0.85..1.7).contains(&ratio), "batch {batch_size}: {ratio}");
+            assert!((0.85..1.4).contains(&ratio), "batch {batch_size}: {ratio}");
         }
     }
     for record in fresh(&result) {
@@ -161,14 +161,14 @@ fn racing_is_exact() {
             assert_eq!(without_times(record), without_times(&expected));
             raced += u64::from(matches!(record.outcome, Outcome::Raced { .. }));
             if record.steps().is_some() {
-                let found = record
-                    .measurements
-                    .iter()
-                    .filter(|m| !m.replayed)
-                    .map(|m| m.step)
-                    .max()
-                    .unwrap();
-                bound = Some(bound.map_or(found, |b| b.min(found)));
+                // The regularly evaluated step by which it was found.
+                let (plan, found) = (&record.spec.evaluation, record.outcome.last_step());
+                let mut regular = 0;
+                while Some(regular) < found {
+                    regular = plan.next_after(regular);
+                }
+                let regular = regular.min(record.spec.cap);
+                bound = Some(bound.map_or(regular, |b| b.min(regular)));
             }
         }
     }

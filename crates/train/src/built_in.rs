@@ -16,7 +16,7 @@ use batchscope_rules::{Controller, Course, controller};
 
 use crate::{
     BatchStream, Checkpointer, EVALUATION_CHUNK, EvaluationSet, Evaluator, Identity,
-    MICRO_BATCH_CEILING, Portions, ReplayStates, Run, Synchronous, TrainError,
+    MICRO_BATCH_CEILING, Portions, Run, Synchronous, TrainError,
     augment::{AugmentSpec, Augmenter},
     check_methods,
     evaluate::quantities,
@@ -301,7 +301,6 @@ impl BuiltIn {
         let evaluator = self.evaluator(spec, within)?;
         let driving = Driving {
             cadence,
-            replays: true,
             looks_at_test: evaluator.test.is_some(),
             warm_up_steps: controller.warm_up_steps(),
         };
@@ -329,7 +328,6 @@ impl BuiltIn {
             network,
             controller,
             evaluator,
-            states: ReplayStates::default(),
             checkpointer: None,
         };
         Ok((run, micro_batch))
@@ -538,7 +536,7 @@ impl Trainer for BuiltIn {
     }
 
     /// Counts what the loop itself keeps beside the network: up to two copies of parameters and
-    /// optimizer state, for snapshots and checkpoints. 0 if not even one example fits.
+    /// optimizer state, for checkpoints. 0 if not even one example fits.
     fn micro_batch_within(&self, bytes: u64) -> Option<u64> {
         let copies = 2 * 3 * 4 * self.info.parameters;
         let (factory, shape) = (self.config.factory.as_ref(), self.config.train.shape());

@@ -19,7 +19,7 @@ pub trait GradientSource: Send {
     /// Opens the window and fills it with this replica's part of the gradient of a step: summed over the replicas of the group, the windows hold the mean over the whole
     /// batch. Returns the loss sum over this replica's part.
     ///
-    /// Depends on `step` and the network alone, so that a step may be done again from a snapshot.
+    /// Depends on `step` and the network alone, so that a step may be done again from a checkpoint.
     ///
     /// # Errors
     /// When the network does.

@@ -8,7 +8,7 @@
 //! networks and data.
 //!
 //! A run is a function of its spec: everything random is keyed by the step and the example's
-//! position in it, so runs are resumed, replayed and split into micro-batches without a change.
+//! position in it, so runs are resumed and split into micro-batches without a change.
 
 pub mod augment;
 mod built_in;
@@ -23,7 +23,6 @@ pub mod noise;
 mod noise_law;
 mod noise_scale;
 mod pools;
-mod replay;
 mod run;
 mod stop;
 #[doc(hidden)]
@@ -48,7 +47,6 @@ pub use noise::{NoiseEstimator, PartNorms, StepNoise};
 pub use noise_law::{LawPoint, NoiseLaw};
 pub use noise_scale::{NoiseMeasurement, NoiseRequest};
 pub use pools::start_threads;
-pub use replay::{ReplayStates, Snapshot};
 pub use run::Run;
 pub use train_loop::train_loop;
 pub use update::{Synchronous, UpdateRule};

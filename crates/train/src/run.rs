@@ -7,8 +7,8 @@ use batchscope_core::{
 use batchscope_rules::{Controller, StepSeen};
 
 use crate::{
-    Evaluator, GradientSource, NoiseWatch, ReplayStates, StepContext, StepMethod, TrainError,
-    UpdateRule, checkpoint::Checkpointer, linearity,
+    Evaluator, GradientSource, NoiseWatch, StepContext, StepMethod, TrainError, UpdateRule,
+    checkpoint::Checkpointer, linearity,
 };
 
 /// A training run: everything [`crate::train_loop`] works with.
@@ -27,8 +27,6 @@ pub struct Run<'a> {
     pub controller: Box<dyn Controller>,
     /// What evaluations measure on.
     pub evaluator: Evaluator<'a>,
-    /// The states between which a crossing is located.
-    pub states: ReplayStates,
     /// Saves the run, if it is to be saved.
     pub checkpointer: Option<Checkpointer>,
 }
@@ -89,7 +87,7 @@ impl Run<'_> {
     pub(crate) fn evaluate(&mut self, what: Evaluate) -> Result<Evaluation, TrainError> {
         let splits: &[Split] = match &what {
             Evaluate::Regular => &[Split::Train, Split::Val],
-            Evaluate::Replayed(split) => &[*split],
+            Evaluate::Finer(split) => &[*split],
             Evaluate::Test => &[Split::Test],
         };
         let step = self.driver.step();

@@ -9,7 +9,7 @@ use crate::{Run, TrainError, stop::StopSignal};
 /// Trains until the target is reached, the cap, a divergence, a race lost or a stop: the one loop
 /// of the built-in trainer. Resumes where `run.driver` stands.
 ///
-/// The driver decides what comes next (a step, an evaluation, the replay of a crossing, the end);
+/// The driver decides what comes next (a step, an evaluation, the end);
 /// the loop does it. A run that is interrupted is saved first, and continued from there when it is
 /// resumed.
 ///
@@ -25,7 +25,7 @@ pub fn train_loop(
     run.driver.start(events);
     let signal = StopSignal::new(control, group);
     loop {
-        let next = run.driver.next(&signal, events);
+        let next = run.driver.next(&signal);
         signal.check()?;
         match next {
             Next::Step { step } => {
@@ -39,9 +39,6 @@ pub fn train_loop(
                 let evaluation = run.evaluate(what)?;
                 run.driver.measured(evaluation, events);
             }
-            Next::Keep { step } => run.keep(step)?,
-            Next::Rewind { step } => run.rewind(step, events)?,
-            Next::Return => run.come_back()?,
             Next::Interrupt => {
                 run.save(events)?;
                 return Ok(Outcome::Interrupted);

@@ -11,8 +11,7 @@ use batchscope_core::{
 };
 use batchscope_rules::{Controller, Course, controller};
 use batchscope_train::{
-    BatchStream, BuiltIn, EvaluationSet, Evaluator, Plain, Portions, ReplayStates, Run, Supervised,
-    Synchronous,
+    BatchStream, BuiltIn, EvaluationSet, Evaluator, Plain, Portions, Run, Supervised, Synchronous,
     augment::Augmenter,
     testing::{Blobs, ThreadGroup, TinyFactory},
     train_loop,
@@ -54,13 +53,7 @@ fn train(
     let optimizer =
         batchscope_optim::build(&spec.optimizer, network.layout(), DecayPolicy::Weights).unwrap();
     let mut run = Run {
-        driver: TrialDriver::new(
-            spec,
-            Driving {
-                replays: true,
-                ..Driving::default()
-            },
-        ),
+        driver: TrialDriver::new(spec, Driving::default()),
         source: Box::new(Supervised::new(BatchStream::new(
             sampler, shape, portions, augmenter, key,
         ))),
@@ -73,7 +66,6 @@ fn train(
             test: None,
             shape,
         },
-        states: ReplayStates::default(),
         checkpointer: None,
         network,
     };
@@ -437,7 +429,7 @@ fn a_probe_leaves_the_run_to_the_bit_and_tells_the_error_of_the_first_order() {
         let found: Vec<f64> = with
             .measurements
             .iter_mut()
-            .filter(|m| !m.replayed)
+            .filter(|m| !m.finer)
             .map(|m| m.metrics.remove(&linearity).unwrap())
             .collect();
         with.spec = plain.clone();
@@ -528,13 +520,7 @@ fn states_after(examples: &Blobs, spec: &TrialSpec) -> (Vec<StateTensor>, BTreeM
         .sampler(key.with_purpose(Purpose::Order), spec.batch_size)
         .unwrap();
     let mut run = Run {
-        driver: TrialDriver::new(
-            spec,
-            Driving {
-                replays: true,
-                ..Driving::default()
-            },
-        ),
+        driver: TrialDriver::new(spec, Driving::default()),
         source: Box::new(Supervised::new(BatchStream::new(
             sampler,
             shape,
@@ -551,7 +537,6 @@ fn states_after(examples: &Blobs, spec: &TrialSpec) -> (Vec<StateTensor>, BTreeM
             test: None,
             shape,
         },
-        states: ReplayStates::default(),
         checkpointer: None,
         network,
     };

@@ -267,9 +267,9 @@ fn watching_leaves_the_run_alone() {
     }
 }
 
-/// Every step that is due is counted once, replays and interruptions notwithstanding.
+/// Every step that is due is counted once, finer evaluations and interruptions notwithstanding.
 #[test]
-fn interrupted_and_replayed_steps_are_counted_once() {
+fn interrupted_steps_are_counted_once() {
     let folder = tempfile::tempdir().unwrap();
     for (factory, every) in [
         (TinyFactory::default(), 64),
@@ -301,10 +301,10 @@ fn interrupted_and_replayed_steps_are_counted_once() {
         });
         let whole = run(&trainer, &spec);
         assert!(matches!(whole.outcome, Outcome::Reached { .. }));
-        let last = whole.measurements.iter().rfind(|m| !m.replayed).unwrap();
+        let last = whole.measurements.iter().rfind(|m| !m.finer).unwrap();
         let counted: u64 = moments(&whole).iter().map(|(_, m)| m.steps).sum();
         assert_eq!(counted, last.step.div_ceil(every));
-        assert!(whole.measurements.iter().any(|m| m.replayed));
+        assert!(whole.measurements.iter().any(|m| m.finer));
         for pause in [1, 13, 40] {
             let pieces = loop {
                 let record = trainer

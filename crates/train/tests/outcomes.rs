@@ -3,8 +3,8 @@
 mod common;
 
 use batchscope_core::{
-    Cadence, Control, Crossing, EvaluationPlan, Flow, NeverStop, Outcome, Schedule, Split, Target,
-    Trainer, TrainerError, TrialPurpose, TrialSpec,
+    Cadence, Control, EvaluationPlan, Flow, NeverStop, Outcome, Schedule, Split, Target, Trainer,
+    TrainerError, TrialPurpose, TrialSpec,
 };
 use batchscope_train::SingleRun;
 use common::*;
@@ -73,10 +73,15 @@ fn a_run_without_a_target_is_evaluated_as_planned_and_at_its_cap() {
 }
 
 #[test]
-fn the_crossing_is_where_a_run_evaluated_at_the_same_steps_has_it() {
+fn the_crossing_is_where_the_metric_of_the_undisturbed_run_crosses() {
     let spec = reaching();
     let record = run(&trainer(), &spec);
-    let Outcome::Reached { step, after } = record.outcome else {
+    let Outcome::Reached {
+        step,
+        after,
+        located: Some(at),
+    } = record.outcome
+    else {
         panic!("{:?}", record.outcome)
     };
 
@@ -85,7 +90,7 @@ fn the_crossing_is_where_a_run_evaluated_at_the_same_steps_has_it() {
         .train_once(
             &TrialSpec {
                 target: None,
-                cap: step + step / 4,
+                cap: at.found,
                 ..spec.clone()
             },
             &SingleRun {
@@ -97,47 +102,33 @@ fn the_crossing_is_where_a_run_evaluated_at_the_same_steps_has_it() {
         )
         .unwrap();
     let metric = &spec.target.as_ref().unwrap().metric;
-    let at = |step: u64| brute.measurements[step as usize - 1].metrics[metric];
+    let metric_after = |step: u64| brute.measurements[step as usize - 1].metrics[metric];
 
-    // Every measurement, replayed or not, is the one of the undisturbed run.
+    // Every measurement, finer or not, is the one of the undisturbed run.
     for m in &record.measurements {
-        assert_eq!(m.metrics[metric], at(m.step), "step {}", m.step);
+        assert_eq!(m.metrics[metric], metric_after(m.step), "step {}", m.step);
     }
-    // The coarse bracket, then the fine one from the watch at its lower end.
-    let mut crossing = Crossing::new(spec.target.clone().unwrap());
-    let (mut last, mut coarse) = (0, 0);
-    loop {
-        coarse = spec.evaluation.next_after(coarse);
-        let before = crossing.clone();
-        if crossing.observe(coarse, at(coarse)).is_some() {
-            crossing = before;
-            break;
-        }
-        last = coarse;
-    }
-    assert!(
-        coarse - last > 8,
-        "the problem is too easy to test a replay: bracket {last}..{coarse}"
-    );
-    let expected = spec
-        .evaluation
-        .replay_steps(last, coarse)
-        .into_iter()
-        .find_map(|s| crossing.observe(s, at(s)));
-    assert_eq!(Some((after, step)), expected.or(Some((after, coarse))));
-    assert!(record.measurements.iter().any(|m| m.replayed));
+    let first = (1..).find(|&s| metric_after(s) <= 0.3).unwrap();
+    let ratio = at.crossing / first as f64;
+    assert!((0.9..1.1).contains(&ratio), "{at:?}, first met at {first}");
+    assert_eq!(step, at.crossing.ceil() as u64);
+    assert!(after < step);
+    // Trained past it, but no further than needed.
+    let past = at.found as f64 / at.crossing;
+    assert!((1.05..1.45).contains(&past), "{at:?}");
+    assert!(record.measurements.iter().any(|m| m.finer));
     assert!(record.measurements.is_sorted_by(|a, b| a.step < b.step));
     assert!(
         record
             .measurements
             .is_sorted_by(|a, b| a.seconds <= b.seconds)
     );
-    let replayed = record.measurements.iter().find(|m| m.replayed).unwrap();
-    assert!(replayed.metrics.keys().all(|m| m.split == Split::Val));
+    let finer = record.measurements.iter().find(|m| m.finer).unwrap();
+    assert!(finer.metrics.keys().all(|m| m.split == Split::Val));
 }
 
 #[test]
-fn a_crossing_before_the_first_evaluation_is_replayed_from_the_start() {
+fn a_crossing_before_the_first_evaluation_is_known_to_lie_there() {
     let evaluation = EvaluationPlan {
         first: 64,
         ..EvaluationPlan::default()
@@ -147,30 +138,29 @@ fn a_crossing_before_the_first_evaluation_is_replayed_from_the_start() {
         evaluation,
         ..spec()
     };
-    let Outcome::Reached { step, .. } = run(&trainer(), &spec).outcome else {
+    let Outcome::Reached { step, after, .. } = run(&trainer(), &spec).outcome else {
         panic!()
     };
-    assert!(step < 64, "{step}");
+    assert_eq!((step, after), (64, 0));
 }
 
 #[test]
-fn refinement_can_be_left_out() {
-    let coarse = EvaluationPlan {
+fn finer_evaluations_can_be_left_out() {
+    let plain = EvaluationPlan {
         refine: 1,
         ..EvaluationPlan::default()
     };
-    let record = run(
-        &trainer(),
-        &TrialSpec {
-            evaluation: coarse,
-            ..reaching()
-        },
-    );
-    let Outcome::Reached { step, after } = record.outcome else {
-        panic!()
+    let spec = TrialSpec {
+        evaluation: plain,
+        ..reaching()
     };
-    assert_eq!(step, coarse.next_after(after));
-    assert!(record.measurements.iter().all(|m| !m.replayed));
+    let record = run(&trainer(), &spec);
+    assert!(record.steps().is_some());
+    let mut step = 0;
+    for m in &record.measurements {
+        step = plain.next_after(step);
+        assert_eq!((m.step, m.finer), (step, false));
+    }
 }
 
 #[test]
@@ -297,7 +287,7 @@ fn a_race_ends_as_the_whole_run_cut_at_the_bound() {
     let on_grid = whole
         .measurements
         .iter()
-        .rfind(|m| !m.replayed && m.step < reached)
+        .rfind(|m| !m.finer && m.step < reached)
         .unwrap()
         .step;
     let raced = trainer

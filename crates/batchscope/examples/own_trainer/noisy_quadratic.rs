@@ -106,7 +106,7 @@ impl Trainer for NoisyQuadratic {
         driver.watch_divergence(self.loss(&w));
         driver.start(events);
         let outcome = loop {
-            match driver.next(control, events) {
+            match driver.next(control) {
                 Next::Step { step } => {
                     self.step(&mut w, spec, &mut key(spec).stream(step));
                     driver.stepped(self.loss(&w), spec.learning_rate, 0.0, events);
@@ -119,8 +119,6 @@ impl Trainer for NoisyQuadratic {
                 // Nothing is saved: an interrupted trial begins again.
                 Next::Interrupt => break Outcome::Interrupted,
                 Next::End(outcome) => break outcome,
-                // States are kept and returned to only by trainers that can replay.
-                Next::Keep { .. } | Next::Rewind { .. } | Next::Return => {}
             }
         };
         Ok(driver.record(outcome, spec.batch_size))

@@ -86,7 +86,7 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
                 );
                 display.show(step as f64 / spec.cap as f64, &message);
             }
-            Event::Measured(m) if !m.replayed => {
+            Event::Measured(m) if !m.finer => {
                 let text = measured(&m);
                 display.line(&format!(
                     "step {:>7}  epoch {:>7}  {text}",
@@ -234,19 +234,33 @@ fn noise(record: &TrialRecord, train_examples: u64) -> String {
 
 fn summary(record: &TrialRecord) -> String {
     let spec = &record.spec;
+    // Between two evaluations in proportion to the steps: a controller may change the batch size.
     let examples = |step: u64| {
-        let at = record.measurements.iter().find(|m| m.step == step);
-        at.map_or(step * spec.batch_size, |m| m.examples)
+        let after = record.measurements.partition_point(|m| m.step < step);
+        let Some(high) = record.measurements.get(after) else {
+            return step * spec.batch_size;
+        };
+        let low = after.checked_sub(1).map(|i| &record.measurements[i]);
+        let (from, seen) = low.map_or((0, 0), |m| (m.step, m.examples));
+        let part = (step - from) as f64 / (high.step - from).max(1) as f64;
+        seen + (part * high.examples.saturating_sub(seen) as f64).round() as u64
     };
     let end = match &record.outcome {
-        Outcome::Reached { step, after } => format!(
-            "reached {} in {step} steps ({} examples); the crossing lies after step {after}",
-            spec.target
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            examples(*step)
-        ),
+        Outcome::Reached {
+            step,
+            after,
+            located,
+        } => {
+            let trained = located.map_or(*step, |at| at.found);
+            format!(
+                "reached {} in {step} steps ({} examples), by one standard error after step {after}; trained to step {trained}",
+                spec.target
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+                examples(*step)
+            )
+        }
         Outcome::NotReached { cap } => format!("target not reached within {cap} steps"),
         Outcome::Completed { step } => {
             format!("trained {step} steps ({} examples)", examples(*step))

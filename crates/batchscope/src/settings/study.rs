@@ -85,7 +85,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "R")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_ratio: Option<f64>,
-    /// Parts into which the interval that holds a crossing is divided to find it; 1 leaves it whole [default: 8]
+    /// Parts into which the steps between two evaluations are divided near the target; 1 leaves them whole [default: 2]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_refine: Option<u32>,

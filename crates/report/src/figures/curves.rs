@@ -67,8 +67,8 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
     let title = title(data);
     let caption = format!(
         "{metric} of single fresh seeds, unsmoothed, one panel per batch size on one scale; at most {RUNS} seeds of a curve are drawn, \
-         thinned to {POINTS} evaluations (the export has all). The dashed line is the target; a run's step counts when the \
-         smoothed metric meets it. Crosses: diverged."
+         thinned to {POINTS} evaluations (the export has all). The dashed line is the target; a run has reached it where a \
+         line through its evaluations does, and is trained a little further. Crosses: diverged."
     );
     let rows = panels.iter().flat_map(|(batch, runs)| {
         runs.iter().flat_map(move |run| {
@@ -123,7 +123,7 @@ fn panels<'a>(data: &Data<'a>) -> BTreeMap<u64, Vec<Run<'a>>> {
             let measured: Vec<&Measurement> = record
                 .measurements
                 .iter()
-                .filter(|m| !m.replayed && m.metrics.contains_key(metric))
+                .filter(|m| !m.finer && m.metrics.contains_key(metric))
                 .collect();
             let count = drawn.entry(record.spec.batch_size).or_default();
             if measured.is_empty() || *count >= RUNS {

@@ -119,7 +119,10 @@ pub(crate) fn list(items: &[String]) -> String {
 /// How a trial ended, in words with its step.
 pub(crate) fn ending(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Reached { step, after } => format!("reached in steps {after}–{step}"),
+        Outcome::Reached {
+            located: Some(at), ..
+        } => format!("reached after {:.1} steps", at.crossing),
+        Outcome::Reached { step, after, .. } => format!("reached in steps {after}–{step}"),
         Outcome::NotReached { cap } => format!("not reached by the cap of {cap} steps"),
         Outcome::Completed { step } => format!("completed {step} steps"),
         Outcome::Raced { at } => format!("raced out at step {at}"),

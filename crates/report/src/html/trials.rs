@@ -165,7 +165,7 @@ fn miniature(record: &TrialRecord, metric: &Metric) -> Markup {
     let points: Vec<(f64, f64)> = record
         .measurements
         .iter()
-        .filter(|m: &&Measurement| !m.replayed && m.step > 0)
+        .filter(|m: &&Measurement| !m.finer && m.step > 0)
         .filter_map(|m| Some((m.step as f64, *m.metrics.get(metric)?)))
         .filter(|p| p.1.is_finite())
         .collect();

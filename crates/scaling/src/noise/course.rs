@@ -115,7 +115,7 @@ fn stretches(run: &[Measurement], batch_size: u64) -> Vec<Stretch> {
     let measured = |m: &Measurement| moments_at(m, batch_size).cloned();
     let mut left: u64 = run.iter().filter_map(measured).map(|m| m.steps).sum();
     let (mut all, mut before): (Vec<Stretch>, u64) = (Vec::new(), 0);
-    for m in run.iter().filter(|m| !m.replayed) {
+    for m in run.iter().filter(|m| !m.finer) {
         let steps = m.step.saturating_sub(before);
         let found = measured(m);
         let taken = found.as_ref().map_or(0, |m| m.steps);
@@ -302,7 +302,7 @@ mod tests {
             seconds: 0.0,
             learning_rate: 0.1,
             metrics: BTreeMap::new(),
-            replayed: false,
+            finer: false,
             noise,
         }
     }

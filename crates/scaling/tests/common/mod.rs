@@ -1,12 +1,12 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 //! A study simulated end to end: trials whose validation error falls as a power of their steps,
-//! evaluated, smoothed, bracketed and replayed as a trainer would.
+//! driven as a trainer drives its own.
 
 use std::collections::BTreeMap;
 
 use batchscope_core::{
-    Choice, Crossing, EvaluationPlan, Measurement, Metric, Outcome, Purpose, Schedule, StreamKey,
-    Target, TrialPurpose, TrialRecord, TrialSpec, Value,
+    Choice, Driving, Evaluate, Evaluation, EvaluationPlan, Metric, NeverStop, Next, Purpose,
+    Schedule, StreamKey, Target, TrialDriver, TrialPurpose, TrialRecord, TrialSpec, Value,
 };
 use batchscope_scaling::{StudySummary, TuningSummary};
 use rand_core::Rng;
@@ -153,57 +153,25 @@ impl World {
 
 /// Runs the power law to the target or the cap.
 pub fn run(spec: TrialSpec, steps_to_target: f64) -> TrialRecord {
-    let error = |step: u64| 0.03 * (steps_to_target / step as f64).sqrt();
-    let measure = |step: u64, replayed: bool| {
-        let metrics: [(Metric, f64); 2] = [
-            ("val-error".parse().unwrap(), error(step)),
-            ("train-loss".parse().unwrap(), 2.0 * error(step)),
-        ];
-        Measurement {
-            step,
-            examples: step * spec.batch_size,
-            seconds: step as f64 * 1e-3,
-            learning_rate: spec.learning_rate,
-            metrics: metrics.into_iter().collect(),
-            replayed,
-            noise: None,
-        }
-    };
-    let mut measurements = Vec::new();
-    let mut crossing = Crossing::new(spec.target.clone().unwrap());
-    let mut step = 0;
+    let mut driver = TrialDriver::new(&spec, Driving::default());
+    let events = &mut |_| {};
+    driver.start(events);
+    let seconds = 1e-3 * (1.0 + spec.batch_size as f64 / 64.0);
     let outcome = loop {
-        step = spec.evaluation.next_after(step).min(spec.cap);
-        let before = crossing.clone();
-        measurements.push(measure(step, false));
-        if let Some((after, upper)) = crossing.observe(step, error(step)) {
-            let mut replay = before;
-            let mut found = (after, upper);
-            for finer in spec.evaluation.replay_steps(after, upper) {
-                measurements.push(measure(finer, true));
-                if let Some(bracket) = replay.observe(finer, error(finer)) {
-                    found = bracket;
-                    break;
+        match driver.next(&NeverStop) {
+            Next::Step { .. } => driver.stepped(0.0, spec.learning_rate, seconds, events),
+            Next::Evaluate(what) => {
+                let error = 0.03 * (steps_to_target / driver.step() as f64).sqrt();
+                let mut metrics: BTreeMap<Metric, f64> =
+                    BTreeMap::from([("val-error".parse().unwrap(), error)]);
+                if what == Evaluate::Regular {
+                    metrics.insert("train-loss".parse().unwrap(), 2.0 * error);
                 }
-                found.0 = finer;
+                driver.measured(Evaluation::new(metrics, spec.learning_rate), events);
             }
-            break Outcome::Reached {
-                step: found.1,
-                after: found.0,
-            };
-        }
-        if step == spec.cap {
-            break Outcome::NotReached { cap: spec.cap };
+            Next::End(outcome) => break outcome,
+            Next::Interrupt => unreachable!("nobody interrupts"),
         }
     };
-    measurements.sort_by_key(|m| m.step);
-    let end = measurements[measurements.len() - 1].step;
-    TrialRecord {
-        micro_batch: spec.batch_size.min(128),
-        seconds: end as f64 * 1e-3 * (1.0 + spec.batch_size as f64 / 64.0),
-        spec,
-        outcome,
-        measurements,
-        notes: Vec::new(),
-    }
+    driver.record(outcome, spec.batch_size.min(128))
 }

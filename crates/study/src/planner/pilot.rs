@@ -216,7 +216,7 @@ fn fastest(records: &[TrialRecord], target: &Target) -> Option<(u64, f64)> {
             // A trial without a target of its own is looked at afterwards.
             let steps = record
                 .steps()
-                .or_else(|| record.crossing(target).map(|(_, step)| step))?;
+                .or_else(|| record.crossing(target).map(|crossed| crossed.step()))?;
             Some((steps, record.spec.learning_rate))
         })
         .min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)))

@@ -1,10 +1,10 @@
 //! Racing that does not depend on who finished first.
 //!
 //! A tuning trial cannot be chosen once a lower-numbered one of its batch size has reached the
-//! target earlier. Its exact bound is the least, over *lower-numbered* trials, of the evaluated
-//! step that found them at the target: the evaluated step, not the finer one that a replay locates,
-//! because only there does a trial learn that it has crossed, so that trials crossing between the
-//! same two evaluations are always told apart by their replays.
+//! target earlier. Its exact bound is the least, over *lower-numbered* trials, of the regularly
+//! evaluated step by which they were found at the target: not of the crossing itself, which a trial
+//! learns of only later, nor of a finer evaluation, which others need not have made. So trials that
+//! cross between the same two evaluations are told apart by where they cross.
 //!
 //! While trials run side by side a bound may become known late, and a trial stops past its exact
 //! bound. Records are stored as trainers give them; [`finalize`] cuts them at their exact bounds, to
@@ -14,10 +14,12 @@ use batchscope_core::{EvaluationPlan, Outcome, TrialPurpose, TrialRecord, TrialS
 
 use super::Finished;
 
-/// The evaluated step at which a record's trial was found at its target; `None` if it was not.
+/// The regularly evaluated step by which a record's trial was found at its target; `None` if it was
+/// not.
 pub(crate) fn coarse_end(record: &TrialRecord) -> Option<u64> {
-    let step = record.steps()?;
-    Some(evaluated_from(&record.spec.evaluation, step).min(record.spec.cap))
+    record.steps()?;
+    let found = record.outcome.last_step()?;
+    Some(evaluated_from(&record.spec.evaluation, found).min(record.spec.cap))
 }
 
 /// The first evaluated step at or after `step`.

@@ -4,13 +4,13 @@ use batchscope_core::{Direction, Metric, Outcome, Smoother, Target, TrialRecord}
 
 use crate::{NoTarget, StudyError};
 
-/// The smoothed trace of a metric over the evaluations of a record, replays left out.
+/// The smoothed trace of a metric over the regular evaluations of a record.
 pub(super) fn smoothed(record: &TrialRecord, metric: &Metric) -> Vec<(u64, f64)> {
     let mut smoother = Smoother::default();
     record
         .measurements
         .iter()
-        .filter(|m| !m.replayed)
+        .filter(|m| !m.finer)
         .filter_map(|m| {
             m.metrics
                 .get(metric)

@@ -332,6 +332,9 @@ impl RateSearch {
 /// Steps a record's trial made: one that reached its target made them up to the evaluation that
 /// found it there.
 pub(crate) fn steps_spent(record: &TrialRecord) -> u64 {
-    let last = racing::coarse_end(record).or_else(|| record.outcome.last_step());
-    last.unwrap_or(0)
+    match record.outcome {
+        // Of the first versions: found at the regularly evaluated step after the crossing.
+        Outcome::Reached { located: None, .. } => racing::coarse_end(record).unwrap_or(0),
+        ref outcome => outcome.last_step().unwrap_or(0),
+    }
 }

@@ -1,8 +1,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use batchscope_core::{
-    Choice, EvaluationPlan, Measurement, NoiseMoments, NoiseRecord, Outcome, Schedule, TrainerInfo,
-    TrialPurpose, TrialRecord, TrialSpec, Value,
+    Choice, EvaluationPlan, Located, Measurement, NoiseMoments, NoiseRecord, Outcome, Schedule,
+    TrainerInfo, TrialPurpose, TrialRecord, TrialSpec, Value,
 };
 
 use super::{Cursor, Header, Queue, Store, StoreError, StoredTrial, TrialState};
@@ -72,7 +72,7 @@ fn record(spec: &TrialSpec) -> TrialRecord {
             ("val-error".parse().expect("a metric"), value),
             ("val-f1".parse().expect("a metric"), step as f64),
         ]),
-        replayed: step == 2,
+        finer: step == 2,
         noise: match step {
             1 => Some(NoiseRecord::Undefined {
                 why: "one \"example\"".to_owned(),
@@ -94,7 +94,14 @@ fn record(spec: &TrialSpec) -> TrialRecord {
     });
     TrialRecord {
         spec: spec.clone(),
-        outcome: Outcome::Reached { step: 6, after: 5 },
+        outcome: Outcome::Reached {
+            step: 6,
+            after: 5,
+            located: Some(Located {
+                crossing: 5.0 + 1.0 / 3.0,
+                found: 6,
+            }),
+        },
         measurements,
         micro_batch: 32,
         seconds: 2.0 / 3.0,

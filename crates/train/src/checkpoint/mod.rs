@@ -4,7 +4,6 @@
 //! | --- | --- |
 //! | the network's state | tensors `network.NAME` |
 //! | the update rule's memory | tensors `rule.NAME` |
-//! | both at the last evaluation, for a replay | tensors `snapshot.network.NAME`, `snapshot.rule.NAME` |
 //! | what the run is, how far it came, its measurements, the controller's memory | bytes `state` (JSON; metadata up to 0.1.0) |
 //! | CRC-32 of all the above | metadata `checksum` |
 //!
@@ -23,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use stored::{Origin, Stored, StoredRun, load_network, read_state, write_state};
 
-use crate::{METHODS, Run, Snapshot, TrainError};
+use crate::{METHODS, Run, TrainError};
 
 /// Version of the files written; others are refused.
 const FORMAT: u32 = 1;
@@ -105,13 +104,9 @@ struct StoredState {
     format: u32,
     identity: Identity,
     progress: Progress,
-    snapshot_step: Option<u64>,
     /// The controller's memory: the bits of each number, since JSON has no infinity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     controller: Vec<u64>,
-    /// The same at the snapshot.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    snapshot_controller: Vec<u64>,
 }
 
 /// Numbers as they are stored.
@@ -141,7 +136,29 @@ impl Checkpointer {
     }
 }
 
+/// All that training changes, beside what the driver knows.
+struct RunState {
+    network: Vec<StateTensor>,
+    rule: Vec<StateTensor>,
+    controller: Vec<f64>,
+}
+
 impl Run<'_> {
+    fn export(&self) -> Result<RunState, TrainError> {
+        Ok(RunState {
+            network: self.network.export()?,
+            rule: self.rule.state(),
+            controller: self.controller.state(),
+        })
+    }
+
+    fn import(&mut self, state: &RunState) -> Result<(), TrainError> {
+        self.network.import(&state.network)?;
+        self.rule.load(&state.rule)?;
+        self.controller.load(&state.controller)?;
+        Ok(())
+    }
+
     /// Saves the run, if it is to be saved at all.
     ///
     /// # Errors
@@ -150,32 +167,22 @@ impl Run<'_> {
         let Some(checkpointer) = &mut self.checkpointer else {
             return Ok(());
         };
-        let progress = self.driver.progress();
-        // A state kept at an earlier evaluation serves no replay any more.
-        let kept = self.states.kept.as_ref();
-        let snapshot = kept.filter(|kept| kept.step == progress.evaluated);
         let state = StoredState {
             format: FORMAT,
             identity: checkpointer.identity.clone(),
-            progress: progress.clone(),
-            snapshot_step: snapshot.map(|s| s.step),
+            progress: self.driver.progress().clone(),
             controller: bits(&self.controller.state()),
-            snapshot_controller: snapshot.map_or_else(Vec::new, |s| bits(&s.controller)),
         };
         let json = serde_json::to_string(&state)
             .map_err(|e| TrainError::Bug(format!("a checkpoint's state cannot be written: {e}")))?;
         if json.len() as u64 > STATE_BYTES / 2 {
             return Err(TrainError::Refused(format!(
                 "{} measurements are too many for a checkpoint: evaluate less often",
-                progress.measurements.len()
+                state.progress.measurements.len()
             )));
         }
         let (network, rule) = (self.network.export()?, self.rule.state());
-        let mut parts = vec![("network.", network.as_slice()), ("rule.", rule.as_slice())];
-        if let Some(snapshot) = snapshot {
-            parts.push(("snapshot.network.", &snapshot.network));
-            parts.push(("snapshot.rule.", &snapshot.rule));
-        }
+        let parts = [("network.", network.as_slice()), ("rule.", rule.as_slice())];
         file::write(&checkpointer.path, &parts, &json)?;
         checkpointer.last = Instant::now();
         events(Event::Checkpointed {
@@ -187,7 +194,7 @@ impl Run<'_> {
     /// Saves the run if it is time to, and something is new. A failure is noted and training goes on: what is lost is
     /// only the shortcut.
     pub(crate) fn save_if_due(&mut self, events: &mut Events<'_>) {
-        if self.driver.is_replaying() || !self.driver.has_stepped() {
+        if !self.driver.has_stepped() {
             return;
         }
         let due = self
@@ -218,7 +225,7 @@ impl Run<'_> {
             path: path.to_owned(),
             why,
         };
-        let before = self.export(self.driver.progress().step)?;
+        let before = self.export()?;
         let scalars =
             |tensors: &[StateTensor]| tensors.iter().map(|t| t.values.len() as u64).sum::<u64>();
         let most = 2 * 4 * (scalars(&before.network) + scalars(&before.rule)) + STATE_BYTES;
@@ -240,19 +247,9 @@ impl Run<'_> {
                 "it is at step {step} already, beyond the cap of {cap} steps"
             )));
         }
-        let [
-            mut network,
-            mut rule,
-            mut snapshot_network,
-            mut snapshot_rule,
-        ] = contents.parts;
+        let [mut network, mut rule, _] = contents.parts;
         // Files hold tensors in the order of their names; the network and the rule have their own.
-        for (part, like) in [
-            (&mut network, &before.network),
-            (&mut snapshot_network, &before.network),
-            (&mut rule, &before.rule),
-            (&mut snapshot_rule, &before.rule),
-        ] {
+        for (part, like) in [(&mut network, &before.network), (&mut rule, &before.rule)] {
             part.sort_by_cached_key(|t| {
                 like.iter()
                     .position(|l| l.name == t.name)
@@ -262,26 +259,15 @@ impl Run<'_> {
         if state.progress.evaluated > state.progress.step {
             return Err(wrong("its steps contradict each other".to_owned()));
         }
-        // The snapshot too is tried on now rather than when it is needed.
-        let snapshot = state.snapshot_step.map(|step| Snapshot {
-            step,
-            network: snapshot_network,
-            rule: snapshot_rule,
-            controller: numbers(&state.snapshot_controller),
-        });
-        let here = Snapshot {
-            step: state.progress.step,
+        let stored = RunState {
             network,
             rule,
             controller: numbers(&state.controller),
         };
-        for stored in snapshot.iter().chain([&here]) {
-            if let Err(error) = self.import(stored) {
-                self.import(&before)?;
-                return Err(wrong(error.to_string()));
-            }
+        if let Err(error) = self.import(&stored) {
+            self.import(&before)?;
+            return Err(wrong(error.to_string()));
         }
-        self.states.kept = snapshot;
         self.driver.resume(state.progress);
         Ok(())
     }

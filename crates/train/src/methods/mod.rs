@@ -25,7 +25,7 @@ pub trait StepMethod: Send {
     /// replica's part of the batch, at the parameters the step began with.
     ///
     /// Depends on the network, the update rule's memory and the step alone, so that a step may be done
-    /// again from a snapshot.
+    /// again from a checkpoint.
     ///
     /// # Errors
     /// When the network, its device or the group fails.

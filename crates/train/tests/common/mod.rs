@@ -75,7 +75,7 @@ pub fn run(trainer: &dyn Trainer, spec: &TrialSpec) -> TrialRecord {
     trainer.run(spec, &NeverStop, &mut |_| {}).unwrap()
 }
 
-/// Step, examples, learning rate, replayed or not, metrics, noise: a measurement without its time.
+/// Step, examples, learning rate, finer or not, metrics, noise: a measurement without its time.
 pub type Measured = (
     u64,
     u64,
@@ -99,7 +99,7 @@ pub fn essence(record: &TrialRecord) -> Essence {
             m.step,
             m.examples,
             m.learning_rate,
-            m.replayed,
+            m.finer,
             m.metrics.clone(),
             m.noise.clone(),
         )

@@ -70,7 +70,7 @@ pub(super) fn of_row(
         digest.integer(m.examples);
         digest.real(m.seconds);
         digest.real(m.learning_rate);
-        digest.integer(u64::from(m.replayed));
+        digest.integer(u64::from(m.finer));
         for (metric, &value) in &m.metrics {
             digest.text(&metric.to_string());
             digest.real(value);

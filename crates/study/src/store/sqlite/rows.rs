@@ -140,7 +140,7 @@ pub(super) fn write_record(db: &Connection, record: &TrialRecord) -> rusqlite::R
             integer(m.examples),
             m.seconds,
             m.learning_rate,
-            m.replayed
+            m.finer
         ])?;
         for (name, value) in &m.metrics {
             metric.execute(params![id, place, name.to_string(), value])?;
@@ -317,7 +317,7 @@ fn read_measurements(
             seconds: row.get::<_, Option<f64>>(4)?.unwrap_or(f64::NAN),
             learning_rate: row.get::<_, Option<f64>>(5)?.unwrap_or(f64::NAN),
             metrics: BTreeMap::new(),
-            replayed: row.get(6)?,
+            finer: row.get(6)?,
             noise: None,
         });
     }
