@@ -217,7 +217,8 @@ pub struct CriticalBatchSizes {
     pub overhead20_batch: Estimate,
     /// (c) before normalization.
     pub plateau_batch: Estimate,
-    /// Largest ratio between two of the normalized definitions; 1 is full agreement.
+    /// Largest ratio between the values of two of the normalized definitions. Without their intervals it
+    /// says nothing of agreement: see [`Findings::agreement`].
     pub disagreement: Option<f64>,
     /// What would settle what is only bounded, and what it would cost.
     pub to_settle: Option<Settle>,

@@ -37,7 +37,7 @@ mod trajectory;
 
 pub use advice::{AdviceError, advise};
 pub use analyze::{AnalysisOptions, analyze};
-pub use facts::Gain;
+pub use facts::{Agreement, Gain};
 pub use findings::*;
 pub use fit::{Hyperbola, LACK_OF_FIT_LEVEL, NoFit, fit};
 pub use intervals::Pooled;
