@@ -34,11 +34,51 @@ fn a_knee_is_said_with_its_interval_and_what_it_rests_on() {
             "val-error=0.03",
             "It rests on 30 results of fresh seeds at 10 batch sizes (3 seeds each)",
             "Three definitions on one scale: fitted knee 620",
-            "they agree within a factor of 1.1",
+            "their intervals overlap, and are too wide to say that they agree",
         ],
     );
     // Sentences are stored and searched: their spaces are ordinary ones.
     assert!(!text.contains('\u{a0}'));
+}
+
+/// "They differ by a factor of 1.9, so the curve is not an exact hyperbola" was concluded from the
+/// point estimates, on exact hyperbolas in up to three studies of four. Intervals that exclude each
+/// other or the lack-of-fit test must say it, and values that happen to be near are no agreement.
+#[test]
+fn definitions_are_compared_by_their_intervals() {
+    let mut findings = fixtures::tuned().findings;
+    let around = |value: f64, factor: f64| {
+        batchscope_core::Estimate::estimated(value, value / factor, value * factor, 0.95, 30)
+    };
+    let mut says = |b: f64, factor: f64, p: f64, words: &str| {
+        let critical = findings.critical_batch_size.get_mut("tuned").unwrap();
+        critical.hyperbola = around(620.0, 1.1);
+        critical.overhead20 = around(b, factor);
+        critical.plateau = around(620.0, 1.2);
+        critical.disagreement = Some((b / 620.0).max(620.0 / b));
+        findings.curves[0].fit.as_mut().unwrap().lack_of_fit_p = Some(p);
+        holds(&said(&mut findings), &[words]);
+    };
+    says(1200.0, 2.5, 0.3, "are too wide to say that they agree.");
+    says(620.0, 2.5, 0.3, "are too wide to say that they agree.");
+    says(
+        620.0,
+        1.3,
+        0.3,
+        "no two lie more than a factor of 1.69 apart.",
+    );
+    says(
+        1200.0,
+        1.3,
+        0.3,
+        "exclude each other, so the curve is not an exact hyperbola.",
+    );
+    says(
+        620.0,
+        1.3,
+        0.04,
+        "not an exact hyperbola (lack of fit), so they need not be equal.",
+    );
 }
 
 #[test]

@@ -331,16 +331,10 @@ impl Points<'_> {
                     .because("one seed each, so there is no seed variance")
             },
             LnInterval::Closed { mean, .. } => {
-                let sigma = self.pooled.sigma.unwrap_or(0.0);
-                let sampling = sigma
-                    * sigma
-                    * (1.0 / base.n_reached() as f64 + 1.0 / sample.n_reached() as f64);
-                let total = sampling + base.bracket_variance + sample.bracket_variance;
-                let dof = if sampling > 0.0 {
-                    self.pooled.dof * (total / sampling).powi(2)
-                } else {
-                    f64::INFINITY
-                };
+                let (total, dof) = self
+                    .pooled
+                    .variance(&[base, sample])
+                    .unwrap_or((0.0, f64::INFINITY));
                 let (value, half) = (base_mean - mean, t_quantile(self.level, dof) * total.sqrt());
                 Estimate::estimated(
                     value.exp(),

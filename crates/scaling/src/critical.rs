@@ -12,18 +12,18 @@
 //! small-batch points, each less its fitted overhead; `S_min` of (c) is the fit's.
 //!
 //! Their intervals are a parametric bootstrap of the overhead curves: studies simulated from the
-//! fitted curve, with the caps and numbers of trials of this one and a redrawn variance, are
-//! refitted, and the errors of their overheads at each batch size give this study's overheads a
+//! fitted curve, with the caps and numbers of trials of this one, a redrawn variance and a redrawn
+//! slope of the deviations, are refitted, and the errors of their overheads at each batch size give this study's overheads a
 //! lower and an upper curve. Where those cross the level are the ends: as Fieller's intervals they
 //! are open where the data do not close them.
 
 use batchscope_core::{Estimate, statistics::quantile};
 
 use crate::findings::CriticalBatchSizes;
-use crate::fit::{Hyperbola, NoFit, point};
+use crate::fit::{Hyperbola, NoFit};
 use crate::intervals::Pooled;
+use crate::lack_of_fit::Weighted;
 use crate::measured::{Located, Measured, first_within, last_within};
-use crate::profile::Profile;
 use crate::sample::Sample;
 use crate::simulate::{deviation_factor, draws};
 
@@ -196,6 +196,7 @@ fn simulate(
     for replicate in 0..bootstrap.replicates {
         let mut draws = draws(bootstrap.study_seed, bootstrap.curve, replicate);
         let sigma = sigma * deviation_factor(&mut draws, dof);
+        let deviations = pooled.deviations.redrawn(&mut draws);
         let between = if curve.between_sigma > 0.0 {
             curve.between_sigma * deviation_factor(&mut draws, curve.dof)
         } else {
@@ -212,6 +213,7 @@ fn simulate(
                     .reduce(f64::max)
                     .unwrap_or(f64::INFINITY);
                 let mean = curve.ln_steps(s.batch_size as f64) + between * draws.normal();
+                let sigma = sigma * deviations.relative(s.batch_size);
                 let mut sample = Sample::new(s.batch_size);
                 for _ in 0..s.trials() {
                     let ln_steps = mean + sigma * draws.normal();
@@ -224,14 +226,14 @@ fn simulate(
                 sample
             })
             .collect();
-        let profile = Profile::new(&simulated);
-        if profile.batch_sizes < 3 {
+        let pooled = Pooled::new(&simulated);
+        if pooled.batch_sizes < 3 {
             continue;
         }
-        let (ln_e_min, ln_b_c) = point(&profile);
-        let again = Measured::new(&simulated, &Pooled::new(&simulated));
-        let overheads = again.overheads(grid, again.ln_e_min(ln_b_c));
-        let excesses = again.excesses(grid, ln_e_min - ln_b_c);
+        let best = Weighted::new(&simulated, &pooled).best;
+        let again = Measured::new(&simulated, &pooled);
+        let overheads = again.overheads(grid, again.ln_e_min(best.b));
+        let excesses = again.excesses(grid, best.a - best.b);
         for (i, b) in grid.iter().enumerate() {
             // a batch size none of whose simulated trials reached may leave its surroundings unknown
             if !overheads[i].is_nan() {

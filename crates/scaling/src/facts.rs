@@ -2,6 +2,70 @@
 
 use crate::cost::StepTimes;
 use crate::findings::{Advice, Curve, Findings, Point, PointState};
+use crate::fit::LACK_OF_FIT_LEVEL;
+
+/// Definitions of the critical batch size are said to agree where, by the ends of their intervals, no two lie
+/// further apart than this: one step of the usual batch sizes.
+const AGREE_WITHIN: f64 = 2.0;
+
+/// How the definitions of the critical batch size compare on one curve. Intervals and a test decide
+/// it, never point estimates: on an exact hyperbola those of (b) and (c) scatter far more than (a).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Agreement {
+    /// All are estimated, and by the ends of their intervals no two lie further apart than this
+    /// factor, at most 2.
+    Agree {
+        /// Largest upper end over smallest lower end.
+        within: f64,
+    },
+    /// The intervals, or bounds, of two exclude each other: the curve is no exact hyperbola.
+    Exclude,
+    /// The intervals overlap, but the lack-of-fit test rejects the hyperbola, on which alone the definitions
+    /// are equal.
+    LackOfFit,
+    /// The intervals overlap and are too wide to say that the definitions agree.
+    TooUncertain,
+}
+
+impl Findings {
+    /// How the definitions compare on a curve; `None` where fewer than two say anything.
+    pub fn agreement(&self, curve: &str) -> Option<Agreement> {
+        let critical = self.critical_batch_size.get(curve)?;
+        let said: Vec<_> = [&critical.hyperbola, &critical.overhead20, &critical.plateau]
+            .into_iter()
+            .filter(|e| e.value.is_some())
+            .collect();
+        if said.len() < 2 {
+            return None;
+        }
+        let low = said.iter().filter_map(|e| e.low).fold(0.0, f64::max);
+        let high = said
+            .iter()
+            .filter_map(|e| e.high)
+            .fold(f64::INFINITY, f64::min);
+        if low > high {
+            return Some(Agreement::Exclude);
+        }
+        let fit = self.curves.iter().find(|c| c.rule == curve)?.fit.as_ref();
+        let p = fit.and_then(|fit| fit.lack_of_fit_p);
+        if p.is_some_and(|p| p < LACK_OF_FIT_LEVEL) {
+            return Some(Agreement::LackOfFit);
+        }
+        let ends = said
+            .iter()
+            .map(|e| e.low.zip(e.high).filter(|_| e.is_estimated()));
+        let within = ends.collect::<Option<Vec<_>>>().map(|ends| {
+            let lowest = ends.iter().map(|e| e.0).fold(f64::INFINITY, f64::min);
+            ends.iter().map(|e| e.1).fold(0.0, f64::max) / lowest
+        });
+        Some(match within {
+            Some(within) if said.len() == 3 && within <= AGREE_WITHIN => {
+                Agreement::Agree { within }
+            }
+            _ => Agreement::TooUncertain,
+        })
+    }
+}
 
 impl Curve {
     /// The batch sizes whose points ended in a state.

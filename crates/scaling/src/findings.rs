@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::noise::NoiseTrajectory;
 
 /// Version of the layout of `findings.json`.
-pub const SCHEMA: &str = "batchscope.findings/1.1";
+pub const SCHEMA: &str = "batchscope.findings/1.2";
 
 /// Everything a study found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -189,10 +189,16 @@ pub struct Fit {
     pub s_min: Estimate,
     /// Examples at batch size one and below.
     pub e_min: Estimate,
-    /// Residual standard deviation of `ln S` about the fit.
+    /// Residual standard deviation of `ln S` about the fit, at a typical batch size.
     pub sigma: f64,
-    /// Pooled standard deviation of `ln S` between seeds of a batch size.
+    /// Standard deviation of `ln S` between seeds, pooled over the batch sizes: that at their geometric
+    /// mean, each weighted by its seeds less one.
     pub seed_sigma: Option<f64>,
+    /// `d ln σ/d ln B`: the deviation between seeds at a batch size `B` is `seed_sigma·(B/B̄)` to this
+    /// power, `B̄` that geometric mean. Shrunk to 0; `None` without a repeated batch size, and in files of
+    /// schema 1.1 and before, which took it for 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigma_slope: Option<f64>,
     /// Lack-of-fit F statistic (residuals against pooled seed variance).
     pub lack_of_fit_f: Option<f64>,
     /// Its p-value; below 0.05 the model does not describe the curve.
@@ -233,7 +239,8 @@ pub struct CriticalBatchSizes {
     pub overhead20_batch: Estimate,
     /// (c) before normalization.
     pub plateau_batch: Estimate,
-    /// Largest ratio between two of the normalized definitions; 1 is full agreement.
+    /// Largest ratio between the values of two of the normalized definitions. Without their intervals it
+    /// says nothing of agreement: see [`Findings::agreement`].
     pub disagreement: Option<f64>,
     /// What would settle what is only bounded, and what it would cost.
     pub to_settle: Option<Settle>,

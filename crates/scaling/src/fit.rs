@@ -2,37 +2,40 @@
 //! written there as `(S/S_min − 1)(E/E_min − 1) = 1`), in log space.
 //!
 //! Because `E = B·S`, errors in steps and examples are one error: only `ln S` is fitted,
-//! `ln S = ln(S_min + E_min/B) + σ·ε`, by maximum likelihood with censored trials as
-//! `ln Φ((μ − ln cap)/σ)`. Intervals are profile likelihood, with the threshold of the F
-//! distribution in place of χ²: `2Δℓ ≤ n·ln(1 + F(1, n − 2)/(n − 2))` is exactly Student's interval
-//! in a linear model, however few trials there are.
+//! `ln S = ln(S_min + E_min/B) + σ_B·ε`, by maximum likelihood with censored trials as
+//! `ln Φ((μ − ln cap)/σ_B)`. `σ_B` is a power of the batch size that the seeds alone decide
+//! (`deviations.rs`). Intervals are profile likelihood, with the threshold of the F distribution in
+//! place of χ²: `2Δℓ ≤ n·ln(1 + F(1, ν)/ν)` is exactly Student's interval in a linear model, however
+//! few trials there are. What estimating the weights costs is added for each quantity of its own, after
+//! Kenward & Roger (1997; `design.rs`).
 //!
-//! The fit is held against the pooled seed variance (lack of fit). Where the batch sizes scatter about
-//! it more than their seeds explain (another shape, or unevenly tuned rates), that scatter, with
-//! *its* few degrees of freedom, replaces the residual variance in every interval.
+//! The fit is held against the seeds' deviations (lack of fit). Where the batch sizes scatter about
+//! it more than their seeds explain (another shape, or unevenly tuned rates), that scatter enters the
+//! weights and the intervals, with *its* few degrees of freedom (`lack_of_fit.rs`).
 //!
 //! What lies outside the studied range is a bound: without a bend inside the range the critical
 //! batch size is `at_least`, never above the largest batch size that reached the target.
 
 use batchscope_core::{Estimate, format::p_value, statistics::t_quantile};
 
-use crate::distribution::f_survival;
+use crate::design::{Combination, Design};
+use crate::deviations::Deviations;
 use crate::findings::{BandPoint, Fit};
 use crate::intervals::Pooled;
-use crate::profile::{At, Profile, brent_maximum, shape};
+use crate::lack_of_fit::{Weighted, design};
+use crate::profile::{At, Profile, brent_maximum, shape, shape_slope};
 use crate::sample::Sample;
 
 /// Below this p-value the curve is said not to be a hyperbola.
 pub const LACK_OF_FIT_LEVEL: f64 = 0.05;
-/// Above this p-value the scatter of the batch sizes is pooled with the seeds'; below it the scatter
-/// alone makes the intervals. A preliminary test must be lenient (Bancroft 1964): simulated with
-/// three seeds, 0.05 left 91 % coverage where scatter equals the seeds' deviation, and 0.25 reached
-/// 97 % where there is none; 0.15 lies between (`tests/coverage.rs`).
-const POOLING_LEVEL: f64 = 0.15;
 /// Points of the band for drawing.
 const BAND_POINTS: usize = 60;
 /// Nodes over the confidence range of `b` from which profiles of other quantities are made.
 const NODES: usize = 48;
+/// `ln B_c = b`, `ln E_min = a` and `ln S_min = a − b`.
+const CRITICAL: Combination = [0.0, 1.0];
+const E_MIN: Combination = [1.0, 0.0];
+const S_MIN: Combination = [1.0, -1.0];
 
 /// Why no curve could be fitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,12 +78,6 @@ impl Hyperbola {
     }
 }
 
-/// The maximum likelihood curve alone, without intervals: `(ln E_min, ln B_c)`.
-pub(crate) fn point(profile: &Profile) -> (f64, f64) {
-    let best = profile.maximum();
-    (best.a, best.b)
-}
-
 /// Fits the curve to the samples of one learning-rate policy.
 ///
 /// # Errors
@@ -100,10 +97,10 @@ pub(crate) fn point(profile: &Profile) -> (f64, f64) {
 /// assert!((curve.critical.value.unwrap() - 200.0).abs() < 1e-3);
 /// ```
 pub fn fit(samples: &[Sample], level: f64) -> Result<Hyperbola, NoFit> {
-    let profile = Profile::new(samples);
+    let reached = samples.iter().filter(|s| s.n_reached() > 0);
     let diverged: u64 = samples.iter().map(|s| s.diverged).sum();
     let censored: u64 = samples.iter().map(|s| s.ln_caps.len() as u64).sum();
-    match profile.batch_sizes {
+    match reached.count() {
         0 if censored > 0 => return Err(NoFit::NoneReached),
         0 if diverged > 0 => return Err(NoFit::AllDiverged(diverged)),
         0 => return Err(NoFit::NoTrials),
@@ -111,26 +108,16 @@ pub fn fit(samples: &[Sample], level: f64) -> Result<Hyperbola, NoFit> {
         _ => {}
     }
     let pooled = Pooled::new(samples);
-    let best = profile.maximum();
-    let n = profile.n;
-    let squares = n * best.sigma * best.sigma;
-    let lack = LackOfFit::new(&profile, &pooled, best, samples);
-    let inflated = lack
-        .as_ref()
-        .is_some_and(|l| l.p < POOLING_LEVEL && l.mean_square > squares / (n - 2.0));
-    let (variance, dof) = match &lack {
-        Some(lack) if inflated => (lack.mean_square, lack.dof),
-        _ => (squares / (n - 2.0), n - 2.0),
-    };
-    let quantile = t_quantile(level, dof).powi(2);
-    let threshold = n * (variance * quantile / squares).ln_1p();
-    let region = Region::new(&profile, best, threshold);
+    let curve = Weighted::new(samples, &pooled);
+    let (best, lack) = (curve.best, curve.lack);
+    let spread = Spread::new(samples, &pooled, &curve);
+    let region = Region::new(&curve.profile, best, &spread, level);
 
     let trials = pooled.n + censored;
     let range = Range::new(samples);
-    let why = inflated.then(|| {
+    let why = curve.scatter.map(|_| {
         format!(
-            "the interval uses the scatter between batch sizes, which exceeds the seeds' (lack of fit p {})",
+            "the interval allows for scatter between batch sizes beyond their seeds' (lack of fit p {})",
             lack.as_ref().map_or(String::new(), |l| p_value(l.p))
         )
     });
@@ -143,15 +130,14 @@ pub fn fit(samples: &[Sample], level: f64) -> Result<Hyperbola, NoFit> {
         _ => estimate,
     };
     let says = Says { level, trials };
-    let mean_per_batch = n / profile.batch_sizes as f64;
-    let seed_variance = pooled.sigma.map_or(0.0, |s| s * s);
     Ok(Hyperbola {
         critical: note(says.critical(&region, &range)),
         fit: Fit {
             s_min: note(says.s_min(&region, &range)),
             e_min: note(says.e_min(&region, &range)),
-            sigma: (squares / (n - 2.0)).sqrt(),
+            sigma: spread.residual.sqrt(),
             seed_sigma: pooled.sigma,
+            sigma_slope: pooled.sigma.map(|_| pooled.deviations.slope),
             lack_of_fit_f: lack.as_ref().map(|l| l.f),
             lack_of_fit_p: lack.as_ref().map(|l| l.p),
             n: trials,
@@ -161,40 +147,59 @@ pub fn fit(samples: &[Sample], level: f64) -> Result<Hyperbola, NoFit> {
         },
         ln_e_min: best.a,
         ln_b_c: best.b,
-        dof,
-        between_sigma: if inflated {
-            ((variance - seed_variance).max(0.0) / mean_per_batch).sqrt()
-        } else {
-            0.0
-        },
+        dof: spread.dof,
+        between_sigma: curve.scatter.map_or(0.0, |s| s.variance.sqrt()),
     })
 }
 
-/// The residuals of the batch sizes' means about the curve, against the pooled seed variance.
-struct LackOfFit {
-    f: f64,
-    p: f64,
-    /// Mean square of the lack of fit and its degrees of freedom.
-    mean_square: f64,
+/// What the intervals are made of.
+struct Spread {
+    /// Residual variance of a trial of scale 1.
+    residual: f64,
+    /// The one that makes the intervals, and its degrees of freedom.
+    variance: f64,
     dof: f64,
+    design: Design,
+    deviations: Deviations,
+    /// The scatter between batch sizes, and the degrees of freedom of the seeds' deviation.
+    scatter: Option<(f64, f64)>,
+    /// Reached trials and their sum of squares.
+    n: f64,
+    squares: f64,
 }
 
-impl LackOfFit {
-    /// From the likelihood ratio of "a mean for each batch size" to the curve, `Λ = 2Δℓ`:
-    /// `SS_lack/SS_within = e^{Λ/n} − 1`, which without censoring is the classical F test.
-    fn new(profile: &Profile, pooled: &Pooled, best: At, samples: &[Sample]) -> Option<Self> {
-        let sigma = pooled.sigma?;
-        let used = samples.iter().filter(|s| s.trials() > 0).count() as f64;
-        let dof = used - 2.0;
-        let ratio = 2.0 * (pooled.log_likelihood - best.log_likelihood).max(0.0);
-        let relative = (ratio / profile.n).exp_m1();
-        let f = relative * pooled.dof / dof;
-        (dof > 0.0).then(|| Self {
-            f,
-            p: f_survival(f, dof, pooled.dof),
-            mean_square: f * sigma * sigma,
-            dof,
-        })
+impl Spread {
+    fn new(samples: &[Sample], pooled: &Pooled, curve: &Weighted) -> Self {
+        let (n, best) = (curve.profile.n, curve.best);
+        let squares = n * best.sigma * best.sigma;
+        let dof = n - 2.0 - pooled.deviations.kept;
+        let residual = squares / dof;
+        let scatter = curve.scatter.zip(pooled.sigma);
+        let sigma = scatter.map_or(residual.sqrt(), |(_, sigma)| sigma);
+        Self {
+            residual,
+            variance: scatter.map_or(residual, |(s, _)| s.mean_square),
+            dof: match (scatter, curve.lack) {
+                (Some(_), Some(lack)) => lack.dof,
+                _ => dof,
+            },
+            design: design(samples, pooled, best, sigma),
+            deviations: pooled.deviations,
+            scatter: scatter.map(|(s, _)| (s.variance, pooled.dof)),
+            n,
+            squares,
+        }
+    }
+
+    /// By how much twice the log likelihood may fall in the interval of a combination of `a` and `b`.
+    fn threshold(&self, level: f64, of: Combination) -> f64 {
+        let correction = match self.scatter {
+            Some((t, dof)) => self.design.scattered(t, &self.deviations, dof, of),
+            None => self.design.correction(&self.deviations, self.dof, of),
+        };
+        let reach =
+            self.variance * correction.inflation * t_quantile(level, correction.dof).powi(2);
+        self.n * (reach / self.squares).ln_1p()
     }
 }
 
@@ -219,78 +224,80 @@ impl Range {
     }
 }
 
-/// The confidence region of `(a, b)`: nodes over `b`, with the best `a` and its half-width.
-struct Region {
+/// The confidence region of `(a, b)`: nodes over `b`, with the best `a` and how far the likelihood
+/// has fallen there.
+struct Region<'a> {
     best: At,
+    spread: &'a Spread,
+    level: f64,
     /// Ends of `b`; `None` is open.
     low: Option<f64>,
     high: Option<f64>,
-    nodes: Vec<Node>,
+    nodes: Vec<At>,
 }
 
-#[derive(Clone, Copy)]
-struct Node {
-    b: f64,
-    a: f64,
-    half_width: f64,
-}
-
-impl Region {
-    fn new(profile: &Profile, best: At, threshold: f64) -> Self {
-        let floor = best.log_likelihood - 0.5 * threshold;
-        let low = profile.end(best, floor, -1.0);
-        let high = profile.end(best, floor, 1.0);
-        let (from, to) = (low.unwrap_or(profile.low), high.unwrap_or(profile.high));
-        let node = |at: At| {
-            // 2ℓ falls by n·ln(1 + I·d²/n) when a moves by d: exact without censoring
-            let slack = (2.0 * (at.log_likelihood - floor)).max(0.0);
-            let half_width = (profile.n * (slack / profile.n).exp_m1() / at.information).sqrt();
-            Node {
-                b: at.b,
-                a: at.a,
-                half_width: if half_width.is_finite() {
-                    half_width
-                } else {
-                    0.0
-                },
-            }
+impl<'a> Region<'a> {
+    fn new(profile: &Profile, best: At, spread: &'a Spread, level: f64) -> Self {
+        let end = |threshold: f64, side: f64| {
+            profile.end(best, best.log_likelihood - 0.5 * threshold, side)
         };
+        let threshold = spread.threshold(level, CRITICAL);
+        // wide enough for every quantity
+        let widest = [E_MIN, S_MIN]
+            .iter()
+            .map(|of| spread.threshold(level, *of))
+            .fold(threshold, f64::max);
+        let from = end(widest, -1.0).unwrap_or(profile.low);
+        let to = end(widest, 1.0).unwrap_or(profile.high);
         // the nodes crowd towards the ends, where half-widths fall like a square root
-        let mut nodes: Vec<Node> = (0..NODES)
+        let mut nodes: Vec<At> = (0..NODES)
             .map(|i| 0.5 - 0.5 * (std::f64::consts::PI * i as f64 / (NODES - 1) as f64).cos())
-            .map(|x| node(profile.at(from + (to - from) * x)))
+            .map(|x| profile.at(from + (to - from) * x))
             .collect();
-        nodes.push(node(best));
+        nodes.push(best);
         nodes.sort_by(|x, y| x.b.total_cmp(&y.b));
         Self {
             best,
-            low,
-            high,
+            spread,
+            level,
+            low: end(threshold, -1.0),
+            high: end(threshold, 1.0),
             nodes,
         }
     }
 
-    /// Profile interval of `a + offset(b)`: its extremes over the region.
-    fn extremes(&self, offset: impl Fn(f64) -> f64) -> (f64, f64) {
+    /// Profile interval of `a + offset(b)`, whose gradient is `of`: its extremes over the region.
+    fn extremes(&self, of: Combination, offset: impl Fn(f64) -> f64) -> (f64, f64) {
+        let (n, threshold) = (self.spread.n, self.spread.threshold(self.level, of));
+        let floor = self.best.log_likelihood - 0.5 * threshold;
+        let inside: Vec<(&At, f64)> = self
+            .nodes
+            .iter()
+            .filter_map(|at| {
+                // 2ℓ falls by n·ln(1 + I·d²/n) when a moves by d: exact without censoring
+                let slack = 2.0 * (at.log_likelihood - floor);
+                let half_width = (n * (slack / n).exp_m1() / at.information).sqrt();
+                (half_width.is_finite()).then_some((at, half_width))
+            })
+            .collect();
         let side = |sign: f64| {
-            let value = |node: &Node| sign * (node.a + offset(node.b)) + node.half_width;
-            sign * peak(&self.nodes, value)
+            let value =
+                |(at, half_width): &(&At, f64)| (at.b, sign * (at.a + offset(at.b)) + half_width);
+            sign * peak(&inside.iter().map(value).collect::<Vec<_>>())
         };
         (side(-1.0), side(1.0))
     }
 }
 
-/// Largest value over the nodes, by the parabola through the best node and its neighbors.
-fn peak(nodes: &[Node], value: impl Fn(&Node) -> f64) -> f64 {
-    let values: Vec<f64> = nodes.iter().map(value).collect();
-    let best = (0..values.len())
-        .max_by(|&i, &j| values[i].total_cmp(&values[j]))
+/// Largest value over nodes `(b, value)`, by the parabola through the best and its neighbors.
+fn peak(nodes: &[(f64, f64)]) -> f64 {
+    let best = (0..nodes.len())
+        .max_by(|&i, &j| nodes[i].1.total_cmp(&nodes[j].1))
         .unwrap_or(0);
-    if best == 0 || best + 1 >= values.len() {
-        return values[best];
+    if best == 0 || best + 1 >= nodes.len() {
+        return nodes[best].1;
     }
-    let (x0, x1, x2) = (nodes[best - 1].b, nodes[best].b, nodes[best + 1].b);
-    let (y0, y1, y2) = (values[best - 1], values[best], values[best + 1]);
+    let [(x0, y0), (x1, y1), (x2, y2)] = [nodes[best - 1], nodes[best], nodes[best + 1]];
     let parabola = |x: f64| {
         y0 * (x - x1) * (x - x2) / ((x0 - x1) * (x0 - x2))
             + y1 * (x - x0) * (x - x2) / ((x1 - x0) * (x1 - x2))
@@ -344,12 +351,24 @@ impl Says {
         }
     }
 
+    fn at_most(&self, bound: f64, reason: &str) -> Estimate {
+        if bound.is_finite() {
+            Estimate::at_most(bound, self.level, self.trials, reason)
+        } else {
+            Estimate::undefined(
+                self.level,
+                self.trials,
+                "the trials are too noisy for a bound",
+            )
+        }
+    }
+
     fn s_min(&self, region: &Region, range: &Range) -> Estimate {
-        let (low, high) = region.extremes(|b| -b);
+        let (low, high) = region.extremes(S_MIN, |b| -b);
         let value = region.best.a - region.best.b;
         if region.high.is_none() || region.best.b > range.largest.ln() {
             let reason = "steps still fall at the largest batch size, so the floor is only bounded";
-            return Estimate::at_most(high.exp(), self.level, self.trials, reason);
+            return self.at_most(high.exp(), reason);
         }
         let estimate =
             Estimate::estimated(value.exp(), low.exp(), high.exp(), self.level, self.trials);
@@ -361,11 +380,11 @@ impl Says {
     }
 
     fn e_min(&self, region: &Region, range: &Range) -> Estimate {
-        let (low, high) = region.extremes(|_| 0.0);
+        let (low, high) = region.extremes(E_MIN, |_| 0.0);
         if region.low.is_none() || region.best.b < range.smallest.ln() {
             let reason =
                 "examples still fall at the smallest batch size, so the floor is only bounded";
-            return Estimate::at_most(high.exp(), self.level, self.trials, reason);
+            return self.at_most(high.exp(), reason);
         }
         Estimate::estimated(
             region.best.a.exp(),
@@ -384,7 +403,8 @@ fn band(region: &Region, range: &Range) -> Vec<BandPoint> {
         .map(|i| {
             let batch_size = (from + (to - from) * i as f64 / (BAND_POINTS - 1) as f64).exp();
             let offset = |b| shape(1.0 / batch_size, b);
-            let (low, high) = region.extremes(offset);
+            let slope = shape_slope(1.0 / batch_size, region.best.b);
+            let (low, high) = region.extremes([1.0, slope], offset);
             let steps = region.best.a + offset(region.best.b);
             BandPoint {
                 batch_size,

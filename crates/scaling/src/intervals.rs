@@ -1,114 +1,124 @@
 //! Steps to the target at each batch size, with intervals that a few seeds can carry.
 //!
 //! Three to five seeds cannot say their own variance, and a percentile bootstrap over three values
-//! covers at most 75 %. So `ln S` is taken as normal about each batch size's mean with *one*
-//! standard deviation, pooled over batch sizes, and the intervals are Student's with the pooled
-//! degrees of freedom. Trials censored at their cap enter as `ln Φ((μ − ln c)/σ)` (a Tobit mean,
-//! with a likelihood-ratio interval); the variance that crossing brackets leave is added with
-//! Satterthwaite's degrees of freedom.
+//! covers at most 75 %. So `ln S` is taken as normal about each batch size's mean, with a standard
+//! deviation that is a power of the batch size, `σ_i = σ·e^{γx_i}` (`deviations.rs`), pooled over
+//! batch sizes. The intervals are Student's. Trials censored at their cap enter as
+//! `ln Φ((μ − ln c)/σ_i)` (a Tobit mean, with a likelihood-ratio interval).
+//!
+//! The degrees of freedom are Satterthwaite's (1946), `ν = 2·V²/Var(V̂)`: with `F` of them behind `σ`
+//! and `γ`'s sampling variance `v`, a variance `V = Σ V_i` of means has
+//! `1/ν = 1/F + 2·v·x̄²`, `x̄ = Σ V_i·x_i/V`. So a batch size far from the mean one has fewer. The
+//! variance that crossing brackets leave is added as known.
 
 use batchscope_core::{
     Estimate,
     statistics::{normal_quantile, t_quantile},
 };
 
+use crate::deviations::Deviations;
 use crate::distribution::ln_normal_cdf;
 use crate::sample::Sample;
-use crate::tobit;
+use crate::tobit::{self, Solution};
 
-/// The one-way model: a mean of `ln S` per batch size, one standard deviation for all.
+/// The one-way model: a mean of `ln S` per batch size, and a standard deviation that is a power of the
+/// batch size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pooled {
-    /// Standard deviation of `ln S` between seeds; `None` without a repeated batch size.
+    /// Standard deviation of `ln S` between seeds, at the geometric mean of the batch sizes (weighted
+    /// by their degrees of freedom); `None` without a repeated batch size.
     pub sigma: Option<f64>,
-    /// Its degrees of freedom: reached trials less batch sizes that reached.
+    /// Its degrees of freedom: reached trials less batch sizes that reached, less the part of one
+    /// that the slope of the deviations took.
     pub dof: f64,
+    /// How the deviation differs by batch size.
+    pub(crate) deviations: Deviations,
     /// Mean `ln S` of each sample, in order; `None` where none reached.
     pub means: Vec<Option<f64>>,
     /// Reached trials.
     pub n: u64,
     /// Batch sizes with a reached trial.
     pub batch_sizes: u64,
-    /// Maximum log likelihood, constants left out: what a fit is held against.
-    pub(crate) log_likelihood: f64,
 }
 
 impl Pooled {
     /// Pools the seed variance of the samples.
     pub fn new(samples: &[Sample]) -> Self {
-        let groups: Vec<_> = samples
-            .iter()
-            .filter(|s| s.n_reached() > 0)
-            .map(Sample::group)
-            .collect();
+        let deviations = Deviations::new(samples);
+        let solution = one_way(samples, |s| 1.0 / deviations.relative(s.batch_size));
         let n: usize = samples.iter().map(Sample::n_reached).sum();
-        let dof = (n - groups.len()) as f64;
-        if groups.is_empty() {
-            return Self {
-                sigma: None,
-                dof: 0.0,
-                means: vec![None; samples.len()],
-                n: 0,
-                batch_sizes: 0,
-                log_likelihood: 0.0,
-            };
-        }
-        let solution = tobit::solve(&groups);
+        let reached = samples.iter().filter(|s| s.n_reached() > 0);
+        let batch_sizes = reached.count();
+        let repeated = n > batch_sizes;
+        let dof = (n - batch_sizes) as f64 - deviations.kept;
         // one seed each: no variance to be had, and no Tobit shift to trust
-        let repeated = dof > 0.0;
-        let mut locations = solution
-            .locations
-            .iter()
-            .zip(&groups)
-            .map(|(&m, g)| if repeated { m } else { g.center });
-        let means = samples
-            .iter()
-            .map(|s| {
-                if s.n_reached() > 0 {
-                    locations.next()
-                } else {
-                    None
-                }
-            })
-            .collect();
+        let mut locations = solution.locations.iter();
+        let means = samples.iter().map(|s| {
+            let reached = s.n_reached() > 0;
+            let location = reached.then(|| locations.next().copied()).flatten();
+            location.map(|m| if repeated { m } else { s.moments().0 })
+        });
         Self {
+            means: means.collect(),
             sigma: repeated.then(|| solution.sigma * (n as f64 / dof).sqrt()),
             dof,
-            means,
+            deviations,
             n: n as u64,
-            batch_sizes: groups.len() as u64,
-            log_likelihood: solution.log_likelihood,
+            batch_sizes: batch_sizes as u64,
         }
+    }
+
+    /// The deviation between seeds at a batch size.
+    pub(crate) fn sigma_at(&self, batch_size: u64) -> Option<f64> {
+        Some(self.sigma? * self.deviations.relative(batch_size))
+    }
+
+    /// The variance of a sum or difference of the means of batch sizes that reached, seeds and
+    /// brackets, and its degrees of freedom; `None` without a repeated batch size.
+    pub(crate) fn variance(&self, samples: &[&Sample]) -> Option<(f64, f64)> {
+        let (mut sampling, mut moment, mut brackets) = (0.0, 0.0, 0.0);
+        for sample in samples {
+            let variance = self.sigma_at(sample.batch_size)?.powi(2) / sample.n_reached() as f64;
+            sampling += variance;
+            moment += variance * self.deviations.offset(sample.batch_size);
+            brackets += sample.bracket_variance;
+        }
+        let total: f64 = sampling + brackets;
+        if sampling == 0.0 {
+            return Some((total, f64::INFINITY));
+        }
+        let dof = self.deviations.dof(self.dof, moment / sampling);
+        Some((total, dof * (total / sampling).powi(2)))
+    }
+
+    /// Degrees of freedom of a batch size's deviation, on average: `1/ν = 1/F + mean 2·v·x²`, which
+    /// is `1/F + s²/F`.
+    pub(crate) fn mean_dof(&self) -> f64 {
+        let kept = self.deviations.kept;
+        self.dof / (1.0 + kept * kept)
     }
 
     /// `ln S` of one of the pooled samples: mean and interval ends (`None` is open), or the bound
     /// where every trial was censored.
     pub(crate) fn ln_interval(&self, sample: &Sample, level: f64) -> LnInterval {
+        let sigma = self.sigma_at(sample.batch_size);
         if sample.n_reached() == 0 {
             let Some(&cap) = sample.ln_caps.iter().min_by(|a, b| a.total_cmp(b)) else {
                 return LnInterval::Nothing;
             };
             // all m exceeded the cap: Φ((μ − ln c)/σ)^m = 1 − level at the bound
-            let shift = self.sigma.map_or(0.0, |sigma| {
+            let shift = sigma.map_or(0.0, |sigma| {
                 sigma * normal_quantile((1.0 - level).powf(1.0 / sample.ln_caps.len() as f64))
             });
             return LnInterval::AtLeast(cap + shift.min(0.0));
         }
         let (center, _) = sample.moments();
-        let Some(sigma) = self.sigma else {
+        let (Some(sigma), Some((_, dof))) = (sigma, self.variance(&[sample])) else {
             return LnInterval::Open(center);
-        };
-        let n = sample.n_reached() as f64;
-        let sampling = sigma * sigma / n;
-        let total = sampling + sample.bracket_variance;
-        let dof = if sampling > 0.0 {
-            self.dof * (total / sampling).powi(2)
-        } else {
-            f64::INFINITY
         };
         let t = t_quantile(level, dof);
         let profile = Profile {
-            n,
+            n: sample.n_reached() as f64,
             center,
             sigma,
             caps: &sample.ln_caps,
@@ -153,6 +163,13 @@ impl Pooled {
             LnInterval::Nothing => Estimate::undefined(level, 0, "no trial has finished"),
         }
     }
+}
+
+/// A mean for each batch size that reached, whose trials have the given scale.
+pub(crate) fn one_way(samples: &[Sample], scale: impl Fn(&Sample) -> f64) -> Solution {
+    let reached = samples.iter().filter(|s| s.n_reached() > 0);
+    let groups: Vec<_> = reached.map(|s| s.group().scaled(scale(s))).collect();
+    tobit::solve(&groups)
 }
 
 /// What is known of one batch size's mean `ln S`.
@@ -252,23 +269,48 @@ mod tests {
         sample
     }
 
-    /// By hand: ln 100 ± t(0.975, 3)·s·√(1/3), s² pooled from (0.02 + 0.005)/3.
+    /// By hand: equal deviations at two batch sizes, so no slope; `s² = 0.04/ν` over both, where `x` is
+    /// `±½·ln 2` and the slope took `J/(J + 4)` of the four degrees of freedom.
     #[test]
     fn without_censoring_it_is_the_pooled_t_interval() {
-        let a = sample(
-            1,
-            &[100.0 * (0.1f64).exp(), 100.0, 100.0 * (-0.1f64).exp()],
-            &[],
-        );
-        let b = sample(2, &[50.0 * (0.05f64).exp(), 50.0 * (-0.05f64).exp()], &[]);
-        let pooled = Pooled::new(&[a.clone(), b]);
-        let s = (0.025f64 / 3.0).sqrt();
-        assert!((pooled.sigma.unwrap() - s).abs() < 1e-12 && pooled.dof == 3.0);
+        let three =
+            |b: u64, steps: f64| sample(b, &[-0.1, 0.0, 0.1].map(|e: f64| steps * e.exp()), &[]);
+        let a = three(1, 100.0);
+        let pooled = Pooled::new(&[a.clone(), three(2, 50.0)]);
+        let x = 0.5 * std::f64::consts::LN_2;
+        let information = 2.0 * (2.0 + 2.0) * x * x;
+        let kept = information / (information + 4.0);
+        let dof = 4.0 - kept;
+        let s = (0.04 / dof).sqrt();
+        assert!((pooled.dof - dof).abs() < 1e-12);
+        assert!((pooled.sigma.unwrap() - s).abs() < 1e-7);
         let estimate = pooled.steps(&a, 0.95);
-        let half = 3.182446305284263 * s / 3f64.sqrt();
+        let own_dof = 1.0 / (1.0 / dof + 2.0 * x * x * kept * kept / information);
+        let half = t_quantile(0.95, own_dof) * s / 3f64.sqrt();
         assert!((estimate.value.unwrap() - 100.0).abs() < 1e-9);
-        assert!((estimate.high.unwrap() / (100.0 * half.exp()) - 1.0).abs() < 1e-9);
-        assert!((estimate.low.unwrap() * half.exp() / 100.0 - 1.0).abs() < 1e-9);
+        assert!((estimate.high.unwrap() / (100.0 * half.exp()) - 1.0).abs() < 1e-6);
+        assert!((estimate.low.unwrap() * half.exp() / 100.0 - 1.0).abs() < 1e-6);
+    }
+
+    /// A batch size whose seeds lie far apart, beside those whose seeds do not: its interval is
+    /// wider, and each is Student's with its own deviation.
+    #[test]
+    fn each_batch_size_has_its_own_deviation() {
+        let samples: Vec<Sample> = (0..6)
+            .map(|i| {
+                let sigma = 0.05 * 1.4f64.powi(i);
+                let steps = [-sigma, 0.0, sigma].map(|e| 100.0 * e.exp());
+                sample(1 << i, &steps, &[])
+            })
+            .collect();
+        let pooled = Pooled::new(&samples);
+        let width = |s: &Sample| {
+            let e = pooled.steps(s, 0.95);
+            (e.high.unwrap() / e.low.unwrap()).ln()
+        };
+        let ratio = width(&samples[5]) / width(&samples[0]);
+        let truth = 1.4f64.powi(5);
+        assert!(ratio > 0.7 * truth && ratio < truth, "{ratio} of {truth}");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The likelihood of `ln S = ln(S_min + E_min/B) + σ·ε`, profiled over everything but `b = ln B_c`.
 //!
 //! With `a = ln E_min` the mean is `a + g_B(b)`, `g_B(b) = ln(1/B + e^{−b})`: linear in `a`, so for
-//! a given `b` the rest is a Tobit mean (`tobit.rs`) and the search is over one number.
+//! a given `b` the rest is a Tobit mean (`tobit.rs`) and the search is over one number. Where the
+//! deviation differs by batch size it is `σ/v`, with scales `v` that the caller sets.
 
 use crate::sample::Sample;
-use crate::tobit::{self, Group};
+use crate::tobit::{self, Censored, Group};
 
 /// Octaves beyond the studied batch sizes in which a bend is looked for.
 const MARGIN: f64 = 7.0;
@@ -23,14 +24,26 @@ pub(crate) fn shape(inverse: f64, b: f64) -> f64 {
     }
 }
 
+/// `∂g_B/∂b = −B/(B + B_c)`.
+pub(crate) fn shape_slope(inverse: f64, b: f64) -> f64 {
+    -1.0 / (1.0 + b.exp() * inverse)
+}
+
 /// One batch size in the likelihood.
 #[derive(Debug, Clone)]
 struct Cell {
     inverse: f64,
+    scale: f64,
     n: f64,
     mean: f64,
     squares: f64,
     caps: Vec<(f64, f64)>,
+}
+
+impl Cell {
+    fn weight(&self) -> f64 {
+        self.n * self.scale * self.scale
+    }
 }
 
 /// The profile likelihood of a set of samples.
@@ -43,8 +56,8 @@ pub(crate) struct Profile {
     pub high: f64,
     /// Reached trials.
     pub n: f64,
-    /// Reached batch sizes.
-    pub batch_sizes: usize,
+    /// Sum of the reached trials' `v²`.
+    weight: f64,
     within: f64,
 }
 
@@ -55,7 +68,7 @@ pub(crate) struct At {
     pub b: f64,
     /// `ln E_min`.
     pub a: f64,
-    /// Maximum likelihood `σ`.
+    /// Maximum likelihood `σ` of a trial of scale 1.
     pub sigma: f64,
     /// Log likelihood.
     pub log_likelihood: f64,
@@ -64,8 +77,9 @@ pub(crate) struct At {
 }
 
 impl Profile {
-    /// Prepares the samples; those without reached or censored trials do not matter.
-    pub fn new<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Self {
+    /// Prepares the samples, each with its scale; those without reached or censored trials do not
+    /// matter.
+    pub fn new(samples: &[Sample], scale: impl Fn(&Sample) -> f64) -> Self {
         let mut cells = Vec::new();
         let (mut smallest, mut largest) = (f64::INFINITY, 0.0f64);
         for sample in samples {
@@ -90,6 +104,7 @@ impl Profile {
             largest = largest.max(b);
             cells.push(Cell {
                 inverse: 1.0 / b,
+                scale: scale(sample),
                 n,
                 mean,
                 squares,
@@ -101,8 +116,8 @@ impl Profile {
             low: smallest.ln() - margin,
             high: largest.ln() + margin,
             n: cells.iter().map(|c| c.n).sum(),
-            batch_sizes: cells.iter().filter(|c| c.n > 0.0).count(),
-            within: cells.iter().map(|c| c.squares).sum(),
+            weight: cells.iter().map(Cell::weight).sum(),
+            within: cells.iter().map(|c| c.scale * c.scale * c.squares).sum(),
             cells,
         }
     }
@@ -112,21 +127,22 @@ impl Profile {
         let mut sum = 0.0;
         let shapes = self.cells.iter().map(|c| shape(c.inverse, b));
         for (cell, g) in self.cells.iter().zip(shapes.clone()) {
-            sum += cell.n * (cell.mean - g);
+            sum += cell.weight() * (cell.mean - g);
         }
-        let center = sum / self.n;
+        let center = sum / self.weight;
         let mut squares = self.within;
         let mut censored = Vec::new();
         for (cell, g) in self.cells.iter().zip(shapes) {
-            squares += cell.n * (cell.mean - g - center).powi(2);
-            censored.extend(
-                cell.caps
-                    .iter()
-                    .map(|(cap, count)| (cap - g - center, *count)),
-            );
+            squares += cell.weight() * (cell.mean - g - center).powi(2);
+            censored.extend(cell.caps.iter().map(|&(cap, count)| Censored {
+                cap: cap - g - center,
+                count,
+                scale: cell.scale,
+            }));
         }
         let solution = tobit::solve(&[Group {
             n: self.n,
+            weight: self.weight,
             center,
             squares,
             censored,

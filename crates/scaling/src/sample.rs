@@ -2,7 +2,7 @@
 
 use batchscope_core::{Outcome, TrialRecord};
 
-use crate::tobit::Group;
+use crate::tobit::{Censored, Group};
 
 /// The ends of one batch size's trials, on the log scale.
 ///
@@ -92,11 +92,18 @@ impl Sample {
     /// As a group with its own location. Needs a reached trial.
     pub(crate) fn group(&self) -> Group {
         let (center, squares) = self.moments();
+        let n = self.ln_steps.len() as f64;
+        let censored = self.ln_caps.iter().map(|c| Censored {
+            cap: c - center,
+            count: 1.0,
+            scale: 1.0,
+        });
         Group {
-            n: self.ln_steps.len() as f64,
+            n,
+            weight: n,
             center,
             squares,
-            censored: self.ln_caps.iter().map(|c| (c - center, 1.0)).collect(),
+            censored: censored.collect(),
         }
     }
 }

@@ -6,7 +6,8 @@
 //! `Σ_reached [ln h − ½(h·y − δ)²] + Σ_censored ln Φ(δ − h·c)`
 //!
 //! is concave, so Newton's method with halving finds the one maximum from any start. Each group
-//! has its own `δ`; the Hessian is an arrow and is solved in linear time.
+//! has its own `δ`; the Hessian is an arrow and is solved in linear time. An observation of scale `v`
+//! has deviation `σ/v`: `v` multiplies its residual and its `δ − h·c`.
 
 use crate::distribution::{inverse_mills, ln_normal_cdf};
 
@@ -19,12 +20,35 @@ pub(crate) const SIGMA_FLOOR: f64 = 1e-7;
 pub(crate) struct Group {
     /// Number of reached observations, at least 1.
     pub n: f64,
-    /// Their mean.
+    /// Sum of their `v²`: `n` at scale 1.
+    pub weight: f64,
+    /// Their mean, weighted by `v²`.
     pub center: f64,
-    /// Their sum of squares about `center`.
+    /// Their sum of squares about `center`, each times `v²`.
     pub squares: f64,
-    /// Censored observations: (value − `center`, how many).
-    pub censored: Vec<(f64, f64)>,
+    /// Censored observations.
+    pub censored: Vec<Censored>,
+}
+
+/// Equal censored observations.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Censored {
+    /// Value less the group's center.
+    pub cap: f64,
+    /// How many.
+    pub count: f64,
+    /// `v`.
+    pub scale: f64,
+}
+
+impl Group {
+    /// The same observations, all of `v` times their scale.
+    pub fn scaled(mut self, v: f64) -> Self {
+        self.weight *= v * v;
+        self.squares *= v * v;
+        self.censored.iter_mut().for_each(|c| c.scale *= v);
+        self
+    }
 }
 
 /// The maximum: locations relative to each group's center, and the common deviation.
@@ -32,12 +56,14 @@ pub(crate) struct Group {
 pub(crate) struct Solution {
     /// `μ_g`, absolute.
     pub locations: Vec<f64>,
-    /// Maximum likelihood `σ` (no correction for the locations).
+    /// Maximum likelihood `σ` (no correction for the locations) of an observation of scale 1.
     pub sigma: f64,
-    /// Log likelihood, constants `−½ ln 2π` left out.
+    /// Log likelihood, constants `−½ ln 2π + ln v` left out.
     pub log_likelihood: f64,
     /// Curvature `−d²ℓ/dμ²` of the profile likelihood of the first location (σ maximized).
     pub information: f64,
+    /// Sum over the groups of `ln` of the curvature `−∂²ℓ/∂μ_g²` at this `σ`.
+    pub ln_informations: f64,
 }
 
 /// Maximizes the likelihood of the groups (each with a reached observation).
@@ -47,7 +73,7 @@ pub(crate) fn solve(groups: &[Group]) -> Solution {
     let squares = squares.max(n * SIGMA_FLOOR * SIGMA_FLOOR);
     let mut state = State {
         delta: vec![0.0; groups.len()],
-        h: (n / squares).sqrt(),
+        h: if n > 0.0 { (n / squares).sqrt() } else { 1.0 },
     };
     if groups.iter().all(|g| g.censored.is_empty()) {
         let log_likelihood = n * state.h.ln() - 0.5 * n;
@@ -55,7 +81,11 @@ pub(crate) fn solve(groups: &[Group]) -> Solution {
             locations: groups.iter().map(|g| g.center).collect(),
             sigma: 1.0 / state.h,
             log_likelihood,
-            information: groups.first().map_or(0.0, |g| g.n * state.h * state.h),
+            information: groups.first().map_or(0.0, |g| g.weight * state.h * state.h),
+            ln_informations: groups
+                .iter()
+                .map(|g| (g.weight * state.h * state.h).ln())
+                .sum(),
         };
     }
     let mut value = state.log_likelihood(groups, n, squares);
@@ -95,6 +125,11 @@ pub(crate) fn solve(groups: &[Group]) -> Solution {
         sigma: 1.0 / state.h,
         log_likelihood: value,
         information: state.information(groups, n, squares),
+        ln_informations: groups
+            .iter()
+            .zip(&state.delta)
+            .map(|(g, d)| (-state.derivatives(g, *d).dd * state.h * state.h).ln())
+            .sum(),
     }
 }
 
@@ -123,9 +158,9 @@ impl State {
     fn log_likelihood(&self, groups: &[Group], n: f64, squares: f64) -> f64 {
         let mut value = n * self.h.ln() - 0.5 * self.h * self.h * squares;
         for (group, delta) in groups.iter().zip(&self.delta) {
-            value -= 0.5 * group.n * delta * delta;
-            for (cap, count) in &group.censored {
-                value += count * ln_normal_cdf(delta - self.h * cap);
+            value -= 0.5 * group.weight * delta * delta;
+            for c in &group.censored {
+                value += c.count * ln_normal_cdf(c.scale * (delta - self.h * c.cap));
             }
         }
         value
@@ -134,19 +169,20 @@ impl State {
     /// The group's own part; the shared `n/h − h·squares` of the reached is added by the callers.
     fn derivatives(&self, group: &Group, delta: f64) -> Derivatives {
         let mut out = Derivatives {
-            d: -group.n * delta,
-            dd: -group.n,
+            d: -group.weight * delta,
+            dd: -group.weight,
             ..Derivatives::default()
         };
-        for (cap, count) in &group.censored {
-            let z = delta - self.h * cap;
+        for c in &group.censored {
+            let z = c.scale * (delta - self.h * c.cap);
             let mills = inverse_mills(z);
-            let curve = -mills * (mills + z);
-            out.d += count * mills;
-            out.h -= count * mills * cap;
-            out.dd += count * curve;
-            out.dh -= count * curve * cap;
-            out.hh += count * curve * cap * cap;
+            let slope = c.count * c.scale * mills;
+            let curve = -c.count * c.scale * c.scale * mills * (mills + z);
+            out.d += slope;
+            out.h -= slope * c.cap;
+            out.dd += curve;
+            out.dh -= curve * c.cap;
+            out.hh += curve * c.cap * c.cap;
         }
         out
     }
@@ -214,10 +250,32 @@ mod tests {
         let center = reached.iter().sum::<f64>() / n;
         Group {
             n,
+            weight: n,
             center,
             squares: reached.iter().map(|y| (y - center).powi(2)).sum(),
-            censored: caps.iter().map(|c| (c - center, 1.0)).collect(),
+            censored: caps
+                .iter()
+                .map(|c| Censored {
+                    cap: c - center,
+                    count: 1.0,
+                    scale: 1.0,
+                })
+                .collect(),
         }
+    }
+
+    /// Scale 2 with every value halved about 0 is the same likelihood, but for `ln v` of the reached.
+    #[test]
+    fn a_scale_is_a_change_of_unit() {
+        let (reached, caps) = ([1.0, 1.4, 2.0, 2.2], [1.8, 2.5]);
+        let one = solve(&[group(&reached, &caps)]);
+        let half = |values: &[f64]| values.iter().map(|y| 0.5 * y).collect::<Vec<_>>();
+        let two = solve(&[group(&half(&reached), &half(&caps)).scaled(2.0)]);
+        assert!((two.locations[0] - 0.5 * one.locations[0]).abs() < 1e-9);
+        assert!((two.sigma - one.sigma).abs() < 1e-9);
+        assert!((two.log_likelihood - one.log_likelihood).abs() < 1e-9);
+        assert!((two.information - 4.0 * one.information).abs() < 1e-6);
+        assert!((two.ln_informations - one.ln_informations - 4f64.ln()).abs() < 1e-6);
     }
 
     #[test]

@@ -38,23 +38,25 @@ fn agrees_with_scipy() {
                 number(name)
             );
         };
+        assert!(
+            (curve.fit.sigma_slope.unwrap() - number("slope")).abs() < 1e-5,
+            "{}: {:?}",
+            case["name"],
+            curve.fit.sigma_slope
+        );
         close("e_min", curve.ln_e_min.exp(), 1e-5);
         close("critical", curve.critical.value.unwrap(), 1e-5);
-        close("critical_low", curve.critical.low.unwrap(), 1e-5);
-        close("critical_high", curve.critical.high.unwrap(), 1e-5);
+        close("critical_low", curve.critical.low.unwrap(), 2e-5);
+        close("critical_high", curve.critical.high.unwrap(), 2e-5);
         close("s_min_low", curve.fit.s_min.low.unwrap(), 0.01);
         close("s_min_high", curve.fit.s_min.high.unwrap(), 0.01);
-        let reached = (curve.fit.n - curve.fit.censored) as f64;
-        close(
-            "sigma_ml",
-            curve.fit.sigma * ((reached - 2.0) / reached).sqrt(),
-            1e-5,
-        );
+        close("sigma", curve.fit.sigma, 1e-5);
+        close("lack_of_fit_f", curve.fit.lack_of_fit_f.unwrap(), 1e-4);
+        close("lack_of_fit_p", curve.fit.lack_of_fit_p.unwrap(), 1e-4);
+        assert_eq!(curve.between_sigma > 0.0, number("scattered") == 1.0);
         if curve.fit.censored == 0 {
-            close("s_min_low", curve.fit.s_min.low.unwrap(), 1e-4);
-            close("s_min_high", curve.fit.s_min.high.unwrap(), 1e-4);
-            close("lack_of_fit_f", curve.fit.lack_of_fit_f.unwrap(), 1e-6);
-            close("lack_of_fit_p", curve.fit.lack_of_fit_p.unwrap(), 1e-6);
+            close("s_min_low", curve.fit.s_min.low.unwrap(), 5e-4);
+            close("s_min_high", curve.fit.s_min.high.unwrap(), 5e-4);
         }
     }
 }

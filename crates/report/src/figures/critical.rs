@@ -1,6 +1,7 @@
 //! Where is the critical batch size, by whom and for which target?
 
 use batchscope_core::{Estimate, EstimateState};
+use batchscope_scaling::Agreement;
 
 use super::{Data, cells, csv, drawn, list, rule_name};
 use crate::format::{estimate, estimate_short, estimate_value, number, times};
@@ -29,8 +30,8 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
     let title = title(data);
     let caption = "Three definitions on the same runs, put on one scale: (a) B_c of the fitted hyperbola; (b) the largest batch \
                    that costs at most 20 % more examples than the least possible, divided by 0.2; (c) the batch within 10 % of the \
-                   fewest possible steps, divided by 10. If the model holds all three are equal: what remains between them is \
-                   disagreement. Below them, (a) at easier targets from the same runs. Bars are 95 % intervals; an arrow is an open end."
+                   fewest possible steps, divided by 10. If the model holds all three are equal, up to their intervals. \
+                   Below them, (a) at easier targets from the same runs. Bars are 95 % intervals; an arrow is an open end."
         .to_owned();
     let csv = csv(
         &["row", "critical_batch_size", "low", "high", "state"],
@@ -236,23 +237,24 @@ fn title(data: &Data) -> String {
     let Some((_, e)) = by_curve.first() else {
         return "No critical batch size".to_owned();
     };
-    let main = data
-        .main_curve()
-        .and_then(|c| data.findings.critical_batch_size.get(&c.rule));
-    match (e.state, main.and_then(|m| m.disagreement)) {
-        (EstimateState::Estimated, Some(d)) if d < 1.5 => {
-            format!(
-                "The critical batch size is {}, and the definitions agree within {}",
-                estimate_value(e),
-                times(d)
-            )
-        }
-        (EstimateState::Estimated, Some(d)) => {
-            format!(
-                "The critical batch size is {}, but the definitions differ by {}",
-                estimate_value(e),
-                times(d)
-            )
+    let main = data.main_curve();
+    let agreement = main.and_then(|c| data.findings.agreement(&c.rule));
+    match (e.state, agreement) {
+        (EstimateState::Estimated, Some(agreement)) => {
+            let words = match agreement {
+                Agreement::Agree { within } => {
+                    format!(
+                        ", and the definitions agree: all intervals lie within {}",
+                        times(within)
+                    )
+                }
+                Agreement::Exclude => {
+                    ", but the intervals of the definitions exclude each other".to_owned()
+                }
+                Agreement::LackOfFit => ", but the curve is not an exact hyperbola".to_owned(),
+                Agreement::TooUncertain => "; the intervals of the definitions overlap".to_owned(),
+            };
+            format!("The critical batch size is {}{words}", estimate_value(e))
         }
         (EstimateState::Undefined, _) => {
             "These data do not define a critical batch size".to_owned()

@@ -1,7 +1,7 @@
 //! The numbers behind the figures, as tables.
 
 use batchscope_core::Estimate;
-use batchscope_scaling::{Advice, PointState, Regime};
+use batchscope_scaling::{Advice, Agreement, PointState, Regime};
 use maud::{Markup, html};
 
 use super::{Table, prose};
@@ -75,7 +75,14 @@ fn critical(data: &Data) -> Table<'static> {
             cell(&c.hyperbola, number),
             cell(&c.overhead20, number),
             cell(&c.plateau, number),
-            or_dash(c.disagreement, |x| plain(times(x))),
+            or_dash(data.findings.agreement(&curve.rule), |agreement| {
+                plain(match agreement {
+                    Agreement::Agree { within } => format!("agree within {}", times(within)),
+                    Agreement::Exclude => "exclude each other".to_owned(),
+                    Agreement::LackOfFit => "need not be equal".to_owned(),
+                    Agreement::TooUncertain => "overlap".to_owned(),
+                })
+            }),
             or_dash(regimes, |r| cell(&r.linear_below, number)),
             or_dash(regimes, |r| cell(&r.stagnation_above, number)),
             or_dash(curve.fit.as_ref().and_then(|f| f.lack_of_fit_p), |p| {
@@ -92,7 +99,7 @@ fn critical(data: &Data) -> Table<'static> {
             ("(a) hyperbola", true),
             ("(b) 20 % overhead ÷ 0.2", true),
             ("(c) plateau ÷ 10", true),
-            ("disagreement", true),
+            ("definitions", false),
             ("linear below", true),
             ("stagnation above", true),
             ("lack of fit p", true),

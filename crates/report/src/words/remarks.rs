@@ -1,7 +1,7 @@
 //! What the verdict rests on and what would change it, a sentence each.
 
 use batchscope_core::EstimateState;
-use batchscope_scaling::{Curve, Findings, Fit, LACK_OF_FIT_LEVEL, PointState};
+use batchscope_scaling::{Agreement, Curve, Findings, Fit, LACK_OF_FIT_LEVEL, PointState};
 
 use super::{list, reason};
 use crate::format::{duration, number, p_value};
@@ -89,14 +89,22 @@ fn noise(findings: &Findings, curve: &Curve) -> Option<String> {
 fn definitions(findings: &Findings, curve: &Curve) -> Option<String> {
     let critical = findings.critical_batch_size.get(&curve.rule)?;
     critical.hyperbola.value?;
-    let agreement = match critical.disagreement {
-        Some(ratio) if ratio <= 1.5 => {
-            format!("; they agree within a factor of {}", number(ratio))
-        }
-        Some(ratio) => format!(
-            "; they differ by a factor of {}, so the curve is not an exact hyperbola",
-            number(ratio)
+    let agreement = match findings.agreement(&curve.rule) {
+        Some(Agreement::Agree { within }) => format!(
+            "; by their intervals no two lie more than a factor of {} apart",
+            number(within)
         ),
+        Some(Agreement::Exclude) => {
+            "; their intervals exclude each other, so the curve is not an exact hyperbola"
+                .to_owned()
+        }
+        Some(Agreement::LackOfFit) => {
+            "; the curve is not an exact hyperbola (lack of fit), so they need not be equal"
+                .to_owned()
+        }
+        Some(Agreement::TooUncertain) => {
+            "; their intervals overlap, and are too wide to say that they agree".to_owned()
+        }
         None => String::new(),
     };
     Some(format!(

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use batchscope_core::{
     Choice, Driving, Evaluate, Evaluation, EvaluationPlan, Metric, NeverStop, Next, Purpose,
     Schedule, StreamKey, Target, TrialDriver, TrialPurpose, TrialRecord, TrialSpec, Value,
+    statistics::NormalDraws,
 };
 use batchscope_scaling::{StudySummary, TuningSummary};
 use rand_core::Rng;
@@ -16,8 +17,12 @@ use rand_core::Rng;
 pub struct World {
     pub s_min: f64,
     pub critical: f64,
-    /// Deviation of `ln S` between seeds.
+    /// Deviation of `ln S` between seeds, at the geometric mean of the smallest and largest batch size.
     pub sigma: f64,
+    /// Its power of the batch size.
+    pub sigma_slope: f64,
+    /// Deviation of `ln S` between batch sizes beyond their seeds'.
+    pub between: f64,
     pub batch_sizes: Vec<u64>,
     pub seeds: u32,
     /// Caps at this multiple of the true curve.
@@ -32,6 +37,8 @@ impl Default for World {
             s_min: 300.0,
             critical: 200.0,
             sigma: 0.06,
+            sigma_slope: 0.0,
+            between: 0.0,
             batch_sizes: (3..12).map(|i| 1 << i).collect(),
             seeds: 3,
             cap: 4.0,
@@ -113,7 +120,20 @@ impl World {
         let mut rng = key.stream(0);
         let mut uniform = || ((rng.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
         let normal = (-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos();
-        let steps = self.steps(batch_size) * (self.sigma * normal).exp();
+        let ends = self.batch_sizes[0] as f64 * self.batch_sizes[self.batch_sizes.len() - 1] as f64;
+        let relative = (batch_size as f64 / ends.sqrt()).powf(self.sigma_slope);
+        let between = if self.between > 0.0 {
+            let key = StreamKey {
+                trial: batch_size,
+                purpose: Purpose::Initialization,
+                ..key
+            };
+            NormalDraws::new(key.stream(0)).normal()
+        } else {
+            0.0
+        };
+        let steps = self.steps(batch_size)
+            * (self.sigma * relative * normal + self.between * between).exp();
         let cap = (self.cap * self.steps(batch_size)) as u64;
         let tuning = matches!(purpose, TrialPurpose::Tune { .. });
         let spec = TrialSpec {
