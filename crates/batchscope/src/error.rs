@@ -173,6 +173,7 @@ fn remedy(remedy: &Remedy) -> String {
     match remedy {
         Remedy::EndHolder => "wait for it to end, or stop it".to_owned(),
         Remedy::LaterVersion => "use that version or a later one".to_owned(),
+        Remedy::OnlyRead => "read it with `report`, `trials` and `export`".to_owned(),
         Remedy::OtherFolder => "choose another --dir".to_owned(),
         Remedy::MoveAway(path) => format!(
             "move {} away to start the study from the beginning",

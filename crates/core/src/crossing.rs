@@ -30,6 +30,11 @@ pub const WINDOW: f64 = 1.25;
 /// log of steps: evaluations are spaced finer there.
 pub const NEAR: f64 = 0.3;
 
+/// The target is in sight where the line meets it within this much of the last evaluation, in
+/// natural log of steps: from there on every planned evaluation is made. The crossing's line reaches
+/// back that far ([`WINDOW`], less what is trained past the crossing).
+pub const IN_SIGHT: f64 = 1.0;
+
 /// The line goes through so many evaluations at least.
 const FEWEST: usize = 3;
 
@@ -85,6 +90,8 @@ pub struct Crossing {
     points: VecDeque<(f64, f64)>,
     /// The last place that was read, with what the line said there.
     last: Option<(f64, f64)>,
+    /// The target came in sight.
+    in_sight: bool,
 }
 
 impl Crossing {
@@ -94,6 +101,7 @@ impl Crossing {
             target,
             points: VecDeque::new(),
             last: None,
+            in_sight: false,
         }
     }
 
@@ -107,6 +115,7 @@ impl Crossing {
     pub fn observe(&mut self, step: u64, value: f64) -> Option<Crossed> {
         let x = (step.max(1) as f64).ln();
         self.points.push_back((x, value));
+        self.in_sight |= self.sees();
         while self.points.len() > FEWEST && self.points[0].0 < x - WINDOW {
             self.points.pop_front();
         }
@@ -119,22 +128,46 @@ impl Crossing {
 
     /// The crossing where nothing follows the last evaluation, after `step` steps.
     pub fn at_end(&mut self, step: u64) -> Option<Crossed> {
-        let (x, line) = self.tail()?;
+        let (x, line) = self.tail(|value| value)?;
         self.read(&line, x, step)
     }
 
     /// True where the metric is about to meet the target, or has met it.
     pub fn is_near(&self) -> bool {
-        let tail = self.tail();
+        let tail = self.tail(|value| value);
         tail.is_some_and(|(x, line)| self.target.is_met(line.at(x + NEAR)))
+    }
+
+    /// True once the metric was soon to be about to meet the target.
+    pub fn is_in_sight(&self) -> bool {
+        self.in_sight
+    }
+
+    /// Looks [`IN_SIGHT`] ahead: along a power of the steps where the metric falls towards a positive
+    /// target, as a line in their log would meet it far too early.
+    fn sees(&self) -> bool {
+        let value = self.target.value;
+        let falls = self.target.direction == Direction::Lower && value > 0.0;
+        let logs = falls && self.points.iter().all(|&(_, value)| value > 0.0);
+        let (tail, target) = match logs {
+            true => (self.tail(f64::ln), value.ln()),
+            false => (self.tail(|value| value), value),
+        };
+        let target = Target {
+            value: target,
+            ..self.target.clone()
+        };
+        tail.is_some_and(|(x, line)| target.is_met(line.at(x + IN_SIGHT)))
     }
 
     /// The last evaluation's `ln` step, and the line to be read there: through half the window, along
     /// which the metric bends less.
-    fn tail(&self) -> Option<(f64, Line)> {
+    /// `of` the metric.
+    fn tail(&self, of: fn(f64) -> f64) -> Option<(f64, Line)> {
         let &(x, _) = self.points.back()?;
         let half = |&&(at, _): &&(f64, f64)| at >= x - WINDOW / 2.0;
-        let points = self.points.iter().filter(half).copied().collect();
+        let points = self.points.iter().filter(half);
+        let points = points.map(|&(x, value)| (x, of(value))).collect();
         Some((x, Line::through(&points)))
     }
 

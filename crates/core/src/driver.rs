@@ -7,7 +7,14 @@
 //!
 //! **Near the target** evaluations are spaced finer ([`EvaluationPlan::refine`]): the target's split
 //! alone, between the regular evaluations. The trial ends a little after its crossing, at the
-//! evaluation that finds it ([`Crossing`]), which is a whole one.
+//! evaluation that finds it ([`Crossing`]), which is completed to a whole one.
+//!
+//! **Evaluations cost** multiply-adds too. What the crossing needs is always made: the target's
+//! split at the planned steps from where the target is in sight, at every third planned step before
+//! (all splits where there is no target), and a whole evaluation at the end. More planned steps and
+//! other splits are added where evaluations stay within a tenth of the run's multiply-adds so far,
+//! finer ones within a sixth. This goes by counts of examples ([`EvaluationCost`]), never by a clock,
+//! so a trial stays a function of its spec. A metric is measured on the same examples throughout.
 //!
 //! [`EvaluationPlan::refine`]: crate::EvaluationPlan::refine
 
@@ -42,10 +49,12 @@ pub enum Next {
 /// What is to be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evaluate {
-    /// A regular evaluation: the training and validation examples, and the diagnostics.
-    Regular,
-    /// A finer evaluation near the target: this split is all that counts.
-    Finer(Split),
+    /// A whole evaluation: the training and validation examples, and the diagnostics.
+    Whole,
+    /// This split alone.
+    Only(Split),
+    /// What a whole evaluation has beside this split, which was measured after the same step.
+    Rest(Split),
     /// The test examples, at the last evaluation, where [`Driving::looks_at_test`].
     Test,
 }
@@ -75,11 +84,35 @@ impl Evaluation {
     }
 }
 
+/// Examples through which an evaluation passes; 0 is a trainer for which evaluations are free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EvaluationCost {
+    /// Of the target's split.
+    pub target: u64,
+    /// Of all splits but the test examples.
+    pub whole: u64,
+}
+
+impl EvaluationCost {
+    /// Of one evaluation.
+    pub fn of(self, what: Evaluate) -> u64 {
+        match what {
+            Evaluate::Whole => self.whole,
+            Evaluate::Only(_) => self.target,
+            Evaluate::Rest(_) => self.whole.saturating_sub(self.target),
+            // Once, and asked for.
+            Evaluate::Test => 0,
+        }
+    }
+}
+
 /// How a trainer is driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Driving {
     /// When it evaluates.
     pub cadence: Cadence,
+    /// What evaluations cost, where they are planned ([`Cadence::Planned`]).
+    pub cost: EvaluationCost,
     /// The last evaluation looks at the test examples too.
     pub looks_at_test: bool,
     /// Steps of warm-up: a target reached within them is remarked upon.
@@ -132,6 +165,8 @@ pub struct TrialDriver<'a> {
     driving: Driving,
     progress: Progress,
     phase: Phase,
+    /// What was asked for last.
+    asked: Evaluate,
     /// The watch for the target: what [`Progress::measurements`] make of it.
     crossing: Option<Crossing>,
     /// A step was taken since [`TrialDriver::start`]. Stops are obeyed only then, so that even a
@@ -144,8 +179,8 @@ pub struct TrialDriver<'a> {
 enum Phase {
     /// Between two evaluations.
     Training,
-    /// A finer evaluation found the crossing: a whole one follows.
-    Found(Crossed),
+    /// The target's split alone found the crossing: the other splits follow.
+    Found(Box<(Crossed, Evaluation)>),
     /// The last evaluation waits for the test examples.
     Testing(Box<Pending>),
 }
@@ -166,6 +201,7 @@ impl<'a> TrialDriver<'a> {
             driving,
             progress: Progress::default(),
             phase: Phase::Training,
+            asked: Evaluate::Whole,
             crossing: spec.target.clone().map(Crossing::new),
             stepped: false,
         }
@@ -232,8 +268,8 @@ impl<'a> TrialDriver<'a> {
         });
     }
 
-    /// The next regularly evaluated step.
-    fn next_regular(&self) -> u64 {
+    /// The next planned step of evaluation.
+    fn next_planned(&self) -> u64 {
         let plan = &self.spec.evaluation;
         let evaluated = self.progress.evaluated;
         self.driving
@@ -241,19 +277,55 @@ impl<'a> TrialDriver<'a> {
             .next_after(evaluated, plan, self.spec.cap)
     }
 
-    /// The next evaluated step.
-    pub fn next_evaluation(&self) -> u64 {
-        let regular = self.next_regular();
-        if !self.crossing.as_ref().is_some_and(Crossing::is_near) {
-            return regular;
+    /// What is to be evaluated after this step, if anything.
+    fn due(&self) -> Option<Evaluate> {
+        let (step, looked) = (self.progress.step, self.looked());
+        if looked >= step {
+            return None;
         }
-        let (from, looked) = (self.progress.evaluated, self.looked());
-        let finer = self.spec.evaluation.finer_steps(from, regular);
-        let next = finer.into_iter().find(|&step| step > looked);
-        next.unwrap_or(regular)
+        let planned = self.next_planned();
+        if step < planned {
+            return self.finer(planned);
+        }
+        let every = matches!(self.driving.cadence, Cadence::Every(_));
+        if every || step >= self.spec.cap || self.affords(Evaluate::Whole, 10) {
+            return Some(Evaluate::Whole);
+        }
+        let plan = &self.spec.evaluation;
+        let third = |from| (0..3).fold(from, |step, _| plan.next_after(step));
+        let needed = looked == 0 || step >= third(looked);
+        let (Some(target), Some(crossing)) = (&self.spec.target, &self.crossing) else {
+            return needed.then_some(Evaluate::Whole);
+        };
+        let needed = needed || crossing.is_in_sight();
+        let only = Evaluate::Only(target.metric.split);
+        (needed || self.affords(only, 10)).then_some(only)
     }
 
-    /// The last evaluated step, regular or finer.
+    /// The finer evaluation that is due after this step, before the `planned` one.
+    fn finer(&self, planned: u64) -> Option<Evaluate> {
+        let target = self.spec.target.as_ref()?;
+        let only = Evaluate::Only(target.metric.split);
+        let is_near = || self.crossing.as_ref().is_some_and(Crossing::is_near);
+        let steps = || (self.spec.evaluation).finer_steps(self.progress.evaluated, planned);
+        let due = self.affords(only, 6) && steps().contains(&self.progress.step) && is_near();
+        due.then_some(only)
+    }
+
+    /// True where an evaluation keeps all of them within one `part`-th of the run's multiply-adds.
+    ///
+    /// A step takes at least twice the multiply-adds per example that an evaluation does: those of
+    /// the forward pass again for the gradient with respect to the weights. (That with respect to
+    /// the activations is as much again but for the first layer, which has none.)
+    fn affords(&self, what: Evaluate, part: u128) -> bool {
+        let passed = u128::from(self.progress.evaluated_examples);
+        let evaluated = passed + u128::from(self.driving.cost.of(what));
+        let trained = u128::from(self.progress.step) * u128::from(self.spec.batch_size);
+        // e/(2t + e) ≤ 1/part
+        (part - 1) * evaluated <= 2 * trained
+    }
+
+    /// The last step after which something was measured.
     fn looked(&self) -> u64 {
         self.progress.measurements.last().map_or(0, |m| m.step)
     }
@@ -262,19 +334,21 @@ impl<'a> TrialDriver<'a> {
     /// stop once after every step.
     pub fn next(&mut self, control: &dyn Control) -> Next {
         let (step, cap) = (self.progress.step, self.spec.cap);
-        match self.phase {
-            Phase::Found(_) => return Next::Evaluate(Evaluate::Regular),
-            Phase::Testing(_) => return Next::Evaluate(Evaluate::Test),
-            Phase::Training => {}
+        match (&self.phase, &self.spec.target) {
+            (Phase::Found(_), Some(target)) => {
+                return self.ask(Evaluate::Rest(target.metric.split));
+            }
+            (Phase::Testing(_), _) => return self.ask(Evaluate::Test),
+            _ => {}
         }
         if let Some(ended) = &self.progress.ended {
             return Next::End(ended.clone());
         }
-        if self.looked() < step && self.next_evaluation() <= step {
-            return Next::Evaluate(match &self.spec.target {
-                Some(target) if self.next_regular() > step => Evaluate::Finer(target.metric.split),
-                _ => Evaluate::Regular,
-            });
+        if let Some(what) = self.due() {
+            return self.ask(what);
+        }
+        if step > 0 && step == self.next_planned() {
+            self.progress.evaluated = step; // or rather left out
         }
         if step >= cap {
             return Next::End(match self.spec.target {
@@ -282,7 +356,7 @@ impl<'a> TrialDriver<'a> {
                 None => Outcome::Completed { step },
             });
         }
-        // The race is decided at regular evaluations only, which all trials share: the one at or
+        // The race is decided at planned evaluations only, which all trials share: the one at or
         // past the bound still counts.
         let lost = control
             .race_bound()
@@ -295,6 +369,11 @@ impl<'a> TrialDriver<'a> {
             return Next::Interrupt;
         }
         Next::Step { step }
+    }
+
+    fn ask(&mut self, what: Evaluate) -> Next {
+        self.asked = what;
+        Next::Evaluate(what)
     }
 
     /// A step is done: its mean training loss, learning rate and seconds.
@@ -325,9 +404,15 @@ impl<'a> TrialDriver<'a> {
 
     /// An evaluation is done.
     pub fn measured(&mut self, evaluation: Evaluation, events: &mut Events<'_>) {
+        self.progress.evaluated_examples += self.driving.cost.of(self.asked);
         match std::mem::replace(&mut self.phase, Phase::Training) {
             Phase::Training => self.evaluated(evaluation, events),
-            Phase::Found(crossed) => self.complete(evaluation, false, Some(crossed), events),
+            Phase::Found(found) => {
+                let (crossed, mut whole) = *found;
+                whole.finite &= evaluation.finite;
+                whole.metrics.extend(evaluation.metrics);
+                self.complete(whole, false, Some(crossed), events);
+            }
             Phase::Testing(mut pending) => {
                 pending.measurement.metrics.extend(evaluation.metrics);
                 self.conclude(*pending, events);
@@ -350,10 +435,13 @@ impl<'a> TrialDriver<'a> {
     /// An evaluation between others: watches for the target.
     fn evaluated(&mut self, evaluation: Evaluation, events: &mut Events<'_>) {
         let step = self.progress.step;
-        let finer = self.next_regular() > step;
+        let finer = self.next_planned() > step;
         let crossed = self.watch(step, &evaluation.metrics);
+        let partial = matches!(self.asked, Evaluate::Only(_));
         match crossed {
-            Some(crossed) if finer && evaluation.finite => self.phase = Phase::Found(crossed),
+            Some(crossed) if partial && evaluation.finite => {
+                self.phase = Phase::Found(Box::new((crossed, evaluation)));
+            }
             crossed => self.complete(evaluation, finer, crossed, events),
         }
     }

@@ -26,7 +26,7 @@ impl Default for EvaluationPlan {
         Self {
             first: 5,
             ratio: 1.2,
-            examples: 2000,
+            examples: 1000,
             refine: 2,
         }
     }

@@ -44,10 +44,10 @@ pub use choice::{
     Descriptor, Kind, MAX_TEXT, Parameter, Range, Registry, Value, split_list,
 };
 pub use confusion::Confusion;
-pub use crossing::{Crossed, Crossing, NEAR, WINDOW};
+pub use crossing::{Crossed, Crossing, IN_SIGHT, NEAR, WINDOW};
 pub use decay::{DecayPolicy, DecayPolicyError};
 pub use divergence::{Divergence, MEMORY as DIVERGENCE_MEMORY, PATIENCE as DIVERGENCE_PATIENCE};
-pub use driver::{Driving, Evaluate, Evaluation, Events, Next, TrialDriver};
+pub use driver::{Driving, Evaluate, Evaluation, EvaluationCost, Events, Next, TrialDriver};
 pub use estimate::{Estimate, EstimateState};
 pub use evaluation::EvaluationPlan;
 pub use event::{Event, Measurement};

@@ -30,8 +30,11 @@ impl Cadence {
 pub struct Progress {
     /// Optimizer steps done.
     pub step: u64,
-    /// The last regularly evaluated step; 0 before the first evaluation.
+    /// The last step at which an evaluation was planned, made or left out; 0 before the first.
     pub evaluated: u64,
+    /// Examples that evaluations passed through so far ([`crate::EvaluationCost`]).
+    #[serde(default)]
+    pub evaluated_examples: u64,
     /// Seconds of training, evaluations left out.
     pub seconds: f64,
     /// The watch for divergence; `None` before the first step, or where only a loss that is not

@@ -6,8 +6,9 @@ use std::{
 };
 
 use batchscope_core::{
-    Cadence, Control, Driving, Evaluate, Evaluation, Event, Flow, Located, Measurement, Metric,
-    NeverStop, Next, Outcome, Progress, Quantity, Split, TrialDriver, TrialRecord, TrialSpec,
+    Cadence, Control, Driving, Evaluate, Evaluation, EvaluationCost, Event, Flow, Located,
+    Measurement, Metric, NeverStop, Next, Outcome, Progress, Quantity, Split, TrialDriver,
+    TrialRecord, TrialSpec,
 };
 use proptest::prelude::*;
 
@@ -81,8 +82,9 @@ impl<F: Fn(u64) -> f64> Steps<F> {
                     assert_eq!(driver.step(), self.step);
                     self.asked.push(what);
                     let splits: &[Split] = match &what {
-                        Evaluate::Regular => &[Split::Train, Split::Val],
-                        Evaluate::Finer(split) => &[*split],
+                        Evaluate::Whole => &[Split::Train, Split::Val],
+                        Evaluate::Only(split) => &[*split],
+                        Evaluate::Rest(_) => &[Split::Train],
                         Evaluate::Test => &[Split::Test],
                     };
                     let value = (self.loss)(self.step);
@@ -174,7 +176,7 @@ fn without_finer_evaluations_the_crossing_is_the_same() {
     let (record, asked) = run(&spec, Driving::default(), &NeverStop, falling);
     let (_, _, at) = located(&record.outcome);
     assert!((at.crossing / 40.0).ln().abs() < 0.01, "{at:?}");
-    assert!(asked.iter().all(|what| *what == Evaluate::Regular));
+    assert!(asked.iter().all(|what| *what == Evaluate::Whole));
     assert!(record.measurements.iter().all(|m| !m.finer));
 }
 
@@ -246,7 +248,7 @@ fn without_a_crossing_a_trial_ends_at_its_cap_with_an_evaluation_there() {
     let (record, asked) = run(&spec, every, &NeverStop, |_| 1.0);
     assert_eq!(record.outcome, Outcome::Completed { step: 37 });
     assert_eq!(regular(&record), [20, 37]);
-    assert_eq!(asked, [Evaluate::Regular; 2]);
+    assert_eq!(asked, [Evaluate::Whole; 2]);
 }
 
 #[test]
@@ -263,7 +265,7 @@ fn a_loss_that_is_not_finite_is_a_divergence_where_it_is_seen() {
     let outcome = loop {
         match driver.next(&NeverStop) {
             Next::Step { .. } => driver.stepped(1.0, 0.1, 0.0, events),
-            Next::Evaluate(Evaluate::Regular) => {
+            Next::Evaluate(Evaluate::Whole) => {
                 let metrics = BTreeMap::from([(loss(Split::Train), f64::INFINITY)]);
                 driver.measured(Evaluation::new(metrics, 0.1), events);
             }
@@ -307,6 +309,66 @@ fn a_target_reached_during_warm_up_is_remarked_upon() {
     assert_eq!(notes(1000).len(), 1);
 }
 
+fn costs(target: u64) -> EvaluationCost {
+    EvaluationCost {
+        target,
+        whole: 2 * target,
+    }
+}
+
+/// Where evaluations are dear, what is left out is what the crossing does not need: planned steps
+/// while the target is out of sight, other splits, finer evaluations.
+#[test]
+fn evaluations_take_a_fifth_of_the_multiply_adds_or_are_what_must_be() {
+    let spec = TrialSpec {
+        batch_size: 256,
+        cap: 1000,
+        ..spec()
+    };
+    let falling = |step: u64| 0.1 * (80.0 / step as f64).powf(0.6);
+    let driving = |target| Driving {
+        cost: costs(target),
+        ..Driving::default()
+    };
+    let passed = |asked: &[Evaluate], target: u64| -> u64 {
+        asked.iter().map(|&what| costs(target).of(what)).sum()
+    };
+    // A thousand examples of each split: what can be afforded is within the fifth.
+    let (record, asked) = run(&spec, driving(1000), &NeverStop, falling);
+    let (_, _, at) = located(&record.outcome);
+    assert!((at.crossing / 80.0).ln().abs() < 0.01, "{at:?}");
+    let (trained, evaluated) = (256 * at.found, passed(&asked, 1000));
+    assert!(2 * evaluated <= trained, "{evaluated} for {trained}");
+    assert_eq!(regular(&record)[..5], [5, 10, 18, 33, 40]);
+    // Ten times as dear: as few as must be, and as good.
+    let (dear, asked) = run(&spec, driving(10_000), &NeverStop, falling);
+    assert!((located(&dear.outcome).2.crossing / 80.0).ln().abs() < 0.01);
+    assert!(asked.len() < 14, "{asked:?}");
+    let val = [loss(Split::Val)];
+    let (last, before) = dear.measurements.split_last().unwrap();
+    assert!(before.iter().all(|m| m.metrics.keys().eq(&val)));
+    assert_eq!(last.metrics.len(), 2);
+    assert_eq!(asked.last(), Some(&Evaluate::Rest(Split::Val)));
+    // Without a target, every third.
+    let aimless = TrialSpec {
+        target: None,
+        cap: 80,
+        ..spec.clone()
+    };
+    let (record, asked) = run(&aimless, driving(10_000), &NeverStop, falling);
+    assert_eq!(
+        (regular(&record), asked.len()),
+        (vec![5, 10, 18, 33, 58, 80], 6)
+    );
+    // Who asks for a cadence gets it.
+    let every = Driving {
+        cadence: Cadence::Every(20),
+        ..driving(10_000)
+    };
+    let (record, _) = run(&aimless, every, &NeverStop, falling);
+    assert_eq!(regular(&record), [20, 40, 60, 80]);
+}
+
 struct Bound(u64);
 
 impl Control for Bound {
@@ -322,6 +384,11 @@ impl Control for Bound {
 #[test]
 fn a_race_is_decided_at_evaluations_and_cut_at_its_bound() {
     for (refine, seed) in (1..9).flat_map(|refine| [0, 1, 2].map(|seed| (refine, seed))) {
+        // Evaluations that are free, or so dear that most are left out.
+        let whole = || Driving {
+            cost: costs(25 * (u64::from(refine) % 3)),
+            ..whole()
+        };
         let mut spec = spec();
         spec.evaluation.refine = refine;
         let loss = |step: u64| falling(step) * (1.0 + 0.1 * ((seed * step * step) as f64).sin());
@@ -361,6 +428,7 @@ proptest! {
         cap in 1u64..150,
         every in proptest::option::of(1u64..20),
         diverges in proptest::option::of(20u64..100),
+        dear in 0u64..200,
     ) {
         let mut spec = spec();
         spec.evaluation.refine = refine;
@@ -369,6 +437,7 @@ proptest! {
             cadence: every.map_or(Cadence::Planned, Cadence::Every),
             looks_at_test: seed % 2 == 0,
             warm_up_steps: 30,
+            cost: costs(dear),
         };
         let loss = move |step: u64| {
             let jitter = 1.0 + 0.3 * ((seed + step * step) as f64).sin();

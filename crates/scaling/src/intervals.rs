@@ -219,8 +219,11 @@ impl Profile<'_> {
         };
         let mut low = self.center;
         let mut high = self.caps.iter().fold(self.center, |a, &b| a.max(b)) + self.sigma;
+        // A deviation may be too small to move the end at all.
+        let mut step = self.sigma.max(4.0 * f64::EPSILON * high.abs());
         while slope(high) > 0.0 {
-            high += high - low;
+            high += step;
+            step *= 2.0;
         }
         for _ in 0..60 {
             let middle = 0.5 * (low + high);
@@ -290,6 +293,25 @@ mod tests {
         assert!((estimate.value.unwrap() - 100.0).abs() < 1e-9);
         assert!((estimate.high.unwrap() / (100.0 * half.exp()) - 1.0).abs() < 1e-6);
         assert!((estimate.low.unwrap() * half.exp() / 100.0 - 1.0).abs() < 1e-6);
+    }
+
+    /// A cap where all others reached, to the last digit: the search for the mean went on for ever,
+    /// its first step too small to change a number.
+    #[test]
+    fn a_deviation_below_the_rounding_of_the_mean_ends() {
+        for sigma in [0.0, 1e-300, 1e-17, 1e-3] {
+            let profile = Profile {
+                n: 3.0,
+                center: 7.0,
+                sigma,
+                caps: &[7.0],
+            };
+            let mean = profile.maximum();
+            assert!(
+                (7.0..7.0 + 1e-14 + sigma).contains(&mean),
+                "{sigma}: {mean}"
+            );
+        }
     }
 
     /// A batch size whose seeds lie far apart, beside those whose seeds do not: its interval is

@@ -8,6 +8,8 @@ pub enum Remedy {
     EndHolder,
     /// Use the version that wrote the study, or a later one.
     LaterVersion,
+    /// List, report and export the study as it is.
+    OnlyRead,
     /// Study in another folder.
     OtherFolder,
     /// Move this file away; the study then starts from the beginning.

@@ -301,6 +301,7 @@ impl BuiltIn {
         let evaluator = self.evaluator(spec, within)?;
         let driving = Driving {
             cadence,
+            cost: evaluator.cost(spec.target.as_ref()),
             looks_at_test: evaluator.test.is_some(),
             warm_up_steps: controller.warm_up_steps(),
         };

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use batchscope_core::{
-    Batch, Confusion, DataShape, Examples, Metric, MetricSums, Network, Purpose, Quantity, Sampler,
-    Split, StepBatch, StreamKey, Task,
+    Batch, Confusion, DataShape, EvaluationCost, Examples, Metric, MetricSums, Network, Purpose,
+    Quantity, Sampler, Split, StepBatch, StreamKey, Target, Task,
 };
 
 use crate::TrainError;
@@ -27,6 +27,19 @@ pub struct Evaluator<'a> {
 }
 
 impl Evaluator<'_> {
+    /// Examples in the subsets that an evaluation passes through on the way to `target`.
+    pub fn cost(&self, target: Option<&Target>) -> EvaluationCost {
+        let train = self.train.len();
+        let validation = self.validation.as_ref().map_or(0, EvaluationSet::len);
+        EvaluationCost {
+            target: match target.map(|target| target.metric.split) {
+                Some(Split::Train) => train,
+                _ => validation,
+            },
+            whole: train + validation,
+        }
+    }
+
     /// Measures one split into `metrics`; returns its mean loss, or `None` without such a set.
     ///
     /// # Errors

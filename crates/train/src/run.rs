@@ -85,21 +85,24 @@ impl Run<'_> {
 
     /// Measures what the driver asks for after the current step.
     pub(crate) fn evaluate(&mut self, what: Evaluate) -> Result<Evaluation, TrainError> {
-        let splits: &[Split] = match &what {
-            Evaluate::Regular => &[Split::Train, Split::Val],
-            Evaluate::Finer(split) => &[*split],
-            Evaluate::Test => &[Split::Test],
+        let whole = [Split::Train, Split::Val];
+        let splits: Vec<Split> = match what {
+            Evaluate::Whole => whole.to_vec(),
+            Evaluate::Only(split) => vec![split],
+            Evaluate::Rest(split) => whole.into_iter().filter(|&s| s != split).collect(),
+            Evaluate::Test => vec![Split::Test],
         };
         let step = self.driver.step();
         let mut metrics = BTreeMap::new();
         let mut finite = true;
-        for &split in splits {
+        for split in splits {
             let loss = self
                 .evaluator
                 .measure(split, self.network.as_mut(), &mut metrics)?;
             finite &= loss.is_none_or(f64::is_finite);
         }
-        if what == Evaluate::Regular && self.asks_for(Diagnostic::Linearity) {
+        let whole = matches!(what, Evaluate::Whole | Evaluate::Rest(_));
+        if whole && self.asks_for(Diagnostic::Linearity) {
             linearity::measure(self, &mut metrics)?;
         }
         Ok(Evaluation {

@@ -74,7 +74,7 @@ impl StepArgs {
 #[serde(rename_all = "kebab-case", default)]
 #[command(next_help_heading = "Running")]
 pub struct MeasureArgs {
-    /// Evaluate on at most this many examples of each split [default: 2000]
+    /// Evaluate on at most this many examples of each split [default: 1000]
     #[arg(long, value_name = "N", value_parser = values::at_least_one)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_examples: Option<u64>,

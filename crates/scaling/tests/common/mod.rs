@@ -184,7 +184,7 @@ pub fn run(spec: TrialSpec, steps_to_target: f64) -> TrialRecord {
                 let error = 0.03 * (steps_to_target / driver.step() as f64).sqrt();
                 let mut metrics: BTreeMap<Metric, f64> =
                     BTreeMap::from([("val-error".parse().unwrap(), error)]);
-                if what == Evaluate::Regular {
+                if what == Evaluate::Whole {
                     metrics.insert("train-loss".parse().unwrap(), 2.0 * error);
                 }
                 driver.measured(Evaluation::new(metrics, spec.learning_rate), events);
