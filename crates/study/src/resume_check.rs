@@ -1,9 +1,9 @@
 //! Whether a stored study may be continued with the plan at hand.
 
-use batchscope_core::{Outcome, TrainerInfo, TrialPurpose};
+use batchscope_core::{TrainerInfo, TrialPurpose};
 use serde_json::Value;
 
-use crate::{Header, Plan, Queue, Store, StudyError, finished_records};
+use crate::{Finished, Header, Plan, Queue, Store, StudyError, finished_records};
 
 /// Keys that may change between runs of one study: its budgets, which are totals, and what only
 /// concerns the machine. Every one of them leaves the specs of trials already run alone.
@@ -46,7 +46,7 @@ pub fn resume_plan(plan: &Plan, info: &TrainerInfo, store: &dyn Store) -> Result
     let stored = store.header()?;
     let mut kept = None;
     if let Some(header) = &stored {
-        if let Some(trial) = earlier(store)? {
+        if let Some(trial) = Finished::new(finished_records(store)?).earlier() {
             return Err(StudyError::EarlierCrossings { trial });
         }
         let trainer = TrainerInfo {
@@ -74,15 +74,6 @@ pub fn resume_plan(plan: &Plan, info: &TrainerInfo, store: &dyn Store) -> Result
     let plan = plan.resolved(kept);
     plan.check_against(info)?;
     Ok(plan)
-}
-
-/// The first trial whose steps to the target are not those of today's crossing.
-fn earlier(store: &dyn Store) -> Result<Option<u64>, StudyError> {
-    let records = finished_records(store)?;
-    let reached = records
-        .iter()
-        .filter(|record| matches!(record.outcome, Outcome::Reached { located: None, .. }));
-    Ok(reached.map(|record| record.spec.id).min())
 }
 
 /// The trainer's name as it is today: batchscope was called batchwise up to 0.1.0.

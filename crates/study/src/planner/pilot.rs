@@ -170,7 +170,8 @@ pub(super) fn run(
     };
     study.decide(format!("target {target}, {origin}"));
     study.target = Some((target.clone(), origin));
-    conclude(plan, target, &base_records, &other_records, study).map(Some)
+    let earlier = finished.earlier().is_some();
+    conclude(plan, target, &base_records, &other_records, earlier, study).map(Some)
 }
 
 /// The pilot's trials.
@@ -203,7 +204,7 @@ impl PilotTrials<'_> {
 }
 
 /// The fastest trial of one batch size: (steps, rate).
-fn fastest(records: &[TrialRecord], target: &Target) -> Option<(u64, f64)> {
+fn fastest(records: &[TrialRecord], target: &Target, earlier: bool) -> Option<(u64, f64)> {
     records
         .iter()
         .filter(|record| {
@@ -214,9 +215,11 @@ fn fastest(records: &[TrialRecord], target: &Target) -> Option<(u64, f64)> {
         })
         .filter_map(|record| {
             // A trial without a target of its own is looked at afterwards.
-            let steps = record
-                .steps()
-                .or_else(|| record.crossing(target).map(|crossed| crossed.step()))?;
+            let afterwards = || match earlier {
+                true => target::smoothed_meets(record, target),
+                false => record.crossing(target).map(|crossed| crossed.step()),
+            };
+            let steps = record.steps().or_else(afterwards)?;
             Some((steps, record.spec.learning_rate))
         })
         .min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)))
@@ -227,10 +230,11 @@ fn conclude(
     target: Target,
     at_base: &[TrialRecord],
     at_other: &[TrialRecord],
+    earlier: bool,
     study: &mut Assessment,
 ) -> Result<Pilot, StudyError> {
     let base = plan.base_batch;
-    let Some((steps, base_rate)) = fastest(at_base, &target) else {
+    let Some((steps, base_rate)) = fastest(at_base, &target, earlier) else {
         let seen = at_base
             .iter()
             .flat_map(|r| target::smoothed(r, &target.metric))
@@ -246,7 +250,7 @@ fn conclude(
         "pilot: batch size {base} reached the target in {steps} steps at learning rate {}",
         number(base_rate)
     ));
-    let other = fastest(at_other, &target).zip(plan.pilot_batch);
+    let other = fastest(at_other, &target, earlier).zip(plan.pilot_batch);
     let model = PilotModel::fit(
         (base, steps),
         other.map(|((steps, _), batch)| (batch, steps)),

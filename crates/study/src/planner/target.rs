@@ -19,6 +19,14 @@ pub(super) fn smoothed(record: &TrialRecord, metric: &Metric) -> Vec<(u64, f64)>
         .collect()
 }
 
+/// The evaluated step at which the smoothed metric first meets the target: steps to the target as
+/// earlier versions counted them ([`super::Finished::earlier`]).
+pub(super) fn smoothed_meets(record: &TrialRecord, target: &Target) -> Option<u64> {
+    let trace = smoothed(record, &target.metric).into_iter();
+    let mut met = trace.filter(|&(_, value)| target.is_met(value));
+    met.next().map(|(step, _)| step)
+}
+
 /// The better of two values, if any is a number.
 pub(super) fn best(values: impl IntoIterator<Item = f64>, direction: Direction) -> Option<f64> {
     values
