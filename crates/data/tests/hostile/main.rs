@@ -4,6 +4,7 @@
 
 mod catalog;
 mod registry;
+mod seeds;
 mod settings;
 #[path = "../support/mod.rs"]
 mod support;
