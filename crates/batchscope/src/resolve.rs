@@ -103,6 +103,7 @@ pub fn load_options(read: &ReadArgs, examples: &ExamplesArgs, seed: Option<u64>)
         ..LoadOptions::default()
     };
     options.parts.train.clone_from(&read.train);
+    options.parts.validation.clone_from(&read.validation_part);
     options.parts.test.clone_from(&read.test);
     options.resize = read.resize;
     options.text.level = read.text_level.unwrap_or_default();

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
+use crate::paths::file_name;
 use crate::readers::split_names::SplitName;
 
 /// Files or folders of the parts, relative to the source (for a single file: to its folder). A part
@@ -31,6 +32,17 @@ pub(crate) enum Told {
     Unsaid,
 }
 
+/// Where a file of its own belongs, such as a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// This part.
+    Part(SplitName),
+    /// None: it is left out.
+    Outside,
+    /// Neither the settings nor its name say.
+    Unnamed,
+}
+
 impl PartPaths {
     /// True where nothing is set.
     pub fn is_empty(&self) -> bool {
@@ -41,7 +53,7 @@ impl PartPaths {
     pub(crate) fn set(&self) -> impl Iterator<Item = (&'static str, SplitName, PathBuf)> {
         [
             ("train", SplitName::Train, &self.train),
-            ("validation", SplitName::Validation, &self.validation),
+            ("validation-part", SplitName::Validation, &self.validation),
             ("test", SplitName::Test, &self.test),
         ]
         .into_iter()
@@ -60,6 +72,17 @@ impl PartPaths {
             Some((split, length)) => Told::Part(split, length),
             None if self.train.is_some() => Told::Outside,
             None => Told::Unsaid,
+        }
+    }
+
+    /// The part of a file of `source`: what is said of it, or else the split that its name holds.
+    pub(crate) fn place(&self, source: &Path, file: &Path) -> Place {
+        let within = file.strip_prefix(source).unwrap_or(file);
+        match (self.told(within), SplitName::within(&file_name(file))) {
+            (Told::Part(split, _), _) => Place::Part(split),
+            (Told::Unsaid, Some(split)) if !self.names(split) => Place::Part(split),
+            (Told::Unsaid, None) => Place::Unnamed,
+            (Told::Outside | Told::Unsaid, _) => Place::Outside,
         }
     }
 

@@ -224,7 +224,12 @@ fn folder(path: &Path, options: &LoadOptions, depth: usize) -> Result<ReadBy, Da
     let mut listing = Listing::read(path)?;
     listing.include(&options.parts)?;
     let mut readers = candidates(options).into_iter();
-    if let Some(reader) = readers.find(|reader| reader.detect(&listing)) {
+    let asked = options.format.is_some();
+    let detects = |reader: &&dyn Reader| match asked {
+        true => reader.detect_asked(&listing),
+        false => reader.detect(&listing),
+    };
+    if let Some(reader) = readers.find(detects) {
         let mut reading = read_by(reader, Source::Folder(&listing), options)?;
         let what = "names are not UTF-8 or lead to no file, and were left out";
         if !reader.splits_by_path() || listing.folders.is_empty() {

@@ -28,6 +28,11 @@ pub trait Reader: Described {
         false
     }
 
+    /// As [`Reader::detect`] where the format was asked for by name: endings may be unusual.
+    fn detect_asked(&self, folder: &Listing) -> bool {
+        self.detect(folder)
+    }
+
     /// True for the name of a single file of this format.
     fn detect_file(&self, _name: &str) -> bool {
         false

@@ -7,6 +7,7 @@ mod arrays;
 mod headers;
 mod labels;
 mod layout;
+mod parts;
 mod precision;
 
 use std::collections::BTreeMap;

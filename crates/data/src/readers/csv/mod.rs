@@ -24,8 +24,10 @@ use super::split_names::{SplitName, Splits};
 use crate::arrays::{Arrays, InputRows, Shifted};
 use crate::error::DataError;
 use crate::inferred::Inferred;
+use crate::left_out;
 use crate::limits;
 use crate::listing::Listing;
+use crate::parts::{PartPaths, Place, Told};
 use crate::paths::{file_name, has_extension};
 use crate::precision;
 use crate::table_options::TableOptions;
@@ -169,11 +171,12 @@ pub(crate) fn read(
     source: &Path,
     files: &[PathBuf],
     options: &TableOptions,
+    parts: &PartPaths,
 ) -> Result<Arrays, DataError> {
-    let paths = by_split(files)?;
+    let mut notes = Vec::new();
+    let paths = by_split(source, files, parts, &mut notes)?;
     let (mut first, mut inferred) = (None, Inferred::default());
     let mut offsets = Vec::new();
-    let mut notes = Vec::new();
     let tables = paths.try_map(|file| {
         let bytes = limits::read_file(&file)?;
         let opened = Opened::of(&bytes, options, &file)?;
@@ -226,19 +229,35 @@ fn of_label(error: DataError, label: &str) -> DataError {
 }
 
 /// Which file is which split.
-fn by_split(files: &[PathBuf]) -> Result<Splits<PathBuf>, DataError> {
+fn by_split(
+    source: &Path,
+    files: &[PathBuf],
+    parts: &PartPaths,
+    notes: &mut Vec<String>,
+) -> Result<Splits<PathBuf>, DataError> {
+    let within = |file: &'_ PathBuf| {
+        file.strip_prefix(source)
+            .map_or_else(|_| file.clone(), Path::to_owned)
+    };
+    let relative: Vec<PathBuf> = files.iter().map(within).collect();
+    parts.expect_used(source, relative.iter().map(PathBuf::as_path))?;
     let mut paths: Splits<PathBuf> = Splits::default();
+    let mut outside = Vec::new();
     for file in files {
-        let split = if files.len() == 1 {
-            SplitName::Train
-        } else {
-            SplitName::within(&file_name(file)).ok_or_else(|| {
-                DataError::malformed(
+        let split = match parts.place(source, file) {
+            _ if parts.is_empty() && files.len() == 1 => SplitName::Train,
+            Place::Part(split) => split,
+            Place::Outside => {
+                outside.push(within(file));
+                continue;
+            }
+            Place::Unnamed => {
+                return Err(DataError::malformed(
                     file,
                     "its name says no split",
-                    "name tables train.csv, validation.csv and test.csv, or give one table",
-                )
-            })?
+                    "name tables train.csv, validation.csv and test.csv, give one table, or say which is which (`train`, `test`)",
+                ));
+            }
         };
         if let Some(other) = paths.slot(split).replace(file.clone()) {
             return Err(DataError::malformed(
@@ -248,6 +267,7 @@ fn by_split(files: &[PathBuf]) -> Result<Splits<PathBuf>, DataError> {
             ));
         }
     }
+    left_out::note(notes, "tables are of no part and were left out", &outside);
     Ok(paths)
 }
 
@@ -280,8 +300,16 @@ impl Reader for Csv {
         ]
     }
 
+    fn splits_by_path(&self) -> bool {
+        true
+    }
+
     fn detect(&self, folder: &Listing) -> bool {
         folder.any(is_table)
+    }
+
+    fn detect_asked(&self, folder: &Listing) -> bool {
+        folder.any(|name| is_table(name) || may_be_table(name))
     }
 
     fn detect_file(&self, name: &str) -> bool {
@@ -290,20 +318,38 @@ impl Reader for Csv {
 
     fn read(&self, source: Source<'_>, options: ReaderOptions<'_>) -> Result<Reading, DataError> {
         let (path, files) = match source {
-            Source::Folder(listing) => (listing.folder.as_path(), listing.select(is_table)),
+            Source::Folder(listing) => {
+                let said =
+                    |name: &str| matches!(options.parts.told(Path::new(name)), Told::Part(..));
+                let mut files = listing.select(|name| is_table(name) || said(name));
+                if files.is_empty() {
+                    files = listing.select(may_be_table);
+                }
+                (listing.folder.as_path(), files)
+            }
             Source::File(path) => (path, vec![path.to_owned()]),
             other => return Err(other.unrecognized(self)),
         };
-        let arrays = read(path, &files, options.table)?;
+        let arrays = read(path, &files, options.table, options.parts)?;
         Ok(Reading::arrays(files, arrays))
     }
 }
 
+/// True for an ending that tables have among other things: they are read where the format is asked
+/// for.
+fn may_be_table(name: &str) -> bool {
+    has_extension(unpacked(name), &["txt", "data", "dat", "tab", "psv", "asc"])
+}
+
 /// True for the name of a table, packed or not.
 pub(crate) fn is_table(name: &str) -> bool {
-    let plain = match has_extension(name, &["gz"]) {
+    has_extension(unpacked(name), &["csv", "tsv"])
+}
+
+/// A name without the ending of gzip.
+fn unpacked(name: &str) -> &str {
+    match has_extension(name, &["gz"]) {
         true => &name[..name.len() - ".gz".len()],
         false => name,
-    };
-    has_extension(plain, &["csv", "tsv"])
+    }
 }

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use zip::CompressionMethod;
 
-use super::names::{Names, Role};
+use super::names::Role;
 use crate::error::DataError;
 use crate::limits;
 use crate::paths::file_name;
 use crate::readers::archive::member_name;
 use crate::readers::npy::{self, NpyArray};
-use crate::readers::split_names::SplitName;
 
 /// Arrays that are not read are listed up to this number.
 const LISTED: usize = 20;
@@ -36,12 +35,11 @@ pub struct Found {
 }
 
 impl Found {
-    /// Adds the arrays of an archive, those that name no split as those of `otherwise`.
+    /// Adds the arrays of an archive that have a role by their names.
     pub(super) fn archive(
         &mut self,
         bytes: &[u8],
-        names: &Names,
-        otherwise: SplitName,
+        role: &dyn Fn(&str) -> Option<Role>,
         file: &Path,
     ) -> Result<(), DataError> {
         let broken = |error: zip::result::ZipError| {
@@ -60,7 +58,7 @@ impl Found {
                 continue;
             };
             let path = member_name(file, &path);
-            let role = names.role(name, otherwise);
+            let role = role(name);
             if role.is_some() {
                 expect_readable(raw.compression(), raw.encrypted(), &path)?;
             }
@@ -91,11 +89,15 @@ impl Found {
         Ok(())
     }
 
-    /// Adds the array of an `.npy` file.
-    pub(super) fn file(&mut self, file: &Path, names: &Names) -> Result<(), DataError> {
+    /// Adds the array of an `.npy` file, if it has a role by its name.
+    pub(super) fn file(
+        &mut self,
+        file: &Path,
+        role: &dyn Fn(&str) -> Option<Role>,
+    ) -> Result<(), DataError> {
         let name = file_name(file);
-        let role = names.of_file(&name);
         let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
+        let role = role(&name);
         if let Some(role) = role {
             let array = npy::parse(&limits::read_file(file)?, file)?;
             self.arrays.push(Named { name, array, role });

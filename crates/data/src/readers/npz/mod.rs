@@ -21,8 +21,10 @@ use super::split_names::{SplitName, Splits};
 use crate::arrays::{Arrays, InputRows, Shifted};
 use crate::error::DataError;
 use crate::inferred::Inferred;
+use crate::left_out;
 use crate::limits;
 use crate::listing::Listing;
+use crate::parts::Place;
 use crate::paths::{file_name, has_extension, parent};
 use crate::precision::{self, Rounding};
 use crate::table_options::TableOptions;
@@ -34,7 +36,9 @@ use crate::table_options::TableOptions;
 /// archive could hold.
 pub fn parse(bytes: &[u8], options: &TableOptions, file: &Path) -> Result<Found, DataError> {
     let mut found = Found::default();
-    found.archive(bytes, &Names::of(options), SplitName::Train, file)?;
+    let names = Names::of(options);
+    let role = |name: &str| names.role(name, SplitName::Train);
+    found.archive(bytes, &role, file)?;
     Ok(found)
 }
 
@@ -348,6 +352,10 @@ impl Reader for Numpy {
         &["regression", "inputs-array", "labels-array"]
     }
 
+    fn splits_by_path(&self) -> bool {
+        true
+    }
+
     fn detect(&self, folder: &Listing) -> bool {
         let archives = folder.select(is_npz);
         let by_name = |path: &PathBuf| split_of_file(path) == Some(SplitName::Train);
@@ -364,11 +372,11 @@ impl Reader for Numpy {
     }
 
     fn read(&self, source: Source<'_>, options: ReaderOptions<'_>) -> Result<Reading, DataError> {
-        let options = options.table;
+        let (parts, options) = (options.parts, options.table);
         let names = Names::of(options);
         let (path, files) = match source {
             Source::Folder(listing) => {
-                let npy = listing.select(|name| names.of_file(name).is_some());
+                let npy = listing.select(|name| names.is_of_file(name));
                 let npz = listing.select(is_npz);
                 let files = match (npy.is_empty(), npz.is_empty()) {
                     (false, _) => listing.select(is_npy),
@@ -383,7 +391,7 @@ impl Reader for Numpy {
             // An array goes with those beside it.
             Source::File(path) if is_npy(&file_name(path)) => {
                 let listing = Listing::read(parent(path))?;
-                let beside = names.of_file(&file_name(path)).is_some();
+                let beside = names.is_of_file(&file_name(path));
                 match beside {
                     true => (listing.folder.clone(), listing.select(is_npy)),
                     false => (path.to_owned(), vec![path.to_owned()]),
@@ -392,28 +400,48 @@ impl Reader for Numpy {
             Source::File(path) => (path.to_owned(), vec![path.to_owned()]),
             other => return Err(other.unrecognized(self)),
         };
-        let mut found = Found::default();
+        let within = |file: &PathBuf| {
+            file.strip_prefix(&path)
+                .map_or_else(|_| file.clone(), Path::to_owned)
+        };
+        let relative: Vec<PathBuf> = files.iter().map(within).collect();
+        parts.expect_used(&path, relative.iter().map(PathBuf::as_path))?;
+        let (mut found, mut outside) = (Found::default(), Vec::new());
         for file in &files {
-            if is_npy(&file_name(file)) {
-                found.file(file, &names)?;
-                continue;
-            }
-            let split = match files.len() {
-                1 => SplitName::Train,
-                _ => split_of_file(file).ok_or_else(|| {
-                    DataError::malformed(
+            let is_one = is_npy(&file_name(file)) || files.len() == 1;
+            // Those that name no split are of the archive's.
+            let split = match parts.place(&path, file) {
+                Place::Part(split) if !parts.is_empty() || !is_one => split,
+                Place::Outside => {
+                    outside.push(within(file));
+                    continue;
+                }
+                Place::Unnamed if !is_one => {
+                    return Err(DataError::malformed(
                         file,
                         "its name says no split",
-                        "name archives train.npz, validation.npz and test.npz, or give one archive",
-                    )
-                })?,
+                        "name archives train.npz, validation.npz and test.npz, give one archive, or say which is which (`train`, `test`)",
+                    ));
+                }
+                Place::Part(_) | Place::Unnamed => SplitName::Train,
             };
-            found.archive(&limits::read_file(file)?, &names, split, file)?;
+            // A part that is said to be elsewhere is not read from here.
+            let role = |name: &str| {
+                let role = names.role(name, split)?;
+                (role.split == split || !parts.names(role.split)).then_some(role)
+            };
+            if is_npy(&file_name(file)) {
+                found.file(file, &role)?;
+            } else {
+                found.archive(&limits::read_file(file)?, &role, file)?;
+            }
         }
-        let arrays = assemble(&path, found, options)?;
+        let mut arrays = assemble(&path, found, options)?;
+        let what = "files of arrays are of no part and were left out";
+        left_out::note(&mut arrays.notes, what, &outside);
         let read = |file: &PathBuf| {
             let name = file_name(file);
-            is_npz(&name) || names.of_file(&name).is_some()
+            is_npz(&name) || names.is_of_file(&name)
         };
         Ok(Reading::arrays(
             files.into_iter().filter(read).collect(),
@@ -424,7 +452,7 @@ impl Reader for Numpy {
 
 /// An `.npy` file named like inputs or labels.
 fn is_array(name: &str) -> bool {
-    Names::of(&TableOptions::default()).of_file(name).is_some()
+    Names::of(&TableOptions::default()).is_of_file(name)
 }
 
 fn is_npy(name: &str) -> bool {

@@ -44,9 +44,10 @@ impl Names {
         inputs.or_else(|| self.labels.split(&name).map(|split| role(false, split)))
     }
 
-    /// What the array in an `.npy` file of this name is.
-    pub(super) fn of_file(&self, name: &str) -> Option<Role> {
-        self.role(name.strip_suffix(".npy")?, SplitName::Train)
+    /// Whether an `.npy` file of this name holds inputs or labels.
+    pub(super) fn is_of_file(&self, name: &str) -> bool {
+        let name = name.strip_suffix(".npy");
+        name.is_some_and(|name| self.role(name, SplitName::Train).is_some())
     }
 
     /// What to call the arrays, for errors.
