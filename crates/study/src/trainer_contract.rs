@@ -132,7 +132,18 @@ fn record_is_sound(spec: &TrialSpec, record: &TrialRecord) {
     if let Outcome::Diverged { step } = record.outcome {
         expected.retain(|&s| s < step || evaluated.contains(&s));
     }
-    assert_eq!(evaluated, expected, "evaluations do not follow the plan");
+    // Two planned evaluations of three may be left out where they would cost too much.
+    let places: Vec<usize> = evaluated
+        .iter()
+        .map_while(|step| expected.iter().position(|planned| planned == step))
+        .collect();
+    assert!(
+        places.len() == evaluated.len()
+            && places.first().is_none_or(|&first| first == 0)
+            && places.last().is_none_or(|&last| last + 1 == expected.len())
+            && places.windows(2).all(|w| (1..=3).contains(&(w[1] - w[0]))),
+        "evaluations at {evaluated:?} do not follow the plan {expected:?}"
+    );
 }
 
 fn events_tell_the_record(trainer: &dyn Trainer, spec: &TrialSpec, whole: &TrialRecord) {
