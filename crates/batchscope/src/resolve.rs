@@ -59,6 +59,7 @@ pub fn plan(settings: &StudySettings) -> Result<Plan, CliError> {
         tune_trials: q.tune_trials.unwrap_or(base.tune_trials),
         learning_rates: q.learning_rates.unwrap_or(base.learning_rates),
         tune_width: q.tune_width.map_or(base.tune_width, |width| width.0),
+        tune_momentum: q.tune_momentum,
         widen_factor: q.widen_factor.unwrap_or(base.widen_factor),
         max_widenings: q.max_widenings.unwrap_or(base.max_widenings),
         seeds: q.seeds.unwrap_or(base.seeds),
@@ -180,6 +181,7 @@ pub fn resolved(settings: &StudySettings, plan: &Plan) -> StudySettings {
     q.tune_trials = Some(plan.tune_trials);
     q.learning_rates = Some(plan.learning_rates);
     q.tune_width = Some(TuneWidth(plan.tune_width));
+    q.tune_momentum = plan.tune_momentum;
     q.widen_factor = Some(plan.widen_factor);
     q.max_widenings = Some(plan.max_widenings);
     q.seeds = Some(plan.seeds);

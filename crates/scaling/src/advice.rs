@@ -84,6 +84,7 @@ pub fn advise(
         micro_batch: recommended.step.micro_batch,
         accumulation: recommended.step.accumulation,
         learning_rate: recommended.point.learning_rate.value.unwrap_or(f64::NAN),
+        momentum: recommended.point.momentum,
         warm_up_steps: recommended.point.warm_up_steps,
         devices: 1,
         seconds: recommended.seconds.clone(),

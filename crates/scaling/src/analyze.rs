@@ -237,6 +237,7 @@ impl Points<'_> {
                     steps,
                     seconds: pooled_seconds.steps(seconds, self.level),
                     learning_rate: self.learning_rate(sample.batch_size, fresh),
+                    momentum: self.tuned_momentum(fresh),
                     warm_up_steps: fresh
                         .first()
                         .map_or(0, |r| warm_up_steps(r, self.findings.study.train_examples)),
@@ -273,6 +274,13 @@ impl Points<'_> {
                 sample
             })
             .collect()
+    }
+
+    /// The momentum of a batch size's trials, where it was tuned.
+    fn tuned_momentum(&self, fresh: &[&TrialRecord]) -> Option<f64> {
+        let conditions = self.findings.study.conditions.as_ref()?;
+        conditions.tuned_momentum?;
+        fresh.first()?.spec.optimizer.number("momentum")
     }
 
     fn learning_rate(&self, batch_size: u64, fresh: &[&TrialRecord]) -> Estimate {

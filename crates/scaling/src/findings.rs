@@ -100,6 +100,9 @@ pub struct StudySummary {
 pub struct Conditions {
     /// Optimizer and its constants, learning rate aside.
     pub optimizer: Choice,
+    /// The range of momenta that were tuned, in place of the optimizer's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned_momentum: Option<(f64, f64)>,
     /// Warm-up and what follows.
     pub schedule: Schedule,
     /// Largest norm of a gradient, where it is clipped.
@@ -139,6 +142,9 @@ pub struct Point {
     pub seconds: Estimate,
     /// The learning rate used (exact, or with the range tuning could not tell apart).
     pub learning_rate: Estimate,
+    /// The momentum used, where it was tuned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f64>,
     /// Steps of warm-up its trials ran with.
     #[serde(default)]
     pub warm_up_steps: u64,
@@ -357,6 +363,10 @@ pub struct TuningSummary {
     pub widenings: Vec<String>,
     /// The rate chosen, if any trial reached the target.
     pub chosen: Option<f64>,
+    /// The momentum chosen, where it was tuned. `low` and `high` are then of rates at the plan's own
+    /// momentum: the same steps at another momentum have another rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f64>,
     /// Rates whose steps were within 10 % of the best: what tuning could not tell apart.
     pub indistinct: Option<(f64, f64)>,
     /// True if the best still sits on the edge of the widest range.
@@ -389,6 +399,9 @@ pub struct Recommendation {
     pub accumulation: u64,
     /// Learning rate.
     pub learning_rate: f64,
+    /// Momentum, where it was tuned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f64>,
     /// Warm-up steps.
     pub warm_up_steps: u64,
     /// Devices.

@@ -51,7 +51,7 @@ pub use planner::{Assessment, Finished, Planner, Stage, TunedPlanner};
 pub use remedy::Remedy;
 pub use resume_check::resume_plan;
 pub use runner::{StudyResult, load, load_with, run, run_with};
-pub use search::RateRange;
+pub use search::{MomentumRange, RateRange};
 pub use stop::StopToken;
 pub use store::{
     Changes, Cursor, Header, MemoryStore, Queue, SqliteStore, Store, StoreError, StoredTrial,

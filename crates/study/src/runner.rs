@@ -216,6 +216,7 @@ fn result(plan: &Plan, info: &TrainerInfo, study: Assessment) -> StudyResult {
         trials,
         conditions: Some(Conditions {
             optimizer: plan.optimizer.clone(),
+            tuned_momentum: plan.tune_momentum.map(|range| (range.low, range.high)),
             schedule: plan.schedule.clone(),
             clip: plan.clip,
             decay: plan.decay,

@@ -176,9 +176,13 @@ fn table(advice: &Advice, width: usize) -> String {
         1 => String::new(),
         n => format!(", accumulated {n} times"),
     };
+    let momentum = match r.momentum {
+        Some(momentum) => format!(", momentum {}", number(momentum)),
+        None => String::new(),
+    };
     let mut text = folded(
         &format!(
-            "recommended on one device: batch size {}, micro-batch {}{accumulation}, learning rate {}, {} warm-up steps\n\
+            "recommended on one device: batch size {}, micro-batch {}{accumulation}, learning rate {}{momentum}, {} warm-up steps\n\
              time to the target: {}; examples: {}\n\
              It is the setting with the fewest examples among those whose times cannot be told apart from the fastest, \
              which the table below lists by its estimate alone.\n\n",

@@ -1,6 +1,6 @@
 //! What a study asks: a flag for every field of its plan that is not the workload's.
 
-use batchscope_study::{RateRange, TargetChoice, Tune};
+use batchscope_study::{MomentumRange, RateRange, TargetChoice, Tune};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,10 @@ pub struct PlanArgs {
     #[arg(long, value_name = "RATIO|full")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub tune_width: Option<TuneWidth>,
+    /// Tune momentum too, in this range, with as many trials as without: 0.5..0.99
+    #[arg(long, value_name = "LOW..HIGH", value_parser = values::of_plan::<MomentumRange>)]
+    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
+    pub tune_momentum: Option<MomentumRange>,
     /// Widen a batch size's range of rates by this factor where its best lies on an edge [default: 4]
     #[arg(long, value_name = "F")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -198,7 +198,13 @@ fn tuning(data: &Data) -> Table<'static> {
                 plain(t.batch_size.to_string()),
                 plain(count(t.trials)),
                 plain(count(t.steps)),
-                plain(t.chosen.map_or("none reached the target".into(), number)),
+                plain(match (t.chosen, t.momentum) {
+                    (None, _) => "none reached the target".into(),
+                    (Some(rate), None) => number(rate),
+                    (Some(rate), Some(momentum)) => {
+                        format!("{}, momentum {}", number(rate), number(momentum))
+                    }
+                }),
                 or_dash(t.indistinct, |(a, b)| {
                     plain(format!("{}–{}", number(a), number(b)))
                 }),

@@ -44,6 +44,7 @@ pub(super) fn recommendation(data: &Data) -> Option<Markup> {
     Some(html! {
         "On this machine train with " strong { "batch size " (r.batch_size) } (micro_batches) (devices)
         ", learning rate " strong { (number(r.learning_rate)) }
+        @if let Some(momentum) = r.momentum { ", momentum " strong { (number(momentum)) } }
         " and " (count(r.warm_up_steps)) " warm-up steps: " (prose(&time)) " to the target"
         @if let Some(comparison) = comparison { ", " (comparison) }
         "."

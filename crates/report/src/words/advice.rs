@@ -21,8 +21,11 @@ pub(crate) fn advice_sentence(findings: &Findings, advice: &Advice) -> String {
             times(gain.examples)
         )
     });
+    let momentum = best.momentum.map_or_else(String::new, |momentum| {
+        format!(", momentum {}", number(momentum))
+    });
     format!(
-        "On this machine train with batch size {}, micro-batch {}, learning rate {}, {} warm-up steps: about {time} to {}{gain}.",
+        "On this machine train with batch size {}, micro-batch {}, learning rate {}{momentum}, {} warm-up steps: about {time} to {}{gain}.",
         best.batch_size,
         best.micro_batch,
         number(best.learning_rate),

@@ -12,7 +12,17 @@ pub(super) fn conditions(study: &StudySummary) -> String {
     let Some(conditions) = &study.conditions else {
         return String::new();
     };
-    let mut parts = optimizer(&conditions.optimizer);
+    let mut parts = match conditions.tuned_momentum {
+        None => optimizer(&conditions.optimizer),
+        Some((low, high)) => {
+            let mut without = conditions.optimizer.clone();
+            without.set("momentum", 0.0);
+            let mut parts = optimizer(&without);
+            let tuned = format!("momentum tuned from {} to {}", number(low), number(high));
+            parts.insert(1, tuned);
+            parts
+        }
+    };
     if conditions.decay == DecayPolicy::All
         && conditions
             .optimizer

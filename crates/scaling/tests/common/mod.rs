@@ -89,6 +89,7 @@ impl World {
                 high: 1.0,
                 widenings: Vec::new(),
                 chosen: Some(0.1),
+                momentum: None,
                 indistinct: Some((0.08, 0.13)),
                 on_edge: false,
             })

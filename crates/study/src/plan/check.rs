@@ -83,6 +83,18 @@ impl Plan {
             "tune-width",
             "must be a ratio above 1",
         )?;
+        if let Some(momenta) = self.tune_momentum {
+            require(
+                momenta.is_sound(),
+                "tune-momentum",
+                "must be LOW..HIGH within 0 and 1, for example 0.5..0.99",
+            )?;
+            require(
+                self.optimizer.number("momentum").is_some(),
+                "tune-momentum",
+                "needs an optimizer with a momentum: sgd",
+            )?;
+        }
         require(
             above(self.widen_factor, 1.0),
             "widen-factor",

@@ -8,7 +8,7 @@ use batchscope_core::{Choice, DecayPolicy, EvaluationPlan, Length, Schedule, Val
 use batchscope_rules::{Rule, token_half_life_beta2};
 use serde::{Deserialize, Serialize};
 
-use crate::RateRange;
+use crate::{MomentumRange, RateRange};
 
 pub use choices::{TargetChoice, Tune};
 
@@ -36,6 +36,11 @@ pub struct Plan {
     // Not the plan's default where the key is missing: that is how `None` is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tune_width: Option<f64>,
+    /// Momenta to search beside the rates, with as many trials. A tuning trial's rate is then
+    /// `η·(1 − m)/(1 − m₀)`, so that `η` searches the same range of steps at every momentum `m` (`m₀` is
+    /// the optimizer's).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tune_momentum: Option<MomentumRange>,
     /// Each widening adds a neighboring range this factor wide.
     pub widen_factor: f64,
     /// At most this many widenings of a batch size's range.
@@ -106,6 +111,7 @@ impl Default for Plan {
                 high: 2.0,
             },
             tune_width: Some(16.0),
+            tune_momentum: None,
             widen_factor: 4.0,
             max_widenings: 2,
             seeds: 3,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use batchscope_core::{Diagnostic, SettingError, TrainerInfo, TrialPurpose, TrialSpec};
+use batchscope_core::{Choice, Diagnostic, SettingError, TrainerInfo, TrialPurpose, TrialSpec};
 use batchscope_rules::{Base, Setting};
 
-use super::{Assessment, Finished, Stage, pilot::Pilot, tuning::Rates};
+use super::{Assessment, Finished, Stage, pilot::Pilot, tuning::Tunings};
 use crate::{Plan, StudyError, Tune, identity, identity::trial_seed};
 
 /// Measures, with fresh seeds.
@@ -18,7 +18,7 @@ pub(super) fn run(
     plan: &Plan,
     info: &TrainerInfo,
     pilot: &Pilot,
-    rates: &Rates,
+    tunings: &Tunings,
     finished: &Finished,
     study: &mut Assessment,
 ) -> Result<(), StudyError> {
@@ -26,7 +26,7 @@ pub(super) fn run(
     // Seed by seed, so that an interrupted study has something to say about every batch size.
     for index in 0..plan.seeds {
         for &batch_size in &plan.batch_sizes {
-            let points = points(plan, info, pilot, rates, batch_size, index)?;
+            let points = points(plan, info, pilot, tunings, batch_size, index)?;
             specs.extend(shared(points));
         }
     }
@@ -39,17 +39,26 @@ fn points(
     plan: &Plan,
     info: &TrainerInfo,
     pilot: &Pilot,
-    rates: &Rates,
+    tunings: &Tunings,
     batch_size: u64,
     index: u32,
 ) -> Result<Vec<TrialSpec>, SettingError> {
-    let fallback = pilot.base_rate();
-    let base_rate = rates.get(&plan.base_batch).copied().unwrap_or(fallback);
+    let tuned_at = |batch_size: u64| -> (f64, Choice) {
+        let mut optimizer = plan.optimizer.clone();
+        let Some(tuned) = tunings.get(&batch_size) else {
+            return (pilot.base_rate(), optimizer);
+        };
+        if let Some(momentum) = tuned.momentum {
+            optimizer.set("momentum", momentum);
+        }
+        (tuned.rate, optimizer)
+    };
+    let (base_rate, optimizer) = tuned_at(plan.base_batch);
     let base = Base {
         setting: Setting {
             learning_rate: base_rate,
             schedule: plan.schedule_from(base_rate),
-            optimizer: plan.optimizer.clone(),
+            optimizer,
         },
         batch_size: plan.base_batch,
         train_examples: info.train_examples,
@@ -57,8 +66,10 @@ fn points(
     };
     let curves: Vec<(String, Setting, bool)> = match plan.tune {
         Tune::Every => {
+            let (learning_rate, optimizer) = tuned_at(batch_size);
             let tuned = Setting {
-                learning_rate: rates.get(&batch_size).copied().unwrap_or(fallback),
+                learning_rate,
+                optimizer,
                 ..base.setting
             };
             vec![("tuned".to_owned(), tuned, false)]

@@ -11,6 +11,9 @@
 //!   with the best metric at its end; where all diverged, the lowest rate.
 //! * The chosen rate is the geometric center of the rates around the best one whose crossings
 //!   cannot be told from its own: their brackets overlap, and no other rate lies between.
+//! * Where momenta are tuned too, each trial has its own, and what is searched, ordered and widened
+//!   is the rate that it has at the plan's momentum by the length of its steps, `η·(1 − m₀)/(1 − m)`.
+//!   The best trial's own rate and momentum are then chosen: others differ in both.
 
 use std::collections::BTreeMap;
 
@@ -29,12 +32,32 @@ pub(super) fn stage(round: u32) -> Stage {
     }
 }
 
-/// The rate of each tuned batch size: what tuning chose, or the least bad where it chose nothing.
-pub(super) type Rates = BTreeMap<u64, f64>;
+/// What tuning chose at a batch size, or the least bad where it chose nothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Tuned {
+    pub rate: f64,
+    /// Where momenta are tuned.
+    pub momentum: Option<f64>,
+}
+
+impl Tuned {
+    fn of(record: &TrialRecord, tunes_momentum: bool) -> Self {
+        let momentum = record.spec.optimizer.number("momentum");
+        Self {
+            rate: record.spec.learning_rate,
+            momentum: momentum.filter(|_| tunes_momentum),
+        }
+    }
+}
+
+/// The setting of each tuned batch size.
+pub(super) type Tunings = BTreeMap<u64, Tuned>;
 
 /// Tuning at one batch size.
 struct RateSearch {
     batch_size: u64,
+    /// The plan's momentum, where others are searched too.
+    momentum: Option<f64>,
     /// What has been searched so far.
     range: RateRange,
     /// The range of the round to come.
@@ -57,7 +80,7 @@ pub(super) fn run(
     pilot: &Pilot,
     finished: &Finished,
     study: &mut Assessment,
-) -> Result<Option<Rates>, StudyError> {
+) -> Result<Option<Tunings>, StudyError> {
     let mut searches: Vec<RateSearch> = plan
         .tuned_sizes()
         .into_iter()
@@ -89,23 +112,26 @@ pub(super) fn run(
             }
         }
     }
-    let mut rates = Rates::new();
+    let mut tunings = Tunings::new();
     for search in searches {
-        let (rate, summary) = search.conclude(pilot.target.direction);
+        let (tuned, summary) = search.conclude(pilot.target.direction);
+        let momentum = tuned.momentum.map_or_else(String::new, |momentum| {
+            format!(" and momentum {}", number(momentum))
+        });
         study.decide(match summary.chosen {
             Some(chosen) => format!(
-                "batch size {}: learning rate {} chosen of {} trials{}",
+                "batch size {}: learning rate {}{momentum} chosen of {} trials{}",
                 summary.batch_size,
                 number(chosen),
                 summary.trials,
                 if summary.on_edge { "; the best sits on the edge of the widest range" } else { "" }
             ),
-            None => format!("batch size {}: no tuning trial reached the target; fresh trials run at the least bad rate, {}", summary.batch_size, number(rate)),
+            None => format!("batch size {}: no tuning trial reached the target; fresh trials run at the least bad rate, {}{momentum}", summary.batch_size, number(tuned.rate)),
         });
-        rates.insert(summary.batch_size, rate);
+        tunings.insert(summary.batch_size, tuned);
         study.tuning.push(summary);
     }
-    Ok(Some(rates))
+    Ok(Some(tunings))
 }
 
 /// A stage's records, cut at the exact bounds of the race.
@@ -141,8 +167,10 @@ impl RateSearch {
         let range = plan.tune_width.map_or(plan.learning_rates, |width| {
             RateRange::around(pilot.center(batch_size), width)
         });
+        let momentum = plan.optimizer.number("momentum");
         Self {
             batch_size,
+            momentum: momentum.filter(|_| plan.tune_momentum.is_some()),
             range,
             next: Some(range),
             records: Vec::new(),
@@ -162,18 +190,35 @@ impl RateSearch {
             },
             self.batch_size,
         );
-        let mut rates = range.rates(plan.tune_trials, plan.study_seed, search);
+        let (n, seed) = (plan.tune_trials, plan.study_seed);
+        let mut settings: Vec<(f64, Option<f64>)> = match plan.tune_momentum {
+            Some(momenta) => range
+                .rates_with_momenta(momenta, n, seed, search)
+                .into_iter()
+                .map(|(rate, momentum)| (rate, Some(momentum)))
+                .collect(),
+            None => {
+                let rates = range.rates(n, seed, search).into_iter();
+                rates.map(|rate| (rate, None)).collect()
+            }
+        };
         let center = self.range.center().ln();
-        rates.sort_by(|a, b| {
+        settings.sort_by(|(a, _), (b, _)| {
             (a.ln() - center)
                 .abs()
                 .total_cmp(&(b.ln() - center).abs())
                 .then(a.total_cmp(b))
         });
         (first..)
-            .zip(rates)
-            .map(|(index, rate)| {
+            .zip(settings)
+            .map(|(index, (rate, momentum))| {
                 let purpose = TrialPurpose::Tune { index, round };
+                let mut optimizer = plan.optimizer_at(self.batch_size);
+                let mut rate = rate;
+                if let (Some(m), Some(plan_s)) = (momentum, self.momentum) {
+                    optimizer.set("momentum", m);
+                    rate *= (1.0 - m) / (1.0 - plan_s);
+                }
                 let base_rate = if self.batch_size == plan.base_batch {
                     rate
                 } else {
@@ -181,6 +226,7 @@ impl RateSearch {
                 };
                 TrialSpec {
                     schedule: plan.schedule_from(base_rate),
+                    optimizer,
                     seed: trial_seed(purpose, self.batch_size),
                     cap: pilot.model.cap(plan, self.batch_size),
                     target: Some(pilot.target.clone()),
@@ -190,9 +236,18 @@ impl RateSearch {
             .collect()
     }
 
+    /// A trial's rate as it is searched: at the plan's momentum.
+    fn rate(&self, record: &TrialRecord) -> f64 {
+        let rate = record.spec.learning_rate;
+        match (self.momentum, record.spec.optimizer.number("momentum")) {
+            (Some(plan_s), Some(m)) => rate * (1.0 - plan_s) / (1.0 - m),
+            _ => rate,
+        }
+    }
+
     /// The best record so far, and whether it reached the target.
     fn best(&self, direction: Direction) -> Option<(&TrialRecord, bool)> {
-        let rate = |r: &&TrialRecord| r.spec.learning_rate;
+        let rate = |r: &&TrialRecord| self.rate(r);
         let reached = self.records.iter().filter(|r| r.steps().is_some());
         if let Some(best) =
             reached.min_by(|a, b| a.steps().cmp(&b.steps()).then(rate(a).total_cmp(&rate(b))))
@@ -232,10 +287,11 @@ impl RateSearch {
         ) {
             return None; // Another rate would not help.
         }
-        let rates = || self.records.iter().map(|r| r.spec.learning_rate);
-        if rates().all(|rate| rate >= best.spec.learning_rate) {
+        let rates = || self.records.iter().map(|r| self.rate(r));
+        let best = self.rate(best);
+        if rates().all(|rate| rate >= best) {
             Some(Edge::Low)
-        } else if rates().all(|rate| rate <= best.spec.learning_rate) {
+        } else if rates().all(|rate| rate <= best) {
             Some(Edge::High)
         } else {
             None
@@ -270,12 +326,18 @@ impl RateSearch {
         Some(format!("batch size {}: {widening}", self.batch_size))
     }
 
-    fn conclude(self, direction: Direction) -> (f64, TuningSummary) {
+    fn conclude(self, direction: Direction) -> (Tuned, TuningSummary) {
+        let tunes_momentum = self.momentum.is_some();
         let chosen = self.choose();
-        let least_bad = self.best(direction).map_or_else(
-            || self.range.center(),
-            |(record, _)| record.spec.learning_rate,
-        );
+        let least_bad = || {
+            let center = Tuned {
+                rate: self.range.center(),
+                momentum: self.momentum,
+            };
+            let best = self.best(direction);
+            best.map_or(center, |(record, _)| Tuned::of(record, tunes_momentum))
+        };
+        let tuned = chosen.map_or_else(least_bad, |(tuned, _)| tuned);
         let on_edge = self.edge(direction).is_some();
         let summary = TuningSummary {
             batch_size: self.batch_size,
@@ -284,40 +346,22 @@ impl RateSearch {
             low: self.range.low,
             high: self.range.high,
             widenings: self.widenings,
-            chosen: chosen.map(|(rate, _)| rate),
+            chosen: chosen.map(|(tuned, _)| tuned.rate),
+            momentum: chosen.and_then(|(tuned, _)| tuned.momentum),
             indistinct: chosen.map(|(_, range)| range),
             on_edge,
         };
-        (chosen.map_or(least_bad, |(rate, _)| rate), summary)
+        (tuned, summary)
     }
 
-    /// The chosen rate and the range of rates within 10 % of the best.
-    fn choose(&self) -> Option<(f64, (f64, f64))> {
+    /// The chosen setting and the range of rates within 10 % of the best.
+    fn choose(&self) -> Option<(Tuned, (f64, f64))> {
         let mut sorted: Vec<&TrialRecord> = self.records.iter().collect();
         sorted.sort_by(|a, b| a.spec.learning_rate.total_cmp(&b.spec.learning_rate));
         let best = (0..sorted.len())
             .filter(|&i| sorted[i].steps().is_some())
             .min_by_key(|&i| sorted[i].steps())?;
         let steps = sorted[best].steps()?;
-        let tied = |record: &TrialRecord| matches!(record.outcome, Outcome::Reached { after, .. } if after < steps);
-        let first = (0..best)
-            .rev()
-            .take_while(|&i| tied(sorted[i]))
-            .last()
-            .unwrap_or(best);
-        let last = (best + 1..sorted.len())
-            .take_while(|&i| tied(sorted[i]))
-            .last()
-            .unwrap_or(best);
-        let (low, high) = (
-            sorted[first].spec.learning_rate,
-            sorted[last].spec.learning_rate,
-        );
-        let rate = if first == last {
-            low
-        } else {
-            (low * high).sqrt()
-        };
         let near = |record: &&&TrialRecord| {
             record
                 .steps()
@@ -325,7 +369,34 @@ impl RateSearch {
         };
         let near_low = sorted.iter().find(near)?.spec.learning_rate;
         let near_high = sorted.iter().rfind(near)?.spec.learning_rate;
-        Some((rate, (near_low, near_high)))
+        let tuned = match self.momentum {
+            Some(_) => Tuned::of(sorted[best], true),
+            None => Tuned {
+                rate: center_of_ties(&sorted, best, steps),
+                momentum: None,
+            },
+        };
+        Some((tuned, (near_low, near_high)))
+    }
+}
+
+/// The geometric center of the rates around the best one whose crossings cannot be told from its own,
+/// of records in the order of their rates.
+fn center_of_ties(sorted: &[&TrialRecord], best: usize, steps: u64) -> f64 {
+    let tied = |record: &TrialRecord| matches!(record.outcome, Outcome::Reached { after, .. } if after < steps);
+    let first = (0..best)
+        .rev()
+        .take_while(|&i| tied(sorted[i]))
+        .last()
+        .unwrap_or(best);
+    let last = (best + 1..sorted.len())
+        .take_while(|&i| tied(sorted[i]))
+        .last()
+        .unwrap_or(best);
+    let rate = |i: usize| sorted[i].spec.learning_rate;
+    match first == last {
+        true => rate(first),
+        false => (rate(first) * rate(last)).sqrt(),
     }
 }
 
