@@ -12,6 +12,32 @@ pub enum Length {
     Epochs(f64),
 }
 
+impl Length {
+    /// Optimizer updates at a batch size (at least 1 is taken), over so many training examples: `epochs ·
+    /// N / B` rounded up, but for rounding. 0.1 epochs of 60,000 at 100 are 60 steps, though the product
+    /// of floats lies just above it.
+    ///
+    /// ```
+    /// use batchscope_core::Length;
+    /// assert_eq!(Length::Epochs(0.1).in_steps(100, 60_000), 60);
+    /// assert_eq!(Length::Epochs(1.0).in_steps(128, 50_000), 391);
+    /// assert_eq!(Length::Steps(200).in_steps(128, 0), 200);
+    /// ```
+    pub fn in_steps(self, batch_size: u64, train_examples: u64) -> u64 {
+        match self {
+            Length::Steps(steps) => steps,
+            Length::Epochs(epochs) => {
+                let steps = epochs * train_examples as f64 / batch_size.max(1) as f64;
+                let whole = steps.round();
+                match (steps - whole).abs() <= 1e-9 * steps {
+                    true => whole as u64,
+                    false => steps.ceil() as u64,
+                }
+            }
+        }
+    }
+}
+
 /// Why a length could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a length: write steps (200) or epochs (2.5ep)")]

@@ -45,15 +45,7 @@ pub fn steps_in(
                 "at least 1",
                 |n| n >= 1.0,
             )?;
-            let steps = epochs * train_examples as f64 / batch_size as f64;
-            // 0.1 · 60000 / 100 is 60 steps, though the product of floats lies just above it
-            let whole = steps.round();
-            let off = (steps - whole).abs();
-            Ok(if off <= 1e-9 * steps {
-                whole
-            } else {
-                steps.ceil()
-            } as u64)
+            Ok(length.in_steps(batch_size, train_examples))
         }
     }
 }

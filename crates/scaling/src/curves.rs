@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchscope_core::{Length, Outcome, TrialPurpose, TrialRecord};
+use batchscope_core::{Outcome, TrialPurpose, TrialRecord};
 
 use crate::findings::{PointState, Repeat};
 use crate::sample::Sample;
@@ -119,11 +119,6 @@ pub(crate) fn point_state(fresh: &[&TrialRecord], tuning: &[&TrialRecord]) -> Po
 
 /// Steps of warm-up of a trial, `epochs · N / B` rounded up; epochs without a training set are none.
 pub(crate) fn warm_up_steps(record: &TrialRecord, train_examples: Option<u64>) -> u64 {
-    match record.spec.schedule.warm_up.length {
-        Length::Steps(steps) => steps,
-        Length::Epochs(epochs) => {
-            let examples = train_examples.unwrap_or(0) as f64;
-            (epochs * examples / record.spec.batch_size.max(1) as f64 - 1e-9).ceil() as u64
-        }
-    }
+    let length = record.spec.schedule.warm_up.length;
+    length.in_steps(record.spec.batch_size, train_examples.unwrap_or(0))
 }
