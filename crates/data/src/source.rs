@@ -90,6 +90,12 @@ fn expect_settings(reader: &dyn Reader, options: &LoadOptions) -> Result<(), Dat
             ),
         ));
     }
+    if options.parts.validation.is_some() && options.validation.is_some() {
+        return Err(DataError::setting(
+            "validation-part",
+            "names the validation part, so none of the training part is held out: give no number for it",
+        ));
+    }
     match options.parts.set().next() {
         Some((setting, ..)) if !reader.splits_by_path() => Err(DataError::setting(
             setting,

@@ -41,7 +41,7 @@ pub struct ReadArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train: Option<String>,
     /// Validate on this file or folder of the data (default: the one called so, or examples held out)
-    #[arg(long, value_name = "PATH", conflicts_with = "validation")]
+    #[arg(long, value_name = "PATH")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_part: Option<String>,
     /// Test on this file or folder of the data (default: the one called so, if any)

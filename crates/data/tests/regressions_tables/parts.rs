@@ -1,7 +1,7 @@
 //! Parts named by `--train` and `--test`: tables and arrays whose own names say no part were read by
 //! the names of their files alone, whatever the settings said.
 
-use batchscope_data::{CheckReport, LoadOptions, PartPaths, check};
+use batchscope_data::{CheckReport, LoadOptions, PartPaths, Validation, check};
 
 use crate::support::{npy, text, write, zip};
 
@@ -55,6 +55,21 @@ fn tables_are_the_parts_that_the_settings_name() {
     assert_eq!(counts(&report), [40, 20, 10], "{report:?}");
     let message = check_parts(&files, "", [Some("2026.csv"), None, None]).unwrap_err();
     assert!(message.contains("2026.csv"), "{message}");
+    // A part and a number of examples for the same: one of them would have no effect.
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.csv", &table(0, 40));
+    write(folder.path(), "b.csv", &table(100, 20));
+    let options = LoadOptions {
+        parts: PartPaths {
+            train: Some("a.csv".into()),
+            validation: Some("b.csv".into()),
+            test: None,
+        },
+        validation: Some(Validation::Count(5)),
+        ..LoadOptions::default()
+    };
+    let error = check(text(folder.path()), &options).unwrap_err();
+    assert!(error.to_string().contains("validation-part"), "{error}");
 }
 
 /// The settings go before the names of the files.
