@@ -4,8 +4,8 @@ use batchscope_core::EstimateState;
 use batchscope_landscape::lbfgsb;
 use batchscope_landscape::problems::Quadratic;
 use batchscope_landscape::sharpness::{
-    AverageCase, Keskar, Norm, Perturbation, Scale, Space, Subspace, WorstCase, average_case,
-    keskar, worst_case,
+    AverageCase, Keskar, Norm, Perturbation, Run, Scale, Space, Subspace, WorstCase, average_case,
+    keskar, keskar_from, worst_case, worst_case_from,
 };
 use batchscope_landscape::{Block, Blocks, Filters, Objective, ObjectiveError};
 
@@ -107,6 +107,49 @@ fn a_quadratic_s_corner_by_convergence_and_repeatably() {
         ..settings
     };
     assert_eq!(keskar(&mut f, &x, &other).unwrap().phi.n, 2);
+}
+
+/// A measurement that was interrupted after any of its starts finds what an undisturbed one does.
+#[test]
+fn searches_go_on_from_those_that_were_kept() {
+    let curvatures: Vec<f64> = (1..=30).map(f64::from).collect();
+    let x = vec![0.5; 30];
+    let mut f = Quadratic::diagonal(&curvatures, &vec![0.1; 30], 1.0);
+    let spaces = [
+        Space::Full,
+        Space::Random {
+            dimension: 7,
+            memory_limit: 1 << 20,
+        },
+    ];
+    for space in spaces {
+        let settings = Keskar {
+            space,
+            starts: 4,
+            ..Keskar::default()
+        };
+        let mut kept = vec![Vec::new()];
+        let mut keep = |runs: &[Run]| kept.push(runs.to_vec());
+        let whole = keskar_from(&mut f, &x, &settings, Vec::new(), &mut keep).unwrap();
+        assert_eq!(kept.len(), 5);
+        for known in kept {
+            let mut made = 0;
+            let left = 4 - known.len();
+            let again = keskar_from(&mut f, &x, &settings, known, &mut |_| made += 1);
+            assert_eq!((again.unwrap(), made), (whole.clone(), left));
+        }
+    }
+    let settings = WorstCase::asam(0.1);
+    let mut kept = Vec::new();
+    let mut keep = |runs: &[Run]| kept = runs[..2].to_vec();
+    let mut first = |runs: &[Run]| {
+        if runs.len() == 2 {
+            keep(runs)
+        }
+    };
+    let whole = worst_case_from(&mut f, &x, &settings, Vec::new(), &mut first).unwrap();
+    let again = worst_case_from(&mut f, &x, &settings, kept, &mut |_| {});
+    assert_eq!(again.unwrap(), whole);
 }
 
 /// The closed forms of the scaled neighborhoods for a linear function: `ρ‖T∇f‖₁` in the maximum

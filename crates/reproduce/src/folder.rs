@@ -75,6 +75,11 @@ impl Folder {
             })
     }
 
+    /// Removes a file that is of no use any more, if it is there. One that cannot be removed is left.
+    pub fn remove(&self, name: &str) {
+        let _ = fs::remove_file(self.file(name));
+    }
+
     /// Writes a JSON file, whole or not at all.
     ///
     /// # Errors

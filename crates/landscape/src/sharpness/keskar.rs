@@ -11,7 +11,7 @@
 //! subspace draws a subspace of its own.
 
 use super::maximize::{Identity, in_box};
-use super::{Sharpness, Subspace, check_radius, value_at};
+use super::{Run, Sharpness, Subspace, check_radius, from_each_start, value_at};
 use crate::{LandscapeError, Objective, lbfgsb};
 
 /// Where the maximum is sought.
@@ -89,6 +89,21 @@ pub fn keskar(
     x: &[f64],
     settings: &Keskar,
 ) -> Result<Sharpness, LandscapeError> {
+    keskar_from(objective, x, settings, Vec::new(), &mut |_| {})
+}
+
+/// [`keskar`], on from the runs of its first starts that are `known`; `keep` sees the runs so far after
+/// each. What is found is that of a measurement from the beginning.
+///
+/// # Errors
+/// As [`keskar`].
+pub fn keskar_from(
+    objective: &mut dyn Objective,
+    x: &[f64],
+    settings: &Keskar,
+    known: Vec<Run>,
+    keep: &mut dyn FnMut(&[Run]),
+) -> Result<Sharpness, LandscapeError> {
     check_radius("epsilon", settings.epsilon)?;
     let value = value_at(objective, x, settings.starts)?;
     let reach = |coordinates: &[f64]| -> Vec<f64> {
@@ -96,20 +111,17 @@ pub fn keskar(
         distances.map(|d| settings.epsilon * d).collect()
     };
     let full = reach(x);
-    let mut runs = Vec::new();
-    for start in 0..settings.starts {
-        let (search, seed) = (&settings.search, settings.seed);
-        runs.push(match settings.space {
-            Space::Full => in_box(objective, &Identity, x, value, &full, search, seed, start)?,
-            Space::Random {
-                dimension,
-                memory_limit,
-            } => {
-                let a = Subspace::new(seed, start, x.len(), dimension, memory_limit)?;
-                let box_ = reach(&a.pseudo_inverse_times(x)?);
-                in_box(objective, &a, x, value, &box_, search, seed, start)?
-            }
-        });
-    }
+    let (search, seed) = (&settings.search, settings.seed);
+    let runs = from_each_start(settings.starts, known, keep, |start| match settings.space {
+        Space::Full => in_box(objective, &Identity, x, value, &full, search, seed, start),
+        Space::Random {
+            dimension,
+            memory_limit,
+        } => {
+            let a = Subspace::new(seed, start, x.len(), dimension, memory_limit)?;
+            let box_ = reach(&a.pseudo_inverse_times(x)?);
+            in_box(objective, &a, x, value, &box_, search, seed, start)
+        }
+    })?;
     Ok(Sharpness::new(value, runs, settings.level))
 }

@@ -29,10 +29,10 @@ use batchscope_core::Estimate;
 use serde::{Deserialize, Serialize};
 
 pub use average::{AverageCase, Perturbation, average_case};
-pub use keskar::{Keskar, Space, keskar};
+pub use keskar::{Keskar, Space, keskar, keskar_from};
 pub use scale::Scale;
 pub use subspace::Subspace;
-pub use worst::{Norm, WorstCase, worst_case};
+pub use worst::{Norm, WorstCase, worst_case, worst_case_from};
 
 use crate::lbfgsb::Status;
 use crate::{LandscapeError, interval};
@@ -89,6 +89,22 @@ impl Sharpness {
             runs,
         }
     }
+}
+
+/// A run from each start, on from those that are `known`, the first ones; `keep` sees all of them after
+/// each new one.
+fn from_each_start(
+    starts: u32,
+    mut known: Vec<Run>,
+    keep: &mut dyn FnMut(&[Run]),
+    mut run: impl FnMut(u32) -> Result<Run, LandscapeError>,
+) -> Result<Vec<Run>, LandscapeError> {
+    known.truncate(starts as usize);
+    for start in known.len() as u32..starts {
+        known.push(run(start)?);
+        keep(&known);
+    }
+    Ok(known)
 }
 
 /// `f(x)`, checked to be a loss that `φ` is defined for.

@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::maximize::{Identity, in_box};
-use super::{Run, Scale, Sharpness, check_radius, value_at};
+use super::{Run, Scale, Sharpness, check_radius, from_each_start, value_at};
 use crate::lbfgsb::{self, Status};
 use crate::random::{Use, draws};
 use crate::vector::{axpy, norm, scale};
@@ -96,24 +96,36 @@ pub fn worst_case(
     x: &[f64],
     settings: &WorstCase,
 ) -> Result<Sharpness, LandscapeError> {
+    worst_case_from(objective, x, settings, Vec::new(), &mut |_| {})
+}
+
+/// [`worst_case`], on from the runs of its first starts that are `known`; `keep` sees the runs so far
+/// after each. What is found is that of a measurement from the beginning.
+///
+/// # Errors
+/// As [`keskar`](super::keskar).
+pub fn worst_case_from(
+    objective: &mut dyn Objective,
+    x: &[f64],
+    settings: &WorstCase,
+    known: Vec<Run>,
+    keep: &mut dyn FnMut(&[Run]),
+) -> Result<Sharpness, LandscapeError> {
     check_radius("radius", settings.radius)?;
     let value = value_at(objective, x, settings.starts)?;
     let mut reach = settings.scale.diagonal(x, &objective.blocks());
     scale(settings.radius, &mut reach);
-    let mut runs = Vec::new();
-    for start in 0..settings.starts {
-        runs.push(match settings.norm {
-            Norm::Max => {
-                let search = lbfgsb::Settings {
-                    max_iterations: settings.iterations,
-                    ..lbfgsb::Settings::default()
-                };
-                let seed = settings.seed;
-                in_box(objective, &Identity, x, value, &reach, &search, seed, start)?
-            }
-            Norm::Euclidean => in_ball(objective, x, value, &reach, settings, start)?,
-        });
-    }
+    let runs = from_each_start(settings.starts, known, keep, |start| match settings.norm {
+        Norm::Max => {
+            let search = lbfgsb::Settings {
+                max_iterations: settings.iterations,
+                ..lbfgsb::Settings::default()
+            };
+            let seed = settings.seed;
+            in_box(objective, &Identity, x, value, &reach, &search, seed, start)
+        }
+        Norm::Euclidean => in_ball(objective, x, value, &reach, settings, start),
+    })?;
     Ok(Sharpness::new(value, runs, settings.level))
 }
 

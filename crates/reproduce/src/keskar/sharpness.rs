@@ -5,13 +5,13 @@ use std::{ops::ControlFlow, time::Instant};
 use batchscope_core::{Control, Estimate, Flow};
 use batchscope_landscape::{
     LandscapeError, Objective, ObjectiveError, Stopped, Watched, lbfgsb,
-    sharpness::{self, Keskar, WorstCase, keskar, worst_case},
+    sharpness::{self, Keskar, WorstCase, keskar_from, worst_case_from},
 };
 
 use super::lab::{ExperimentContext, parameters};
 use super::plan::Setting;
 use super::record::SharpnessRecord;
-use super::task::{Quantity, Space, StateId, sharpness_file, state_file};
+use super::task::{Quantity, Space, StateId, searches_file, sharpness_file, state_file};
 use super::training::stored_state;
 use crate::{Folder, ReproduceError, interval::LEVEL};
 
@@ -79,16 +79,29 @@ pub(crate) fn measure(
         let mut objective = (lab.objective)(&tensors, wanted.examples)
             .map_err(|error| failed(LandscapeError::from(error)))?;
         let all = f64::from(wanted.starts) * evaluations(iterations(setting, quantity));
+        let unfinished = searches_file(state, quantity);
+        let known: Vec<sharpness::Run> = folder.read(&unfinished)?.unwrap_or_default();
+        let before: u64 = known.iter().map(|run| run.evaluations).sum();
         let mut evaluations = 0;
         let mut watched = Watched::new(objective.as_mut(), |done| {
-            evaluations = done;
-            tell(done as f64 / all);
+            evaluations = before + done;
+            tell(evaluations as f64 / all);
             match control.flow() {
                 Flow::Interrupt => ControlFlow::Break(()),
                 Flow::Continue => ControlFlow::Continue(()),
             }
         });
-        let found = search(setting, &mut watched, &x, state, quantity).map_err(failed)?;
+        let mut kept = Ok(());
+        let mut keep = |runs: &[sharpness::Run]| {
+            // The last search is kept by the record.
+            if kept.is_ok() && runs.len() < wanted.starts as usize {
+                kept = folder.write(&unfinished, &runs);
+            }
+        };
+        let searches = (known, &mut keep as &mut dyn FnMut(&[sharpness::Run]));
+        let found = search(setting, &mut watched, &x, (state, quantity), searches);
+        let found = found.map_err(failed)?;
+        kept?;
         let converged = found.runs.iter().filter(|run| run.status.converged());
         record.converged = Some(converged.count() as u64);
         record.phi = found.phi;
@@ -97,15 +110,17 @@ pub(crate) fn measure(
     }
     record.seconds = clock.elapsed().as_secs_f64();
     folder.write(&sharpness_file(state, quantity), &record)?;
+    folder.remove(&searches_file(state, quantity));
     Ok(record)
 }
 
+/// Searches from every start, on from those that were kept.
 fn search(
     setting: &Setting,
     objective: &mut dyn Objective,
     x: &[f64],
-    state: &StateId,
-    quantity: &Quantity,
+    (state, quantity): (&StateId, &Quantity),
+    (known, keep): (Vec<sharpness::Run>, &mut dyn FnMut(&[sharpness::Run])),
 ) -> Result<sharpness::Sharpness, LandscapeError> {
     let wanted = &setting.sharpness;
     // The small and the large batch of a start are perturbed alike.
@@ -130,14 +145,15 @@ fn search(
                 dimension: wanted.dimension.min(x.len()),
                 memory_limit: SUBSPACE_BYTES,
             };
-            keskar(objective, x, &phi(space, epsilon))
+            keskar_from(objective, x, &phi(space, epsilon), known, keep)
         }
         Quantity::Phi {
             space: Space::Full,
             epsilon,
         }
         | Quantity::Converged { epsilon } => {
-            keskar(objective, x, &phi(sharpness::Space::Full, epsilon))
+            let full = phi(sharpness::Space::Full, epsilon);
+            keskar_from(objective, x, &full, known, keep)
         }
         Quantity::Adaptive { radius } => {
             let settings = WorstCase {
@@ -147,7 +163,7 @@ fn search(
                 level: LEVEL,
                 ..WorstCase::adaptive_box(radius)
             };
-            worst_case(objective, x, &settings)
+            worst_case_from(objective, x, &settings, known, keep)
         }
     }
 }

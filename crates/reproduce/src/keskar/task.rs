@@ -263,6 +263,11 @@ pub(crate) fn sharpness_file(state: &StateId, quantity: &Quantity) -> String {
     format!("measured/{state}-{quantity}.json")
 }
 
+/// A sharpness whose searches are under way.
+pub(crate) fn searches_file(state: &StateId, quantity: &Quantity) -> String {
+    format!("measured/{state}-{quantity}.unfinished.json")
+}
+
 /// A slice.
 pub(crate) fn slice_file(start: u32, shape: Shape, statistics: Statistics) -> String {
     let how = match statistics {

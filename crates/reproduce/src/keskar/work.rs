@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::lab::ExperimentContext;
 use super::plan::{Plan, Setting};
 use super::record::{Ended, RunRecord, SharpnessRecord, SliceRecord};
-use super::task::{Method, Quantity, RunId, Space, StateId, Statistics, Task, state_file};
+use super::task::{
+    Method, Quantity, RunId, Space, StateId, Statistics, Task, searches_file, state_file,
+};
 use super::training::{spec, train, trainer, warm_state};
 use super::{sharpness, slices};
 use crate::{ExperimentEvent, Folder, ReproduceError, Side, runner};
@@ -198,6 +200,10 @@ fn known(
                 None => false,
             },
         };
+        if let (Task::Sharpness { state, quantity }, true) = (&task.what, stored) {
+            // Killed after its record was written.
+            folder.remove(&searches_file(state, quantity));
+        }
         known.push(stored);
     }
     Ok(known)
