@@ -51,9 +51,9 @@ pub enum Next {
 pub enum Evaluate {
     /// A whole evaluation: the training and validation examples, and the diagnostics.
     Whole,
-    /// This split alone.
+    /// This split alone, and the diagnostics after a planned step ([`TrialDriver::is_planned`]).
     Only(Split),
-    /// What a whole evaluation has beside this split, which was measured after the same step.
+    /// What a whole evaluation has beside what was measured of this split after the same step.
     Rest(Split),
     /// The test examples, at the last evaluation, where [`Driving::looks_at_test`].
     Test,
@@ -275,6 +275,12 @@ impl<'a> TrialDriver<'a> {
         self.driving
             .cadence
             .next_after(evaluated, plan, self.spec.cap)
+    }
+
+    /// True where this step is a planned one that has not been evaluated yet: what is measured beside
+    /// the metrics belongs to those. After others, [`Evaluate::Rest`] has it.
+    pub fn is_planned(&self) -> bool {
+        self.next_planned() == self.progress.step
     }
 
     /// What is to be evaluated after this step, if anything.

@@ -20,7 +20,15 @@ pub(crate) fn measure(
     run: &mut Run<'_>,
     metrics: &mut BTreeMap<Metric, f64>,
 ) -> Result<(), TrainError> {
-    let Some(&loss) = metrics.get(&Metric::new(Split::Train, Quantity::Loss)) else {
+    let known = metrics.get(&Metric::new(Split::Train, Quantity::Loss));
+    let here = match known {
+        Some(&loss) => Some(loss),
+        // This evaluation left the training examples out.
+        None => {
+            (run.evaluator).measure(Split::Train, run.network.as_mut(), &mut BTreeMap::new())?
+        }
+    };
+    let Some(loss) = here else {
         return Ok(());
     };
     let step = run.driver.step();

