@@ -98,7 +98,10 @@ pub(crate) fn measure(
                 kept = folder.write(&unfinished, &runs);
             }
         };
-        let searches = (known, &mut keep as &mut dyn FnMut(&[sharpness::Run]));
+        let searches = Searches {
+            known,
+            keep: &mut keep,
+        };
         let found = search(setting, &mut watched, &x, (state, quantity), searches);
         let found = found.map_err(failed)?;
         kept?;
@@ -114,13 +117,19 @@ pub(crate) fn measure(
     Ok(record)
 }
 
+/// The searches that were made before, and who keeps those that are made now.
+struct Searches<'a> {
+    known: Vec<sharpness::Run>,
+    keep: &'a mut dyn FnMut(&[sharpness::Run]),
+}
+
 /// Searches from every start, on from those that were kept.
 fn search(
     setting: &Setting,
     objective: &mut dyn Objective,
     x: &[f64],
     (state, quantity): (&StateId, &Quantity),
-    (known, keep): (Vec<sharpness::Run>, &mut dyn FnMut(&[sharpness::Run])),
+    Searches { known, keep }: Searches<'_>,
 ) -> Result<sharpness::Sharpness, LandscapeError> {
     let wanted = &setting.sharpness;
     // The small and the large batch of a start are perturbed alike.
