@@ -57,10 +57,7 @@ impl Weighted {
         let best = profile.maximum();
         let lack = LackOfFit::new(&profile, pooled, best, samples);
         let residual = best.sigma * best.sigma * profile.n / (profile.n - 2.0);
-        let scattered = lack.filter(|l| {
-            l.p < std::env::var("PL").map_or(POOLING_LEVEL, |v| v.parse().unwrap())
-                && l.mean_square > residual
-        });
+        let scattered = lack.filter(|l| l.p < POOLING_LEVEL && l.mean_square > residual);
         let (Some(lack), Some(sigma)) = (scattered, pooled.sigma) else {
             return Self {
                 profile,
