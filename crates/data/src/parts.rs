@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
-use crate::paths::file_name;
+use crate::paths::{file_name, within};
 use crate::readers::split_names::SplitName;
 
 /// Files or folders of the parts, relative to the source (for a single file: to its folder). A part
@@ -75,15 +75,28 @@ impl PartPaths {
         }
     }
 
-    /// The part of a file of `source`: what is said of it, or else the split that its name holds.
-    pub(crate) fn place(&self, source: &Path, file: &Path) -> Place {
-        let within = file.strip_prefix(source).unwrap_or(file);
-        match (self.told(within), SplitName::within(&file_name(file))) {
-            (Told::Part(split, _), _) => Place::Part(split),
-            (Told::Unsaid, Some(split)) if !self.names(split) => Place::Part(split),
-            (Told::Unsaid, None) => Place::Unnamed,
-            (Told::Outside | Told::Unsaid, _) => Place::Outside,
-        }
+    /// The part of each file of `source`: what is said of it, or else the split that its name holds. The
+    /// only file of a source is trained on whatever its name.
+    ///
+    /// # Errors
+    /// As [`PartPaths::expect_used`].
+    pub(crate) fn places<'f>(
+        &self,
+        source: &Path,
+        files: &'f [PathBuf],
+    ) -> Result<Vec<(&'f PathBuf, Place)>, DataError> {
+        self.expect_used(source, files.iter().map(|file| within(source, file)))?;
+        let place = |file: &Path| match self.told(within(source, file)) {
+            Told::Part(split, _) => Place::Part(split),
+            Told::Outside => Place::Outside,
+            Told::Unsaid if files.len() == 1 => Place::Part(SplitName::Train),
+            Told::Unsaid => match SplitName::within(&file_name(file)) {
+                Some(split) if self.names(split) => Place::Outside,
+                Some(split) => Place::Part(split),
+                None => Place::Unnamed,
+            },
+        };
+        Ok(files.iter().map(|file| (file, place(file))).collect())
     }
 
     /// True if names may not decide that something is of this part.

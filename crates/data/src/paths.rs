@@ -9,6 +9,11 @@ pub(crate) fn file_name(path: &Path) -> String {
         .unwrap_or_default()
 }
 
+/// The path of a file within a source: empty for the source itself, the whole path for a file elsewhere.
+pub(crate) fn within<'a>(source: &Path, file: &'a Path) -> &'a Path {
+    file.strip_prefix(source).unwrap_or(file)
+}
+
 /// The folder of a file.
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent()

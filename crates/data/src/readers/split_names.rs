@@ -1,5 +1,9 @@
 //! How the files and folders of the three splits are called.
 
+use std::path::{Path, PathBuf};
+
+use crate::error::DataError;
+
 /// A split of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum SplitName {
@@ -123,6 +127,23 @@ impl<T> Splits<T> {
             validation: self.validation.map(&mut f).transpose()?,
             test: self.test.map(&mut f).transpose()?,
         })
+    }
+}
+
+impl Splits<PathBuf> {
+    /// Takes a file for a split.
+    ///
+    /// # Errors
+    /// When another is taken for it already.
+    pub(crate) fn claim(&mut self, split: SplitName, file: &Path) -> Result<(), DataError> {
+        match self.slot(split).replace(file.to_owned()) {
+            None => Ok(()),
+            Some(other) => Err(DataError::malformed(
+                file,
+                format!("and {} are both named as the same split", other.display()),
+                "keep one of them",
+            )),
+        }
     }
 }
 

@@ -7,13 +7,13 @@ use batchscope_core::{Described, Descriptor, InputShape, Task};
 
 use super::mat::{self, MatValues, Variable};
 use super::reader::{Reader, ReaderOptions, Reading, Source};
-use super::split_names::{SplitName, Splits};
+use super::split_names::Splits;
 use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
 use crate::inferred::Inferred;
 use crate::limits;
 use crate::listing::Listing;
-use crate::parts::{PartPaths, Told};
+use crate::parts::{PartPaths, Place};
 use crate::paths::{file_name, has_extension};
 
 /// The images of a file and their size; `file` is named in errors.
@@ -108,33 +108,12 @@ fn read(
 ) -> Result<(Arrays, Vec<PathBuf>), DataError> {
     let mut paths: Splits<PathBuf> = Splits::default();
     let mut notes = Vec::new();
-    let within = |file: &'_ PathBuf| {
-        file.strip_prefix(source)
-            .map(Path::to_owned)
-            .unwrap_or_default()
-    };
-    let inside: Vec<PathBuf> = files.iter().map(within).collect();
-    parts.expect_used(source, inside.iter().map(PathBuf::as_path))?;
-    for file in files {
-        let name = file_name(file);
-        let split = match parts.told(&within(file)) {
-            Told::Part(split, _) => Some(split),
-            Told::Outside => None,
-            Told::Unsaid if files.len() == 1 => Some(SplitName::Train),
-            Told::Unsaid => SplitName::within(&name).filter(|&split| !parts.names(split)),
-        };
-        match split {
-            Some(split) => {
-                if let Some(other) = paths.slot(split).replace(file.clone()) {
-                    return Err(DataError::malformed(
-                        file,
-                        format!("and {} are both named as the same split", other.display()),
-                        "keep one of them",
-                    ));
-                }
-            }
-            None => notes.push(format!(
-                "{name} was not used: its name says neither train nor test"
+    for (file, place) in parts.places(source, files)? {
+        match place {
+            Place::Part(split) => paths.claim(split, file)?,
+            Place::Outside | Place::Unnamed => notes.push(format!(
+                "{} was not used: its name says neither train nor test",
+                file_name(file)
             )),
         }
     }

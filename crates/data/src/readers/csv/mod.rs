@@ -28,7 +28,7 @@ use crate::left_out;
 use crate::limits;
 use crate::listing::Listing;
 use crate::parts::{PartPaths, Place, Told};
-use crate::paths::{file_name, has_extension};
+use crate::paths::{file_name, has_extension, within};
 use crate::precision;
 use crate::table_options::TableOptions;
 
@@ -235,22 +235,12 @@ fn by_split(
     parts: &PartPaths,
     notes: &mut Vec<String>,
 ) -> Result<Splits<PathBuf>, DataError> {
-    let within = |file: &'_ PathBuf| {
-        file.strip_prefix(source)
-            .map_or_else(|_| file.clone(), Path::to_owned)
-    };
-    let relative: Vec<PathBuf> = files.iter().map(within).collect();
-    parts.expect_used(source, relative.iter().map(PathBuf::as_path))?;
     let mut paths: Splits<PathBuf> = Splits::default();
     let mut outside = Vec::new();
-    for file in files {
-        let split = match parts.place(source, file) {
-            _ if parts.is_empty() && files.len() == 1 => SplitName::Train,
-            Place::Part(split) => split,
-            Place::Outside => {
-                outside.push(within(file));
-                continue;
-            }
+    for (file, place) in parts.places(source, files)? {
+        match place {
+            Place::Part(split) => paths.claim(split, file)?,
+            Place::Outside => outside.push(within(source, file)),
             Place::Unnamed => {
                 return Err(DataError::malformed(
                     file,
@@ -258,13 +248,6 @@ fn by_split(
                     "name tables train.csv, validation.csv and test.csv, give one table, or say which is which (`train`, `test`)",
                 ));
             }
-        };
-        if let Some(other) = paths.slot(split).replace(file.clone()) {
-            return Err(DataError::malformed(
-                file,
-                format!("and {} are both named as the same split", other.display()),
-                "keep one of them",
-            ));
         }
     }
     left_out::note(notes, "tables are of no part and were left out", &outside);

@@ -25,7 +25,7 @@ use crate::left_out;
 use crate::limits;
 use crate::listing::Listing;
 use crate::parts::Place;
-use crate::paths::{file_name, has_extension, parent};
+use crate::paths::{file_name, has_extension, parent, within};
 use crate::precision::{self, Rounding};
 use crate::table_options::TableOptions;
 
@@ -400,37 +400,31 @@ impl Reader for Numpy {
             Source::File(path) => (path.to_owned(), vec![path.to_owned()]),
             other => return Err(other.unrecognized(self)),
         };
-        let within = |file: &PathBuf| {
-            file.strip_prefix(&path)
-                .map_or_else(|_| file.clone(), Path::to_owned)
-        };
-        let relative: Vec<PathBuf> = files.iter().map(within).collect();
-        parts.expect_used(&path, relative.iter().map(PathBuf::as_path))?;
         let (mut found, mut outside) = (Found::default(), Vec::new());
-        for file in &files {
-            let is_one = is_npy(&file_name(file)) || files.len() == 1;
-            // Those that name no split are of the archive's.
-            let split = match parts.place(&path, file) {
-                Place::Part(split) if !parts.is_empty() || !is_one => split,
+        for (file, place) in parts.places(&path, &files)? {
+            let is_array = is_npy(&file_name(file));
+            // Arrays that name no split are of their file's.
+            let split = match place {
+                Place::Part(split) => split,
                 Place::Outside => {
-                    outside.push(within(file));
+                    outside.push(within(&path, file).to_owned());
                     continue;
                 }
-                Place::Unnamed if !is_one => {
+                Place::Unnamed if is_array => SplitName::Train,
+                Place::Unnamed => {
                     return Err(DataError::malformed(
                         file,
                         "its name says no split",
                         "name archives train.npz, validation.npz and test.npz, give one archive, or say which is which (`train`, `test`)",
                     ));
                 }
-                Place::Part(_) | Place::Unnamed => SplitName::Train,
             };
             // A part that is said to be elsewhere is not read from here.
             let role = |name: &str| {
                 let role = names.role(name, split)?;
                 (role.split == split || !parts.names(role.split)).then_some(role)
             };
-            if is_npy(&file_name(file)) {
+            if is_array {
                 found.file(file, &role)?;
             } else {
                 found.archive(&limits::read_file(file)?, &role, file)?;
