@@ -115,7 +115,7 @@ impl Crossing {
     pub fn observe(&mut self, step: u64, value: f64) -> Option<Crossed> {
         let x = (step.max(1) as f64).ln();
         self.points.push_back((x, value));
-        self.in_sight |= self.sees();
+        self.in_sight = self.in_sight || self.sees();
         while self.points.len() > FEWEST && self.points[0].0 < x - WINDOW {
             self.points.pop_front();
         }
@@ -134,8 +134,8 @@ impl Crossing {
 
     /// True where the metric is about to meet the target, or has met it.
     pub fn is_near(&self) -> bool {
-        let tail = self.tail(|value| value);
-        tail.is_some_and(|(x, line)| self.target.is_met(line.at(x + NEAR)))
+        let ahead = self.ahead(|value| value, NEAR);
+        ahead.is_some_and(|value| self.target.is_met(value))
     }
 
     /// True once the metric was soon to be about to meet the target.
@@ -146,23 +146,22 @@ impl Crossing {
     /// Looks [`IN_SIGHT`] ahead: along a power of the steps where the metric falls towards a positive
     /// target, as a line in their log would meet it far too early.
     fn sees(&self) -> bool {
-        let value = self.target.value;
-        let falls = self.target.direction == Direction::Lower && value > 0.0;
-        let logs = falls && self.points.iter().all(|&(_, value)| value > 0.0);
-        let (tail, target) = match logs {
-            true => (self.tail(f64::ln), value.ln()),
-            false => (self.tail(|value| value), value),
+        let falls = self.target.direction == Direction::Lower && self.target.value > 0.0;
+        let ahead = match falls && self.points.iter().all(|&(_, value)| value > 0.0) {
+            true => self.ahead(f64::ln, IN_SIGHT).map(f64::exp),
+            false => self.ahead(|value| value, IN_SIGHT),
         };
-        let target = Target {
-            value: target,
-            ..self.target.clone()
-        };
-        tail.is_some_and(|(x, line)| target.is_met(line.at(x + IN_SIGHT)))
+        ahead.is_some_and(|value| self.target.is_met(value))
     }
 
-    /// The last evaluation's `ln` step, and the line to be read there: through half the window, along
-    /// which the metric bends less.
-    /// `of` the metric.
+    /// What the line of the last evaluations says so many log-steps after them, `of` the metric.
+    fn ahead(&self, of: fn(f64) -> f64, log_steps: f64) -> Option<f64> {
+        let (x, line) = self.tail(of)?;
+        Some(line.at(x + log_steps))
+    }
+
+    /// The last evaluation's `ln` step, and the line `of` the metric to be read there: through half the
+    /// window, along which it bends less.
     fn tail(&self, of: fn(f64) -> f64) -> Option<(f64, Line)> {
         let &(x, _) = self.points.back()?;
         let half = |&&(at, _): &&(f64, f64)| at >= x - WINDOW / 2.0;

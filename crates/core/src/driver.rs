@@ -46,12 +46,12 @@ pub enum Next {
     End(Outcome),
 }
 
-/// What is to be measured.
+/// What is to be measured, beside the diagnostics ([`TrialDriver::wants_diagnostics`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evaluate {
-    /// A whole evaluation: the training and validation examples, and the diagnostics.
+    /// The training and validation examples.
     Whole,
-    /// This split alone, and the diagnostics after a planned step ([`TrialDriver::is_planned`]).
+    /// This split alone.
     Only(Split),
     /// What a whole evaluation has beside what was measured of this split after the same step.
     Rest(Split),
@@ -234,8 +234,7 @@ impl<'a> TrialDriver<'a> {
         self.driving
     }
 
-    /// What has been done so far. To be saved after [`Next::Interrupt`], or before a step that is
-    /// not replayed.
+    /// What has been done so far. To be saved after [`Next::Interrupt`], or before a step.
     pub fn progress(&self) -> &Progress {
         &self.progress
     }
@@ -277,10 +276,16 @@ impl<'a> TrialDriver<'a> {
             .next_after(evaluated, plan, self.spec.cap)
     }
 
-    /// True where this step is a planned one that has not been evaluated yet: what is measured beside
-    /// the metrics belongs to those. After others, [`Evaluate::Rest`] has it.
-    pub fn is_planned(&self) -> bool {
-        self.next_planned() == self.progress.step
+    /// Whether what was asked for has the diagnostics of the trial with it: they are measured once after
+    /// every planned step that is evaluated, and at the end.
+    pub fn wants_diagnostics(&self) -> bool {
+        let planned = self.next_planned() == self.progress.step;
+        match self.asked {
+            Evaluate::Whole => true,
+            Evaluate::Only(_) => planned,
+            Evaluate::Rest(_) => !planned,
+            Evaluate::Test => false,
+        }
     }
 
     /// What is to be evaluated after this step, if anything.

@@ -27,6 +27,12 @@ impl Outcome {
         }
     }
 
+    /// True for a target reached by a version up to 0.1.0: its step is where the smoothed metric first
+    /// met it, later than today's crossing.
+    pub fn is_by_smoothing(&self) -> bool {
+        matches!(self, Outcome::Reached { located: None, .. })
+    }
+
     /// The step at which training ended: where its target was found reached, its cap, the bound it
     /// was raced at, or where divergence was noticed. `None` where it did not run to an end.
     pub fn last_step(&self) -> Option<u64> {

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 pub const SMOOTHING_LOG_STEPS: f64 = 0.182_321_556_793_954_6; // ln 1.2
 
 /// Exponential smoothing in log-steps: `m̃ ← m̃ + (1 − e^{−Δ ln s/τ})(m − m̃)`, τ =
-/// [`SMOOTHING_LOG_STEPS`]. Irregular spacing is allowed, so a finer replay continues from a
-/// coarse history. Non-finite values stick: a diverged metric never smooths away.
+/// [`SMOOTHING_LOG_STEPS`]. Irregular spacing is allowed. Non-finite values stick: a diverged metric never smooths away.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Smoother {
     /// The last observed step and the smoothed value there.

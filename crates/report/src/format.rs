@@ -2,6 +2,14 @@
 
 pub use batchscope_core::format::*;
 
+/// A learning rate, with the momentum that was tuned beside it: `0.05, momentum 0.93`.
+pub fn learning_rate(rate: f64, momentum: Option<f64>) -> String {
+    match momentum {
+        None => number(rate),
+        Some(momentum) => format!("{}, momentum {}", number(rate), number(momentum)),
+    }
+}
+
 /// A power of two as people say it on an axis: 64, 128, 1k, 8k, 1M.
 pub fn batch_tick(batch: f64) -> String {
     const M: f64 = 1024.0 * 1024.0;

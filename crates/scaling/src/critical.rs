@@ -13,9 +13,9 @@
 //!
 //! Their intervals are a parametric bootstrap of the overhead curves: studies simulated from the
 //! fitted curve, with the caps and numbers of trials of this one, a redrawn variance and a redrawn
-//! slope of the deviations, are refitted, and the errors of their overheads at each batch size give this study's overheads a
-//! lower and an upper curve. Where those cross the level are the ends: as Fieller's intervals they
-//! are open where the data do not close them.
+//! slope of the deviations, are refitted, and the errors of their overheads at each batch size give
+//! this study's overheads a lower and an upper curve. Where those cross the level are the ends: as
+//! Fieller's intervals they are open where the data do not close them.
 
 use batchscope_core::{Estimate, statistics::quantile};
 

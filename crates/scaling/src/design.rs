@@ -3,6 +3,7 @@
 //! batch sizes.
 
 use crate::deviations::Deviations;
+use crate::profile::bisect;
 
 /// One batch size.
 #[derive(Debug, Clone, Copy)]
@@ -89,15 +90,7 @@ impl Design {
         while excess(high) > 0.0 && high.is_finite() {
             (low, high) = (high, 4.0 * high);
         }
-        for _ in 0..60 {
-            let middle = 0.5 * (low + high);
-            if excess(middle) > 0.0 {
-                low = middle
-            } else {
-                high = middle
-            }
-        }
-        0.5 * (low + high)
+        bisect(low, high, |t| excess(t) > 0.0)
     }
 
     /// The correction where each batch size has the scatter `t` of [`Design::scatter`] beside its seeds'

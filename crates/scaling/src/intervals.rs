@@ -18,6 +18,7 @@ use batchscope_core::{
 
 use crate::deviations::Deviations;
 use crate::distribution::ln_normal_cdf;
+use crate::profile::bisect;
 use crate::sample::Sample;
 use crate::tobit::{self, Solution};
 
@@ -33,6 +34,8 @@ pub struct Pooled {
     pub dof: f64,
     /// How the deviation differs by batch size.
     pub(crate) deviations: Deviations,
+    /// The model's maximum, each trial weighed by its deviation.
+    pub(crate) one_way: Solution,
     /// Mean `ln S` of each sample, in order; `None` where none reached.
     pub means: Vec<Option<f64>>,
     /// Reached trials.
@@ -63,9 +66,15 @@ impl Pooled {
             sigma: repeated.then(|| solution.sigma * (n as f64 / dof).sqrt()),
             dof,
             deviations,
+            one_way: solution,
             n: n as u64,
             batch_sizes: batch_sizes as u64,
         }
+    }
+
+    /// The scale of a batch size's trials: its deviation is the pooled one over it.
+    pub(crate) fn scale(&self, sample: &Sample) -> f64 {
+        1.0 / self.deviations.relative(sample.batch_size)
     }
 
     /// The deviation between seeds at a batch size.
@@ -217,7 +226,6 @@ impl Profile<'_> {
                 .sum();
             pull - self.n * (mean - self.center) / self.sigma
         };
-        let mut low = self.center;
         let mut high = self.caps.iter().fold(self.center, |a, &b| a.max(b)) + self.sigma;
         // A deviation may be too small to move the end at all.
         let mut step = self.sigma.max(4.0 * f64::EPSILON * high.abs());
@@ -225,15 +233,7 @@ impl Profile<'_> {
             high += step;
             step *= 2.0;
         }
-        for _ in 0..60 {
-            let middle = 0.5 * (low + high);
-            if slope(middle) > 0.0 {
-                low = middle
-            } else {
-                high = middle
-            }
-        }
-        0.5 * (low + high)
+        bisect(self.center, high, |mean| slope(mean) > 0.0)
     }
 
     /// How far to `side` twice the log likelihood falls by `t²`.
@@ -243,17 +243,10 @@ impl Profile<'_> {
             return plain;
         }
         let floor = self.at(mean) - 0.5 * t * t;
-        let (mut inside, mut outside) = (0.0, plain);
         // censored trials only add curvature, so the likelihood falls at least as fast as without
-        for _ in 0..60 {
-            let middle = 0.5 * (inside + outside);
-            if self.at(mean + side * middle) > floor {
-                inside = middle
-            } else {
-                outside = middle
-            }
-        }
-        0.5 * (inside + outside)
+        bisect(0.0, plain, |distance| {
+            self.at(mean + side * distance) > floor
+        })
     }
 }
 

@@ -52,8 +52,7 @@ pub(crate) struct LackOfFit {
 impl Weighted {
     /// The curve of samples of which at least three batch sizes reached the target.
     pub fn new(samples: &[Sample], pooled: &Pooled) -> Self {
-        let relative = |s: &Sample| 1.0 / pooled.deviations.relative(s.batch_size);
-        let profile = Profile::new(samples, relative);
+        let profile = Profile::new(samples, |s| pooled.scale(s));
         let best = profile.maximum();
         let lack = LackOfFit::new(&profile, pooled, best, samples);
         let residual = best.sigma * best.sigma * profile.n / (profile.n - 2.0);
@@ -123,8 +122,7 @@ impl LackOfFit {
         let sigma = pooled.sigma?;
         let used = samples.iter().filter(|s| s.trials() > 0).count() as f64;
         let dof = used - 2.0;
-        let scale = |s: &Sample| 1.0 / pooled.deviations.relative(s.batch_size);
-        let mean_square = mean_square(profile, best, &one_way(samples, scale), dof);
+        let mean_square = mean_square(profile, best, &pooled.one_way, dof);
         let f = mean_square / (sigma * sigma);
         (dof > 0.0).then(|| Self {
             f,

@@ -24,6 +24,19 @@ pub(crate) fn shape(inverse: f64, b: f64) -> f64 {
     }
 }
 
+/// Where a condition that holds at `low` and not at `high` ceases to, by sixty halvings.
+pub(crate) fn bisect(mut low: f64, mut high: f64, holds: impl Fn(f64) -> bool) -> f64 {
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if holds(middle) {
+            low = middle
+        } else {
+            high = middle
+        }
+    }
+    0.5 * (low + high)
+}
+
 /// `∂g_B/∂b = −B/(B + B_c)`.
 pub(crate) fn shape_slope(inverse: f64, b: f64) -> f64 {
     -1.0 / (1.0 + b.exp() * inverse)

@@ -52,7 +52,7 @@ impl Group {
 }
 
 /// The maximum: locations relative to each group's center, and the common deviation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Solution {
     /// `μ_g`, absolute.
     pub locations: Vec<f64>,

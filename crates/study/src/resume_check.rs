@@ -3,7 +3,7 @@
 use batchscope_core::{TrainerInfo, TrialPurpose};
 use serde_json::Value;
 
-use crate::{Finished, Header, Plan, Queue, Store, StudyError, finished_records};
+use crate::{Header, Plan, Queue, Store, StudyError, TrialState};
 
 /// Keys that may change between runs of one study: its budgets, which are totals, and what only
 /// concerns the machine. Every one of them leaves the specs of trials already run alone.
@@ -46,8 +46,14 @@ pub fn resume_plan(plan: &Plan, info: &TrainerInfo, store: &dyn Store) -> Result
     let stored = store.header()?;
     let mut kept = None;
     if let Some(header) = &stored {
-        if let Some(trial) = Finished::new(finished_records(store)?).earlier() {
-            return Err(StudyError::EarlierCrossings { trial });
+        let trials = store.trials()?;
+        let smoothed = trials.iter().find(|trial| {
+            matches!(&trial.state, TrialState::Finished(record) if record.outcome.is_by_smoothing())
+        });
+        if let Some(trial) = smoothed {
+            return Err(StudyError::EarlierCrossings {
+                trial: trial.spec.id,
+            });
         }
         let trainer = TrainerInfo {
             trainer: renamed(&header.trainer.trainer),
@@ -56,8 +62,7 @@ pub fn resume_plan(plan: &Plan, info: &TrainerInfo, store: &dyn Store) -> Result
         if let Some(mismatch) = difference(&value(&trainer), &value(info), &[]) {
             return Err(mismatch);
         }
-        let begun = store
-            .trials()?
+        let begun = trials
             .iter()
             .any(|trial| !matches!(trial.spec.purpose, TrialPurpose::Pilot { .. }));
         if begun {

@@ -20,15 +20,13 @@ pub(crate) fn measure(
     run: &mut Run<'_>,
     metrics: &mut BTreeMap<Metric, f64>,
 ) -> Result<(), TrainError> {
-    let known = metrics.get(&Metric::new(Split::Train, Quantity::Loss));
-    let here = match known {
+    let network = run.network.as_mut();
+    let loss = match metrics.get(&Metric::new(Split::Train, Quantity::Loss)) {
         Some(&loss) => Some(loss),
         // This evaluation left the training examples out.
-        None => {
-            (run.evaluator).measure(Split::Train, run.network.as_mut(), &mut BTreeMap::new())?
-        }
+        None => (run.evaluator).measure(Split::Train, network, &mut BTreeMap::new())?,
     };
-    let Some(loss) = here else {
+    let Some(loss) = loss else {
         return Ok(());
     };
     let step = run.driver.step();

@@ -101,13 +101,7 @@ impl Run<'_> {
                 .measure(split, self.network.as_mut(), &mut metrics)?;
             finite &= loss.is_none_or(f64::is_finite);
         }
-        let diagnosed = match what {
-            Evaluate::Whole => true,
-            Evaluate::Only(_) => self.driver.is_planned(),
-            Evaluate::Rest(_) => !self.driver.is_planned(),
-            Evaluate::Test => false,
-        };
-        if diagnosed && self.asks_for(Diagnostic::Linearity) {
+        if self.driver.wants_diagnostics() && self.asks_for(Diagnostic::Linearity) {
             linearity::measure(self, &mut metrics)?;
         }
         Ok(Evaluation {

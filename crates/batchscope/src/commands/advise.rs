@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use batchscope_core::{Estimate, NeverStop, StepTiming, TrialPurpose, TrialSpec};
 use batchscope_report::{
     TextColumn,
-    format::{duration, estimate, estimate_as, number},
+    format::{duration, estimate, estimate_as, learning_rate, number},
     text_table,
 };
 use batchscope_scaling::{Advice, Assumptions, DeviceOption, Findings, PointState};
@@ -176,19 +176,15 @@ fn table(advice: &Advice, width: usize) -> String {
         1 => String::new(),
         n => format!(", accumulated {n} times"),
     };
-    let momentum = match r.momentum {
-        Some(momentum) => format!(", momentum {}", number(momentum)),
-        None => String::new(),
-    };
     let mut text = folded(
         &format!(
-            "recommended on one device: batch size {}, micro-batch {}{accumulation}, learning rate {}{momentum}, {} warm-up steps\n\
+            "recommended on one device: batch size {}, micro-batch {}{accumulation}, learning rate {}, {} warm-up steps\n\
              time to the target: {}; examples: {}\n\
              It is the setting with the fewest examples among those whose times cannot be told apart from the fastest, \
              which the table below lists by its estimate alone.\n\n",
             r.batch_size,
             r.micro_batch,
-            number(r.learning_rate),
+            learning_rate(r.learning_rate, r.momentum),
             r.warm_up_steps,
             estimate_as(&r.seconds, duration),
             estimate(&r.examples)

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::{Table, prose};
 use crate::figures::{Data, rule_name};
-use crate::format::{count, duration, estimate_short_as, number, times};
+use crate::format::{count, duration, estimate_short_as, learning_rate, number, times};
 
 pub(super) fn section(data: &Data) -> Markup {
     let content = html! {
@@ -198,13 +198,9 @@ fn tuning(data: &Data) -> Table<'static> {
                 plain(t.batch_size.to_string()),
                 plain(count(t.trials)),
                 plain(count(t.steps)),
-                plain(match (t.chosen, t.momentum) {
-                    (None, _) => "none reached the target".into(),
-                    (Some(rate), None) => number(rate),
-                    (Some(rate), Some(momentum)) => {
-                        format!("{}, momentum {}", number(rate), number(momentum))
-                    }
-                }),
+                plain(t.chosen.map_or("none reached the target".into(), |rate| {
+                    learning_rate(rate, t.momentum)
+                })),
                 or_dash(t.indistinct, |(a, b)| {
                     plain(format!("{}–{}", number(a), number(b)))
                 }),

@@ -2,7 +2,7 @@
 
 use batchscope_scaling::{Advice, Findings};
 
-use crate::format::{count, estimate_short_as, number, rough_duration, times};
+use crate::format::{count, estimate_short_as, learning_rate, rough_duration, times};
 
 /// What to train with, and what that buys over the smallest batch size of the curve.
 pub(crate) fn advice_sentence(findings: &Findings, advice: &Advice) -> String {
@@ -21,14 +21,11 @@ pub(crate) fn advice_sentence(findings: &Findings, advice: &Advice) -> String {
             times(gain.examples)
         )
     });
-    let momentum = best.momentum.map_or_else(String::new, |momentum| {
-        format!(", momentum {}", number(momentum))
-    });
     format!(
-        "On this machine train with batch size {}, micro-batch {}, learning rate {}{momentum}, {} warm-up steps: about {time} to {}{gain}.",
+        "On this machine train with batch size {}, micro-batch {}, learning rate {}, {} warm-up steps: about {time} to {}{gain}.",
         best.batch_size,
         best.micro_batch,
-        number(best.learning_rate),
+        learning_rate(best.learning_rate, best.momentum),
         count(best.warm_up_steps),
         findings.study.target,
     )

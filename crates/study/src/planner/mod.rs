@@ -167,14 +167,11 @@ impl Finished {
         self.0.values()
     }
 
-    /// The first trial of an earlier version that reached its target: its steps are where the smoothed
-    /// metric met it, later than today's crossing ([`Outcome::Reached`]). Such a study's decisions are
-    /// read as they were made, and it is not gone on with.
-    pub fn earlier(&self) -> Option<u64> {
-        let reached = self
-            .records()
-            .filter(|record| matches!(record.outcome, Outcome::Reached { located: None, .. }));
-        reached.map(|record| record.spec.id).min()
+    /// True for a study of a version up to 0.1.0 ([`Outcome::is_by_smoothing`]): its decisions are read as
+    /// they were made, and it is not gone on with.
+    pub fn is_by_smoothing(&self) -> bool {
+        let mut records = self.records();
+        records.any(|record| record.outcome.is_by_smoothing())
     }
 
     /// The record of what a spec asks for, as it was finished.

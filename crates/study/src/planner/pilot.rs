@@ -170,8 +170,8 @@ pub(super) fn run(
     };
     study.decide(format!("target {target}, {origin}"));
     study.target = Some((target.clone(), origin));
-    let earlier = finished.earlier().is_some();
-    conclude(plan, target, &base_records, &other_records, earlier, study).map(Some)
+    let smoothed = finished.is_by_smoothing();
+    conclude(plan, target, &base_records, &other_records, smoothed, study).map(Some)
 }
 
 /// The pilot's trials.
@@ -204,7 +204,7 @@ impl PilotTrials<'_> {
 }
 
 /// The fastest trial of one batch size: (steps, rate).
-fn fastest(records: &[TrialRecord], target: &Target, earlier: bool) -> Option<(u64, f64)> {
+fn fastest(records: &[TrialRecord], target: &Target, smoothed: bool) -> Option<(u64, f64)> {
     records
         .iter()
         .filter(|record| {
@@ -215,7 +215,7 @@ fn fastest(records: &[TrialRecord], target: &Target, earlier: bool) -> Option<(u
         })
         .filter_map(|record| {
             // A trial without a target of its own is looked at afterwards.
-            let afterwards = || match earlier {
+            let afterwards = || match smoothed {
                 true => target::smoothed_meets(record, target),
                 false => record.crossing(target).map(|crossed| crossed.step()),
             };
@@ -230,11 +230,11 @@ fn conclude(
     target: Target,
     at_base: &[TrialRecord],
     at_other: &[TrialRecord],
-    earlier: bool,
+    smoothed: bool,
     study: &mut Assessment,
 ) -> Result<Pilot, StudyError> {
     let base = plan.base_batch;
-    let Some((steps, base_rate)) = fastest(at_base, &target, earlier) else {
+    let Some((steps, base_rate)) = fastest(at_base, &target, smoothed) else {
         let seen = at_base
             .iter()
             .flat_map(|r| target::smoothed(r, &target.metric))
@@ -250,7 +250,7 @@ fn conclude(
         "pilot: batch size {base} reached the target in {steps} steps at learning rate {}",
         number(base_rate)
     ));
-    let other = fastest(at_other, &target, earlier).zip(plan.pilot_batch);
+    let other = fastest(at_other, &target, smoothed).zip(plan.pilot_batch);
     let model = PilotModel::fit(
         (base, steps),
         other.map(|((steps, _), batch)| (batch, steps)),

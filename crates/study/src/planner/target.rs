@@ -20,7 +20,7 @@ pub(super) fn smoothed(record: &TrialRecord, metric: &Metric) -> Vec<(u64, f64)>
 }
 
 /// The evaluated step at which the smoothed metric first meets the target: steps to the target as
-/// earlier versions counted them ([`super::Finished::earlier`]).
+/// earlier versions counted them ([`super::Finished::is_by_smoothing`]).
 pub(super) fn smoothed_meets(record: &TrialRecord, target: &Target) -> Option<u64> {
     let trace = smoothed(record, &target.metric).into_iter();
     let mut met = trace.filter(|&(_, value)| target.is_met(value));

@@ -40,16 +40,6 @@ pub(super) struct Tuned {
     pub momentum: Option<f64>,
 }
 
-impl Tuned {
-    fn of(record: &TrialRecord, tunes_momentum: bool) -> Self {
-        let momentum = record.spec.optimizer.number("momentum");
-        Self {
-            rate: record.spec.learning_rate,
-            momentum: momentum.filter(|_| tunes_momentum),
-        }
-    }
-}
-
 /// The setting of each tuned batch size.
 pub(super) type Tunings = BTreeMap<u64, Tuned>;
 
@@ -215,9 +205,9 @@ impl RateSearch {
                 let purpose = TrialPurpose::Tune { index, round };
                 let mut optimizer = plan.optimizer_at(self.batch_size);
                 let mut rate = rate;
-                if let (Some(m), Some(plan_s)) = (momentum, self.momentum) {
+                if let (Some(m), Some(m0)) = (momentum, self.momentum) {
                     optimizer.set("momentum", m);
-                    rate *= (1.0 - m) / (1.0 - plan_s);
+                    rate *= (1.0 - m) / (1.0 - m0);
                 }
                 let base_rate = if self.batch_size == plan.base_batch {
                     rate
@@ -239,9 +229,18 @@ impl RateSearch {
     /// A trial's rate as it is searched: at the plan's momentum.
     fn rate(&self, record: &TrialRecord) -> f64 {
         let rate = record.spec.learning_rate;
-        match (self.momentum, record.spec.optimizer.number("momentum")) {
-            (Some(plan_s), Some(m)) => rate * (1.0 - plan_s) / (1.0 - m),
+        match (self.momentum, self.tuned(record).momentum) {
+            (Some(m0), Some(m)) => rate * (1.0 - m0) / (1.0 - m),
             _ => rate,
+        }
+    }
+
+    /// A trial's setting, as far as it is tuned.
+    fn tuned(&self, record: &TrialRecord) -> Tuned {
+        let momentum = record.spec.optimizer.number("momentum");
+        Tuned {
+            rate: record.spec.learning_rate,
+            momentum: momentum.filter(|_| self.momentum.is_some()),
         }
     }
 
@@ -327,7 +326,6 @@ impl RateSearch {
     }
 
     fn conclude(self, direction: Direction) -> (Tuned, TuningSummary) {
-        let tunes_momentum = self.momentum.is_some();
         let chosen = self.choose();
         let least_bad = || {
             let center = Tuned {
@@ -335,7 +333,7 @@ impl RateSearch {
                 momentum: self.momentum,
             };
             let best = self.best(direction);
-            best.map_or(center, |(record, _)| Tuned::of(record, tunes_momentum))
+            best.map_or(center, |(record, _)| self.tuned(record))
         };
         let tuned = chosen.map_or_else(least_bad, |(tuned, _)| tuned);
         let on_edge = self.edge(direction).is_some();
@@ -370,7 +368,7 @@ impl RateSearch {
         let near_low = sorted.iter().find(near)?.spec.learning_rate;
         let near_high = sorted.iter().rfind(near)?.spec.learning_rate;
         let tuned = match self.momentum {
-            Some(_) => Tuned::of(sorted[best], true),
+            Some(_) => self.tuned(sorted[best]),
             None => Tuned {
                 rate: center_of_ties(&sorted, best, steps),
                 momentum: None,
@@ -403,9 +401,10 @@ fn center_of_ties(sorted: &[&TrialRecord], best: usize, steps: u64) -> f64 {
 /// Steps a record's trial made: one that reached its target made them up to the evaluation that
 /// found it there.
 pub(crate) fn steps_spent(record: &TrialRecord) -> u64 {
-    match record.outcome {
-        // Of the first versions: found at the regularly evaluated step after the crossing.
-        Outcome::Reached { located: None, .. } => racing::coarse_end(record).unwrap_or(0),
-        ref outcome => outcome.last_step().unwrap_or(0),
-    }
+    let last = match record.outcome.is_by_smoothing() {
+        // Found at the regularly evaluated step after the crossing.
+        true => racing::coarse_end(record),
+        false => record.outcome.last_step(),
+    };
+    last.unwrap_or(0)
 }
