@@ -267,6 +267,7 @@ impl<'a> Region<'a> {
     }
 
     /// Profile interval of `a + offset(b)`, whose gradient is `of`: its extremes over the region.
+    /// Infinite where the trials bound nothing.
     fn extremes(&self, of: Combination, offset: impl Fn(f64) -> f64) -> (f64, f64) {
         let (n, threshold) = (self.spread.n, self.spread.threshold(self.level, of));
         let floor = self.best.log_likelihood - 0.5 * threshold;
@@ -277,7 +278,8 @@ impl<'a> Region<'a> {
                 // 2ℓ falls by n·ln(1 + I·d²/n) when a moves by d: exact without censoring
                 let slack = 2.0 * (at.log_likelihood - floor);
                 let half_width = (n * (slack / n).exp_m1() / at.information).sqrt();
-                (half_width.is_finite()).then_some((at, half_width))
+                // not a number outside the region
+                (!half_width.is_nan()).then_some((at, half_width))
             })
             .collect();
         let side = |sign: f64| {
@@ -294,7 +296,7 @@ fn peak(nodes: &[(f64, f64)]) -> f64 {
     let best = (0..nodes.len())
         .max_by(|&i, &j| nodes[i].1.total_cmp(&nodes[j].1))
         .unwrap_or(0);
-    if best == 0 || best + 1 >= nodes.len() {
+    if best == 0 || best + 1 >= nodes.len() || nodes[best].1.is_infinite() {
         return nodes[best].1;
     }
     let [(x0, y0), (x1, y1), (x2, y2)] = [nodes[best - 1], nodes[best], nodes[best + 1]];
@@ -351,16 +353,25 @@ impl Says {
         }
     }
 
+    fn estimated(&self, value: f64, low: f64, high: f64) -> Estimate {
+        if high.is_finite() {
+            Estimate::estimated(value, low, high, self.level, self.trials)
+        } else {
+            self.unbounded()
+        }
+    }
+
     fn at_most(&self, bound: f64, reason: &str) -> Estimate {
         if bound.is_finite() {
             Estimate::at_most(bound, self.level, self.trials, reason)
         } else {
-            Estimate::undefined(
-                self.level,
-                self.trials,
-                "the trials are too noisy for a bound",
-            )
+            self.unbounded()
         }
+    }
+
+    fn unbounded(&self) -> Estimate {
+        let reason = "the trials are too noisy for a bound";
+        Estimate::undefined(self.level, self.trials, reason)
     }
 
     fn s_min(&self, region: &Region, range: &Range) -> Estimate {
@@ -370,9 +381,8 @@ impl Says {
             let reason = "steps still fall at the largest batch size, so the floor is only bounded";
             return self.at_most(high.exp(), reason);
         }
-        let estimate =
-            Estimate::estimated(value.exp(), low.exp(), high.exp(), self.level, self.trials);
-        if region.low.is_none() {
+        let estimate = self.estimated(value.exp(), low.exp(), high.exp());
+        if region.low.is_none() && estimate.value.is_some() {
             estimate.because("without the bend, the mean over all batch sizes")
         } else {
             estimate
@@ -386,17 +396,12 @@ impl Says {
                 "examples still fall at the smallest batch size, so the floor is only bounded";
             return self.at_most(high.exp(), reason);
         }
-        Estimate::estimated(
-            region.best.a.exp(),
-            low.exp(),
-            high.exp(),
-            self.level,
-            self.trials,
-        )
+        self.estimated(region.best.a.exp(), low.exp(), high.exp())
     }
 }
 
-/// The curve and its pointwise interval, from half the smallest to twice the largest batch size.
+/// The curve and its pointwise interval, from half the smallest to twice the largest batch size,
+/// where the trials bound it.
 fn band(region: &Region, range: &Range) -> Vec<BandPoint> {
     let (from, to) = ((0.5 * range.smallest).ln(), (2.0 * range.largest).ln());
     (0..BAND_POINTS)
@@ -413,5 +418,6 @@ fn band(region: &Region, range: &Range) -> Vec<BandPoint> {
                 high: high.exp(),
             }
         })
+        .filter(|point| point.high.is_finite())
         .collect()
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use batchscope_core::{Estimate, Located, Outcome, TrialRecord};
+use batchscope_core::{Estimate, EstimateState, Located, Outcome, TrialRecord};
 use batchscope_scaling::{AnalysisOptions, Findings, analyze};
 use common::World;
 use proptest::prelude::*;
@@ -108,6 +108,32 @@ fn sound(findings: &Findings) -> Result<(), TestCaseError> {
         }
     }
     Ok(())
+}
+
+/// A property found records whose likelihoods differ, at easier targets, by more than a ratio of
+/// numbers can hold: one batch size lies so far off that its seeds' deviation all but vanishes. No node
+/// was then inside any interval, which was a panic. Nothing is bounded there, and that is what it says.
+#[test]
+fn a_likelihood_ratio_beyond_all_numbers_bounds_nothing() {
+    let world = World::default();
+    let odd = [
+        (2, 1, 298.0),
+        (3, 1, 446.0),
+        (13, 1, 517.0),
+        (22, u64::MAX, f64::NAN),
+        (32, 1, 0.0),
+    ];
+    let empty = [7, 8, 12, 17, 24, 27, 28, 37].map(|index| (index, 0, f64::NAN));
+    let by = odd
+        .into_iter()
+        .chain(empty)
+        .map(|(index, batch_size, value)| (index, reached(0, 0, None), batch_size, 1.0, value));
+    let records = mangle(world.records(), by.collect());
+    let findings = analyze(world.summary(), world.tuning(), &records, &options());
+    sound(&findings).unwrap();
+    let mut rows = findings.targets.values().flatten();
+    let undefined = |e: &Estimate| e.state == EstimateState::Undefined;
+    assert!(rows.any(|row| undefined(&row.hyperbola)));
 }
 
 proptest! {
