@@ -6,6 +6,9 @@
 
 mod call;
 mod descriptor;
+mod refusal;
+mod registry;
+mod value;
 
 use std::fmt;
 
@@ -16,8 +19,10 @@ use serde::{
 };
 
 pub use call::{Argument, Call, CallError, MAX_TEXT, split_list};
-pub use descriptor::{ChoiceError, Default, Descriptor, Kind, Parameter, Range};
-use descriptor::{any_of, nearest};
+pub use descriptor::{Default, Descriptor, Kind, Parameter, Range};
+pub use refusal::ChoiceError;
+pub use registry::{Described, Registry};
+pub use value::Value;
 
 /// A thing that was chosen, with all its settings: `sgd` with momentum 0.9, nesterov off, weight
 /// decay 0.
@@ -28,21 +33,6 @@ use descriptor::{any_of, nearest};
 pub struct Choice {
     name: String,
     values: Vec<(String, Value)>,
-}
-
-/// A setting's value.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    /// A number.
-    Number(f64),
-    /// A whole number.
-    Whole(u64),
-    /// On or off.
-    Switch(bool),
-    /// A word or text.
-    Text(String),
-    /// Whole numbers.
-    List(Vec<u64>),
 }
 
 impl Choice {
@@ -137,92 +127,6 @@ impl fmt::Display for Choice {
     }
 }
 
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            // Small numbers as they have been stored in names of models.
-            Value::Number(x) if x.abs() >= 1e16 => f.write_str(&crate::format::exact(*x)),
-            Value::Number(x) => write!(f, "{x}"),
-            Value::Whole(n) => write!(f, "{n}"),
-            Value::Switch(true) => f.write_str("on"),
-            Value::Switch(false) => f.write_str("off"),
-            Value::Text(text) => f.write_str(text),
-            Value::List(list) => {
-                let list: Vec<String> = list.iter().map(u64::to_string).collect();
-                f.write_str(&list.join(","))
-            }
-        }
-    }
-}
-
-impl Value {
-    /// Reads a switch: `on`, `true` or `yes`, and their opposites; `None` for anything else.
-    pub fn read_switch(text: &str) -> Option<bool> {
-        match text {
-            "on" | "true" | "yes" => Some(true),
-            "off" | "false" | "no" => Some(false),
-            _ => None,
-        }
-    }
-}
-
-impl From<f64> for Value {
-    fn from(x: f64) -> Self {
-        Self::Number(x)
-    }
-}
-
-impl From<u64> for Value {
-    fn from(n: u64) -> Self {
-        Self::Whole(n)
-    }
-}
-
-impl From<bool> for Value {
-    fn from(on: bool) -> Self {
-        Self::Switch(on)
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl Serialize for Value {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Value::Number(x) => s.serialize_f64(*x),
-            Value::Whole(n) => s.serialize_u64(*n),
-            Value::Switch(on) => s.serialize_bool(*on),
-            Value::Text(text) => s.serialize_str(text),
-            Value::List(list) => list.serialize(s),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Any {
-            Switch(bool),
-            Whole(u64),
-            Number(f64),
-            Text(String),
-            List(Vec<u64>),
-        }
-        Ok(match Any::deserialize(d)? {
-            Any::Switch(on) => Value::Switch(on),
-            Any::Whole(n) => Value::Whole(n),
-            Any::Number(x) => Value::Number(x),
-            Any::Text(text) => Value::Text(text),
-            Any::List(list) => Value::List(list),
-        })
-    }
-}
-
 impl Serialize for Choice {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let mut map = s.serialize_map(Some(self.values.len() + 1))?;
@@ -262,134 +166,6 @@ impl<'de> Deserialize<'de> for Choice {
             }
         }
         d.deserialize_map(Settings)
-    }
-}
-
-/// An entry of a [`Registry`].
-pub trait Described: Sync {
-    /// What describes it.
-    fn descriptor(&self) -> &Descriptor;
-}
-
-impl Described for Descriptor {
-    fn descriptor(&self) -> &Descriptor {
-        self
-    }
-}
-
-/// Everything of one kind: `OPTIMIZERS`, `RULES`, `MODELS`.
-#[derive(Debug)]
-pub struct Registry<T: ?Sized + 'static> {
-    /// The kind of thing, as it follows "a": `optimizer`.
-    pub what: &'static str,
-    /// The entries, in the order in which they are listed.
-    pub all: &'static [&'static T],
-}
-
-impl<T: Described + ?Sized> Registry<T> {
-    /// The entry that goes by this name.
-    ///
-    /// # Errors
-    /// [`ChoiceError::Unknown`], with the nearest name.
-    pub fn find(&self, name: &str) -> Result<&'static T, ChoiceError> {
-        let entry = self.all.iter().copied();
-        let mut named = entry.filter(|entry| entry.descriptor().is_called(name.trim()));
-        named.next().ok_or_else(|| ChoiceError::Unknown {
-            what: self.what,
-            name: name.chars().take(80).collect(),
-            names: any_of(self.names()),
-            nearest: nearest(name, self.names()),
-        })
-    }
-
-    /// The names of all entries.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.all.iter().map(|entry| entry.descriptor().name)
-    }
-
-    /// Reads a choice: `sgd(momentum=0.9)`.
-    ///
-    /// # Errors
-    /// When the text is no call, there is no such thing, or a setting is wrong.
-    pub fn read(&self, text: &str) -> Result<(&'static T, Choice), ChoiceError> {
-        let call: Call = text.parse()?;
-        let entry = self.find(&call.name)?;
-        let choice = entry.descriptor().read(&call)?;
-        Ok((entry, choice))
-    }
-
-    /// Checks a choice made elsewhere.
-    ///
-    /// # Errors
-    /// When there is no such thing, or a setting is wrong.
-    pub fn check(&self, choice: &Choice) -> Result<(&'static T, Choice), ChoiceError> {
-        let entry = self.find(choice.name())?;
-        Ok((entry, entry.descriptor().check(choice)?))
-    }
-
-    /// A row for each entry: its name, the settings it takes, and what it is.
-    pub fn table(&self) -> Vec<[String; 3]> {
-        let rows = self.all.iter().map(|entry| {
-            let of = entry.descriptor();
-            [of.name.to_owned(), of.takes(), of.about.to_owned()]
-        });
-        rows.collect()
-    }
-
-    /// What makes the registry itself wrong, for its contract test: names that clash or are not
-    /// words, defaults out of range, parameters without a word of help.
-    pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        let mut names: Vec<&str> = Vec::new();
-        for entry in self.all {
-            let of = entry.descriptor();
-            for name in std::iter::once(&of.name).chain(of.aliases) {
-                if names.contains(name) || *name != name.to_ascii_lowercase() {
-                    faults.push(format!(
-                        "{}: the name {name} is taken or not lower case",
-                        self.what
-                    ));
-                }
-                names.push(name);
-            }
-            if of.about.is_empty() || of.about.ends_with('.') {
-                faults.push(format!(
-                    "{}: its one line is empty or ends with a stop",
-                    of.name
-                ));
-            }
-            for (i, parameter) in of.parameters.iter().enumerate() {
-                let name = format!("{} of {}", parameter.name, of.name);
-                if of.parameters[..i].iter().any(|p| p.name == parameter.name) {
-                    faults.push(format!("{name} stands twice"));
-                }
-                if parameter.about.is_empty() || parameter.name.contains('-') {
-                    faults.push(format!("{name} lacks help, or is not in snake case"));
-                }
-                if let Default::If { switch, .. } = parameter.default {
-                    let on = Call {
-                        name: of.name.to_owned(),
-                        arguments: vec![Argument {
-                            key: Some(switch.to_owned()),
-                            value: "on".to_owned(),
-                        }],
-                    };
-                    let read = of.read(&on).and_then(|choice| of.check(&choice));
-                    faults.extend(read.err().map(|error| format!("{name}: {error}")));
-                }
-            }
-            match of.defaults() {
-                Err(ChoiceError::Missing { .. }) => {}
-                Err(error) => faults.push(error.to_string()),
-                Ok(defaults) => match of.check(&defaults) {
-                    Ok(same) if same == defaults => {}
-                    other => {
-                        faults.push(format!("{}: its defaults read back as {other:?}", of.name))
-                    }
-                },
-            }
-        }
-        faults
     }
 }
 

@@ -21,6 +21,7 @@ mod plan;
 mod published;
 mod record;
 mod results;
+mod setting;
 mod sharpness;
 mod slices;
 mod stored;
@@ -32,11 +33,12 @@ mod work;
 pub use assemble::results;
 pub use compare::{Claim, Verdict};
 pub use lab::{ExperimentContext, MakeObjective, Reestimate};
-pub use plan::{Adversarial, Conservative, Part, Plan, Plateau, Scope, Setting, Sharpening};
+pub use plan::{Part, Plan, Scope};
 pub use published::{PUBLISHED, Published};
 pub use record::{Ended, EpochLoss, RunRecord, SharpnessRecord, SlicePoint, SliceRecord, Snapshot};
 pub use results::{
     Contrast, Distance, Minimum, Remedy, Results, RowKind, SlicePair, TableRow, WarmStart,
 };
+pub use setting::{Adversarial, Conservative, Plateau, Setting, Sharpening};
 pub use task::{Method, Quantity, RunId, Shape, Space, StateId, Statistics};
 pub use work::{Pace, forecast, run};

@@ -4,8 +4,8 @@ use batchscope_core::Estimate;
 use serde::{Deserialize, Serialize};
 
 use super::compare::Claim;
-use super::plan::Setting;
 use super::record::{RunRecord, SliceRecord};
+use super::setting::Setting;
 use super::task::{Method, Statistics};
 
 /// How two columns of the table are compared.

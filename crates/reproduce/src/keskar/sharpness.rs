@@ -9,8 +9,8 @@ use batchscope_landscape::{
 };
 
 use super::lab::{ExperimentContext, parameters};
-use super::plan::Setting;
 use super::record::SharpnessRecord;
+use super::setting::Setting;
 use super::task::{Quantity, Space, StateId, searches_file, sharpness_file, state_file};
 use super::training::stored_state;
 use crate::{Folder, ReproduceError, interval::LEVEL};

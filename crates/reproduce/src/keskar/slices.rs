@@ -9,8 +9,9 @@ use batchscope_landscape::{
 };
 
 use super::lab::{ExperimentContext, parameters};
-use super::plan::{Plan, Setting};
+use super::plan::Plan;
 use super::record::{SlicePoint, SliceRecord};
+use super::setting::Setting;
 use super::sharpness::{is_stop, stopped};
 use super::task::{RunId, Shape, StateId, Statistics, slice_file, state_file};
 use super::training::stored_state;

@@ -11,8 +11,9 @@ use batchscope_train::{
 };
 
 use super::lab::{ExperimentContext, parameters};
-use super::plan::{Plan, Setting};
+use super::plan::Plan;
 use super::record::{Ended, EpochLoss, RunRecord, Snapshot};
+use super::setting::Setting;
 use super::task::{Method, RunId, StateId, checkpoint_file, run_file, state_file};
 use crate::{Folder, ReproduceError, stop_signal::StopSignal};
 

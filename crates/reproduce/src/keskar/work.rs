@@ -7,8 +7,9 @@ use batchscope_core::{
 use serde_json::Value;
 
 use super::lab::ExperimentContext;
-use super::plan::{Plan, Setting};
+use super::plan::Plan;
 use super::record::{Ended, RunRecord, SharpnessRecord, SliceRecord};
+use super::setting::Setting;
 use super::task::{
     Method, Quantity, RunId, Space, StateId, Statistics, Task, searches_file, state_file,
 };

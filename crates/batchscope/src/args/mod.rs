@@ -1,10 +1,17 @@
 //! The command line as typed. Meaning is given in `settings` and `resolve`.
 
+mod landscape;
+mod reproduce;
+
 use std::path::PathBuf;
 
-use batchscope_data::Validation;
-use batchscope_nn::DeviceSpec;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use landscape::{
+    LandscapeArgs, LandscapeLoss, LandscapeWhat, NormChoice, PathChoice, PrecisionChoice,
+    StatisticsChoice, SurfaceChoice,
+};
+pub use reproduce::ReproduceArgs;
 
 use crate::{
     commands::advise,
@@ -258,74 +265,6 @@ pub enum ExportFormat {
     Parquet,
 }
 
-/// `batchscope reproduce`.
-#[derive(Debug, Args)]
-#[command(allow_negative_numbers = true)]
-pub struct ReproduceArgs {
-    /// The experiment: keskar-2016
-    pub name: Option<String>,
-    /// The paper's network: f1 (MNIST), f2 (TIMIT), c1 or c2 (CIFAR-10), c3 or c4 (CIFAR-100) [default: f1]
-    #[arg(long, value_name = "NETWORK")]
-    pub network: Option<String>,
-    /// The data.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How they are read.
-    #[command(flatten)]
-    pub read: ReadArgs,
-    /// Use this many training examples (default: as many as let the network's experiment end within an hour on two cores)
-    #[arg(long, value_name = "N", help_heading = "Data")]
-    pub examples: Option<u64>,
-    /// Random starts of the table [default: 5]
-    #[arg(long, value_name = "N", help_heading = "Experiment")]
-    pub starts: Option<u32>,
-    /// Starts for remedies and intermediate batch sizes, at most --starts (default: by network)
-    #[arg(long, value_name = "N", help_heading = "Experiment")]
-    pub other_starts: Option<u32>,
-    /// Parts to do: table, slices, remedies, batch-sizes, trajectory, warm-starts (default: all)
-    #[arg(long, value_name = "PARTS", help_heading = "Experiment")]
-    pub part: Option<String>,
-    /// A run ends after this many epochs, even if its loss still falls (default: by network)
-    #[arg(long, value_name = "E", help_heading = "Experiment")]
-    pub epochs: Option<u32>,
-    /// ADAM's rate at every batch size [default: 0.001]
-    #[arg(long, value_name = "RATE", help_heading = "Experiment")]
-    pub learning_rate: Option<f64>,
-    /// Batch norm normalizes over this many examples (default: the whole batch, as in the paper)
-    #[arg(long, value_name = "N", help_heading = "Experiment")]
-    pub ghost: Option<u64>,
-    /// Sharpness of the loss on this many training examples (default: by network)
-    #[arg(long, value_name = "N", help_heading = "Experiment")]
-    pub sharpness_examples: Option<u64>,
-    /// Random starts of each search for the sharpest point (default: by network)
-    #[arg(long, value_name = "N", help_heading = "Experiment")]
-    pub sharpness_starts: Option<u32>,
-    /// Evaluate on at most this many examples of the training and of the test set [default: 2000]
-    #[arg(long, value_name = "N", help_heading = "Experiment")]
-    pub eval_examples: Option<u64>,
-    /// Slices: batch-norm statistics estimated at every point, interpolated between the minima, or both [default: interpolated]
-    #[arg(long, value_enum, value_name = "HOW", help_heading = "Experiment")]
-    pub statistics: Option<StatisticsChoice>,
-    /// Seed of every random stream [default: 0]
-    #[arg(long, value_name = "SEED", help_heading = "Running")]
-    pub seed: Option<u64>,
-    /// Tasks at a time, sharing the cores (default: one a core)
-    #[arg(long, value_name = "N", help_heading = "Running")]
-    pub jobs: Option<usize>,
-    /// Stop after this many minutes and report what is finished; the same command resumes
-    #[arg(long, value_name = "M", help_heading = "Running")]
-    pub minutes: Option<f64>,
-    /// Folder of the experiment (default: batchscope-keskar-2016-NETWORK)
-    #[arg(long, value_name = "DIR", help_heading = "Running")]
-    pub dir: Option<PathBuf>,
-    /// Print what it would cost, and run nothing
-    #[arg(long, help_heading = "Running")]
-    pub dry_run: bool,
-    /// Print the results as JSON on standard output
-    #[arg(long, help_heading = "Output")]
-    pub json: bool,
-}
-
 /// `batchscope data`.
 #[derive(Debug, Args)]
 pub struct DataCommandArgs {
@@ -365,195 +304,4 @@ pub enum DataCommand {
         #[arg(long, value_name = "URL")]
         base_url: Option<String>,
     },
-}
-
-/// `batchscope landscape`.
-#[derive(Debug, Args)]
-#[command(allow_negative_numbers = true)]
-pub struct LandscapeArgs {
-    /// A checkpoint of `batchscope train --checkpoint DIR`: the folder, or the file in it
-    pub checkpoint: PathBuf,
-    /// What to measure.
-    #[command(flatten)]
-    pub what: LandscapeWhat,
-    /// The loss.
-    #[command(flatten)]
-    pub loss: LandscapeLoss,
-    /// Folder of the results; measurements found there are not repeated
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "batchscope-landscape",
-        help_heading = "Running"
-    )]
-    pub dir: PathBuf,
-    /// Print what each measurement would cost, and measure nothing
-    #[arg(long, help_heading = "Running")]
-    pub dry_run: bool,
-    /// Print the results as JSON on standard output
-    #[arg(long, help_heading = "Output")]
-    pub json: bool,
-}
-
-/// What `batchscope landscape` measures.
-#[derive(Debug, Args)]
-pub struct LandscapeWhat {
-    /// Sharpness: Keskar's in the full space and in 100 random dimensions, for ε of 1e-3 and 5e-4, and adaptive worst and average cases
-    #[arg(long, help_heading = "Measurements")]
-    pub sharpness: bool,
-    /// Spectrum of the Hessian: largest eigenvalues, trace, density, every layer's largest eigenvalue
-    #[arg(long, help_heading = "Measurements")]
-    pub spectrum: bool,
-    /// Eigenvalues with --spectrum
-    #[arg(
-        long,
-        value_name = "K",
-        default_value_t = 5,
-        help_heading = "Measurements"
-    )]
-    pub top: usize,
-    /// Loss and error on the way to this other checkpoint of the same model, and beyond (α from −1 to 2)
-    #[arg(long, value_name = "CHECKPOINT", help_heading = "Measurements")]
-    pub slice: Option<PathBuf>,
-    /// Shape of the way
-    #[arg(long, value_enum, value_name = "PATH", default_value_t = PathChoice::Both, help_heading = "Measurements")]
-    pub path: PathChoice,
-    /// Loss and error along one filter-normalized random direction, over the plane of two, or both
-    #[arg(long, value_enum, value_name = "1d|2d|both", num_args = 0..=1, default_missing_value = "both", help_heading = "Measurements")]
-    pub surface: Option<SurfaceChoice>,
-    /// Points of a surface's side
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 21,
-        help_heading = "Measurements"
-    )]
-    pub points: usize,
-    /// Random starts of each maximization
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 5,
-        help_heading = "Measurements"
-    )]
-    pub starts: u32,
-    /// Iterations of each maximization; 10 in Keskar's paper, more to go on until they converge
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 10,
-        help_heading = "Measurements"
-    )]
-    pub iterations: u64,
-    /// Relative residual of eigenvalues
-    #[arg(
-        long,
-        value_name = "R",
-        default_value_t = 1e-3,
-        help_heading = "Measurements"
-    )]
-    pub tolerance: f64,
-    /// Seed of starts, subspaces, probes and directions
-    #[arg(
-        long,
-        value_name = "SEED",
-        default_value_t = 0,
-        help_heading = "Measurements"
-    )]
-    pub probe_seed: u64,
-}
-
-/// Which loss `batchscope landscape` looks at.
-#[derive(Debug, Args)]
-pub struct LandscapeLoss {
-    /// The checkpoint's data.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How they are read, as in `train`.
-    #[command(flatten)]
-    pub read: ReadArgs,
-    /// The checkpoint was trained on this many examples (`train --examples N`)
-    #[arg(long, value_name = "N", help_heading = "Loss")]
-    pub train_examples: Option<u64>,
-    /// As in `train`: what was held out
-    #[arg(long, value_name = "N|F", help_heading = "Loss")]
-    pub validation: Option<Validation>,
-    /// Look at the loss on data that the checkpoint was not trained on
-    #[arg(long, help_heading = "Loss")]
-    pub other_data: bool,
-    /// Take the mean loss over this many training examples (slices: test examples too)
-    #[arg(
-        long,
-        alias = "examples",
-        value_name = "N",
-        default_value_t = 2000,
-        help_heading = "Loss",
-        value_parser = values::at_least_one
-    )]
-    pub loss_examples: u64,
-    /// Batch norm by its running statistics, or by those of ghost batches
-    #[arg(long, value_enum, value_name = "MODE", default_value_t = NormChoice::Evaluation, help_heading = "Loss")]
-    pub norm: NormChoice,
-    /// Slices: batch-norm statistics estimated at every point from the training examples of the loss, interpolated between the two checkpoints, or both
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = StatisticsChoice::Estimated, help_heading = "Loss")]
-    pub statistics: StatisticsChoice,
-    /// Numbers to compute with [default: f64 for the spectrum, f32 for all else]
-    #[arg(long, value_enum, value_name = "f32|f64", help_heading = "Loss")]
-    pub precision: Option<PrecisionChoice>,
-    /// Compute on cpu, cuda, cuda:1, ... [default: cpu]
-    #[arg(long, value_name = "DEVICE", help_heading = "Loss")]
-    pub device: Option<DeviceSpec>,
-}
-
-/// `--path` of `batchscope landscape`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PathChoice {
-    /// α·x + (1 − α)·y
-    Straight,
-    /// sin(απ/2)·x + cos(απ/2)·y
-    Curved,
-    /// One after the other
-    Both,
-}
-
-/// `--surface` of `batchscope landscape`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SurfaceChoice {
-    /// Along one direction
-    #[value(name = "1d")]
-    Line,
-    /// Over the plane of two
-    #[value(name = "2d")]
-    Plane,
-    /// One after the other
-    Both,
-}
-
-/// `--norm` of `batchscope landscape`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum NormChoice {
-    /// By the running statistics
-    Evaluation,
-    /// By those of ghost batches
-    Training,
-}
-
-/// `--statistics` of `batchscope landscape` and `batchscope reproduce`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StatisticsChoice {
-    /// From the training examples, at every point
-    Estimated,
-    /// Between those of the two networks: means on a straight line, variances on one of logarithms
-    Interpolated,
-    /// One after the other
-    Both,
-}
-
-/// `--precision` of `batchscope landscape`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PrecisionChoice {
-    /// Single
-    F32,
-    /// Double
-    F64,
 }
