@@ -3,7 +3,8 @@
 //! Harder targets tend to have larger critical batch sizes (the gradient noise grows as training
 //! goes on), so an answer for one target says little until its neighbors are seen. Every easier
 //! target was passed on the way to the study's own, so its steps are estimated from the
-//! recorded evaluations, as those to the study's own were.
+//! recorded evaluations, as those to the study's own were. In studies of versions up to 0.1.0 those
+//! were of another kind ([`Outcome::is_by_smoothing`]): such a study has its own target alone.
 
 use batchscope_core::{Estimate, Measurement, Outcome, Target, TrialRecord};
 
@@ -31,6 +32,9 @@ pub(crate) fn movement(
         hyperbola: here.clone(),
         reached,
     }];
+    if trials.trials().any(|r| r.outcome.is_by_smoothing()) {
+        return rows;
+    }
     for target in ladder(trials, target) {
         let samples: Vec<Sample> = trials
             .by_batch

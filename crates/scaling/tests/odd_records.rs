@@ -127,7 +127,9 @@ fn a_likelihood_ratio_beyond_all_numbers_bounds_nothing() {
     let by = odd
         .into_iter()
         .chain(empty)
-        .map(|(index, batch_size, value)| (index, reached(0, 0, None), batch_size, 1.0, value));
+        .map(|(index, batch_size, value)| {
+            (index, reached(0, 0, Some(0.0)), batch_size, 1.0, value)
+        });
     let records = mangle(world.records(), by.collect());
     let findings = analyze(world.summary(), world.tuning(), &records, &options());
     sound(&findings).unwrap();

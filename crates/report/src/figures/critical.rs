@@ -28,11 +28,18 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
         return None;
     }
     let title = title(data);
-    let caption = "Three definitions on the same runs, put on one scale: (a) B_c of the fitted hyperbola; (b) the largest batch \
+    let by_target = data.findings.targets.values().any(|rows| rows.len() > 1);
+    let caption = format!(
+        "Three definitions on the same runs, put on one scale: (a) B_c of the fitted hyperbola; (b) the largest batch \
                    that costs at most 20 % more examples than the least possible, divided by 0.2; (c) the batch within 10 % of the \
-                   fewest possible steps, divided by 10. If the model holds all three are equal, up to their intervals. \
-                   Below them, (a) at easier targets from the same runs. Bars are 95 % intervals; an arrow is an open end."
-        .to_owned();
+                   fewest possible steps, divided by 10. If the model holds all three are equal, up to their intervals. {}Bars are 95 % intervals; \
+                   an arrow is an open end.",
+        if by_target {
+            "Below them, (a) at easier targets from the same runs. "
+        } else {
+            ""
+        }
+    );
     let csv = csv(
         &["row", "critical_batch_size", "low", "high", "state"],
         rows.iter().filter_map(|r| {
