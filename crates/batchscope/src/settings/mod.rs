@@ -7,6 +7,8 @@
 //! crates below use; what they mean together is `resolve`'s.
 
 mod data;
+#[cfg(test)]
+mod hostile;
 mod model;
 mod optimizer;
 mod run;
