@@ -154,10 +154,15 @@ fn a_study_warms_up_as_its_help_says() {
         .find(|a| a.get_long() == Some("warm-up"));
     let help = warm_up.unwrap().get_help().unwrap().to_string();
     assert!(
-        help.contains("10 steps in a study, none in train"),
+        help.contains("none; 10 steps in a study with --tune base"),
         "{help}"
     );
-    for (command, length) in [("study", "10"), ("train", "0")] {
+    let scaled = meaning(&["study", "--tune", "base"]);
+    assert_eq!(
+        meaning(&["study", "--tune", "base", "--warm-up", "10"]),
+        scaled
+    );
+    for (command, length) in [("study", "0"), ("train", "0")] {
         assert_eq!(
             meaning(&[command, "--warm-up", length]),
             meaning(&[command])

@@ -51,10 +51,12 @@ pub fn schedule(step: &StepArgs, warm_up: Length) -> Schedule {
 pub fn plan(settings: &StudySettings) -> Result<Plan, CliError> {
     let (w, q) = (&settings.workload, settings.plan.clone());
     let base = Plan::default();
+    let tune = q.tune.unwrap_or(base.tune);
+    let warm_up = Length::Steps(tune.warm_up_steps());
     let mut plan = Plan {
         batch_sizes: q.batch_sizes.map_or(base.batch_sizes, |sizes| sizes.0),
         base_batch: q.base_batch.unwrap_or(base.base_batch),
-        tune: q.tune.unwrap_or(base.tune),
+        tune,
         rules: q.rules.map_or(base.rules, |rules| rules.0),
         tune_trials: q.tune_trials.unwrap_or(base.tune_trials),
         learning_rates: q.learning_rates.unwrap_or(base.learning_rates),
@@ -68,7 +70,7 @@ pub fn plan(settings: &StudySettings) -> Result<Plan, CliError> {
         optimizer: optimizer(&w.optimizer)?,
         methods: w.step.methods(),
         token_half_life: q.token_half_life.map_or(base.token_half_life, |on| on.0),
-        schedule: schedule(&w.step, base.schedule.warm_up.length),
+        schedule: schedule(&w.step, warm_up),
         clip: w.optimizer.clip,
         decay: w.optimizer.weight_decay_on.unwrap_or_default(),
         micro_batch: w.compute.micro_batch,

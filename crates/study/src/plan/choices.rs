@@ -13,6 +13,19 @@ pub enum Tune {
     Base,
 }
 
+impl Tune {
+    /// Steps of warm-up where none are asked for. A tuned rate needs none, and large batches lose
+    /// half of its steps. Rules scale a rate further than it was tuned: they have the warm-up that
+    /// theirs come with (Goyal et al. 2017, arXiv 1706.02677, section 2.2), ten steps of it, since
+    /// targets here are often reached within an epoch.
+    pub fn warm_up_steps(self) -> u64 {
+        match self {
+            Tune::Every => 0,
+            Tune::Base => 10,
+        }
+    }
+}
+
 impl fmt::Display for Tune {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

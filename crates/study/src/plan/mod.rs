@@ -129,7 +129,7 @@ impl Default for Plan {
             ),
             methods: Vec::new(),
             token_half_life: false,
-            schedule: Schedule::warm_up(10),
+            schedule: Schedule::warm_up(Tune::Every.warm_up_steps()),
             clip: None,
             decay: DecayPolicy::default(),
             micro_batch: None,

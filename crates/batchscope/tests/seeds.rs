@@ -1,0 +1,115 @@
+//! The default study over study seeds and lengths of warm-up: does its interval hold what other seeds
+//! find, and does a warm-up move the critical batch size as it must? docs/results/seeds.md has what
+//! it printed:
+//!
+//! `cargo test --release -p batchscope --test seeds -- --ignored --nocapture`
+
+mod support;
+
+use serde_json::Value;
+
+use support::{batchscope, findings, text};
+
+/// One study: the critical batch size with its interval, and the fit's ends.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    value: f64,
+    low: f64,
+    high: f64,
+    s_min: f64,
+    e_min: f64,
+    lack_of_fit: f64,
+}
+
+impl Found {
+    /// Deviation of its logarithm, from the 95 % interval.
+    fn deviation(&self) -> f64 {
+        (self.high / self.low).ln() / (2.0 * 1.96)
+    }
+}
+
+/// The default study of glyphs at a seed and a warm-up.
+fn study(seed: u64, warm_up: u64) -> Found {
+    let place = tempfile::tempdir().unwrap();
+    let out = batchscope()
+        .args(["study", "--quiet", "--seed", &seed.to_string()])
+        .args(["--warm-up", &warm_up.to_string(), "--dir"])
+        .arg(place.path())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let findings = findings(place.path());
+    let number = |value: &Value| value.as_f64().unwrap();
+    let fit = &findings["curves"][0]["fit"];
+    let critical = &findings["critical_batch_size"]["tuned"]["hyperbola"];
+    Found {
+        value: number(&critical["value"]),
+        low: number(&critical["low"]),
+        high: number(&critical["high"]),
+        s_min: number(&fit["s_min"]["value"]),
+        e_min: number(&fit["e_min"]["value"]),
+        lack_of_fit: number(&fit["lack_of_fit_p"]),
+    }
+}
+
+/// The mean of the logarithms, each weighted by its inverse variance, and Cochran's Q: the weighted
+/// squares about it.
+fn pooled(found: &[Found]) -> (f64, f64) {
+    let weighted = found.iter().map(|f| (f.value.ln(), f.deviation().powi(-2)));
+    let (sum, weights) = weighted
+        .clone()
+        .fold((0.0, 0.0), |(sum, all), (ln, w)| (sum + w * ln, all + w));
+    let mean = sum / weights;
+    let q = weighted.map(|(ln, w)| w * (ln - mean).powi(2)).sum();
+    (mean.exp(), q)
+}
+
+#[test]
+#[ignore = "ten studies of half a minute"]
+fn intervals_hold_what_other_seeds_find() {
+    println!("| seed | critical batch size | S_min | E_min | lack of fit p |");
+    println!("| ---: | --- | ---: | ---: | ---: |");
+    let found: Vec<Found> = (0..10).map(|seed| study(seed, DEFAULT_WARM_UP)).collect();
+    for (seed, f) in found.iter().enumerate() {
+        println!(
+            "| {seed} | {:.0} ({:.0}–{:.0}) | {:.1} | {:.0} | {:.3} |",
+            f.value, f.low, f.high, f.s_min, f.e_min, f.lack_of_fit
+        );
+    }
+    let (mean, q) = pooled(&found);
+    let hold = found.iter().filter(|f| f.low <= mean && mean <= f.high);
+    let hold = hold.count();
+    println!("\ncommon mean {mean:.0}, held by {hold} of 10 intervals; Cochran's Q {q:.1} of 9");
+    assert!(q < 21.67, "p < 0.01: the upper 1 % of χ² with 9 degrees");
+    assert!(hold >= 9);
+}
+
+/// What a study warms up by default.
+const DEFAULT_WARM_UP: u64 = 0;
+
+/// A warm-up of `W` steps from zero makes half of them count: `S(B) = S_min + W/2 + E_min/B`, so the
+/// critical batch size is `E_min/(S_min + W/2)`.
+#[test]
+#[ignore = "nine studies of half a minute"]
+fn a_warm_up_moves_the_critical_batch_size_as_it_must() {
+    let mean = |of: &dyn Fn(&Found) -> f64, found: &[Found]| -> f64 {
+        let sum: f64 = found.iter().map(|f| of(f).ln()).sum();
+        (sum / found.len() as f64).exp()
+    };
+    println!("| warm-up | critical batch sizes of three seeds | mean | E_min/(S_min + W/2) |");
+    println!("| ---: | --- | ---: | ---: |");
+    let mut without = None;
+    for warm_up in [0, 10, 20] {
+        let found: Vec<Found> = (0..3).map(|seed| study(seed, warm_up)).collect();
+        let measured = mean(&|f| f.value, &found);
+        let (s_min, e_min) =
+            *without.get_or_insert((mean(&|f| f.s_min, &found), mean(&|f| f.e_min, &found)));
+        let expected = e_min / (s_min + warm_up as f64 / 2.0);
+        let each: Vec<String> = found.iter().map(|f| format!("{:.0}", f.value)).collect();
+        println!(
+            "| {warm_up} | {} | {measured:.0} | {expected:.0} |",
+            each.join(", ")
+        );
+        assert!((measured / expected).ln().abs() < 0.1, "warm-up {warm_up}");
+    }
+}
