@@ -122,7 +122,7 @@ pub struct LandscapeLoss {
     /// As in `train`: what was held out
     #[arg(long, value_name = "N|F", help_heading = "Loss")]
     pub validation: Option<Validation>,
-    /// Look at the loss on data that the checkpoint was not trained on
+    /// Allow data that the checkpoint was not trained on, which are refused otherwise
     #[arg(long, help_heading = "Loss")]
     pub other_data: bool,
     /// Take the mean loss over this many training examples (slices: test examples too)

@@ -30,7 +30,7 @@ use crate::{
     long_about = "Trains over a range of batch sizes under fair tuning, measures how many steps, examples and \
                   seconds each needs to reach a target, and finds the critical batch size: the point past \
                   which a larger batch no longer buys proportionally fewer steps.",
-    after_help = "Run `batchscope study` without any flag for a complete study in a few minutes: no data needed.",
+    after_help = "Run `batchscope study` without any flag for a complete study on built-in images, in about a minute.",
     propagate_version = true,
     max_term_width = 100
 )]
@@ -47,7 +47,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Find the critical batch size of a model on data
-    #[command(after_help = "Re-running a study's command resumes it; budgets are totals.")]
+    #[command(
+        after_help = "Run a study's command again to resume it. A larger --seeds, or more --batch-sizes, extends a finished study."
+    )]
     Study(Box<StudyArgs>),
     /// Train one configuration
     Train(Box<TrainArgs>),

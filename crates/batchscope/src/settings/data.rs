@@ -36,15 +36,15 @@ pub struct ReadArgs {
     #[arg(long, value_name = "FORMAT")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
-    /// Train on this file or folder of the data (default: the one called so)
+    /// Train on this file or folder of the data (default: found by its name, such as `train`)
     #[arg(long, value_name = "PATH")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train: Option<String>,
-    /// Validate on this file or folder of the data (default: the one called so, or examples held out)
+    /// Validate on this file or folder of the data (default: found by its name, such as `val`, or examples held out of the training part)
     #[arg(long, value_name = "PATH")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_part: Option<String>,
-    /// Test on this file or folder of the data (default: the one called so, if any)
+    /// Test on this file or folder of the data (default: found by its name, such as `test`, if there is one)
     #[arg(long, value_name = "PATH")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<String>,
@@ -104,7 +104,7 @@ pub struct ReadArgs {
 #[serde(rename_all = "kebab-case", default)]
 #[command(next_help_heading = "Data")]
 pub struct ExamplesArgs {
-    /// Use this many training examples (a seeded subset; smaller ones lie inside larger ones)
+    /// Use this many training examples (a seeded subset; a smaller subset is part of every larger one)
     #[arg(long, value_name = "N", conflicts_with = "fraction")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub examples: Option<u64>,

@@ -17,7 +17,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "SIZES")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub batch_sizes: Option<BatchSizes>,
-    /// The goal: val-error=0.03, train-loss=0.1, auto, auto:val-loss, quartile, quartile:train-loss [default: auto]
+    /// Target: val-error=0.03 or train-loss=0.1; auto or auto:val-loss (nine tenths of the improvement of the pilot's best run); quartile or quartile:train-loss (as Golmant et al. 2018) [default: auto]
     #[arg(long, value_name = "TARGET", value_parser = values::target)]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetChoice>,
@@ -53,7 +53,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "F")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub widen_factor: Option<f64>,
-    /// Widen a batch size's range at most so often [default: 2]
+    /// Widen a batch size's range of rates at most this many times [default: 2]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_widenings: Option<u32>,
@@ -65,7 +65,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linearity_seeds: Option<u32>,
-    /// A trial's cap: this many times the pilot's model of its steps [default: 4]
+    /// Cap: stop a trial after this many times the steps that the pilot predicts for it [default: 4]
     #[arg(long, value_name = "C")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cap_factor: Option<f64>,
