@@ -33,7 +33,7 @@ fn a_knee_is_said_with_its_interval_and_what_it_rests_on() {
         &[
             "val-error=0.03",
             "It rests on 30 results of fresh seeds at 10 batch sizes (3 seeds each)",
-            "Three definitions on one scale: fitted knee 620",
+            "Three definitions on one scale: fitted hyperbola 620",
             "their intervals overlap, and are too wide to say that they agree",
         ],
     );

@@ -7,6 +7,7 @@ use crate::figures::{Data, list};
 use crate::format::{count, estimate_as, number, rough_duration, times};
 
 use super::prose;
+use crate::words::warm_up;
 
 /// What the answer rests on, and what would change it.
 pub(super) fn grounds(data: &Data) -> Markup {
@@ -45,7 +46,7 @@ pub(super) fn recommendation(data: &Data) -> Option<Markup> {
         "On this machine train with " strong { "batch size " (r.batch_size) } (micro_batches) (devices)
         ", learning rate " strong { (number(r.learning_rate)) }
         @if let Some(momentum) = r.momentum { ", momentum " strong { (number(momentum)) } }
-        " and " (count(r.warm_up_steps)) " warm-up steps: " (prose(&time)) " to the target"
+        " and " (warm_up(r.warm_up_steps, "")) ": " (prose(&time)) " to the target"
         @if let Some(comparison) = comparison { ", " (comparison) }
         "."
     })

@@ -2,7 +2,8 @@
 
 use batchscope_scaling::{Advice, Findings};
 
-use crate::format::{count, estimate_short_as, learning_rate, rough_duration, times};
+use super::conditions::warm_up;
+use crate::format::{estimate_short_as, learning_rate, rough_duration, times};
 
 /// What to train with, and what that buys over the smallest batch size of the curve.
 pub(crate) fn advice_sentence(findings: &Findings, advice: &Advice) -> String {
@@ -22,11 +23,11 @@ pub(crate) fn advice_sentence(findings: &Findings, advice: &Advice) -> String {
         )
     });
     format!(
-        "On this machine train with batch size {}, micro-batch {}, learning rate {}, {} warm-up steps: about {time} to {}{gain}.",
+        "On this machine train with batch size {}, micro-batch {}, learning rate {}, {}: about {time} to {}{gain}.",
         best.batch_size,
         best.micro_batch,
         learning_rate(best.learning_rate, best.momentum),
-        count(best.warm_up_steps),
+        warm_up(best.warm_up_steps, ""),
         findings.study.target,
     )
 }

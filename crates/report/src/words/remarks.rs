@@ -108,7 +108,7 @@ fn definitions(findings: &Findings, curve: &Curve) -> Option<String> {
         None => String::new(),
     };
     Some(format!(
-        "{}Three definitions on one scale: fitted knee {}; 20 % more examples, divided by 0.2, {}; within 10 % of the fewest steps, divided by 10, {}{agreement}.",
+        "{}Three definitions on one scale: fitted hyperbola {}; 20 % more examples, divided by 0.2, {}; within 10 % of the fewest steps, divided by 10, {}{agreement}.",
         about(findings, curve),
         critical.hyperbola,
         critical.overhead20,
