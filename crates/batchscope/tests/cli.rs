@@ -229,7 +229,7 @@ fn micro_batches_train_the_same_network() {
 /// Bright things on a dark ground, with masks of which is which: from a folder of images to the mean
 /// intersection over union, micro-batches and augmentation included.
 #[test]
-fn masks_are_learnt() {
+fn masks_are_learned() {
     let dir = tempfile::tempdir().unwrap();
     for (split, count) in [("train", 24u32), ("val", 6)] {
         for kind in ["images", "masks"] {

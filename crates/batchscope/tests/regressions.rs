@@ -31,7 +31,7 @@ fn refused(command: &mut Command, flag: &str) {
     assert!(said.contains(&format!("--{flag}")), "{command:?}: {said}");
 }
 
-/// `train --clip -1` climbed to a loss of 7, `--clip 0` learnt nothing, `--clip nan` clipped nothing, and
+/// `train --clip -1` climbed to a loss of 7, `--clip 0` learned nothing, `--clip nan` clipped nothing, and
 /// `--eval-examples 0` evaluated one example; `study` refused them all.
 #[test]
 fn train_refuses_what_study_refuses() {

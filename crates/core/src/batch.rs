@@ -193,7 +193,7 @@ impl Batch {
     }
 }
 
-/// A split of a data set, shared by all trials: the seam between the readers and the loop.
+/// A split of a data set, shared by all trials: the trait between the readers and the loop.
 pub trait Examples: Send + Sync {
     /// Shape of the examples.
     fn shape(&self) -> DataShape;

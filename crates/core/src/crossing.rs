@@ -23,7 +23,8 @@ use std::collections::VecDeque;
 
 use crate::{Direction, Located, Outcome, Target};
 
-/// Evaluations through which the line goes, in natural log of steps (a factor of 3.5 in steps).
+/// Width of the window of evaluations that the line is fitted to, in natural log of steps (a factor
+/// of 3.5 in steps).
 pub const WINDOW: f64 = 1.25;
 
 /// The target is near where the line meets it within this much of the last evaluation, in natural
@@ -71,8 +72,8 @@ impl Crossed {
 
 /// Watches a metric for the step at which it crosses its target, noise apart.
 ///
-/// What it remembers is a function of the evaluations alone, so it is never saved: who resumes lets
-/// it observe them again.
+/// What it remembers is a function of the evaluations alone, so it is never saved: a resumed trial
+/// shows it the stored evaluations again.
 ///
 /// ```
 /// use batchscope_core::Crossing;
@@ -138,7 +139,7 @@ impl Crossing {
         ahead.is_some_and(|value| self.target.is_met(value))
     }
 
-    /// True once the metric was soon to be about to meet the target.
+    /// True once the line through the evaluations, extended by [`IN_SIGHT`], met the target.
     pub fn is_in_sight(&self) -> bool {
         self.in_sight
     }

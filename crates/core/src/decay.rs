@@ -47,7 +47,7 @@ impl fmt::Display for DecayPolicy {
 
 /// Why a policy could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' says not what decays: choose weights or all")]
+#[error("'{0}' is not a weight-decay policy: choose weights or all")]
 pub struct DecayPolicyError(String);
 
 impl FromStr for DecayPolicy {

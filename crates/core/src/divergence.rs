@@ -11,7 +11,7 @@
 use crate::{DataShape, InputShape, Task};
 use serde::{Deserialize, Serialize};
 
-/// Steps over which losses are averaged.
+/// Time constant of the exponential average of the losses, in steps.
 pub const MEMORY: f64 = 16.0;
 
 /// Steps on end that the average must lie above the limit.

@@ -185,8 +185,8 @@ impl<'a> TrialDriver<'a> {
             .next_after(evaluated, plan, self.spec.cap)
     }
 
-    /// Whether what was asked for has the diagnostics of the trial with it: they are measured once after
-    /// every planned step that is evaluated, and at the end.
+    /// Whether the evaluation that was asked for includes the trial's diagnostics. These are
+    /// measured once after every planned step that is evaluated, and at the end.
     pub fn wants_diagnostics(&self) -> bool {
         let planned = self.next_planned() == self.progress.step;
         match self.asked {
@@ -340,7 +340,7 @@ impl<'a> TrialDriver<'a> {
         }
     }
 
-    /// The record of a trial that ended so, in micro-batches of so many examples.
+    /// The record of the trial, which ended with `outcome` and used `micro_batch` examples a pass.
     pub fn record(self, outcome: Outcome, micro_batch: u64) -> TrialRecord {
         TrialRecord {
             spec: self.spec.clone(),

@@ -29,7 +29,7 @@ pub enum Evaluate {
     Whole,
     /// This split alone.
     Only(Split),
-    /// What a whole evaluation has beside what was measured of this split after the same step.
+    /// Every split of a whole evaluation but this one, which was measured after the same step.
     Rest(Split),
     /// The test examples, at the last evaluation, where [`Driving::looks_at_test`].
     Test,

@@ -1,4 +1,4 @@
-/// Replicas of one training run that exchange vectors: the seam for threads, MPI and NCCL.
+/// Replicas of one training run that exchange vectors: the trait for threads, MPI and NCCL.
 ///
 /// Every member calls the same operations in the same order. Reductions are in rank order, so
 /// every run of the same group gives the same bits.

@@ -1,8 +1,8 @@
-//! The vocabulary of batchscope, and the traits of its seams.
+//! The types that batchscope's crates share, and the traits by which they use each other.
 //!
-//! Crates speak to each other in these types: a [`TrialSpec`] asks for a
-//! training run, [`Event`]s report it, an [`Outcome`] ends it, an [`Estimate`] carries what was
-//! learnt from it. This crate has no tensors, files, clocks or randomness of its own.
+//! A [`TrialSpec`] asks for a training run, [`Event`]s report it, an [`Outcome`] ends it, and an
+//! [`Estimate`] carries what was learned from it. This crate has no tensors, files, clocks or
+//! randomness of its own.
 //!
 //! Words that are never mixed:
 //!

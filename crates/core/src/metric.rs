@@ -45,7 +45,7 @@ pub enum Quantity {
 pub struct Metric {
     /// On which examples.
     pub split: Split,
-    /// What.
+    /// What is measured: loss, error, accuracy or a name of the trainer's own.
     pub quantity: Quantity,
 }
 

@@ -78,7 +78,7 @@ pub struct LossSum {
 }
 
 impl LossSum {
-    /// The mean loss; 0 where there was nothing to be wrong about.
+    /// The mean loss; 0 for a batch without labeled pixels.
     pub fn mean(&self) -> f64 {
         if self.weight == 0.0 {
             self.loss
@@ -200,9 +200,9 @@ pub trait Network: Send {
         false
     }
 
-    /// What that costs beside a plain pass forward and back, as its share of the pass by counting
-    /// multiply-adds: next to nothing where an example meets each weight once, up to about a third
-    /// where norms take one more gradient of the weights, as in most convolutions.
+    /// Extra multiply-adds of these norms as a fraction of those of a plain forward and backward
+    /// pass. It is near 0 where an example meets each weight once, and up to about 1/3 where the
+    /// norms need the gradient of the weights once more, as in most convolutions.
     fn example_norms_cost(&self) -> f64 {
         0.0
     }
@@ -256,7 +256,7 @@ pub trait Network: Send {
     fn import(&mut self, state: &[StateTensor]) -> Result<(), NetworkError>;
 }
 
-/// Makes networks of one model: the seam between `nn` and the loop.
+/// Makes networks of one model: the trait between `nn` and the loop.
 pub trait NetworkFactory: Send + Sync {
     /// The model's name with its settings, for records: `mlp(512,512)`.
     fn name(&self) -> String;
@@ -272,8 +272,8 @@ pub trait NetworkFactory: Send + Sync {
         key: crate::StreamKey,
     ) -> Result<Box<dyn Network>, NetworkError>;
 
-    /// Bytes a training step takes at most for a micro-batch of this size: parameters, gradient,
-    /// optimizer state and activations. An upper estimate, for `--max-memory`.
+    /// Upper estimate of the bytes that a training step takes with a micro-batch of this size:
+    /// parameters, gradient, optimizer state and activations. Memory limits are checked against it.
     fn memory(&self, shape: &DataShape, micro_batch: u64) -> u64;
 
     /// Where it computes: `cpu (flex)`, `cuda:0`, …

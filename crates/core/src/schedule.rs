@@ -13,9 +13,10 @@ pub enum Length {
 }
 
 impl Length {
-    /// Optimizer updates at a batch size (at least 1 is taken), over so many training examples: `epochs ·
-    /// N / B` rounded up, but for rounding. 0.1 epochs of 60,000 at 100 are 60 steps, though the product
-    /// of floats lies just above it.
+    /// Optimizer updates at `batch_size` (0 counts as 1) on `train_examples`: `epochs · N / B`,
+    /// rounded up. A result within 1e-9 of a whole number, relative to it, is that number: 0.1
+    /// epochs of 60,000 examples at batch size 100 are 60 steps, though the product of floats lies
+    /// just above 60.
     ///
     /// ```
     /// use batchscope_core::Length;

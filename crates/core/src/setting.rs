@@ -123,7 +123,7 @@ mod tests {
         .unwrap()
     }
 
-    /// `train --clip -1` once climbed, `--clip 0` learnt nothing, and `--eval-examples 0` evaluated
+    /// `train --clip -1` once climbed, `--clip 0` learned nothing, and `--eval-examples 0` evaluated
     /// one example, while `study` refused all three.
     #[test]
     fn nonsense_is_refused_by_its_key() {

@@ -120,9 +120,9 @@ pub struct StepTiming {
     pub micro_batch: u64,
     /// Median seconds per step.
     pub seconds: f64,
-    /// Lower quartile.
+    /// Lower quartile, in seconds per step.
     pub low: f64,
-    /// Upper quartile.
+    /// Upper quartile, in seconds per step.
     pub high: f64,
     /// Steps timed.
     pub n: u64,
@@ -174,8 +174,9 @@ fn last_words(stderr: &str) -> String {
 ///
 /// The contract, tested by one suite for all trainers:
 ///
-/// * as far as its [`Capabilities`] promise, the same spec gives the same outcome and measurements (times aside), however often it was
-///   interrupted and resumed, and whatever else runs beside it;
+/// * as far as its [`Capabilities`] promise, the same spec gives the same outcome and measurements
+///   (times aside), however often the trial was interrupted and resumed, and whatever runs beside
+///   it;
 /// * evaluations follow `spec.evaluation`, finer ones near the target marked as such; one more is made
 ///   where the target is found reached, or else at the spec's own cap (never at a race bound);
 /// * a trial stopped by [`Control::race_bound`] ends as `Raced`, after the first evaluation at or past

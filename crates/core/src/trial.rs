@@ -63,7 +63,7 @@ pub struct TrialSpec {
     /// Optimizer and its constants.
     #[serde(alias = "optimiser")]
     pub optimizer: Choice,
-    /// How steps are made, where not plainly: at most one method for the gradient, and one for what is
+    /// Step methods other than the plain step: at most one for the gradient, and one for what is
     /// done with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<Choice>,
@@ -121,7 +121,8 @@ pub enum Outcome {
         /// The bound at which the record is cut.
         at: u64,
     },
-    /// The loss became non-finite or far larger than at the start.
+    /// A loss was not finite, or the averaged training loss stayed above the limit of
+    /// [`crate::Divergence`].
     Diverged {
         /// When it was noticed.
         step: u64,
@@ -214,7 +215,10 @@ impl From<&Outcome> for Estimate {
             Outcome::NotReached { cap } => {
                 Estimate::at_least(*cap as f64, 1.0, 1, "not reached by the cap")
             }
-            Outcome::Raced { at } => Estimate::at_least(*at as f64, 1.0, 1, "raced"),
+            Outcome::Raced { at } => {
+                let why = "stopped: another tuning trial had reached the target in fewer steps";
+                Estimate::at_least(*at as f64, 1.0, 1, why)
+            }
             Outcome::Diverged { step } => {
                 Estimate::undefined(1.0, 1, format!("diverged at step {step}"))
             }

@@ -3,7 +3,7 @@ use serde::Serialize;
 /// A data set that can be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Known {
-    /// Its name in commands.
+    /// Its name, as [`fetch`](crate::fetch()) takes it.
     pub name: &'static str,
     /// What it is.
     pub what: &'static str,

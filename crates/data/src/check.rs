@@ -22,7 +22,7 @@ use crate::text::TextSplit;
 /// What is in a data set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CheckReport {
-    /// Its name.
+    /// Name of the data set.
     pub name: String,
     /// Its format, by name.
     pub format: String,

@@ -26,7 +26,8 @@ pub struct Dataset {
     pub shape: DataShape,
     /// What is trained on.
     pub train: Arc<dyn Examples>,
-    /// What decides: the source's validation part, or held out from its training part.
+    /// The validation examples, on which targets are checked: the source's own, or held out of its
+    /// training part.
     pub validation: Arc<dyn Examples>,
     /// The source's test part, if it has one. Nothing is chosen by it.
     pub test: Option<Arc<dyn Examples>>,

@@ -85,7 +85,7 @@ pub enum DataError {
     NoDownloads,
     /// A download failed; what has arrived is kept, so that fetching again continues.
     #[error(
-        "{url}: {why}; run the command again to continue the download, or put the file into place by hand"
+        "{url}: {why}; fetch again to continue the download, or put the file into place by hand"
     )]
     Download {
         /// The address.

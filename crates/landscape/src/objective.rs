@@ -1,4 +1,4 @@
-//! The seam: a function whose landscape is measured.
+//! The function whose landscape is measured.
 
 use crate::{Blocks, ObjectiveError};
 

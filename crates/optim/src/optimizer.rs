@@ -19,7 +19,7 @@ pub trait Optimizer: Send {
     fn update(&mut self, tensor: usize, parameters: &mut [f32], gradient: &[f32]);
 
     /// Everything the optimizer remembers between steps, named `QUANTITY.TENSOR`, in canonical
-    /// layout. Empty before nothing is remembered (SGD without momentum).
+    /// layout. Empty where nothing is remembered (SGD without momentum).
     fn state(&self) -> Vec<StateTensor>;
 
     /// Takes over a state made by [`Optimizer::state`] of the same optimizer and layout; leaves

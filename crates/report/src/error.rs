@@ -31,6 +31,6 @@ pub enum ReportError {
         feature: &'static str,
     },
     /// A drawing could not be made: a fault of ours.
-    #[error("this is a fault in batchscope, please report it: the report drew {0}")]
+    #[error("this is a fault in batchscope, please report it: a figure could not be drawn ({0})")]
     Drawing(String),
 }

@@ -223,7 +223,8 @@ pub fn trials_records(records: &[TrialRecord]) -> Table {
         ),
         whole(
             "after",
-            "a standard error below the crossing, exclusive",
+            "step one standard error below the crossing, exclusive; 0 if met from the first \
+             evaluation on",
             &|r| match r.outcome {
                 Outcome::Reached { after, .. } => Some(after),
                 _ => None,
@@ -333,7 +334,8 @@ pub fn measurements_table(records: &[TrialRecord]) -> Table {
             ),
             noise(
                 "noise_squared_norm",
-                "their mean estimate of the squared true gradient; noise can make it negative",
+                "their mean estimate of the squared norm of the true gradient, |G|²; noise can \
+                 make it negative",
                 |m| m.squared_norm,
             ),
         ]);

@@ -10,7 +10,7 @@ pub enum ReproduceError {
     /// A setting makes no sense.
     #[error("{name}: {why}")]
     Setting {
-        /// The setting, which is the flag too.
+        /// The setting's key, such as `learning-rate`.
         name: &'static str,
         /// What is wrong, and what would be right.
         why: String,
@@ -44,17 +44,17 @@ pub enum ReproduceError {
     /// A training run could not be made.
     #[error("{task}: {source}")]
     Training {
-        /// Which.
+        /// The task, in words.
         task: String,
-        /// Why.
+        /// The cause.
         source: TrainError,
     },
     /// A measurement failed.
     #[error("{task}: {source}")]
     Measuring {
-        /// Which.
+        /// The task, in words.
         task: String,
-        /// Why.
+        /// The cause.
         source: LandscapeError,
     },
     /// The network refused.

@@ -22,7 +22,7 @@ pub use runner::{ExperimentEvent, Side};
 /// An experiment that can be reproduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Experiment {
-    /// Its name on the command line.
+    /// Its name: the first author and the year, such as `keskar-2016`.
     pub name: &'static str,
     /// Authors, title and where it was published.
     pub source: &'static str,

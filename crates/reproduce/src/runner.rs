@@ -44,7 +44,7 @@ pub enum ExperimentEvent<'a> {
 pub(crate) struct Task<T> {
     /// What it is.
     pub what: T,
-    /// Its name.
+    /// The name of the task, in words for progress and errors.
     pub name: String,
     /// Numbers of the tasks that must be done before, all of them lower than its own.
     pub needs: Vec<usize>,

@@ -100,8 +100,8 @@ pub trait Controller: Send {
     }
 }
 
-/// Steps after which a run that is led so has drawn at least so many examples; `u64::MAX` where it never
-/// comes to.
+/// Number of steps after which a run led by `led` has drawn at least `examples` examples;
+/// `u64::MAX` where it never does.
 pub fn steps_to_draw(led: &dyn Controller, examples: u64) -> u64 {
     let (mut low, mut high) = (0, u64::MAX);
     while low < high {

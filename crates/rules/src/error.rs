@@ -4,7 +4,7 @@ pub enum RulesError {
     /// A number outside its range.
     #[error("{key} = {value}: must be {range}")]
     OutOfRange {
-        /// The setting, as study files spell it.
+        /// The part of the schedule or setting at fault, such as `decay.factor`.
         key: &'static str,
         /// What was given.
         value: f64,
@@ -13,7 +13,8 @@ pub enum RulesError {
     },
     /// A decay over no steps at all.
     #[error(
-        "decay.over comes to 0 steps at batch size {batch_size}: make it longer, or choose decay = constant"
+        "decay.over: the decay comes to 0 steps at batch size {batch_size}; make it longer, or \
+         choose the constant schedule"
     )]
     EmptyDecay {
         /// The batch size at which the length vanished.
@@ -33,7 +34,7 @@ pub enum RulesError {
     },
     /// Gradual warm-up without a rate to start from.
     #[error(
-        "gradual warm-up starts from the base batch size's learning rate, and none is given: set base_learning_rate, or choose linear warm-up"
+        "gradual warm-up starts from the base batch size's learning rate, and none is known here: choose linear warm-up"
     )]
     NoBaseRate,
     /// A length in epochs where there is no training set to pass over.

@@ -37,7 +37,7 @@ pub enum AdviceError {
     /// An assumption that is not a usable number.
     #[error("{key} = {value}: must be {range}")]
     Assumption {
-        /// Which.
+        /// The setting, such as `latency`.
         key: &'static str,
         /// What was given.
         value: f64,
@@ -283,7 +283,9 @@ fn provenance(
         )
     } else {
         format!(
-            "Modeled: the step of the recommendation was not timed itself; its time is {} times that of timed micro-batches of {}, linear in their number.",
+            "Modeled: the step of the recommendation was not timed. Its time is that of {} \
+             micro-batches of {}, interpolated linearly between the numbers of micro-batches that \
+             were timed and in proportion beyond them.",
             recommended.step.accumulation, recommended.step.micro_batch
         )
     });
@@ -295,10 +297,13 @@ fn provenance(
         ));
     }
     if assumptions.price_per_hour.is_some() || assumptions.watts.is_some() {
-        lines.push("Stated: the price per hour and the watts of a device, taken as constant while it trains.".to_owned());
+        lines.push(
+            "Stated: what a device costs per hour or draws in watts, constant while it trains."
+                .to_owned(),
+        );
     }
     lines.push(
-        "Left out: evaluations, data loading that computing does not hide, and starting up."
+        "Left out: evaluations, start-up, and data loading that does not overlap with computing."
             .to_owned(),
     );
     lines

@@ -37,7 +37,7 @@ impl Default for AnalysisOptions {
     }
 }
 
-/// Analyses a study. Never fails: what the records do not say is `undefined`, with the reason.
+/// Analyzes a study. Never fails: what the records do not say is `undefined`, with the reason.
 ///
 /// Curves are made of the `Fresh` trials, by the names in [`batchscope_core::TrialSpec::curves`] (a
 /// trial may serve several). Tuning trials give only Shallue et al. 2018's minimum over trials. The
@@ -335,8 +335,9 @@ impl Points<'_> {
             LnInterval::Open(mean) => Estimate {
                 low: None,
                 high: None,
-                ..Estimate::estimated((base_mean - mean).exp(), 0.0, 0.0, self.level, n)
-                    .because("one seed each, so there is no seed variance")
+                ..Estimate::estimated((base_mean - mean).exp(), 0.0, 0.0, self.level, n).because(
+                    "every batch size has one seed, so there is no variance for an interval",
+                )
             },
             LnInterval::Closed { mean, .. } => {
                 let (total, dof) = self

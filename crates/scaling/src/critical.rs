@@ -132,7 +132,7 @@ fn measured_definitions(
             place(&values),
             place(&above),
             place(&below),
-            "20 % more examples than E_min",
+            "the limit of 20 % more examples than E_min",
         )
     } else {
         let bound = curve.critical.high.map_or(report.smallest, |high| {
@@ -153,7 +153,7 @@ fn measured_definitions(
             place(&values),
             place(&below),
             place(&above),
-            "10 % more steps than S_min",
+            "the limit of 10 % more steps than S_min",
         )
     } else {
         let bound = curve
@@ -292,7 +292,7 @@ impl Report {
                 }
             }
             (Located::Above, Some(low), _) => {
-                at_least(low, format!("the largest batch size does not cross {what}"))
+                at_least(low, format!("the largest batch size does not reach {what}"))
             }
             (Located::Below, _, Some(high)) => at_most(
                 high,
@@ -301,7 +301,7 @@ impl Report {
             _ => Estimate::undefined(
                 self.level,
                 self.n,
-                format!("where {what} are crossed is less certain than the range studied is wide"),
+                format!("the batch size at {what} has an interval wider than the range studied"),
             ),
         }
     }

@@ -111,7 +111,7 @@ pub struct Conditions {
     /// Which parameters weight decay applies to.
     #[serde(default, skip_serializing_if = "DecayPolicy::is_default")]
     pub decay: DecayPolicy,
-    /// How steps are made, where not plainly.
+    /// Step methods other than the plain step; empty for plain steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<Choice>,
 }
@@ -193,7 +193,7 @@ pub struct Repeat {
 pub struct Fit {
     /// Steps at infinite batch size.
     pub s_min: Estimate,
-    /// Examples at batch size one and below.
+    /// Examples to the target in the limit of small batch sizes: `E(B) = E_min + S_min·B`.
     pub e_min: Estimate,
     /// Residual standard deviation of `ln S` about the fit, at a typical batch size.
     pub sigma: f64,
@@ -222,17 +222,19 @@ pub struct Fit {
 /// The fit at one batch size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BandPoint {
-    /// Where.
+    /// Batch size, in examples; any positive number.
     pub batch_size: f64,
     /// Fitted steps.
     pub steps: f64,
     /// Lower end of the pointwise interval of the mean curve.
     pub low: f64,
-    /// Upper end.
+    /// Upper end of the pointwise interval, in steps.
     pub high: f64,
 }
 
-/// The critical batch size of one curve by the definitions of methods.md section 4.
+/// The critical batch size of one curve by three definitions, each with its source in
+/// `critical.rs`. (a), (b) and (c) are put on one scale, on which they are equal if the curve is a
+/// hyperbola.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CriticalBatchSizes {
     /// (a) `B_c` of the hyperbola.
@@ -355,9 +357,9 @@ pub struct TuningSummary {
     pub trials: u64,
     /// Steps spent in all.
     pub steps: u64,
-    /// Range searched at the end.
+    /// Lowest learning rate searched, all widenings included.
     pub low: f64,
-    /// Upper end.
+    /// Highest learning rate searched.
     pub high: f64,
     /// Widenings, as sentences.
     pub widenings: Vec<String>,
@@ -414,7 +416,7 @@ pub struct Recommendation {
     pub curve: String,
 }
 
-/// Stated, not measured.
+/// What the user states and nothing measures: the links between devices, prices and power.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Assumptions {
     /// Seconds per message of the ring all-reduce.

@@ -67,7 +67,8 @@ pub struct Hyperbola {
     pub ln_b_c: f64,
     /// Degrees of freedom of the intervals.
     pub dof: f64,
-    /// Standard deviation between batch sizes beyond the seeds', where lack of fit is significant.
+    /// Standard deviation of `ln S` between batch sizes beyond that of their seeds. 0 unless the
+    /// p-value of the lack of fit is below 0.35 (`POOLING_LEVEL`).
     pub between_sigma: f64,
 }
 
@@ -117,7 +118,8 @@ pub fn fit(samples: &[Sample], level: f64) -> Result<Hyperbola, NoFit> {
     let range = Range::new(samples);
     let why = curve.scatter.map(|_| {
         format!(
-            "the interval allows for scatter between batch sizes beyond their seeds' (lack of fit p {})",
+            "the batch sizes scatter about the curve more than their seeds explain (lack of fit p \
+             {}), and the interval allows for it",
             lack.as_ref().map_or(String::new(), |l| p_value(l.p))
         )
     });
@@ -326,7 +328,8 @@ impl Says {
             (None, None) => Estimate::undefined(
                 *level,
                 *trials,
-                "the trials fit a straight line (no bend) and a constant (all bend) alike: too few or too noisy",
+                "steps in proportion to 1/B and a constant number of steps fit the trials equally \
+                 well: they are too few or too noisy",
             ),
             (Some(low), _) if past_end => Estimate::at_least(
                 low.exp().min(range.largest),
@@ -378,12 +381,13 @@ impl Says {
         let (low, high) = region.extremes(S_MIN, |b| -b);
         let value = region.best.a - region.best.b;
         if region.high.is_none() || region.best.b > range.largest.ln() {
-            let reason = "steps still fall at the largest batch size, so the floor is only bounded";
+            let reason = "steps still fall at the largest batch size, so S_min is only bounded";
             return self.at_most(high.exp(), reason);
         }
         let estimate = self.estimated(value.exp(), low.exp(), high.exp());
         if region.low.is_none() && estimate.value.is_some() {
-            estimate.because("without the bend, the mean over all batch sizes")
+            estimate
+                .because("no bend is seen in the range, so this is the mean over all batch sizes")
         } else {
             estimate
         }
@@ -392,8 +396,7 @@ impl Says {
     fn e_min(&self, region: &Region, range: &Range) -> Estimate {
         let (low, high) = region.extremes(E_MIN, |_| 0.0);
         if region.low.is_none() || region.best.b < range.smallest.ln() {
-            let reason =
-                "examples still fall at the smallest batch size, so the floor is only bounded";
+            let reason = "examples still fall at the smallest batch size, so E_min is only bounded";
             return self.at_most(high.exp(), reason);
         }
         self.estimated(region.best.a.exp(), low.exp(), high.exp())

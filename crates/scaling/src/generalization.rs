@@ -148,7 +148,7 @@ pub(crate) fn means(values: &[(u64, f64)], level: f64) -> Vec<(u64, Estimate)> {
                     high: None,
                     ..Estimate::estimated(mean, mean, mean, level, n as u64)
                 }
-                .because("one seed each, so there is no variance to make an interval from")
+                .because("every batch size has one seed, so there is no variance for an interval")
             };
             (b, estimate)
         })

@@ -1,4 +1,4 @@
-//! Golmant et al. 2018's diagnostic of the linear scaling rule, `|L(w) − L̂(w)|` (section 4): the
+//! Golmant et al. 2018's diagnostic of the linear scaling rule, `|L(w) − L̂(w)|`: the
 //! error of a first-order prediction across one step. Above 1 the rule's premise is gone.
 
 use batchscope_core::{Metric, Quantity, Split};

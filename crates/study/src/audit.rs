@@ -36,7 +36,10 @@ fn impossible_end(spec: &TrialSpec, outcome: &Outcome) -> Option<String> {
     let cap = spec.cap;
     match *outcome {
         Outcome::Reached { step, after, .. } if step == 0 || step > cap || after >= step => {
-            Some(format!("reached in ({after}, {step}] of {cap} steps"))
+            Some(format!(
+                "it says that the target was reached after step {after} and by step {step}, of \
+                 {cap} at most"
+            ))
         }
         Outcome::Reached {
             step,
@@ -48,12 +51,14 @@ fn impossible_end(spec: &TrialSpec, outcome: &Outcome) -> Option<String> {
         Outcome::Reached { .. } if spec.target.is_none() => {
             Some("reached a target it was not given".to_owned())
         }
-        Outcome::NotReached { cap: at } if at != cap || spec.target.is_none() => {
-            Some(format!("not reached by {at}, but the cap is {cap}"))
-        }
-        Outcome::Completed { step } if step != cap || spec.target.is_some() => {
-            Some(format!("completed {step} steps of {cap}"))
-        }
+        Outcome::NotReached { cap: at } if at != cap || spec.target.is_none() => Some(format!(
+            "it ended as not reached at step {at}; only a trial with a target does, at its cap \
+                 ({cap})"
+        )),
+        Outcome::Completed { step } if step != cap || spec.target.is_some() => Some(format!(
+            "it completed {step} steps; only a trial without a target completes, at its cap \
+                 ({cap})"
+        )),
         Outcome::Diverged { step } if step > cap => {
             Some(format!("diverged at {step}, beyond the cap {cap}"))
         }

@@ -7,7 +7,7 @@ use crate::{Finished, Load, Plan, Planner, StudyError, TunedPlanner};
 pub struct Prices {
     /// Per hour, in the user's currency.
     pub per_hour: Option<f64>,
-    /// Watts.
+    /// Watts that one device draws while it trains.
     pub watts: Option<f64>,
 }
 

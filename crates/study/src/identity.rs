@@ -17,8 +17,8 @@ impl SeedKind {
     const TUNE: Self = Self(2);
     const FRESH: Self = Self(3);
 
-    /// One of the four kinds, from 0 to 3, that a planner may use for whatever it likes: those of
-    /// [`TunedPlanner`](crate::TunedPlanner) are others.
+    /// Kind `number` (0 to 3) of the four reserved for planners of your own; `None` from 4 on.
+    /// [`TunedPlanner`](crate::TunedPlanner) uses other kinds.
     pub const fn own(number: u32) -> Option<Self> {
         if number < 4 {
             Some(Self(4 + number as u64))

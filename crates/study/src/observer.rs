@@ -26,7 +26,7 @@ pub struct Progress {
 pub enum StudyEvent {
     /// A stage begins.
     Stage {
-        /// Which.
+        /// The stage.
         stage: Stage,
     },
     /// Something was decided.

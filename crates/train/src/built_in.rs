@@ -53,8 +53,9 @@ pub struct BuiltInConfig {
 }
 
 impl BuiltInConfig {
-    /// A model on data, with the defaults for everything else: no augmentation, decay of weights
-    /// only, no pool, no checkpoints (every minute once there is a folder), any memory.
+    /// A model on data, with the defaults for everything else: no augmentation, no checkpoints (one
+    /// a minute once a folder is set), no memory limit, and micro-batches of at most
+    /// [`MICRO_BATCH_CEILING`](crate::MICRO_BATCH_CEILING) examples.
     pub fn new(
         factory: Arc<dyn NetworkFactory>,
         data: impl Into<String>,
@@ -398,8 +399,8 @@ impl BuiltIn {
         }
     }
 
-    /// A run of a spec at its beginning, and what a checkpoint of it belongs to: for whoever leads
-    /// a run himself, stopping and looking at its network between calls of
+    /// A run of a spec before its first step, and the identity that its checkpoints carry. It is
+    /// for programs that stop a run and look at its network between calls of
     /// [`train_loop`](crate::train_loop()). It runs in the caller's threads.
     ///
     /// # Errors
@@ -433,7 +434,8 @@ fn check_growth(
     let batch_size = spec.batch_size;
     if sampler.only_batch_size().is_some() {
         return Err(TrainError::Refused(format!(
-            "text is read in {batch_size} streams, as many as a step has examples, so its batch size cannot change on the way: train it at one"
+            "text is read in {batch_size} streams, as many as a step has examples, so its batch \
+             size cannot change during a run: choose a controller that keeps the batch size"
         )));
     }
     if ghost != model_ghost {

@@ -16,8 +16,9 @@ use crate::{NoiseEstimator, PartNorms, StepNoise, TrainError, augment::Augmenter
 
 /// Puts the mean gradient of a step into the network's gradient window.
 pub trait GradientSource: Send {
-    /// Opens the window and fills it with this replica's part of the gradient of a step: summed over the replicas of the group, the windows hold the mean over the whole
-    /// batch. Returns the loss sum over this replica's part.
+    /// Opens the window and fills it with this replica's part of a step's gradient. Summed over the
+    /// replicas of the group, the windows hold the mean over the whole batch. Returns the sum of
+    /// the losses over this replica's part.
     ///
     /// Depends on `step` and the network alone, so that a step may be done again from a checkpoint.
     ///

@@ -6,7 +6,7 @@ use batchscope_core::{Metric, Quantity, Split};
 
 use crate::{Run, TrainError, update::squared_gradient_norm};
 
-/// `|L(w) − L̂(w)|` of Golmant et al. 2018 (arXiv 1811.12941, section 5), added as
+/// `|L(w) − L̂(w)|` of Golmant et al. 2018 (arXiv 1811.12941), added as
 /// `train-linearity`.
 ///
 /// ```text

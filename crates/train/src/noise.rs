@@ -72,8 +72,9 @@ impl NoiseEstimator {
         Self::cheapest(network, batch_size, micro_batch, cost)
     }
 
-    /// The same where every step is made to be measured, as `batchscope noise` does: a way then costs
-    /// the step and what it adds.
+    /// As [`NoiseEstimator::of`], for steps that are made only to be measured, as in
+    /// [`BuiltIn::measure_noise`](crate::BuiltIn::measure_noise): the cost of a way is then that of
+    /// the whole step.
     pub fn of_every_step(network: &dyn Network, batch_size: u64, micro_batch: u64) -> Self {
         let cost = |way: &Self| match way {
             Self::Examples { cost } => 1.0 + cost,

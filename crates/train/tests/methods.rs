@@ -206,7 +206,7 @@ fn each_method() -> (BuiltInConfig, Vec<TrialSpec>) {
 }
 
 #[test]
-fn micro_batches_do_not_change_what_is_learnt() {
+fn micro_batches_do_not_change_what_is_learned() {
     let (config, specs) = each_method();
     let trainer = BuiltIn::new(config).unwrap();
     for of_method in specs {

@@ -59,13 +59,13 @@ pub struct LandscapeWhat {
     /// Loss and error on the way to this other checkpoint of the same model, and beyond (α from −1 to 2)
     #[arg(long, value_name = "CHECKPOINT", help_heading = "Measurements")]
     pub slice: Option<PathBuf>,
-    /// Shape of the way
+    /// With --slice: shape of the path to the other checkpoint
     #[arg(long, value_enum, value_name = "PATH", default_value_t = PathChoice::Both, help_heading = "Measurements")]
     pub path: PathChoice,
     /// Loss and error along one filter-normalized random direction, over the plane of two, or both
     #[arg(long, value_enum, value_name = "1d|2d|both", num_args = 0..=1, default_missing_value = "both", help_heading = "Measurements")]
     pub surface: Option<SurfaceChoice>,
-    /// Points of a surface's side
+    /// Points along each side of a surface, and along a line
     #[arg(
         long,
         value_name = "N",

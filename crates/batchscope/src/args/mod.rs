@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use landscape::{
-    LandscapeArgs, LandscapeLoss, LandscapeWhat, NormChoice, PathChoice, PrecisionChoice,
-    StatisticsChoice, SurfaceChoice,
+    LandscapeArgs, LandscapeWhat, NormChoice, PathChoice, PrecisionChoice, StatisticsChoice,
+    SurfaceChoice,
 };
 pub use reproduce::ReproduceArgs;
 
@@ -170,7 +170,7 @@ pub struct NoiseArgs {
     /// Also measure the noise scale weighted by curvature, B_noise = tr(HΣ)/GᵀHG, by Hessian-vector products
     #[arg(long, help_heading = "Measuring")]
     pub curvature: bool,
-    /// With --curvature: micro-batches of --batch-size examples, as far as the data go, each with a product; their gradients are kept, 4 bytes a parameter each [default: 32]
+    /// With --curvature: number of micro-batches, of --batch-size examples where the data suffice; each takes one Hessian-vector product and keeps a gradient of 4 bytes a parameter [default: 32]
     #[arg(
         long,
         value_name = "N",
@@ -178,7 +178,7 @@ pub struct NoiseArgs {
         requires = "curvature"
     )]
     pub products: Option<u64>,
-    /// With --curvature: examples of the Hessian, which no micro-batch has (default: 1024, or a quarter of a smaller training set)
+    /// With --curvature: examples that the Hessian is averaged over; none of them is in a micro-batch (default: 1024, or a quarter of a smaller training set)
     #[arg(
         long,
         value_name = "N",

@@ -153,7 +153,7 @@ pub fn show(
     Ok(())
 }
 
-/// Analyses a finished study and writes its report.
+/// Analyzes a finished study and writes its report.
 pub fn report(
     folder: &StudyFolder,
     result: &StudyResult,

@@ -39,7 +39,7 @@ pub struct OptimizerArgs {
     #[arg(long, value_name = "NORM", value_parser = values::positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
-    /// What weight decay applies to: weights, not biases and normalizations, or all, as in PyTorch unless told otherwise [default: weights]
+    /// What weight decay applies to: weights (not biases and normalizations), or all (PyTorch's default) [default: weights]
     #[arg(long, value_name = "weights|all")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub weight_decay_on: Option<DecayPolicy>,

@@ -5,7 +5,7 @@
 //! call  = name [ "(" [ args ] ")" | ":" arg { ":" arg } ]
 //! args  = arg { "," arg }
 //! arg   = [ key "=" ] value
-//! name  = key = a letter, digit or one of "_-." and more of them
+//! name  = key = one or more letters, digits, "_", "-" or "."
 //! value = any text without a separator outside parentheses
 //! ```
 //!
@@ -53,7 +53,9 @@ pub enum CallError {
     #[error("'{0}' names nothing: write NAME, NAME(VALUE, KEY=VALUE) or NAME:VALUE:KEY=VALUE")]
     Name(String),
     /// Parentheses do not balance, or text follows the last.
-    #[error("'{0}' has parentheses that do not match")]
+    #[error(
+        "'{0}' has parentheses that do not match: close every '(' once, at the end of its arguments"
+    )]
     Parentheses(String),
     /// An argument is empty, or its key is not a word.
     #[error("'{0}' has an empty or unreadable argument: write VALUE or KEY=VALUE")]

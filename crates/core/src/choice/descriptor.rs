@@ -136,7 +136,7 @@ impl fmt::Display for Range {
             (true, false) => write!(f, "above {}", self.low),
             (false, true) if self.high_included => write!(f, "at most {}", self.high),
             (false, true) => write!(f, "below {}", self.high),
-            (false, false) => f.write_str("finite"),
+            (false, false) => f.write_str("that is finite"),
         }
     }
 }
@@ -170,7 +170,8 @@ impl Descriptor {
         self.parameters.iter().find(|p| p.name == key)
     }
 
-    /// What it takes, for a reader: `momentum=M, nesterov`.
+    /// Its parameters, as messages and tables list them: `momentum=X, nesterov`; `none` without
+    /// any.
     pub fn takes(&self) -> String {
         let parameters = self.parameters.iter().map(|p| match p.kind {
             Kind::Switch => p.name.to_owned(),

@@ -282,7 +282,10 @@ mod tests {
             "mlp(8,norm=on,dropout=0.5,ghost=32,smoothing=0)"
         );
         let error = read("mlp(ghost=4)").unwrap_err();
-        assert_eq!(error.to_string(), "mlp has no 'ghost' without 'norm'");
+        assert_eq!(
+            error.to_string(),
+            "'ghost' does not apply to mlp without 'norm': leave it out, or turn 'norm' on"
+        );
         assert_eq!(error.key(), Some("ghost"));
     }
 

@@ -55,7 +55,12 @@ pub enum ChoiceError {
         about: &'static str,
     },
     /// A parameter was given that does not apply beside a switch.
-    #[error("{name} has no '{key}' {with} '{switch}'", with = if *on { "with" } else { "without" })]
+    #[error(
+        "'{key}' does not apply to {name} {with} '{switch}': leave it out, or turn '{switch}' \
+         {other}",
+        with = if *on { "with" } else { "without" },
+        other = if *on { "off" } else { "on" }
+    )]
     Excluded {
         /// The thing.
         name: String,

@@ -12,7 +12,7 @@ use crate::limits;
 /// A numeric array, in MATLAB's column-major order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variable {
-    /// Its name.
+    /// Its name in the file.
     pub name: String,
     /// Its dimensions, at least two.
     pub dimensions: Vec<u64>,

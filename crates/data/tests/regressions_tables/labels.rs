@@ -12,7 +12,7 @@ fn ignore(list: &str) -> TableOptions {
 }
 
 /// MNIST in CSV has the label first and no header. `label-column 0` took the first cell that reads 0 for
-/// a header's, lost the row and learnt a pixel.
+/// a header's, lost the row and learned a pixel.
 #[test]
 fn a_label_column_can_be_a_number() {
     let table: String = (0..30)
@@ -67,7 +67,7 @@ fn a_name_of_two_columns_is_refused() {
     );
 }
 
-/// pandas' index had no name and sorted the classes: pure noise was learnt without an error.
+/// pandas' index had no name and sorted the classes: pure noise was learned without an error.
 #[test]
 fn an_unnamed_column_that_numbers_rows_is_left_out() {
     let table = |number: fn(usize) -> usize| -> String {

@@ -7,7 +7,7 @@ use crate::support::{all, npy, text, write, zip};
 use crate::{check_file, classes, read, regression};
 
 /// Near 1.7e9 single precision has steps of 128: a column of Unix times within a minute became one
-/// value, and a table that is learnt without the offset was not.
+/// value, and a table that is learned without the offset was not.
 #[test]
 fn unix_times_keep_their_seconds() {
     let time = |i: usize| i * 37 % 600;

@@ -110,7 +110,7 @@ pub struct Iteration<'a> {
     pub evaluations: u64,
     /// The iterate.
     pub x: &'a [f64],
-    /// Its value.
+    /// Value of the objective there.
     pub value: f64,
     /// Largest entry of its projected gradient, in absolute value.
     pub projected_gradient: f64,
@@ -121,7 +121,7 @@ pub struct Iteration<'a> {
 pub struct Minimum {
     /// The last iterate; inside the bounds, and of all iterates the one of least value.
     pub x: Vec<f64>,
-    /// Its value.
+    /// Value of the objective there.
     pub value: f64,
     /// Largest entry of its projected gradient, in absolute value.
     pub projected_gradient: f64,

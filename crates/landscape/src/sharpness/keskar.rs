@@ -92,8 +92,9 @@ pub fn keskar(
     keskar_from(objective, x, settings, Vec::new(), &mut |_| {})
 }
 
-/// [`keskar`], on from the runs of its first starts that are `known`; `keep` sees the runs so far after
-/// each. What is found is that of a measurement from the beginning.
+/// [`keskar`], continued: `known` holds the runs of the first starts, which are not repeated. After
+/// each further start `keep` is given all runs so far. The result equals that of an uninterrupted
+/// call.
 ///
 /// # Errors
 /// As [`keskar`].

@@ -71,7 +71,7 @@ impl WorstCase {
     }
 }
 
-/// Steps are halved four times over, this often, before a point counts as stationary.
+/// A point counts as stationary after this many projected steps, each a quarter of the one before.
 const BACKTRACKS: i32 = 6;
 /// A relative gain below this ends the ascent.
 const LITTLE: f64 = 1e-9;
@@ -99,8 +99,9 @@ pub fn worst_case(
     worst_case_from(objective, x, settings, Vec::new(), &mut |_| {})
 }
 
-/// [`worst_case`], on from the runs of its first starts that are `known`; `keep` sees the runs so far
-/// after each. What is found is that of a measurement from the beginning.
+/// [`worst_case`], continued: `known` holds the runs of the first starts, which are not repeated.
+/// After each further start `keep` is given all runs so far. The result equals that of an
+/// uninterrupted call.
 ///
 /// # Errors
 /// As [`keskar`](super::keskar).

@@ -1,7 +1,7 @@
 //! One- and two-dimensional slices of a loss landscape.
 //!
 //! * \[K\] N. S. Keskar et al., "On Large-Batch Training for Deep Learning" (arXiv 1609.04836),
-//!   figures 3 and 4: the loss on the line and on a curved path between two solutions.
+//!   figures 3 and 7: the loss on the line and on a curved path between two solutions.
 //! * \[L\] H. Li, Z. Xu, G. Taylor, C. Studer, T. Goldstein, "Visualizing the Loss Landscape of
 //!   Neural Nets" (arXiv 1712.09913): filter-normalized random directions.
 //!

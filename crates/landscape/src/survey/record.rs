@@ -36,7 +36,7 @@ pub struct SurveyInfo {
 /// A measurement that was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
-    /// Which.
+    /// The quantity that was measured.
     #[serde(rename = "part")]
     pub kind: MeasurementKind,
     /// What came of it.
@@ -70,7 +70,7 @@ pub enum SliceKind {
 /// A slice with its points, as far as they are measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SliceRecord {
-    /// Which.
+    /// Line, surface or path.
     pub kind: SliceKind,
     /// Fingerprint of the other solution, where there is one.
     pub to: String,
@@ -94,7 +94,7 @@ impl SliceRecord {
 pub struct Survey {
     /// Version of the record.
     pub format: u32,
-    /// Of what.
+    /// The network and the loss that were measured.
     pub subject: SurveyInfo,
     /// Measurements made, in the order they were.
     pub measured: Vec<Measurement>,

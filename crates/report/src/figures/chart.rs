@@ -26,7 +26,7 @@ pub enum AxisScale {
 pub struct Axis {
     /// What it shows, with its unit.
     pub name: String,
-    /// How.
+    /// How values lie along it.
     pub scale: AxisScale,
 }
 

@@ -40,9 +40,11 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
     let title = title(data);
     let metric = data.metric();
     let caption = format!(
-        "Color is {metric}, the geometric mean over the fresh seeds of each batch size, between their evaluations; each column is a \
-         batch size that was run, blank where nothing was measured. White lines join equal values, the heavy one is the target. A \
-         contour that falls steeply pays for a larger batch; a level one does not. The dashed line falls as 1/B, the ideal."
+        "Color is {metric}: the geometric mean over the fresh seeds of each batch size, \
+         interpolated between evaluations. Each column is a batch size that was run, blank where \
+         nothing was measured. White lines join equal values; the heavy one is the target. Where a \
+         contour falls steeply a larger batch saves steps; where it is level it does not. The \
+         dashed line falls as 1/B, the ideal."
     );
     let rows = fields.iter().flat_map(|f| {
         f.batches.iter().enumerate().flat_map(move |(i, b)| {
@@ -96,7 +98,7 @@ fn title(data: &Data) -> String {
                 .iter()
                 .map(|(name, e)| format!("{} with {name}", estimate_value(e)))
                 .collect();
-            format!("The contours level off around batch size {}", list(&words))
+            format!("Critical batch size: {}", list(&words))
         }
     }
 }

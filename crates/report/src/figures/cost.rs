@@ -5,7 +5,7 @@ use batchscope_scaling::{Curve, Point};
 
 use super::by_batch::{ByBatch, Dot, Reference, Seed, Series, tip};
 use super::{Data, cells, csv, drawn, list, rule_name};
-use crate::format::{number, times};
+use crate::format::{number, p_value, times};
 use crate::plot::figure::Figure;
 
 /// Which cost: of a point, and of `steps` at a batch size.
@@ -196,7 +196,7 @@ fn fit_words(data: &Data) -> String {
                 text.push_str(&format!(", {n} {what}"));
             }
             if let Some(p) = f.lack_of_fit_p {
-                text.push_str(&format!(", lack of fit p = {}", number(p)));
+                text.push_str(&format!(", lack of fit p {}", p_value(p)));
             }
             text
         })

@@ -251,7 +251,8 @@ fn title(data: &Data) -> String {
             let words = match agreement {
                 Agreement::Agree { within } => {
                     format!(
-                        ", and the definitions agree: all intervals lie within {}",
+                        ", and the definitions agree: no two of their intervals reach more than {} \
+                         apart",
                         times(within)
                     )
                 }

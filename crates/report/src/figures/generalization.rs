@@ -34,7 +34,8 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
     let title = title(data);
     let caption = "The validation metric of each batch size where all are compared: after as many epochs, as many steps, or at the \
                    same training loss, each the furthest that every batch size got. They answer different questions and must not be \
-                   mixed; only the last compares models that fit equally well. Geometric means over fresh seeds with 95 % intervals."
+                   mixed; only the last compares models that fit equally well. Means over fresh \
+                   seeds with 95 % intervals."
         .to_owned();
     let rows = COMPARISONS.iter().flat_map(|(name, _, pick)| {
         all(data, *pick).flat_map(move |(rule, at)| {

@@ -1,4 +1,4 @@
-//! Where does a first-order step stop describing the loss? (Golmant et al. 2018, section 5)
+//! Where does a first-order step stop describing the loss? (Golmant et al. 2018)
 
 use super::by_batch::{ByBatch, Dot, Reference, Series};
 use super::{Data, cells, csv, drawn, rule_name};

@@ -29,11 +29,14 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
         .map(|(name, critical, simple)| format!("{name} {critical} and {simple}"))
         .collect();
     let caption = format!(
-        "B_simple = tr Σ/|G|², the variance of one example's gradient over the squared gradient, from the gradients of the \
-         fresh trials themselves, pooled over seeds between evaluations, with Fieller's 95 % intervals. Faint points without an outline, off the \
-         line, have an interval without an upper end: they say no more than its lower one. Stretches where noise drowns the \
-         gradient have no point. The band is the critical batch size measured, with its interval. The average quoted is the harmonic \
-         mean over the steps of training. For comparison, McCandlish et al. 2018 give as critical batch size and B_simple, averaged over runs: {}.",
+        "B_simple = tr Σ/|G|² is the variance of one example's gradient divided by the squared \
+         norm of the mean gradient. It is measured from the gradients of the fresh trials, pooled \
+         over seeds and over the steps between evaluations, with Fieller's 95 % intervals. Faint \
+         points without an outline, off the line, have no upper end of their interval: only its \
+         lower end says something. Stretches where noise drowns the gradient have no point. The \
+         band is the critical batch size measured, with its interval. The average quoted is the \
+         harmonic mean over the steps of training. For comparison, McCandlish et al. 2018 give as \
+         critical batch size and B_simple, averaged over runs: {}.",
         list(&published)
     );
     let rows = data.findings.noise.iter().flat_map(|(curve, courses)| {

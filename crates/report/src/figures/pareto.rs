@@ -30,8 +30,9 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
     let money = options.iter().all(|o| o.money.is_some());
     let title = title(&options);
     let caption = format!(
-        "Each mark is a number of devices and a batch size: time to the target across, {} up. Filled marks, joined by the line, are the \
-         options that no other beats in both; labels give devices × batch size. {}",
+        "Each mark is one number of devices at one batch size: time to the target runs across, {} \
+         runs up. No option is better in both than the filled marks, which the line joins; labels \
+         give devices × batch size. {}",
         if money { "cost" } else { "device-hours" },
         advice.provenance.join(" ")
     );
@@ -94,10 +95,12 @@ fn title(options: &[&DeviceOption]) -> String {
         of(a).value.unwrap_or(f64::NAN) / of(b).value.unwrap_or(f64::NAN)
     };
     format!(
-        "{} reach the target {} sooner than {}, at {} the cost",
+        "{} at batch size {}: {} as fast as {} at {}, at {} the cost",
         devices(fast.devices),
+        fast.batch_size,
         times(ratio(|o| &o.seconds, cheap, fast)),
         devices(cheap.devices).to_lowercase(),
+        cheap.batch_size,
         times(ratio(cost, fast, cheap))
     )
 }

@@ -38,10 +38,13 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
         return None;
     }
     let title = title(data, &columns);
-    let caption = "Each cell is one tuning trial, colored by its steps to the target over the best of its batch size (bright is \
-                   best, dark four times slower or more). Gray cells were raced out or cut off by the cap: slower than the best \
-                   by then. Hatched cells with a cross diverged, and a cross on a rule's line marks where all its trials did. White diamonds are the rates chosen; the lines are the rates that the \
-                   rules carry from the base batch size."
+    let caption = "Each cell is one tuning trial, colored by its steps to the target relative to \
+                   the fewest at its batch size (bright is best, dark four times as many or more). \
+                   Gray cells stopped before the target: another rate had reached it in fewer \
+                   steps, or the cap came first. Hatched cells with a cross diverged; a cross on a \
+                   rule's line marks a batch size at which all its trials diverged. White diamonds \
+                   are the rates chosen. The lines are the rates that the rules carry from the \
+                   base batch size."
         .to_owned();
     let rows = columns.iter().flat_map(|col| {
         col.cells.iter().map(|cell| {

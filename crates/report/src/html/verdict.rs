@@ -103,7 +103,7 @@ fn rests_on(data: &Data) -> Vec<String> {
         ));
     }
     out.push(format!(
-        "The target {} ({}).",
+        "The target is {} ({}).",
         study.target, study.target_origin
     ));
     out

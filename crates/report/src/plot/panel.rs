@@ -19,7 +19,7 @@ pub(crate) struct Area {
 /// A pair of axes.
 #[derive(Debug, Clone)]
 pub(crate) struct Panel {
-    /// Where.
+    /// The place inside the axes, in pixels of the canvas.
     pub area: Area,
     /// Values to horizontal pixels.
     pub x: Scale,

@@ -67,7 +67,7 @@ fn of_measurement(measured: &Measurement, rate: f64) -> Vec<Fact> {
             relative_error,
             ..
         } => {
-            cost += &format!("; products to {}", number(*relative_error));
+            cost += &format!("; relative error of products {}", number(*relative_error));
             let missed = values.iter().filter(|v| !v.converged).count();
             let numbers: Vec<String> = values.iter().map(|v| with_error(&v.value)).collect();
             let note = match missed {
@@ -101,7 +101,7 @@ fn of_measurement(measured: &Measurement, rate: f64) -> Vec<Fact> {
             relative_error,
             ..
         } => {
-            cost += &format!("; products to {}", number(*relative_error));
+            cost += &format!("; relative error of products {}", number(*relative_error));
             let share = |e: &Estimate| crate::format::estimate_as(e, percent);
             let value = format!(
                 "{} of the eigenvalues are about zero, {} are negative",

@@ -18,8 +18,8 @@ use crate::{
 
 pub use page::html as survey_html;
 
-/// The figures of a survey: every slice that is whole, the paths first, then lines and surfaces, each
-/// kind in the order in which they were asked for.
+/// The figures of a survey: the spectrum, then every slice whose points are all measured. Paths
+/// come first, then lines, then surfaces, each kind in the order in which it was asked for.
 pub fn survey_figures(survey: &Survey) -> Vec<Figure> {
     let mut figures: Vec<Figure> = spectrum::figure(survey).into_iter().collect();
     let place = |slice: &&SliceRecord| match slice.kind {

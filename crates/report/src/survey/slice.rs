@@ -46,7 +46,8 @@ pub(super) fn figure(slice: &SliceRecord, suffix: &str, which: &str) -> Option<F
             "Parameters α·x_other + (1 − α)·x: this checkpoint at 0, the other at 1 (Keskar et al. 2016, figure 3)."
         }
         SliceKind::Curved { .. } => {
-            "Parameters sin(απ/2)·x_other + cos(απ/2)·x: this checkpoint at 0, the other at 1 (Keskar et al. 2016, figure 4)."
+            "Parameters sin(απ/2)·x_other + cos(απ/2)·x: this checkpoint at 0, the other at 1 \
+             (Keskar et al. 2016, figure 7)."
         }
         _ => {
             "A step of 1 moves every filter by its own length (Li et al. 2018); biases and normalizations stay."

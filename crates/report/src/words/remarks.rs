@@ -1,6 +1,6 @@
 //! What the verdict rests on and what would change it, a sentence each.
 
-use batchscope_core::EstimateState;
+use batchscope_core::{EstimateState, Length};
 use batchscope_scaling::{Agreement, Curve, Findings, Fit, LACK_OF_FIT_LEVEL, PointState};
 
 use super::{list, reason};
@@ -53,7 +53,8 @@ fn rests_on(findings: &Findings) -> String {
     batch_sizes.sort_unstable();
     batch_sizes.dedup();
     format!(
-        "It rests on {fresh} results of fresh seeds at {} batch sizes ({} seeds each) and {tuning} tuning trials, to the target {} ({}).",
+        "It rests on {fresh} results of fresh seeds at {} batch sizes ({} seeds each) and {tuning} \
+         tuning trials; the target is {} ({}).",
         batch_sizes.len(),
         study.seeds,
         study.target,
@@ -120,9 +121,12 @@ fn lack_of_fit(curve: &Curve, fit: &Fit) -> Option<String> {
     let p = fit.lack_of_fit_p?;
     (p < LACK_OF_FIT_LEVEL).then(|| {
         format!(
-            "The curve of {} is not a hyperbola to within its seed noise (lack of fit F = {}, p {}): learning rates tuned unevenly or another shape; intervals are widened to the scatter between batch sizes.",
+            "The curve of {} departs from the hyperbola by more than the noise of its seeds (lack \
+             of fit F = {}, p {}). Unevenly tuned learning rates or another shape of the curve can \
+             be the cause. The intervals are widened to the scatter between batch sizes.",
             curve.rule,
-            fit.lack_of_fit_f.map_or_else(|| "unknown".to_owned(), number),
+            fit.lack_of_fit_f
+                .map_or_else(|| "unknown".to_owned(), number),
             p_value(p)
         )
     })
@@ -143,8 +147,9 @@ fn end_states(curve: &Curve) -> Vec<String> {
             .map(|p| p.batch_size)
             .collect();
         remarks.push(format!(
-            "On the curve of {}, {diverged} trials diverged (batch sizes {}); they are counted and enter no fit.",
+            "On the curve of {}, {diverged} {} diverged (batch sizes {}); they are counted and enter no fit.",
             curve.rule,
+            if diverged == 1 { "trial" } else { "trials" },
             list(&at)
         ));
     }
@@ -192,11 +197,22 @@ fn moves_with_target(findings: &Findings, curve: &Curve) -> Option<String> {
     let here = rows.first()?;
     let easiest = rows.iter().skip(1).rfind(|r| r.hyperbola.value.is_some())?;
     here.hyperbola.value?;
+    let warms_up = findings.study.conditions.as_ref().is_some_and(|c| {
+        !matches!(
+            c.schedule.warm_up.length,
+            Length::Steps(0) | Length::Epochs(0.0)
+        )
+    });
     Some(format!(
-        "{}The answer belongs to its target: at the easier {} the critical batch size is {}, with the learning rates tuned for the harder one; at large batch sizes most of those steps can lie inside the warm-up.",
+        "{}The answer belongs to its target: at the easier {} the critical batch size is {}, with the learning rates tuned for the harder one{}.",
         about(findings, curve),
         easiest.target,
-        easiest.hyperbola
+        easiest.hyperbola,
+        if warms_up {
+            "; at large batch sizes most of those steps can lie inside the warm-up"
+        } else {
+            ""
+        }
     ))
 }
 
@@ -227,7 +243,8 @@ fn tuning(findings: &Findings) -> Vec<String> {
         .fold(1.0, f64::max);
     if chosen > 0 && loose > 1.0 {
         remarks.push(format!(
-            "Intervals hold the noise of seeds, not of the choice of learning rate: rates up to a factor of {} apart took steps within 10 % of each other.",
+            "Intervals cover the noise between seeds, not the choice of the learning rate: rates \
+             up to a factor of {} apart took numbers of steps within 10 % of each other.",
             number(loose)
         ));
     }

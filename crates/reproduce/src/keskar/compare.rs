@@ -161,7 +161,8 @@ fn steeper(slice: &SliceRecord) -> Option<Claim> {
 }
 
 /// What [`steeper`] compares.
-const RISE: &str = "rise of the training loss an eighth of the way off, large over small";
+const RISE: &str =
+    "rise of the training loss an eighth of the distance between the minima away, large over small";
 
 /// Distance of neighboring points of the paper's slices.
 const STEP: f64 = 0.125;

@@ -37,7 +37,7 @@ impl Part {
         Part::WarmStarts,
     ];
 
-    /// Its name.
+    /// Its name, as settings and files have it: `batch-sizes`.
     pub fn name(self) -> &'static str {
         match self {
             Part::Table => "table",

@@ -17,7 +17,7 @@ pub enum Ended {
     Diverged,
     /// It could not be begun.
     Skipped {
-        /// Why.
+        /// The reason, in words.
         why: String,
     },
 }
@@ -38,11 +38,11 @@ pub struct Snapshot {
     pub epoch: u32,
     /// Mean training loss.
     pub train_loss: f64,
-    /// Fraction of the training examples classified rightly.
+    /// Fraction of the training examples classified correctly.
     pub train_accuracy: f64,
     /// Mean test loss.
     pub test_loss: f64,
-    /// Fraction of the test examples classified rightly.
+    /// Fraction of the test examples classified correctly.
     pub test_accuracy: f64,
 }
 
@@ -61,7 +61,7 @@ impl Snapshot {
 /// A finished run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// Which.
+    /// The run that this records.
     pub run: RunId,
     /// How it ended.
     pub ended: Ended,
@@ -84,9 +84,9 @@ pub struct RunRecord {
 /// A sharpness.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SharpnessRecord {
-    /// Of what.
+    /// The state whose sharpness it is.
     pub state: StateId,
-    /// Which.
+    /// The measure of sharpness.
     pub quantity: Quantity,
     /// In per cent: mean over the starts of the maximization. Undefined where there is no state.
     pub phi: Estimate,
@@ -109,11 +109,11 @@ pub struct SlicePoint {
     pub alpha: f64,
     /// Mean training loss; `None` where it is not finite.
     pub train_loss: Option<f64>,
-    /// Fraction of the training examples classified rightly.
+    /// Fraction of the training examples classified correctly.
     pub train_accuracy: f64,
     /// Mean test loss.
     pub test_loss: Option<f64>,
-    /// Fraction of the test examples classified rightly.
+    /// Fraction of the test examples classified correctly.
     pub test_accuracy: f64,
 }
 

@@ -122,7 +122,7 @@ pub struct Remedy {
 /// Everything the experiment has found so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Results {
-    /// Of what.
+    /// The setting that every number depends on.
     pub setting: Setting,
     /// Small against large.
     pub table: Vec<TableRow>,

@@ -120,7 +120,7 @@ pub enum Space {
 pub enum Quantity {
     /// Keskar's φ.
     Phi {
-        /// Where.
+        /// The space that is searched.
         space: Space,
         /// ε.
         epsilon: f64,
@@ -193,9 +193,9 @@ pub(crate) enum Task {
     Train(RunId),
     /// A sharpness of a state.
     Sharpness {
-        /// Of what.
+        /// The state that is measured.
         state: StateId,
-        /// Which.
+        /// The measure of sharpness.
         quantity: Quantity,
     },
     /// A slice between the minima of a start.

@@ -227,7 +227,9 @@ fn average(signals: &[f64], shift: f64, level: f64, why: Option<&str>) -> Estima
     let low = half.and_then(|half| inverse(mean + half));
     let high = half.and_then(|half| inverse(mean - half));
     let reason = match (mean > 0.0, half, high) {
-        (false, ..) => Some("over the run the estimate of the squared gradient is not positive"),
+        (false, ..) => {
+            Some("the squared gradient norm, averaged over the run, is not estimated as positive")
+        }
         (_, None, _) => Some("one run says nothing of the scatter between runs"),
         (_, _, None) => {
             Some("the squared gradient is not distinguishable from 0, so the upper end is open")

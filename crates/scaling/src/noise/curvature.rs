@@ -63,7 +63,7 @@ impl Groups {
                 true => Estimate {
                     low: None,
                     high: None,
-                    ..estimate.because("fewer than six groups say nothing of their own error")
+                    ..estimate.because("fewer than six groups give no interval")
                 },
                 false => estimate,
             };

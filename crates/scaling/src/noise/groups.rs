@@ -122,7 +122,7 @@ impl Groups {
         let j = self.groups;
         let t = covariance
             .map(|_| t_quantile(level, j as f64 - 1.0))
-            .ok_or("fewer than six groups say too little of their own error");
+            .ok_or("fewer than six groups give no interval");
         moments.scale(t, 1.0, level, j)
     }
 

@@ -96,7 +96,7 @@ pub(super) fn estimate(s: f64, g: f64, v: Covariance, t: f64, level: f64, n: u64
 }
 
 /// Why a single step has no interval.
-pub(super) const ONE_STEP: &str = "one step says nothing of its own error";
+pub(super) const ONE_STEP: &str = "one step gives no interval: measure at least two";
 
 /// `s/g` with both ends open and `why`, undefined where a piece is not positive.
 pub(super) fn without_interval(s: f64, g: f64, n: u64, why: &str) -> Estimate {

@@ -268,7 +268,7 @@ fn check_stated(metric: &Metric, info: &TrainerInfo) -> Result<(), SettingError>
 }
 
 /// Refuses a target on the side that the trainer says is the worse: it would be met before anything is
-/// learnt.
+/// learned.
 fn check_side(target: &Target, info: &TrainerInfo) -> Result<(), SettingError> {
     let metric = &target.metric;
     if !info.directions.contains_key(metric) || target.direction == info.direction(metric) {
@@ -281,7 +281,8 @@ fn check_side(target: &Target, info: &TrainerInfo) -> Result<(), SettingError> {
     Err(SettingError::new(
         "target",
         format!(
-            "{target}: {metric} is better {better}, says the trainer: write {metric}{sign}{}",
+            "{target} is on the wrong side: the trainer says that a {better} {metric} is better; \
+             write {metric}{sign}{}",
             target.value
         ),
     ))

@@ -14,10 +14,11 @@ pub enum Tune {
 }
 
 impl Tune {
-    /// Steps of warm-up where none are asked for. A tuned rate needs none, and large batches lose
-    /// half of its steps. Rules scale a rate further than it was tuned: they have the warm-up that
-    /// theirs come with (Goyal et al. 2017, arXiv 1706.02677, section 2.2), ten steps of it, since
-    /// targets here are often reached within an epoch.
+    /// Default length of the warm-up, in optimizer steps: 0 with [`Tune::Every`], 10 with
+    /// [`Tune::Base`]. A rate tuned at its own batch size needs none. Rules scale a rate beyond
+    /// where it was tuned, and linear scaling was proposed with a warm-up (Goyal et al. 2017, arXiv
+    /// 1706.02677, section 2.2). It is ten steps, since targets here are often reached within an
+    /// epoch.
     pub fn warm_up_steps(self) -> u64 {
         match self {
             Tune::Every => 0,
@@ -57,13 +58,13 @@ pub enum TargetChoice {
     Fixed(Target),
     /// From the pilot at the base batch size: nine tenths of its best run's improvement.
     Auto {
-        /// The metric.
+        /// The metric that the target is set for.
         metric: Metric,
     },
     /// Golmant et al. 2018: the lowest quartile of the values a run at the *largest* batch size
     /// goes through (highest where higher is better). It favors large batches.
     Quartile {
-        /// The metric.
+        /// The metric that the target is set for.
         metric: Metric,
     },
 }

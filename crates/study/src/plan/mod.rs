@@ -55,7 +55,7 @@ pub struct Plan {
     /// Optimizer and its constants at the base batch size.
     #[serde(alias = "optimiser")]
     pub optimizer: Choice,
-    /// How steps are made, where not plainly: the trainer's step methods.
+    /// Step methods other than the plain step, of those that the trainer has.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<Choice>,
     /// Keep the half-life of Adam's second moment, in examples, at every batch size.

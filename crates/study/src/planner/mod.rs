@@ -167,8 +167,8 @@ impl Finished {
         self.0.values()
     }
 
-    /// True for a study of a version up to 0.1.0 ([`Outcome::is_by_smoothing`]): its decisions are read as
-    /// they were made, and it is not gone on with.
+    /// True for a study of a version up to 0.1.0 ([`Outcome::is_by_smoothing`]). Its decisions are
+    /// read as they were made, and it cannot be continued.
     pub fn is_by_smoothing(&self) -> bool {
         let mut records = self.records();
         records.any(|record| record.outcome.is_by_smoothing())

@@ -46,7 +46,7 @@ impl Pilot {
 pub(crate) struct PilotModel {
     /// Steps left at infinite batch size.
     pub s0: f64,
-    /// Examples needed at batch size one and below.
+    /// Examples needed in the limit of small batch sizes.
     pub e0: f64,
 }
 
@@ -268,7 +268,12 @@ fn conclude(
         }
         None => {
             if let Some(batch) = plan.pilot_batch.filter(|&b| b != base) {
-                study.decide(format!("pilot: batch size {batch} did not reach the target in {} epochs; rates are centered by the square root of the batch size", plan.pilot_epochs));
+                study.decide(format!(
+                    "pilot: batch size {batch} did not reach the target in {} epochs; tuning \
+                     ranges are centered on the base rate times the square root of the ratio of \
+                     batch sizes",
+                    plan.pilot_epochs
+                ));
             }
             0.5
         }

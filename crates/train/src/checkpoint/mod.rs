@@ -98,7 +98,7 @@ pub struct Checkpointer {
     identity: Identity,
 }
 
-/// The metadata's JSON.
+/// The JSON in the bytes `state` of a checkpoint.
 #[derive(Debug, Serialize, Deserialize)]
 struct StoredState {
     format: u32,

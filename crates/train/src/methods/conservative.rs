@@ -24,7 +24,7 @@ pub(super) static CONSERVATIVE: MethodKind = MethodKind {
         name: "conservative",
         aliases: &[],
         about: "Solves a proximal problem on every batch, roughly",
-        source: "Li et al. 2014, KDD; Keskar et al. 2017, arXiv 1609.04836, section 4.2",
+        source: "Li et al. 2014, KDD; Keskar et al. 2016, arXiv 1609.04836, section 4.2",
         parameters: &[
             Parameter {
                 name: "lambda",

@@ -39,7 +39,8 @@ pub(super) fn find(
         let why = match (options.header, counts) {
             (Some(_), _) => " as set",
             (None, true) => {
-                ", which only counts, as pandas numbers columns: `header` no reads it as data"
+                ", which only counts, as pandas numbers columns: set `header` to no to read it as \
+                 data"
             }
             (None, false) => "",
         };
@@ -71,7 +72,8 @@ pub(super) fn find(
         match (options.header, counts) {
             (Some(_), _) => "none as set",
             (None, true) => {
-                "none, though the first row only counts up from 0: `header` yes reads it as names"
+                "none, though the first row only counts up from 0: set `header` to yes to read \
+                 names"
             }
             (None, false) => "none",
         },

@@ -18,7 +18,7 @@ const LISTED: usize = 20;
 /// An array and its name, without `.npy`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Named {
-    /// Its name.
+    /// Its name in the archive, without `.npy`.
     pub name: String,
     /// The array.
     pub array: NpyArray,
