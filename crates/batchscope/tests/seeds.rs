@@ -2,7 +2,7 @@
 //! find, and does a warm-up move the critical batch size as it must? docs/results/seeds.md has what
 //! it printed:
 //!
-//! `cargo test --release -p batchscope --test seeds -- --ignored --nocapture`
+//! `cargo test --release -p batchscope --test seeds -- --ignored --nocapture --test-threads 1`
 
 mod support;
 
