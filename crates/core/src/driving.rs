@@ -8,21 +8,21 @@ use crate::{Cadence, Metric, Outcome, Split};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
     /// Take the optimizer step of this number, counted from 0, and answer
-    /// [`TrialDriver::stepped`].
+    /// [`TrialDriver::stepped`](crate::TrialDriver::stepped).
     Step {
         /// Steps done before it.
         step: u64,
     },
-    /// Measure, and answer [`TrialDriver::measured`].
+    /// Measure, and answer [`TrialDriver::measured`](crate::TrialDriver::measured).
     Evaluate(Evaluate),
-    /// Stop here, with the trial to be resumed: save [`TrialDriver::progress`] and the trainer's
+    /// Stop here, with the trial to be resumed: save [`TrialDriver::progress`](crate::TrialDriver::progress) and the trainer's
     /// own state.
     Interrupt,
     /// The trial has ended.
     End(Outcome),
 }
 
-/// What is to be measured, beside the diagnostics ([`TrialDriver::wants_diagnostics`]).
+/// What is to be measured, beside the diagnostics ([`TrialDriver::wants_diagnostics`](crate::TrialDriver::wants_diagnostics)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evaluate {
     /// The training and validation examples.
