@@ -57,6 +57,14 @@ pub(super) struct ByBatch<'a> {
     pub log: bool,
 }
 
+/// A regime between two horizontal pixels, with its name and the class of its ground.
+struct RegimeBand {
+    from: f64,
+    to: f64,
+    word: &'static str,
+    class: &'static str,
+}
+
 impl ByBatch<'_> {
     fn panel(&self, area: Area) -> Panel {
         let dots = || self.series.iter().flat_map(|s| &s.dots);
@@ -120,12 +128,29 @@ impl ByBatch<'_> {
         let y_gap = if narrow { 26.0 } else { 30.0 };
         area.left = tick_room(&self.panel(area).y.ticks(y_gap)).max(30.0);
         let panel = self.panel(area);
-        self.shade(c, &panel);
+        let regimes = self.regime_bands(&panel);
+        for band in &regimes {
+            if !band.class.is_empty() {
+                c.rect(band.class, (band.from, area.top), (band.to, area.bottom));
+            }
+        }
         panel.grid(
             c,
             &panel.x.batch_ticks(if narrow { 30.0 } else { 34.0 }),
             &panel.y.ticks(y_gap),
         );
+        // over the grid, so that no line of it runs through a word
+        for band in &regimes {
+            let (width, at) = (band.to - band.from, (band.from + band.to) / 2.0);
+            if width > text_width(band.word, 11.0) + 8.0 {
+                c.text(
+                    "word haloed",
+                    (at, area.top + 14.0),
+                    Anchor::Middle,
+                    band.word,
+                );
+            }
+        }
         panel.names(c, "batch size (examples per step)", self.y_name);
         panel.inside(c, "clip", |c| {
             if let Some(reference) = &self.reference {
@@ -162,15 +187,17 @@ impl ByBatch<'_> {
         self.label(c, &panel, many && !narrow);
     }
 
-    fn shade(&self, c: &mut Canvas, panel: &Panel) {
-        let Some(regimes) = self.regimes else { return };
-        let area = panel.area;
+    /// Linear, diminishing and stagnation, as far as they are known.
+    fn regime_bands(&self, panel: &Panel) -> Vec<RegimeBand> {
+        let Some(regimes) = self.regimes else {
+            return Vec::new();
+        };
         // a bound is drawn as far as it is known: `at least 256` shades linear up to 256
         let (Some(linear), Some(flat)) = (
             drawn(&regimes.linear_below),
             drawn(&regimes.stagnation_above),
         ) else {
-            return;
+            return Vec::new();
         };
         let flat_from = if regimes.stagnation_above.state == EstimateState::AtLeast {
             f64::INFINITY
@@ -181,22 +208,22 @@ impl ByBatch<'_> {
         let bound = regimes.linear_below.state == EstimateState::AtLeast;
         let words = [
             ("linear", ""),
-            (if bound { "" } else { "diminishing" }, "shade1"),
+            if bound {
+                ("", "")
+            } else {
+                ("diminishing", "shade1")
+            },
             ("stagnation", "shade2"),
         ];
-        for (pair, (word, class)) in edges.windows(2).zip(words) {
-            if !class.is_empty() && !word.is_empty() {
-                c.rect(class, (pair[0], area.top), (pair[1], area.bottom));
-            }
-            if pair[1] - pair[0] > text_width(word, 11.0) + 8.0 {
-                c.text(
-                    "word",
-                    ((pair[0] + pair[1]) / 2.0, area.top + 14.0),
-                    Anchor::Middle,
-                    word,
-                );
-            }
-        }
+        let bands = edges.windows(2).zip(words);
+        bands
+            .map(|(edge, (word, class))| RegimeBand {
+                from: edge[0],
+                to: edge[1],
+                word,
+                class,
+            })
+            .collect()
     }
 
     fn mark_critical(&self, c: &mut Canvas, panel: &Panel) {
