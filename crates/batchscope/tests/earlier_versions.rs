@@ -50,7 +50,10 @@ fn a_study_of_batchwise_is_read_and_gives_the_same_numbers() {
     // The command that would settle the bounds names the program and the folder.
     for findings in [&mut before, &mut after] {
         findings["critical_batch_size"]["tuned"]["to_settle"]["command"].take();
-        without_sentences(findings);
+        // Sentences, whose words and digits may change.
+        for tuning in findings["tuning"].as_array_mut().unwrap() {
+            tuning["widenings"].take();
+        }
     }
     for key in ["regimes", "tuning"] {
         assert_eq!(before[key], after[key], "{key}");
@@ -71,19 +74,12 @@ fn a_study_of_batchwise_is_read_and_gives_the_same_numbers() {
         steps.map(|mut steps| steps["value"].take()).collect()
     };
     assert_eq!(values(&before), values(&after));
-    assert_eq!(before["generalisation"], after["generalization"]);
-}
-
-/// Takes out sentences, whose words and digits may change.
-fn without_sentences(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            map.retain(|key, _| key != "reason" && key != "widenings");
-            map.values_mut().for_each(without_sentences);
-        }
-        Value::Array(items) => items.iter_mut().for_each(without_sentences),
-        _ => {}
-    }
+    // As it was, but for the wording of one reason.
+    let generalization = before["generalisation"].to_string().replace(
+        "one seed each, so there is no variance to make an interval from",
+        "every batch size has one seed, so there is no variance for an interval",
+    );
+    assert_eq!(generalization, after["generalization"].to_string());
 }
 
 /// One key of every point of every curve.

@@ -13,6 +13,11 @@ pub enum Length {
 }
 
 impl Length {
+    /// True for no steps at all, at any batch size.
+    pub fn is_zero(self) -> bool {
+        matches!(self, Length::Steps(0) | Length::Epochs(0.0))
+    }
+
     /// Optimizer updates at `batch_size` (0 counts as 1) on `train_examples`: `epochs · N / B`,
     /// rounded up. A result within 1e-9 of a whole number, relative to it, is that number: 0.1
     /// epochs of 60,000 examples at batch size 100 are 60 steps, though the product of floats lies

@@ -10,6 +10,15 @@ pub fn learning_rate(rate: f64, momentum: Option<f64>) -> String {
     }
 }
 
+/// `10 warm-up steps`, with the shape before it if that is a special one (`gradual `), or `no warm-up`.
+pub fn warm_up(steps: u64, shape: &str) -> String {
+    match steps {
+        0 => "no warm-up".to_owned(),
+        1 => format!("1 {shape}warm-up step"),
+        _ => format!("{} {shape}warm-up steps", count(steps)),
+    }
+}
+
 /// A power of two as people say it on an axis: 64, 128, 1k, 8k, 1M.
 pub fn batch_tick(batch: f64) -> String {
     const M: f64 = 1024.0 * 1024.0;

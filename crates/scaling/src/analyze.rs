@@ -11,7 +11,7 @@ use crate::curves::{CurveTrials, TUNED, curves, point_state, repeat, warm_up_ste
 use crate::findings::{Curve, Findings, Point, SCHEMA, StudySummary, TuningSummary};
 use crate::fit::fit;
 use crate::generalization::generalization;
-use crate::intervals::{LnInterval, Pooled};
+use crate::intervals::{LnInterval, ONE_SEED, Pooled};
 use crate::linearity::linearity;
 use crate::noise::NoiseTrajectory;
 use crate::regimes::regimes;
@@ -335,9 +335,8 @@ impl Points<'_> {
             LnInterval::Open(mean) => Estimate {
                 low: None,
                 high: None,
-                ..Estimate::estimated((base_mean - mean).exp(), 0.0, 0.0, self.level, n).because(
-                    "every batch size has one seed, so there is no variance for an interval",
-                )
+                ..Estimate::estimated((base_mean - mean).exp(), 0.0, 0.0, self.level, n)
+                    .because(ONE_SEED)
             },
             LnInterval::Closed { mean, .. } => {
                 let (total, dof) = self

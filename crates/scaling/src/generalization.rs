@@ -12,6 +12,7 @@ use batchscope_core::{
 
 use crate::curves::CurveTrials;
 use crate::findings::{Generalization, GeneralizationAt};
+use crate::intervals::ONE_SEED;
 use crate::trajectory::{FirstMet, best, first_met, smoothed, value_at};
 
 /// One trial with both trajectories.
@@ -148,7 +149,7 @@ pub(crate) fn means(values: &[(u64, f64)], level: f64) -> Vec<(u64, Estimate)> {
                     high: None,
                     ..Estimate::estimated(mean, mean, mean, level, n as u64)
                 }
-                .because("every batch size has one seed, so there is no variance for an interval")
+                .because(ONE_SEED)
             };
             (b, estimate)
         })

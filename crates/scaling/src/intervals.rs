@@ -22,6 +22,10 @@ use crate::profile::bisect;
 use crate::sample::Sample;
 use crate::tobit::{self, Solution};
 
+/// Why a mean has no interval.
+pub(crate) const ONE_SEED: &str =
+    "every batch size has one seed, so there is no variance for an interval";
+
 /// The one-way model: a mean of `ln S` per batch size, and a standard deviation that is a power of the
 /// batch size.
 #[derive(Debug, Clone, PartialEq)]

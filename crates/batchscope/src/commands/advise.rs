@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use batchscope_core::{Estimate, NeverStop, StepTiming, TrialPurpose, TrialSpec};
 use batchscope_report::{
     TextColumn,
-    format::{duration, estimate, estimate_as, learning_rate, number},
+    format::{duration, estimate, estimate_as, learning_rate, number, warm_up},
     text_table,
 };
 use batchscope_scaling::{Advice, Assumptions, DeviceOption, Findings, PointState};
@@ -178,14 +178,14 @@ fn table(advice: &Advice, width: usize) -> String {
     };
     let mut text = folded(
         &format!(
-            "recommended on one device: batch size {}, micro-batch {}{accumulation}, learning rate {}, {} warm-up steps\n\
+            "recommended on one device: batch size {}, micro-batch {}{accumulation}, learning rate {}, {}\n\
              time to the target: {}; examples: {}\n\
              It is the setting with the fewest examples among those whose times cannot be told apart from the fastest, \
              which the table below lists by its estimate alone.\n\n",
             r.batch_size,
             r.micro_batch,
             learning_rate(r.learning_rate, r.momentum),
-            r.warm_up_steps,
+            warm_up(r.warm_up_steps, ""),
             estimate_as(&r.seconds, duration),
             estimate(&r.examples)
         ),

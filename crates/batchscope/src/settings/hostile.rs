@@ -3,19 +3,11 @@
 
 use std::path::Path;
 
-use clap::{Args, Command};
 use proptest::prelude::*;
 use toml::Value;
 
-use super::StudySettings;
+use super::{StudySettings, keys};
 use crate::resolve;
-
-/// The keys of a settings file.
-fn keys() -> Vec<String> {
-    let command = StudySettings::augment_args(Command::new("keys"));
-    let longs = command.get_arguments().filter_map(|a| a.get_long());
-    longs.map(str::to_owned).collect()
-}
 
 /// Words of the kinds that settings hold, and noise.
 fn word() -> impl Strategy<Value = String> {
@@ -53,7 +45,7 @@ proptest! {
     fn a_settings_file_is_read_or_refused(
         entries in proptest::collection::vec((any::<prop::sample::Index>(), value()), 1..4),
     ) {
-        let keys = keys();
+        let keys = keys::<StudySettings>();
         let entries = entries.into_iter().map(|(key, value)| (key.get(&keys).clone(), value));
         let table: toml::Table = entries.collect();
         if let Ok(settings) = StudySettings::from_table(table, Path::new("study.toml")) {

@@ -82,7 +82,7 @@ fn schedule(record: &TrialRecord) -> String {
         WarmUpShape::Gradual => "gradual",
     };
     let warm = match s.warm_up.length {
-        Length::Steps(0) => "no warm-up".to_owned(),
+        none if none.is_zero() => "no warm-up".to_owned(),
         Length::Steps(n) => format!("{shape} warm-up over {n} steps"),
         Length::Epochs(e) => format!("{shape} warm-up over {} epochs", number(e)),
     };

@@ -4,10 +4,9 @@ use batchscope_scaling::{Curve, Recommendation};
 use maud::{Markup, html};
 
 use crate::figures::{Data, list};
-use crate::format::{count, estimate_as, number, rough_duration, times};
+use crate::format::{count, estimate_as, number, rough_duration, times, warm_up};
 
 use super::prose;
-use crate::words::warm_up;
 
 /// What the answer rests on, and what would change it.
 pub(super) fn grounds(data: &Data) -> Markup {

@@ -2,8 +2,7 @@
 
 use batchscope_scaling::{Advice, Findings};
 
-use super::conditions::warm_up;
-use crate::format::{estimate_short_as, learning_rate, rough_duration, times};
+use crate::format::{estimate_short_as, learning_rate, rough_duration, times, warm_up};
 
 /// What to train with, and what that buys over the smallest batch size of the curve.
 pub(crate) fn advice_sentence(findings: &Findings, advice: &Advice) -> String {

@@ -4,7 +4,7 @@ use batchscope_core::{Choice, Decay, DecayPolicy, Length, Schedule, Value, WarmU
 use batchscope_rules::write_decay;
 use batchscope_scaling::StudySummary;
 
-use crate::format::{count, number, plain};
+use crate::format::{number, plain, warm_up};
 
 /// Optimizer, momentum, warm-up, schedule, clipping and step methods, as a list: `SGD, momentum 0.9, 10
 /// warm-up steps`. Empty where the findings do not say.
@@ -70,22 +70,13 @@ fn optimizer(choice: &Choice) -> Vec<String> {
     parts
 }
 
-/// `10 warm-up steps`, of a shape if it is a special one, or `no warm-up`.
-pub(crate) fn warm_up(steps: u64, shape: &str) -> String {
-    match steps {
-        0 => "no warm-up".to_owned(),
-        1 => format!("1 {shape}warm-up step"),
-        _ => format!("{} {shape}warm-up steps", count(steps)),
-    }
-}
-
 fn schedule(schedule: &Schedule) -> Vec<String> {
     let gradual = match schedule.warm_up.shape {
         WarmUpShape::Linear => "",
         WarmUpShape::Gradual => "gradual ",
     };
     let mut parts = vec![match schedule.warm_up.length {
-        Length::Epochs(0.0) => warm_up(0, gradual),
+        none if none.is_zero() => warm_up(0, gradual),
         Length::Steps(steps) => warm_up(steps, gradual),
         Length::Epochs(epochs) => format!("{} {gradual}warm-up epochs", number(epochs)),
     }];

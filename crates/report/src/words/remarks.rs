@@ -1,6 +1,6 @@
 //! What the verdict rests on and what would change it, a sentence each.
 
-use batchscope_core::{EstimateState, Length};
+use batchscope_core::EstimateState;
 use batchscope_scaling::{Agreement, Curve, Findings, Fit, LACK_OF_FIT_LEVEL, PointState};
 
 use super::{list, reason};
@@ -197,12 +197,8 @@ fn moves_with_target(findings: &Findings, curve: &Curve) -> Option<String> {
     let here = rows.first()?;
     let easiest = rows.iter().skip(1).rfind(|r| r.hyperbola.value.is_some())?;
     here.hyperbola.value?;
-    let warms_up = findings.study.conditions.as_ref().is_some_and(|c| {
-        !matches!(
-            c.schedule.warm_up.length,
-            Length::Steps(0) | Length::Epochs(0.0)
-        )
-    });
+    let conditions = findings.study.conditions.as_ref();
+    let warms_up = conditions.is_some_and(|c| !c.schedule.warm_up.length.is_zero());
     Some(format!(
         "{}The answer belongs to its target: at the easier {} the critical batch size is {}, with the learning rates tuned for the harder one{}.",
         about(findings, curve),

@@ -63,7 +63,7 @@ impl Groups {
                 true => Estimate {
                     low: None,
                     high: None,
-                    ..estimate.because("fewer than six groups give no interval")
+                    ..estimate.because(ratio::FEW_GROUPS)
                 },
                 false => estimate,
             };

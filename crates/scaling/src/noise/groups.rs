@@ -18,7 +18,7 @@
 //! where noise dominates. So `ζ₂` is taken from the scatter of `h_ij` itself and `V_J` of `|G|²`
 //! corrected, by a factor between ½ and 1.
 
-use super::ratio::Covariance;
+use super::ratio::{Covariance, FEW_GROUPS};
 use super::replicates::{Moments, NoiseScale};
 use super::{NoiseError, Pieces};
 use batchscope_core::statistics::t_quantile;
@@ -122,7 +122,7 @@ impl Groups {
         let j = self.groups;
         let t = covariance
             .map(|_| t_quantile(level, j as f64 - 1.0))
-            .ok_or("fewer than six groups give no interval");
+            .ok_or(FEW_GROUPS);
         moments.scale(t, 1.0, level, j)
     }
 

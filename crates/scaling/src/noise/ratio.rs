@@ -95,6 +95,8 @@ pub(super) fn estimate(s: f64, g: f64, v: Covariance, t: f64, level: f64, n: u64
     }
 }
 
+/// Why few groups have no interval.
+pub(super) const FEW_GROUPS: &str = "fewer than six groups give no interval";
 /// Why a single step has no interval.
 pub(super) const ONE_STEP: &str = "one step gives no interval: measure at least two";
 
