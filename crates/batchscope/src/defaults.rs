@@ -9,10 +9,11 @@ use crate::{
     commands::{advise, train},
     resolve,
     settings::Workload,
+    trainers,
 };
 
 /// A value other than the default for every flag that states one, so that comparing means something.
-const OTHERS: [(&str, &str); 42] = [
+const OTHERS: [(&str, &str); 45] = [
     ("trainer", "another"),
     ("method", "conservative"),
     ("controller", "grow"),
@@ -55,6 +56,9 @@ const OTHERS: [(&str, &str); 42] = [
     ("batch-size", "16"),
     ("learning-rate", "0.3"),
     ("epochs", "2"),
+    ("slots", "3"),
+    ("grace", "3"),
+    ("retries", "5"),
 ];
 
 /// Everything that a workload means.
@@ -80,7 +84,11 @@ fn meaning(line: &[&str]) -> String {
             let StudyArgs { settings, .. } = *args;
             let plan = resolve::plan(&settings).unwrap().resolved(None);
             let trainer = settings.trainer.trainer.as_deref().unwrap_or("built-in");
-            format!("{trainer} {} {plan:?}", workload(&settings.workload))
+            let patience = trainers::patience(&settings.trainer);
+            format!(
+                "{trainer} {} {plan:?} {patience:?}",
+                workload(&settings.workload)
+            )
         }
         Command::Train(args) => {
             let TrainArgs {

@@ -226,7 +226,7 @@ mod tests {
         let hard = StudyError::TargetNotReached {
             target: "val-error=0.1".parse().unwrap(),
             batch_size: 64,
-            epochs: 10.0,
+            epochs: Some(10.0),
             best: Some(0.25),
         };
         let said = CliError::study(hard).to_string();

@@ -100,6 +100,11 @@ impl StudyFolder {
         self.0.join("checkpoints")
     }
 
+    /// Logs and files of the runs of a program.
+    pub fn trials(&self) -> PathBuf {
+        self.0.join("trials")
+    }
+
     /// The resolved settings.
     ///
     /// `study.toml` keeps `data` as it was typed, because the report shows it and a path of somebody's

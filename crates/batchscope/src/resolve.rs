@@ -195,9 +195,13 @@ pub fn resolved(settings: &StudySettings, plan: &Plan) -> StudySettings {
     q.eval_ratio = Some(plan.evaluation.ratio);
     q.eval_refine = Some(plan.evaluation.refine);
     q.token_half_life = Some(Switch(plan.token_half_life));
-    StudySettings {
+    let settings = StudySettings {
         trainer,
         workload: w,
         plan: q,
+    };
+    match settings.trainer.command.is_empty() {
+        true => settings,
+        false => crate::trainers::without_unused(settings),
     }
 }

@@ -2,8 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
+use batchscope_command::Pattern;
 use batchscope_core::{
-    Choice, ChoiceError, Decay, Descriptor, Quantity, SettingError, Target, Value, split_list,
+    Choice, ChoiceError, Decay, Descriptor, Metric, Quantity, SettingError, Target, Value,
+    split_list,
 };
 use batchscope_rules::{CONTROLLERS, Rule, read_decay, write_decay};
 use batchscope_study::{TargetChoice, parse_batch_sizes};
@@ -263,6 +265,105 @@ impl FromStr for TuneWidth {
                 .map(|ratio| Self(Some(ratio)))
                 .map_err(|_| "write a ratio above 1, or full".to_owned()),
         }
+    }
+}
+
+/// Devices that trials take turns on, separated by commas: `cuda:0,cuda:1+cuda:2`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Devices(pub Vec<String>);
+
+impl fmt::Display for Devices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
+    }
+}
+
+impl FromStr for Devices {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let devices: Vec<String> = text
+            .split(',')
+            .map(|device| device.trim().to_owned())
+            .collect();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "+:_-.".contains(c);
+        let is_device = |device: &String| !device.is_empty() && device.chars().all(plain);
+        let mut single: Vec<&str> = devices
+            .iter()
+            .flat_map(|device| device.split('+'))
+            .collect();
+        let count = single.len();
+        single.sort_unstable();
+        single.dedup();
+        if !devices.iter().all(is_device) || single.iter().any(|device| device.is_empty()) {
+            return Err(
+                "write devices with commas between them, for example cuda:0,cuda:1".to_owned(),
+            );
+        }
+        match single.len() == count {
+            true => Ok(Self(devices)),
+            false => Err("names a device twice: two trials would share it".to_owned()),
+        }
+    }
+}
+
+/// A program's own name for a metric: `val-loss=dev/nll`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricName {
+    /// The metric.
+    pub metric: Metric,
+    /// What the program calls it.
+    pub name: String,
+}
+
+impl fmt::Display for MetricName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.metric, self.name)
+    }
+}
+
+impl FromStr for MetricName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (metric, name) = text.split_once('=').unwrap_or((text, ""));
+        if name.trim().is_empty() {
+            return Err("write METRIC=NAME, for example val-loss=dev/nll".to_owned());
+        }
+        let metric = metric.trim().parse().map_err(|e| format!("{e}"))?;
+        let name = name.trim().to_owned();
+        Ok(Self { metric, name })
+    }
+}
+
+impl Serialize for MetricName {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for MetricName {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// How lines of a program's output are read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutputPattern(pub Pattern);
+
+impl fmt::Display for OutputPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for OutputPattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self)
     }
 }
 

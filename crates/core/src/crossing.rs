@@ -65,6 +65,7 @@ impl Crossed {
             located: Some(Located {
                 crossing: self.crossing,
                 found: self.found,
+                rounding: 0.0,
             }),
         }
     }
@@ -182,7 +183,10 @@ impl Crossing {
             return None;
         }
         let Some((low, worse)) = before else {
-            // Met wherever it can be read: where it was crossed is not known.
+            if let Some(crossed) = self.between(found) {
+                return Some(crossed);
+            }
+            // Met from the first evaluation on: where it was crossed is not known.
             return Some(Crossed {
                 crossing: self.points[0].0.exp().round(),
                 after: 0,
@@ -209,6 +213,34 @@ impl Crossing {
             crossing,
             // 0 says that it was met from the first evaluation on.
             after: (after.max(2) - 1).min((crossing.ceil() as u64).max(1) - 1),
+            found,
+        })
+    }
+}
+
+impl Crossing {
+    /// The crossing where the first place that can be read already meets the target, and the first evaluation does
+    /// not: between the two evaluations about it, along a line in the log of steps. They are too few for noise to
+    /// be taken out.
+    fn between(&self, found: u64) -> Option<Crossed> {
+        let met = self
+            .points
+            .iter()
+            .position(|&(_, value)| self.target.is_met(value));
+        let at = met.unwrap_or(self.points.len() - 1);
+        let ((low, worse), (high, value)) =
+            (*self.points.get(at.checked_sub(1)?)?, self.points[at]);
+        let part = (worse - self.target.value) / (worse - value);
+        let part = if part.is_finite() {
+            part.clamp(0.0, 1.0)
+        } else {
+            1.0
+        };
+        let crossing = (low + (high - low) * part).exp().min(found as f64);
+        let before = low.exp().round() as u64;
+        Some(Crossed {
+            crossing,
+            after: before.min((crossing.ceil() as u64).max(1) - 1),
             found,
         })
     }

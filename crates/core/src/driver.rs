@@ -18,12 +18,16 @@
 //!
 //! [`EvaluationPlan::refine`]: crate::EvaluationPlan::refine
 
+mod reports;
+
 use std::collections::BTreeMap;
 
 use crate::{
     Cadence, Control, Crossed, Crossing, Divergence, Driving, Evaluate, Evaluation, Event, Flow,
     Measurement, Metric, Next, NoiseRecord, Outcome, Progress, TrialRecord, TrialSpec,
 };
+
+pub use reports::{Report, ReportError};
 
 /// Receives the events of a trial, one at a time.
 pub type Events<'a> = dyn FnMut(Event) + Send + 'a;

@@ -288,6 +288,43 @@ fn without_unit_of<'a>(low: &'a str, high: &str) -> &'a str {
     }
 }
 
+/// A line of JSON with the numbers that JSON does not have, `NaN`, `Infinity` and `-Infinity` as Python writes them,
+/// as words in quotes.
+///
+/// ```
+/// use batchscope_core::format::json_words;
+/// assert_eq!(json_words(r#"{"a": NaN, "NaN": [-Infinity]}"#), r#"{"a": "nan", "NaN": ["-inf"]}"#);
+/// ```
+pub fn json_words(line: &str) -> String {
+    const WORDS: [(&str, &str); 3] = [
+        ("NaN", "\"nan\""),
+        ("-Infinity", "\"-inf\""),
+        ("Infinity", "\"inf\""),
+    ];
+    let (mut out, mut rest, mut quoted) = (String::with_capacity(line.len()), line, false);
+    while let Some(next) = rest.chars().next() {
+        let word = WORDS
+            .iter()
+            .find(|(word, _)| !quoted && rest.starts_with(word));
+        if let Some((word, text)) = word {
+            out.push_str(text);
+            rest = &rest[word.len()..];
+            continue;
+        }
+        // A quote that is escaped within a text does not end it.
+        if quoted && next == '\\' {
+            let escaped: String = rest.chars().take(2).collect();
+            out.push_str(&escaped);
+            rest = &rest[escaped.len()..];
+            continue;
+        }
+        quoted ^= next == '"';
+        out.push(next);
+        rest = &rest[next.len_utf8()..];
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,13 +48,13 @@ pub use confusion::Confusion;
 pub use crossing::{Crossed, Crossing, IN_SIGHT, NEAR, WINDOW};
 pub use decay::{DecayPolicy, DecayPolicyError};
 pub use divergence::{Divergence, MEMORY as DIVERGENCE_MEMORY, PATIENCE as DIVERGENCE_PATIENCE};
-pub use driver::{Events, TrialDriver};
+pub use driver::{Events, Report, ReportError, TrialDriver};
 pub use driving::{Driving, Evaluate, Evaluation, EvaluationCost, Next};
 pub use estimate::{Estimate, EstimateState};
 pub use evaluation::EvaluationPlan;
 pub use event::{Event, Measurement};
 pub use group::{Group, GroupError, Solo};
-pub use metric::{Direction, Metric, Quantity, Split, Target, TargetError};
+pub use metric::{Direction, Metric, Quantity, Split, Target, TargetError, plain_name};
 pub use network::{
     LossSum, MetricSums, Network, NetworkError, NetworkFactory, ParameterKind, ParameterLayout,
     ParameterTensor, ParameterVisitor, StateTensor,

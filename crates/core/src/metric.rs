@@ -101,6 +101,37 @@ impl Metric {
         Self { split, quantity }
     }
 
+    /// True if other programs call this metric so: `val-loss` is `val_loss`, `Validation Loss`, `eval/loss`,
+    /// `valid_loss`; `val-accuracy` also `val_acc`.
+    ///
+    /// ```
+    /// use batchscope_core::Metric;
+    /// let metric: Metric = "val-accuracy".parse().unwrap();
+    /// assert!(metric.is_called("eval/acc") && !metric.is_called("accuracy"));
+    /// ```
+    pub fn is_called(&self, name: &str) -> bool {
+        let splits: &[&str] = match self.split {
+            Split::Train => &["train", "training"],
+            Split::Val => &["val", "valid", "validation", "eval"],
+            Split::Test => &["test"],
+        };
+        let name = plain_name(name);
+        let rest = splits.iter().filter_map(|split| name.strip_prefix(split));
+        let own;
+        let quantities: &[&str] = match &self.quantity {
+            Quantity::Loss => &["loss"],
+            Quantity::Error => &["error", "err"],
+            Quantity::Accuracy => &["accuracy", "acc"],
+            Quantity::Perplexity => &["perplexity", "ppl"],
+            Quantity::MeanIou => &["miou", "meaniou"],
+            Quantity::Other(name) => {
+                own = plain_name(name);
+                &[own.as_str()]
+            }
+        };
+        rest.into_iter().any(|rest| quantities.contains(&rest))
+    }
+
     /// The direction people expect of this metric.
     pub fn natural_direction(&self) -> Direction {
         match self.quantity {
@@ -108,6 +139,12 @@ impl Metric {
             _ => Direction::Lower,
         }
     }
+}
+
+/// A name in small letters and digits alone: `Batch Size`, `batch-size` and `batch_size` are one.
+pub fn plain_name(name: &str) -> String {
+    let letters = name.chars().filter(|c| c.is_alphanumeric());
+    letters.flat_map(char::to_lowercase).collect()
 }
 
 impl Direction {

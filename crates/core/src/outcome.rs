@@ -79,6 +79,7 @@ mod tests {
                 reached(Some(Located {
                     crossing: 4.5,
                     found: 6,
+                    rounding: 0.0,
                 })),
                 Some(6),
             ),

@@ -65,6 +65,10 @@ pub struct TrainerInfo {
         skip_serializing_if = "Capabilities::is_all"
     )]
     pub capabilities: Capabilities,
+    /// True if it has an optimizer and a schedule of its own, of which a study knows no more than what it tunes:
+    /// a program of somebody's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_settings: bool,
 }
 
 impl TrainerInfo {
@@ -211,6 +215,11 @@ pub trait Trainer: Send + Sync {
         Ok(None)
     }
 
+    /// Trials that run side by side where nobody says how many; `None` lets that be measured.
+    fn side_by_side(&self) -> Option<usize> {
+        None
+    }
+
     /// Gives each trial that begins from now on so many threads; `None` is all there are. Changes no
     /// number of a trial. A trainer that computes elsewhere does nothing.
     fn limit_threads(&self, _each: Option<usize>) {}
@@ -286,6 +295,7 @@ mod tests {
             train_examples: Some(10),
             parameters: 1,
             metrics: Vec::new(),
+            own_settings: false,
             directions: BTreeMap::new(),
             capabilities: Capabilities::all(),
         }
@@ -303,6 +313,7 @@ mod tests {
     fn promises_and_directions_read_back() {
         let reward: Metric = "val-reward".parse().unwrap();
         let stated = TrainerInfo {
+            own_settings: false,
             directions: BTreeMap::from([(reward.clone(), Direction::Higher)]),
             capabilities: Capabilities {
                 deterministic: true,

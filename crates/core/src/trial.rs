@@ -142,12 +142,25 @@ pub enum Outcome {
 }
 
 /// A crossing, as estimated from the evaluations around it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Located {
     /// Steps at which the metric without its noise crosses the target, not rounded.
     pub crossing: f64,
     /// The evaluated step at which that was found, and at which training ended.
     pub found: u64,
+    /// Width, in steps, of the interval that the crossing was rounded to and in whose middle it is taken to
+    /// lie; 0 where nothing was rounded.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rounding: f64,
+}
+
+/// For fields that are left out where they are nothing.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
 }
 
 /// A finished trial.

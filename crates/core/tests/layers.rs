@@ -8,7 +8,7 @@ use std::{
 };
 
 /// The layer of each crate, by the name of its folder.
-const LAYERS: [(&str, u32); 18] = [
+const LAYERS: [(&str, u32); 19] = [
     ("core", 0),
     ("kernels", 1),
     ("landscape", 1),
@@ -17,6 +17,7 @@ const LAYERS: [(&str, u32); 18] = [
     ("data", 2),
     ("files", 2),
     ("group", 2),
+    ("measurements", 2),
     ("nn", 2),
     ("optim", 2),
     ("command", 3),

@@ -5,9 +5,9 @@ use batchscope_scaling::{BandPoint, Findings, PointState};
 
 use crate::columns::{TextColumn, display_width, fold, text_table};
 use crate::export::{last_step, purpose};
-use crate::figures::{Data, drawn, list, rule_name};
+use crate::figures::{Data, definition, drawn, formula, list, rule_name, size};
 use crate::format::{axis_tick, batch_tick, count, duration, estimate, estimate_short, number};
-use crate::words::advice_sentence;
+use crate::words::{advice_sentence, runs_each};
 
 /// Rows of the plot.
 const ROWS: usize = 9;
@@ -56,6 +56,16 @@ pub fn terminal_summary(findings: &Findings, width: usize, color: bool) -> Strin
                 ),
                 2,
             );
+            if let Some(own) = &c.overhead_from {
+                say(
+                    &format!(
+                        "20 % more examples than at batch size {}: {}",
+                        count(own.from),
+                        estimate(&own.batch_size)
+                    ),
+                    2,
+                );
+            }
             if let Some(noise) = findings.quoted_noise(&curve.rule) {
                 say(
                     &format!(
@@ -78,12 +88,38 @@ pub fn terminal_summary(findings: &Findings, width: usize, color: bool) -> Strin
             }
         }
     }
+    for law in &findings.laws {
+        let asked = law.asked.iter().map(|value| {
+            let beyond = if value.beyond { " (extrapolated)" } else { "" };
+            format!(
+                "; at {} {}{beyond}",
+                size(value.x),
+                estimate(&value.batch_size)
+            )
+        });
+        let asked: String = asked.collect();
+        say(
+            &format!("{} across curves: {}{asked}", definition(law), formula(law)),
+            2,
+        );
+    }
     let ends: Vec<String> = findings
         .study
         .trials
         .iter()
         .map(|(s, n)| format!("{} {}", count(*n), printable(s).replace('_', " ")))
         .collect();
+    if let Some(elsewhere) = &findings.study.measured_elsewhere {
+        let runs = format!(
+            "{}: {} runs measured elsewhere ({}), {}",
+            printable(&elsewhere.files.join(", ")),
+            count(elsewhere.runs),
+            list(&ends),
+            runs_each(findings)
+        );
+        say(&runs, 2);
+        return out;
+    }
     let trials = if ends.is_empty() {
         "no trials yet".to_owned()
     } else {
@@ -93,7 +129,7 @@ pub fn terminal_summary(findings: &Findings, width: usize, color: bool) -> Strin
         &format!(
             "{trials}; {} fresh seeds per point; target {} ({})",
             findings.study.seeds,
-            findings.study.target,
+            findings.study.goal(),
             printable(&findings.study.target_origin)
         ),
         2,

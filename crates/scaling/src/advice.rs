@@ -83,7 +83,7 @@ pub fn advise(
         batch_size: recommended.point.batch_size,
         micro_batch: recommended.step.micro_batch,
         accumulation: recommended.step.accumulation,
-        learning_rate: recommended.point.learning_rate.value.unwrap_or(f64::NAN),
+        learning_rate: recommended.point.learning_rate.value,
         momentum: recommended.point.momentum,
         warm_up_steps: recommended.point.warm_up_steps,
         devices: 1,
@@ -136,7 +136,7 @@ fn reached<'a>(findings: &'a Findings, curve: &str) -> Result<Vec<&'a Point>, Ad
     let points: Vec<&Point> = found
         .points
         .iter()
-        .filter(|p| p.steps.is_estimated() && p.learning_rate.value.is_some())
+        .filter(|p| p.steps.is_estimated())
         .collect();
     if points.is_empty() {
         Err(AdviceError::NoneReached(curve.to_owned()))
@@ -272,10 +272,23 @@ fn provenance(
     assumptions: &Assumptions,
     parameters: u64,
 ) -> Vec<String> {
-    let mut lines = vec![format!(
-        "Measured: steps to {} at each batch size, with {} fresh seeds; seconds per step, alone on this machine.",
-        findings.study.target, findings.study.seeds
-    )];
+    let study = &findings.study;
+    let mut lines = vec![match &study.measured_elsewhere {
+        None if study.own_settings => format!(
+            "Measured: steps to {} at each batch size, with {} fresh seeds; seconds per step from the program's first report to its last, its evaluations included.",
+            study.goal(),
+            study.seeds
+        ),
+        None => format!(
+            "Measured: steps to {} at each batch size, with {} fresh seeds; seconds per step, alone on this machine.",
+            study.goal(),
+            study.seeds
+        ),
+        Some(_) => format!(
+            "Measured elsewhere: steps to {} and seconds per step, as the table states them.",
+            study.goal()
+        ),
+    }];
     lines.push(if recommended.step.measured {
         format!(
             "Measured: the step of the recommendation (batch size {} in micro-batches of {}) was itself timed.",

@@ -6,7 +6,7 @@ use batchscope_core::{
     Estimate, Measurement, Outcome, TrialPurpose, TrialRecord, statistics::t_quantile,
 };
 
-use crate::critical::{Bootstrap, critical_batch_sizes};
+use crate::critical::{Bootstrap, critical_batch_sizes, overhead_from};
 use crate::curves::{CurveTrials, TUNED, curves, point_state, repeat, warm_up_steps};
 use crate::findings::{Curve, Findings, Point, SCHEMA, StudySummary, TuningSummary};
 use crate::fit::fit;
@@ -17,6 +17,7 @@ use crate::noise::NoiseTrajectory;
 use crate::regimes::regimes;
 use crate::sample::Sample;
 use crate::settle::{Study, settle};
+use crate::shapes;
 use crate::targets::movement;
 
 /// How to analyze.
@@ -26,6 +27,8 @@ pub struct AnalysisOptions {
     pub level: f64,
     /// Simulated studies behind the intervals of definitions (b) and (c).
     pub bootstrap: u64,
+    /// The batch size from which Zhang et al. 2024 would measure an overhead of 20 %, if that is wanted.
+    pub overhead_from: Option<u64>,
 }
 
 impl Default for AnalysisOptions {
@@ -33,6 +36,7 @@ impl Default for AnalysisOptions {
         Self {
             level: 0.95,
             bootstrap: 400,
+            overhead_from: None,
         }
     }
 }
@@ -70,6 +74,7 @@ pub fn analyze(
         linearity: Vec::new(),
         noise: BTreeMap::new(),
         tuning,
+        laws: Vec::new(),
         advice: None,
         verdict: String::new(),
         remarks: Vec::new(),
@@ -80,7 +85,13 @@ pub fn analyze(
             study_seed: findings.study.study_seed,
             curve: index as u64,
         };
-        add_curve(&mut findings, trials, &records, level, bootstrap);
+        add_curve(
+            &mut findings,
+            trials,
+            &records,
+            level,
+            (bootstrap, options.overhead_from),
+        );
     }
     findings
 }
@@ -91,13 +102,16 @@ fn add_curve(
     trials: &CurveTrials,
     records: &[&TrialRecord],
     level: f64,
-    bootstrap: Bootstrap,
+    (bootstrap, from): (Bootstrap, Option<u64>),
 ) {
     let name = trials.name.clone();
     let samples = trials.samples();
     let pooled = Pooled::new(&samples);
-    let curve = fit(&samples, level);
+    let mut curve = fit(&samples, level);
     let mut critical = critical_batch_sizes(&samples, &pooled, &curve, level, bootstrap);
+    critical.overhead_from = from.map(|from| overhead_from(from, &critical.hyperbola));
+    // Nothing here can make measurements of somebody else's.
+    let elsewhere = findings.study.measured_elsewhere.is_some();
     critical.to_settle = settle(
         &Study {
             trials,
@@ -112,18 +126,27 @@ fn add_curve(
             train_examples: findings.study.train_examples,
         },
         &critical,
-    );
+    )
+    .filter(|_| !elsewhere);
 
-    let target = &findings.study.target;
-    findings.targets.insert(
-        name.clone(),
-        movement(trials, target, &critical.hyperbola, level),
-    );
+    let shape = elsewhere.then(|| shapes::compare(&samples));
+    if let (true, Ok(curve)) = (elsewhere, &mut curve) {
+        curve.fit.least_squares = shapes::least_squares(&samples);
+    }
+    let target = findings.study.target.clone();
+    if let Some(target) = &target {
+        findings.targets.insert(
+            name.clone(),
+            movement(trials, target, &critical.hyperbola, level),
+        );
+    }
     findings.regimes.insert(
         name.clone(),
         regimes(&samples, &pooled, &critical.hyperbola),
     );
-    if let Some(found) = generalization(trials, target, findings.study.train_examples, level) {
+    let examples = findings.study.train_examples;
+    let found = target.and_then(|target| generalization(trials, &target, examples, level));
+    if let Some(found) = found {
         findings.generalization.insert(name.clone(), found);
     }
     findings.linearity.extend(linearity(trials, level));
@@ -146,6 +169,7 @@ fn add_curve(
         rule: name,
         points,
         fit: curve.ok().map(|c| c.fit),
+        shape,
     });
 }
 
@@ -296,6 +320,10 @@ impl Points<'_> {
             .or(tuned.and_then(|t| t.chosen));
         match (rate, tuned.and_then(|t| t.indistinct)) {
             (None, _) => Estimate::undefined(self.level, 0, "no rate was chosen"),
+            // Measurements made elsewhere may not state it.
+            (Some(rate), _) if rate.is_nan() => {
+                Estimate::undefined(self.level, 0, "the rate is not stated")
+            }
             (Some(rate), Some((low, high))) if low <= rate && rate <= high && low < high => {
                 Estimate::estimated(rate, low, high, 1.0, tuned.map_or(0, |t| t.trials))
                     .because("the range of rates that tuning could not tell apart (steps within 10 % of the best)")

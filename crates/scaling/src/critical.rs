@@ -19,7 +19,7 @@
 
 use batchscope_core::{Estimate, statistics::quantile};
 
-use crate::findings::CriticalBatchSizes;
+use crate::findings::{CriticalBatchSizes, OverheadFrom};
 use crate::fit::{Hyperbola, NoFit};
 use crate::intervals::Pooled;
 use crate::lack_of_fit::Weighted;
@@ -89,8 +89,25 @@ pub(crate) fn critical_batch_sizes(
         plateau: plateau_normalized,
         overhead20_batch: overhead,
         plateau_batch: plateau,
+        overhead_from: None,
         disagreement,
         to_settle: None,
+    }
+}
+
+/// Zhang et al. 2024's `B* = 1.2·B₀ + 0.2·B_c`, of the estimate of `B_c`.
+pub(crate) fn overhead_from(from: u64, hyperbola: &Estimate) -> OverheadFrom {
+    let base = (1.0 + OVERHEAD) * from as f64;
+    let part = hyperbola.scaled(OVERHEAD);
+    let moved = |x: Option<f64>| x.map(|x| base + x);
+    OverheadFrom {
+        from,
+        batch_size: Estimate {
+            value: moved(part.value),
+            low: moved(part.low),
+            high: moved(part.high),
+            ..part
+        },
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use batchscope_core::{Outcome, TrialPurpose, TrialRecord};
 
 use crate::findings::{PointState, Repeat};
+use crate::laws::read_size;
 use crate::sample::Sample;
 
 /// The trials of one curve, by batch size, each in the order of their numbers.
@@ -70,6 +71,11 @@ pub(crate) fn curves<'a>(
         .map(|(name, by_batch)| CurveTrials { name, by_batch })
         .collect();
     curves.sort_by_key(|curve| curve.name != TUNED); // stable: the rest stays by name
+    // Names that are sizes, 85M and 1.2B, go by those.
+    if curves.iter().all(|curve| read_size(&curve.name).is_some()) {
+        let size = |curve: &CurveTrials| read_size(&curve.name).unwrap_or(0.0);
+        curves.sort_by(|a, b| size(a).total_cmp(&size(b)));
+    }
     curves
 }
 

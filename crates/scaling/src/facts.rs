@@ -67,7 +67,63 @@ impl Findings {
     }
 }
 
+/// Two curves that change places: each needs fewer steps than the other at some batch size, by intervals that
+/// exclude each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swap {
+    /// The curve with fewer steps at the first batch size.
+    pub one: String,
+    /// The curve with fewer steps at the second.
+    pub other: String,
+    /// A batch size at which `one` needs fewer.
+    pub first: u64,
+    /// A batch size at which `other` needs fewer.
+    pub second: u64,
+}
+
+impl Findings {
+    /// Curves that change places as the batch size grows, a pair each: where laws cross, neither is below the other.
+    pub fn swaps(&self) -> Vec<Swap> {
+        let below = |a: &Curve, b: &Curve| {
+            a.points.iter().find_map(|p| {
+                let q = b.points.iter().find(|q| q.batch_size == p.batch_size)?;
+                (p.steps.high? < q.steps.low?).then_some(p.batch_size)
+            })
+        };
+        let mut swaps = Vec::new();
+        for (i, a) in self.curves.iter().enumerate() {
+            for b in &self.curves[i + 1..] {
+                if let (Some(first), Some(second)) = (below(a, b), below(b, a)) {
+                    swaps.push(Swap {
+                        one: a.rule.clone(),
+                        other: b.rule.clone(),
+                        first,
+                        second,
+                    });
+                }
+            }
+        }
+        swaps
+    }
+}
+
 impl Curve {
+    /// A batch size and a larger one that needs more steps, by intervals that exclude each other: no curve of
+    /// steps that falls with the batch size, as the hyperbola does, goes through both.
+    pub fn rise(&self) -> Option<(u64, u64)> {
+        let reached: Vec<&Point> = self
+            .points
+            .iter()
+            .filter(|p| p.steps.is_estimated())
+            .collect();
+        reached.iter().enumerate().find_map(|(i, p)| {
+            let larger = reached[i + 1..]
+                .iter()
+                .find(|q| q.steps.low > p.steps.high)?;
+            p.steps.high.map(|_| (p.batch_size, larger.batch_size))
+        })
+    }
+
     /// The batch sizes whose points ended in a state.
     pub fn batch_sizes_in(&self, state: PointState) -> Vec<u64> {
         self.batch_sizes(|p| p.state == state)

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::noise::NoiseTrajectory;
 
 /// Version of the layout of `findings.json`.
-pub const SCHEMA: &str = "batchscope.findings/1.2";
+pub const SCHEMA: &str = "batchscope.findings/1.3";
 
 /// Everything a study found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct Findings {
     pub noise: BTreeMap<String, Vec<NoiseTrajectory>>,
     /// Tuning: what each batch size spent and chose.
     pub tuning: Vec<TuningSummary>,
+    /// Laws across curves, for measurements made elsewhere whose curves have sizes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub laws: Vec<Law>,
     /// What to train with, where it could be said.
     pub advice: Option<Advice>,
     /// One sentence: the verdict a reader meets first. Empty until the findings are put into words.
@@ -73,8 +76,8 @@ pub struct StudySummary {
     pub train_examples: Option<u64>,
     /// Trainable parameters.
     pub parameters: u64,
-    /// The goal.
-    pub target: Target,
+    /// The goal; `None` where measurements made elsewhere do not state it.
+    pub target: Option<Target>,
     /// Where the goal came from: `fixed beforehand`, `from the pilot at batch size 64`, ….
     pub target_origin: String,
     /// Batch sizes studied, increasing.
@@ -92,6 +95,33 @@ pub struct StudySummary {
     /// How every trial trained. Findings of 0.1.0 do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditions: Option<Conditions>,
+    /// True if a program of somebody's trained, with an optimizer and a schedule of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_settings: bool,
+    /// Where the measurements come from, where batchscope did not make them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured_elsewhere: Option<MeasuredElsewhere>,
+}
+
+impl StudySummary {
+    /// The goal as a sentence names it: `val-error=0.03`, or `the target` where it is not stated.
+    pub fn goal(&self) -> String {
+        let target = self.target.as_ref();
+        target.map_or_else(|| "the target".to_owned(), Target::to_string)
+    }
+}
+
+/// Measurements that somebody else made: files, and what was read from them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasuredElsewhere {
+    /// Names of the files, without their folders.
+    pub files: Vec<String>,
+    /// Rows that hold data.
+    pub rows: u64,
+    /// Runs that the rows make up.
+    pub runs: u64,
+    /// What each column that was used was taken for, and its heading.
+    pub columns: Vec<(String, String)>,
 }
 
 /// What steps to a target depend on beside the model, the data and the target: a critical batch size
@@ -125,6 +155,109 @@ pub struct Curve {
     pub points: Vec<Point>,
     /// The fit of `S(B) = S_min + E_min/B`, where it could be made.
     pub fit: Option<Fit>,
+    /// The hyperbola against another law, for measurements made elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<ShapeComparison>,
+}
+
+/// The hyperbola against the law with a smallest usable batch size, `S(M) = S_∞·(1 − (M₀/M)^β)^(−1/γ)`
+/// (Schaipp 2026, arXiv 2607.01487), by least squares in `ln S` over the runs that reached the target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShapeComparison {
+    /// Which holds.
+    pub verdict: ShapeVerdict,
+    /// AICc of the other law less that of the hyperbola: above 0 speaks for the hyperbola.
+    pub delta_aicc: Option<f64>,
+    /// Root mean square error of `ln S` where each batch size is predicted from the others, by the hyperbola.
+    pub hyperbola_error: Option<f64>,
+    /// The same by the other law.
+    pub smallest_batch_error: Option<f64>,
+    /// `M₀`, in examples.
+    pub smallest_batch: Option<f64>,
+    /// `β`.
+    pub beta: Option<f64>,
+    /// `γ`.
+    pub gamma: Option<f64>,
+    /// `S_∞`, in steps.
+    pub s_min: Option<f64>,
+}
+
+impl ShapeComparison {
+    /// Nothing can be told.
+    pub(crate) fn too_few() -> Self {
+        Self {
+            verdict: ShapeVerdict::TooFew,
+            delta_aicc: None,
+            hyperbola_error: None,
+            smallest_batch_error: None,
+            smallest_batch: None,
+            beta: None,
+            gamma: None,
+            s_min: None,
+        }
+    }
+}
+
+/// Which of two laws holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShapeVerdict {
+    /// Fewer than 8 batch sizes, none of them repeated, or censored runs: too few to tell.
+    TooFew,
+    /// The hyperbola, by both criteria.
+    Hyperbola,
+    /// The law with a smallest batch size, by both criteria.
+    SmallestBatch,
+    /// The criteria disagree, or hardly differ.
+    Undecided,
+}
+
+/// A law across curves, `B = coefficient·(x/unit)^exponent`, of one definition of the critical batch size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Law {
+    /// The definition: `hyperbola`, or `overhead_from` ([`OverheadFrom`]).
+    pub definition: String,
+    /// What `x` is.
+    pub against: String,
+    /// What `x` is counted in.
+    pub unit: f64,
+    /// Its name: `M` for millions.
+    pub unit_name: String,
+    /// The value at one unit.
+    pub coefficient: Estimate,
+    /// The power.
+    pub exponent: Estimate,
+    /// Standard deviation of `ln B` about the line.
+    pub sigma: f64,
+    /// The curves behind it.
+    pub points: Vec<LawPoint>,
+    /// The line with its interval, for drawing.
+    pub line: Vec<LawValue>,
+    /// Its value where it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<LawValue>,
+}
+
+/// A curve of a [`Law`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LawPoint {
+    /// Its name.
+    pub curve: String,
+    /// Its size.
+    pub x: f64,
+    /// Its critical batch size.
+    pub batch_size: Estimate,
+}
+
+/// A [`Law`] at a size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LawValue {
+    /// The size.
+    pub x: f64,
+    /// The critical batch size there, with the interval of the line, or where it was asked for of one more curve.
+    pub batch_size: Estimate,
+    /// True outside the sizes of the curves: an extrapolation.
+    pub beyond: bool,
 }
 
 /// What is known of one batch size on one curve.
@@ -209,6 +342,9 @@ pub struct Fit {
     pub lack_of_fit_f: Option<f64>,
     /// Its p-value; below 0.05 the model does not describe the curve.
     pub lack_of_fit_p: Option<f64>,
+    /// The same curve by plain least squares, for measurements made elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least_squares: Option<LeastSquares>,
     /// Fresh trials in the fit: exact and censored.
     pub n: u64,
     /// Of them censored.
@@ -217,6 +353,20 @@ pub struct Fit {
     pub diverged: u64,
     /// The fitted `S(B)` with its interval on a fine grid of batch sizes, for drawing.
     pub band: Vec<BandPoint>,
+}
+
+/// The hyperbola by least squares in `ln S`, every run that reached the target alike: how others fit it. The
+/// estimates above let the deviation between seeds differ by batch size, and count censored runs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LeastSquares {
+    /// `B_c`, in examples.
+    pub critical_batch_size: f64,
+    /// `S_min`, in steps.
+    pub s_min: f64,
+    /// Standard deviation of `ln S` between runs of a batch size; `None` without a repeated one.
+    pub seed_sigma: Option<f64>,
+    /// The F statistic of lack of fit.
+    pub lack_of_fit_f: Option<f64>,
 }
 
 /// The fit at one batch size.
@@ -247,11 +397,25 @@ pub struct CriticalBatchSizes {
     pub overhead20_batch: Estimate,
     /// (c) before normalization.
     pub plateau_batch: Estimate,
+    /// Zhang et al. 2024's own definition, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overhead_from: Option<OverheadFrom>,
     /// Largest ratio between the values of two of the normalized definitions. Without their intervals it
     /// says nothing of agreement: see [`Findings::agreement`].
     pub disagreement: Option<f64>,
     /// What would settle what is only bounded, and what it would cost.
     pub to_settle: Option<Settle>,
+}
+
+/// The critical batch size of Zhang et al. 2024 (arXiv 2410.21676): the batch size `B*` that needs 20 % more
+/// examples than a stated one, `B* = 1.2·B₀ + 0.2·B_c` on the fitted hyperbola. It is another definition: its
+/// numbers are not to be compared with those above.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OverheadFrom {
+    /// `B₀`.
+    pub from: u64,
+    /// `B*`.
+    pub batch_size: Estimate,
 }
 
 /// How to turn a bound into a number.
@@ -399,8 +563,8 @@ pub struct Recommendation {
     pub micro_batch: u64,
     /// Micro-batches per step and device.
     pub accumulation: u64,
-    /// Learning rate.
-    pub learning_rate: f64,
+    /// Learning rate; `None` where measurements made elsewhere do not state it.
+    pub learning_rate: Option<f64>,
     /// Momentum, where it was tuned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,

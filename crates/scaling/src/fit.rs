@@ -142,6 +142,7 @@ pub fn fit(samples: &[Sample], level: f64) -> Result<Hyperbola, NoFit> {
             sigma_slope: pooled.sigma.map(|_| pooled.deviations.slope),
             lack_of_fit_f: lack.as_ref().map(|l| l.f),
             lack_of_fit_p: lack.as_ref().map(|l| l.p),
+            least_squares: None,
             n: trials,
             censored,
             diverged,

@@ -45,9 +45,22 @@ impl Sample {
     pub fn reached(&mut self, after: u64, steps: f64) {
         let steps = steps.max(1.0);
         let width = (steps / (after.saturating_add(1) as f64).min(steps)).ln();
+        self.push(steps.ln(), width);
+    }
+
+    /// Adds a trial whose steps to the target were rounded to an interval of `width` steps with `middle` in
+    /// its middle: the crossing is uniform (in log) over it.
+    pub fn rounded(&mut self, middle: f64, width: f64) {
+        let low = (middle - 0.5 * width).max(1.0);
+        let high = (middle + 0.5 * width).max(low);
+        self.push(middle.max(1.0).ln(), (high / low).ln());
+    }
+
+    /// Adds `ln` steps that lie anywhere within an interval of `width` on the log scale.
+    fn push(&mut self, ln_steps: f64, width: f64) {
         let n = self.ln_steps.len() as f64;
         self.bracket_variance = (self.bracket_variance * n + width * width / 12.0) / (n + 1.0);
-        self.ln_steps.push(steps.ln());
+        self.ln_steps.push(ln_steps);
     }
 
     /// Adds a trial that had not reached the target when it ended at `cap` steps.
@@ -61,6 +74,9 @@ impl Sample {
         match record.outcome {
             // The first evaluation met it: nothing is known of the steps before.
             Outcome::Reached { step, after: 0, .. } => self.reached(0, step as f64),
+            Outcome::Reached {
+                located: Some(at), ..
+            } if at.rounding > 0.0 => self.rounded(at.crossing, at.rounding),
             // What is left of the noise of evaluations is part of the scatter between seeds.
             Outcome::Reached {
                 located: Some(at), ..

@@ -86,7 +86,7 @@ fn one_device_gets_the_fastest_batch_size_or_one_as_fast_with_fewer_examples() {
     assert!((best.seconds.value.unwrap() - time(best.batch_size, best.micro_batch)).abs() < 1e-9);
     assert_eq!(
         (best.devices, best.learning_rate, best.warm_up_steps),
-        (1, 0.1, 20)
+        (1, Some(0.1), 20)
     );
     assert_eq!(best.micro_batch * best.accumulation, best.batch_size);
     assert!(timings().iter().any(|t| t.micro_batch == best.micro_batch));

@@ -18,6 +18,7 @@ fn reached(step: u64, after: u64, crossing: Option<f64>) -> Outcome {
     let located = crossing.map(|crossing| Located {
         crossing,
         found: step,
+        rounding: 0.0,
     });
     Outcome::Reached {
         step,

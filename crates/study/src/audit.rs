@@ -6,9 +6,12 @@ use batchscope_core::{Located, Outcome, TrialPurpose, TrialRecord, TrialSpec};
 const MOST_EXAMPLES: u64 = 1 << 53;
 
 /// A record as the study takes it: of the trial that was asked for, with an end that trial can
-/// have. Any other becomes the record of a failed trial.
-pub(crate) fn audit(spec: &TrialSpec, record: TrialRecord) -> TrialRecord {
-    match impossible_end(spec, &record.outcome).or_else(|| impossible_course(spec, &record)) {
+/// have. Any other becomes the record of a failed trial. Where it `may_end_early`, a trial ends at its cap or
+/// before: a program may stop when it likes, and what it did not reach by then is censored there.
+pub(crate) fn audit(spec: &TrialSpec, record: TrialRecord, may_end_early: bool) -> TrialRecord {
+    match impossible_end(spec, &record.outcome, may_end_early)
+        .or_else(|| impossible_course(spec, &record))
+    {
         Some(fault) => failed(spec, format!("invalid trial record: {fault}")),
         None => TrialRecord {
             spec: spec.clone(),
@@ -31,9 +34,10 @@ pub(crate) fn failed(spec: &TrialSpec, why: String) -> TrialRecord {
 }
 
 /// What is wrong with a trial's end, if anything.
-fn impossible_end(spec: &TrialSpec, outcome: &Outcome) -> Option<String> {
+fn impossible_end(spec: &TrialSpec, outcome: &Outcome, may_end_early: bool) -> Option<String> {
     let in_a_race = matches!(spec.purpose, TrialPurpose::Tune { .. });
     let cap = spec.cap;
+    let is_end = |step: u64| step == cap || may_end_early && step > 0 && step < cap;
     match *outcome {
         Outcome::Reached { step, after, .. } if step == 0 || step > cap || after >= step => {
             Some(format!(
@@ -43,7 +47,9 @@ fn impossible_end(spec: &TrialSpec, outcome: &Outcome) -> Option<String> {
         }
         Outcome::Reached {
             step,
-            located: Some(Located { crossing, found }),
+            located: Some(Located {
+                crossing, found, ..
+            }),
             ..
         } if crossing.ceil() != step as f64 || found < step || found > cap => Some(format!(
             "crossed after {crossing} steps, by step {step}, found at {found} of {cap}"
@@ -51,11 +57,11 @@ fn impossible_end(spec: &TrialSpec, outcome: &Outcome) -> Option<String> {
         Outcome::Reached { .. } if spec.target.is_none() => {
             Some("reached a target it was not given".to_owned())
         }
-        Outcome::NotReached { cap: at } if at != cap || spec.target.is_none() => Some(format!(
+        Outcome::NotReached { cap: at } if !is_end(at) || spec.target.is_none() => Some(format!(
             "it ended as not reached at step {at}; only a trial with a target does, at its cap \
                  ({cap})"
         )),
-        Outcome::Completed { step } if step != cap || spec.target.is_some() => Some(format!(
+        Outcome::Completed { step } if !is_end(step) || spec.target.is_some() => Some(format!(
             "it completed {step} steps; only a trial without a target completes, at its cap \
                  ({cap})"
         )),

@@ -42,7 +42,8 @@ pub enum StudyError {
     },
     /// A target fixed beforehand was too hard for every trial of the pilot.
     #[error(
-        "no pilot trial at batch size {batch_size} reached {target} within {epochs} epochs; the best value was {}",
+        "no pilot trial at batch size {batch_size} reached {target} within {}; the best value was {}",
+        epochs.map_or_else(|| "its steps".to_owned(), |epochs| format!("{epochs} epochs")),
         best.map_or_else(|| "never finite".to_owned(), number)
     )]
     TargetNotReached {
@@ -50,8 +51,8 @@ pub enum StudyError {
         target: Target,
         /// Base batch size.
         batch_size: u64,
-        /// The pilot's bound.
-        epochs: f64,
+        /// The pilot's bound; `None` where there is no training set to pass over.
+        epochs: Option<f64>,
         /// The best smoothed value that any pilot trial measured.
         best: Option<f64>,
     },

@@ -191,6 +191,7 @@ impl Trainer for FakeTrainer {
             ]
             .map(|m| m.parse().expect("a metric"))
             .to_vec(),
+            own_settings: false,
             directions: BTreeMap::new(),
             capabilities: Capabilities {
                 measures_noise: false,

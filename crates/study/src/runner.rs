@@ -206,7 +206,7 @@ fn result(plan: &Plan, info: &TrainerInfo, study: Assessment) -> StudyResult {
         device: info.device.clone(),
         train_examples: info.train_examples,
         parameters: info.parameters,
-        target,
+        target: Some(target),
         target_origin,
         batch_sizes: plan.batch_sizes.clone(),
         seeds: u64::from(plan.seeds),
@@ -214,7 +214,8 @@ fn result(plan: &Plan, info: &TrainerInfo, study: Assessment) -> StudyResult {
         base_batch: plan.base_batch,
         tune: plan.tune.to_string(),
         trials,
-        conditions: Some(Conditions {
+        own_settings: info.own_settings,
+        conditions: (!info.own_settings).then(|| Conditions {
             optimizer: plan.optimizer.clone(),
             tuned_momentum: plan.tune_momentum.map(|range| (range.low, range.high)),
             schedule: plan.schedule.clone(),
@@ -222,6 +223,7 @@ fn result(plan: &Plan, info: &TrainerInfo, study: Assessment) -> StudyResult {
             decay: plan.decay,
             methods: plan.methods.clone(),
         }),
+        measured_elsewhere: None,
     });
     StudyResult {
         summary,

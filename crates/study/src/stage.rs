@@ -163,7 +163,7 @@ impl Coordinator<'_> {
     fn take(&mut self, (spec, answer): Answer) {
         self.running.remove(&spec.id);
         let record = match answer {
-            Ok(record) => audit(&spec, record),
+            Ok(record) => audit(&spec, record, self.run.trainer.info().own_settings),
             // The disk's fault, not the trial's.
             Err(source @ TrainerError::File { .. }) => {
                 self.release(spec.id);

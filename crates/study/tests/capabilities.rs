@@ -126,6 +126,7 @@ fn a_target_on_the_worse_side_is_refused() {
     let reward: Metric = "val-reward".parse().unwrap();
     let info = TrainerInfo {
         metrics: vec![reward.clone()],
+        own_settings: false,
         directions: BTreeMap::from([(reward, Direction::Higher)]),
         ..FakeTrainer::default().info()
     };

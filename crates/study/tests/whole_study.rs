@@ -76,7 +76,7 @@ fn a_study_tunes_every_batch_size_and_measures_it_with_fresh_seeds() {
     let result = study(&plan(), &mut MemoryStore::new()).unwrap();
     assert!(!result.interrupted);
     let summary = result.summary.as_ref().unwrap();
-    assert_eq!(summary.target.to_string(), "val-error=0.1");
+    assert_eq!(summary.goal(), "val-error=0.1");
     assert_eq!(summary.target_origin, "fixed beforehand");
     assert_eq!(
         summary.trials.values().sum::<u64>(),

@@ -139,6 +139,7 @@ impl BuiltIn {
             train_examples: Some(config.train.len()),
             parameters: config.factory.build(&shape, key)?.layout().parameters() as u64,
             metrics: metrics.collect(),
+            own_settings: false,
             directions: BTreeMap::new(),
             capabilities: Capabilities::all(),
         };

@@ -74,6 +74,7 @@ impl Trainer for NoisyQuadratic {
             train_examples: None,
             parameters: self.curvatures.len() as u64,
             metrics: vec![Metric::new(Split::Train, Quantity::Loss)],
+            own_settings: false,
             directions: BTreeMap::new(),
             // What is not promised is not relied on.
             capabilities: Capabilities {

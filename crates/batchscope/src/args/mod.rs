@@ -1,5 +1,6 @@
 //! The command line as typed. Meaning is given in `settings` and `resolve`.
 
+mod fit;
 mod landscape;
 mod reproduce;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use fit::FitArgs;
 pub use landscape::{
     LandscapeArgs, LandscapeWhat, NormChoice, PathChoice, PrecisionChoice, StatisticsChoice,
     SurfaceChoice,
@@ -51,6 +53,11 @@ pub enum Command {
         after_help = "Run a study's command again to resume it. A larger --seeds, or more --batch-sizes, extends a finished study."
     )]
     Study(Box<StudyArgs>),
+    /// Find the critical batch size in a table of runs measured elsewhere
+    #[command(
+        after_help = "A table has a row a run: its batch size, and the steps, examples, epochs or tokens it took. A log has several rows a run: --target says which value of a metric they are to reach."
+    )]
+    Fit(Box<FitArgs>),
     /// Train one configuration
     Train(Box<TrainArgs>),
     /// Measure the gradient noise scale of a model

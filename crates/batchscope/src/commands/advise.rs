@@ -31,6 +31,14 @@ pub const BUDGET: f64 = 1.0;
 /// Micro-batches tried at a batch size: the whole, a quarter, a sixteenth.
 const FRACTIONS: [u64; 3] = [1, 4, 16];
 
+/// Devices that can be spoken of: without a number of parameters nothing says what they would exchange.
+pub fn devices_of(parameters: u64) -> u64 {
+    match parameters {
+        0 => 1,
+        _ => MAX_DEVICES,
+    }
+}
+
 /// What is assumed where nothing is said.
 pub fn assumptions(price_per_hour: Option<f64>, watts: Option<f64>) -> Assumptions {
     Assumptions {
@@ -67,7 +75,8 @@ pub fn run(args: &AdviseArgs, trainers: &Trainers, quiet: bool) -> Result<(), Cl
     let settings = folder.settings()?;
     let display = Display::new(quiet);
     let trainer = trainers.open(&settings, None)?;
-    if !trainer.info().capabilities.times_steps {
+    let times_steps = trainer.info().capabilities.times_steps;
+    if !times_steps && facts.timings.is_empty() {
         return Err(CliError::Failed(format!(
             "{} does not time its steps, and advice rests on their times",
             trainer.info().trainer
@@ -81,7 +90,7 @@ pub fn run(args: &AdviseArgs, trainers: &Trainers, quiet: bool) -> Result<(), Cl
         .map(|r| (r.spec.batch_size, &r.spec))
         .collect();
     let mut timings: Vec<StepTiming> = Vec::new();
-    for (i, (&batch_size, &spec)) in specs.iter().enumerate() {
+    for (i, (&batch_size, &spec)) in specs.iter().enumerate().filter(|_| times_steps) {
         display.show(
             i as f64 / specs.len() as f64,
             &format!("timing steps at batch size {batch_size}"),
@@ -99,7 +108,9 @@ pub fn run(args: &AdviseArgs, trainers: &Trainers, quiet: bool) -> Result<(), Cl
         }
     }
     display.finish();
-    facts.timings = timings;
+    if times_steps {
+        facts.timings = timings;
+    }
     facts.price_per_hour = args.price_per_hour.or(facts.price_per_hour);
     facts.watts = args.watts.or(facts.watts);
     let advice = advise(args, &folder, &result, &facts)?;
@@ -164,7 +175,7 @@ fn advise(
         &facts.timings,
         &assumptions,
         findings.study.parameters,
-        args.max_devices,
+        args.max_devices.min(devices_of(findings.study.parameters)),
     )
     .map_err(CliError::failed)
 }
@@ -184,7 +195,7 @@ fn table(advice: &Advice, width: usize) -> String {
              which the table below lists by its estimate alone.\n\n",
             r.batch_size,
             r.micro_batch,
-            learning_rate(r.learning_rate, r.momentum),
+            learning_rate(r.learning_rate.unwrap_or(f64::NAN), r.momentum),
             warm_up(r.warm_up_steps, ""),
             estimate_as(&r.seconds, duration),
             estimate(&r.examples)

@@ -4,6 +4,7 @@ pub mod advise;
 pub mod data;
 mod dry_run;
 pub mod export;
+pub mod fit;
 pub mod landscape;
 pub mod manual;
 pub mod noise;

@@ -6,7 +6,9 @@ use std::{
     time::Instant,
 };
 
-use batchscope_core::{Trainer, TrialPurpose, TrialSpec};
+use batchscope_core::{
+    StepTiming, Trainer, TrialPurpose, TrialRecord, TrialSpec, statistics::quantile,
+};
 use batchscope_scaling::{AnalysisOptions, Findings};
 use batchscope_study::{Observer, Plan, SqliteStore, StopToken, StudyResult};
 
@@ -38,7 +40,11 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     plan.check_against(&trainer.info())
         .map_err(resolve::from_plan)?;
     trainer
-        .check(&jobs::probe(&plan, plan.base_batch))
+        .check(&plan.trial(
+            TrialPurpose::Single,
+            plan.base_batch,
+            plan.learning_rates.low,
+        ))
         .map_err(CliError::trainer)?;
     if args.dry_run {
         return super::dry_run::run(&settings, &plan, &*trainer, &args.dir, quiet);
@@ -51,7 +57,10 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let side_by_side = match settings.plan.jobs {
         Some(jobs) => Parallelism::fixed(jobs, cores),
-        None => jobs::choose(&plan, cores, &signals, &*trainer),
+        None => match trainer.side_by_side() {
+            Some(jobs) => Parallelism::fixed(jobs, cores),
+            None => jobs::choose(&plan, cores, &signals, &*trainer),
+        },
     };
     let plan = Plan {
         jobs: side_by_side.jobs,
@@ -60,6 +69,10 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     trainer.limit_threads(Some(side_by_side.threads));
     let mut store = SqliteStore::open(folder.database()).map_err(CliError::study)?;
     folder.sweep();
+    // Nobody else runs trials here now: what runs was left behind by a process that was killed.
+    if let Ok(trials) = std::path::absolute(folder.trials()) {
+        batchscope_command::end_orphans(&trials);
+    }
 
     let display = Display::new(quiet);
     let log = folder.log()?;
@@ -194,7 +207,7 @@ pub fn findings(
             &facts.timings,
             &assumptions,
             parameters,
-            super::advise::MAX_DEVICES,
+            super::advise::devices_of(parameters),
         )
         .ok()
     });
@@ -241,9 +254,13 @@ fn time(
     result: &StudyResult,
     (display, started): (&Display, Instant),
     signals: &Signals,
-) -> Result<Vec<batchscope_core::StepTiming>, CliError> {
+) -> Result<Vec<StepTiming>, CliError> {
     if !trainer.info().capabilities.times_steps {
-        return Ok(Vec::new());
+        // Runs side by side slow each other down: their times are not those of a run alone.
+        return Ok(match result.plan.jobs {
+            1 => reported_times(&result.records),
+            _ => Vec::new(),
+        });
     }
     trainer.limit_threads(None);
     let fresh: BTreeMap<u64, &TrialSpec> = result
@@ -270,6 +287,40 @@ fn time(
         }
     }
     Ok(timings)
+}
+
+/// Seconds per step by batch size, as the reports of fresh runs show them, one after the other: from the first
+/// report of a run to its last, the program's own evaluations included.
+fn reported_times(records: &[TrialRecord]) -> Vec<StepTiming> {
+    let mut by_batch: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    for record in records
+        .iter()
+        .filter(|r| matches!(r.spec.purpose, TrialPurpose::Fresh { .. }))
+    {
+        let (Some(first), Some(last)) = (record.measurements.first(), record.measurements.last())
+        else {
+            continue;
+        };
+        let (steps, seconds) = (last.step - first.step, last.seconds - first.seconds);
+        if steps > 0 && seconds > 0.0 {
+            by_batch
+                .entry(record.spec.batch_size)
+                .or_default()
+                .push(seconds / steps as f64);
+        }
+    }
+    let timing = |(batch_size, mut seconds): (u64, Vec<f64>)| {
+        seconds.sort_by(f64::total_cmp);
+        StepTiming {
+            batch_size,
+            micro_batch: batch_size,
+            seconds: quantile(&seconds, 0.5),
+            low: quantile(&seconds, 0.25),
+            high: quantile(&seconds, 0.75),
+            n: seconds.len() as u64,
+        }
+    };
+    by_batch.into_iter().map(timing).collect()
 }
 
 /// The program's name, without its folder.

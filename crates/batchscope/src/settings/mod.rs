@@ -141,6 +141,7 @@ impl StudySettings {
     /// [`CliError::SettingsFile`].
     pub fn from_table(mut table: toml::Table, path: &Path) -> Result<Self, CliError> {
         methods_of_earlier_versions(&mut table);
+        spread_trainer(&mut table);
         let settings = OptimizerSettings::keys();
         let settings = from_table(taken(&mut table, &settings), path)?;
         let optimizer = OptimizerArgs {
@@ -228,6 +229,18 @@ fn methods_of_earlier_versions(table: &mut toml::Table) {
     }
 }
 
+/// The trainer may be a table of its own: `[trainer]` with `name` and its other keys.
+fn spread_trainer(table: &mut toml::Table) {
+    if !table.get("trainer").is_some_and(toml::Value::is_table) {
+        return;
+    }
+    if let Some(toml::Value::Table(mut trainer)) = table.remove("trainer") {
+        let name = trainer.remove("name");
+        table.extend(trainer);
+        table.extend(name.map(|name| ("trainer".to_owned(), name)));
+    }
+}
+
 /// The keys of a subject: its flags, old spellings included.
 fn keys<T: Args>() -> Vec<String> {
     let command = T::augment_args(clap::Command::new("keys"));
@@ -235,7 +248,12 @@ fn keys<T: Args>() -> Vec<String> {
         let aliases = argument.get_all_aliases().unwrap_or_default();
         argument.get_long().into_iter().chain(aliases)
     });
-    names.map(str::to_owned).collect()
+    // Words without a flag, the program of a study, have their name for a key.
+    let words = command
+        .get_arguments()
+        .filter(|argument| argument.is_positional());
+    let words = words.map(|argument| argument.get_id().as_str());
+    names.chain(words).map(str::to_owned).collect()
 }
 
 /// The entries with these keys, removed from the table.

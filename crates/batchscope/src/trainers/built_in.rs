@@ -23,8 +23,9 @@ pub(super) static BUILT_IN: TrainerKind = TrainerKind {
         parameters: &[],
     },
     open: |opening| {
-        let data = resolve::workload_data(opening.workload)?;
-        let mut config = config(opening.workload, &data)?;
+        let workload = &opening.settings.workload;
+        let data = resolve::workload_data(workload)?;
+        let mut config = config(workload, &data)?;
         config.checkpoint_dir = opening.checkpoints.map(ToOwned::to_owned);
         Ok(Box::new(BuiltIn::new(config).map_err(CliError::trainer)?))
     },

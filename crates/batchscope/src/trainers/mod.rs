@@ -2,17 +2,18 @@
 //! ([`crate::main_with`]).
 
 mod built_in;
+mod program;
 
 pub use built_in::built_in;
+#[cfg(test)]
+pub use program::patience;
+pub use program::without_unused;
 
 use std::path::Path;
 
 use batchscope_core::{Choice, ChoiceError, Described, Descriptor, Registry, Trainer};
 
-use crate::{
-    error::CliError,
-    settings::{StudySettings, Workload},
-};
+use crate::{error::CliError, settings::StudySettings};
 
 /// A trainer that can be chosen, by `--trainer NAME` or `trainer = "NAME"` in `study.toml`.
 pub struct TrainerKind {
@@ -35,8 +36,8 @@ pub struct Opening<'a> {
     /// The folder where unfinished trials may be saved, to be resumed. It need not exist; without one
     /// nothing is to be saved.
     pub checkpoints: Option<&'a Path>,
-    /// Settings that the built-in trainer alone understands.
-    pub(crate) workload: &'a Workload,
+    /// All settings, of which each trainer of this crate takes its own.
+    pub(crate) settings: &'a StudySettings,
 }
 
 /// Every trainer of this program.
@@ -45,7 +46,7 @@ pub struct Trainers(Registry<TrainerKind>);
 impl Trainers {
     /// The built-in trainer, and others.
     pub fn with(own: &[&'static TrainerKind]) -> Self {
-        let mut all = vec![&built_in::BUILT_IN];
+        let mut all = vec![&built_in::BUILT_IN, &program::COMMAND];
         all.extend(own);
         // Once for the life of a program.
         Self(Registry {
@@ -67,7 +68,7 @@ impl Trainers {
         (kind.open)(&Opening {
             choice: &choice,
             checkpoints,
-            workload: &settings.workload,
+            settings,
         })
     }
 
@@ -87,10 +88,23 @@ impl Trainers {
     }
 
     fn chosen(&self, settings: &StudySettings) -> Result<(&'static TrainerKind, Choice), CliError> {
-        let name = settings.trainer.trainer.as_deref();
-        let name = name.unwrap_or(built_in::BUILT_IN.descriptor.name);
+        let args = &settings.trainer;
+        let implied = match args.command.is_empty() {
+            true => built_in::BUILT_IN.descriptor.name,
+            false => program::COMMAND.descriptor.name,
+        };
+        let name = args.trainer.as_deref().unwrap_or(implied);
         let wrong = |error: ChoiceError| CliError::flag("trainer", error);
         let (kind, choice) = self.0.read(name).map_err(wrong)?;
+        if !std::ptr::eq(kind, &program::COMMAND)
+            && let Some(key) = program::settings_of(args).into_iter().next()
+        {
+            let why = format!(
+                "is for a program of yours, named after --, and {} trains here",
+                kind.descriptor.name
+            );
+            return Err(CliError::flag(key, why));
+        }
         if !is_built_in(kind)
             && let Some(key) = built_in::settings_of(&settings.workload).into_iter().next()
         {

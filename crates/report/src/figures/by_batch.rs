@@ -332,7 +332,8 @@ impl Series {
                 marker(c, &format!("open o{k}"), k, (x, y), 4.0);
             }
             _ => {
-                if dot.y.low != dot.y.high || dot.y.low.is_none() {
+                let has_end = dot.y.low.is_some() || dot.y.high.is_some();
+                if dot.y.low != dot.y.high && has_end {
                     panel.whisker(c, k, x, dot.y.low, dot.y.high);
                 }
                 let style = if dot.state == Some(PointState::Partly) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchscope_core::{Direction, Estimate, Outcome, TrialRecord};
+use batchscope_core::{Direction, Estimate, Metric, Outcome, Target, TrialRecord};
 
 use super::{Data, csv, list, rule_name};
 use crate::format::{estimate_value, number};
@@ -37,8 +37,9 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
     if fields.is_empty() {
         return None;
     }
-    let title = title(data);
-    let metric = data.metric();
+    let target = data.goal()?;
+    let metric = &target.metric;
+    let title = title(data, metric);
     let caption = format!(
         "Color is {metric}: the geometric mean over the fresh seeds of each batch size, \
          interpolated between evaluations. Each column is a batch size that was run, blank where \
@@ -67,11 +68,11 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
         format!("{title}. Field of {metric} over batch size and steps, with contours.");
     Some(
         Figure::new("contours", title, caption, description, csv)
-            .view("", "", |c| draw(c, data, &fields)),
+            .view("", "", |c| draw(c, data, target, &fields)),
     )
 }
 
-fn title(data: &Data) -> String {
+fn title(data: &Data, metric: &Metric) -> String {
     let critical: Vec<(String, &Estimate)> = data
         .findings
         .curves
@@ -85,7 +86,7 @@ fn title(data: &Data) -> String {
         .filter(|(_, e)| e.value.is_some())
         .collect();
     match &critical[..] {
-        [] => format!("How {} falls with steps at each batch size", data.metric()),
+        [] => format!("How {metric} falls with steps at each batch size"),
         [(_, e)] if e.is_estimated() => {
             format!(
                 "The contours level off around batch size {}: more examples per step, hardly fewer steps",
@@ -104,7 +105,7 @@ fn title(data: &Data) -> String {
 }
 
 fn field(data: &Data, rule: &str) -> Option<Field> {
-    let metric = data.metric();
+    let metric = &data.goal()?.metric;
     let curve = data.findings.curves.iter().find(|c| c.rule == rule)?;
     let mut by_batch: BTreeMap<u64, Vec<Vec<(f64, f64)>>> = BTreeMap::new();
     // a run that diverged would end its batch size's column; the others' mean is still a mean
@@ -249,8 +250,7 @@ fn level_color(level: usize) -> String {
     viridis((level as f64 + 0.5) / LEVELS as f64)
 }
 
-fn draw(c: &mut Canvas, data: &Data, fields: &[Field]) {
-    let target = &data.findings.study.target;
+fn draw(c: &mut Canvas, data: &Data, target: &Target, fields: &[Field]) {
     let Some(ramp) = Ramp::of(fields, target.direction) else {
         return;
     };

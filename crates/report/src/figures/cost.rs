@@ -27,9 +27,10 @@ pub(super) fn steps(data: &Data) -> Option<Figure> {
     };
     let title = steps_title(data)?;
     let caption = format!(
-        "Small marks are single fresh seeds, large ones their geometric mean with its 95 % interval; the line and band are the \
+        "Small marks are single {}, large ones their geometric mean with its 95 % interval; the line and band are the \
          fit S(B) = S_min·(1 + B_c/B) with its pointwise interval. Open arrows are trials cut off by their cap before {}; \
          crosses along the top are trials that diverged.{}",
+        data.runs(),
         data.target(),
         fit_words(data)
     );
@@ -223,6 +224,13 @@ fn steps_title(data: &Data) -> Option<String> {
                 .find(|p| p.steps.is_estimated())
                 .map(|p| p.batch_size)
         };
+        let curves = &data.findings.curves;
+        let first = top(&curves[0]);
+        if let Some(largest) = first.filter(|_| curves.iter().all(|c| top(c) == first)) {
+            return Some(format!(
+                "Every curve reaches the target up to batch size {largest}"
+            ));
+        }
         let words: Vec<String> = data
             .findings
             .curves

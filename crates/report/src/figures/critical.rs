@@ -96,7 +96,7 @@ fn rows(data: &Data) -> Vec<Row> {
             rows.extend(
                 moves
                     .iter()
-                    .filter(|m| !many || m.target != data.findings.study.target)
+                    .filter(|m| !many || Some(&m.target) != data.goal())
                     .map(|m| row(m.target.to_string(), &m.hyperbola)),
             );
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use batchscope_core::{Measurement, Outcome, TrialRecord};
+use batchscope_core::{Measurement, Metric, Outcome, Target, TrialRecord};
 
 use super::{Data, csv, ending, rule_name};
 use crate::format::number;
@@ -59,11 +59,12 @@ struct Run<'a> {
 }
 
 pub(super) fn figure(data: &Data) -> Option<Figure> {
-    let panels = panels(data);
+    let target = data.goal()?;
+    let metric = &target.metric;
+    let panels = panels(data, metric);
     if panels.is_empty() {
         return None;
     }
-    let metric = data.metric();
     let title = title(data);
     let mut records = panels.values().flatten().map(|run| run.record);
     let reached = match records.any(|record| record.outcome.is_by_smoothing()) {
@@ -118,14 +119,13 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
             .flatten()
             .any(|run| run.points.iter().filter(|m| shown(m)).count() > 1)
         {
-            figure = figure.view(name, suffix, |c| draw(c, data, &panels, across));
+            figure = figure.view(name, suffix, |c| draw(c, (data, target), &panels, across));
         }
     }
     (!figure.views.is_empty()).then_some(figure)
 }
 
-fn panels<'a>(data: &Data<'a>) -> BTreeMap<u64, Vec<Run<'a>>> {
-    let metric = data.metric();
+fn panels<'a>(data: &Data<'a>, metric: &Metric) -> BTreeMap<u64, Vec<Run<'a>>> {
     let mut panels: BTreeMap<u64, Vec<Run<'a>>> = BTreeMap::new();
     for curve in &data.findings.curves {
         let mut drawn: BTreeMap<u64, usize> = BTreeMap::new();
@@ -198,8 +198,13 @@ fn title(data: &Data) -> String {
     }
 }
 
-fn draw(c: &mut Canvas, data: &Data, panels: &BTreeMap<u64, Vec<Run>>, across: Across) {
-    let metric = data.metric();
+fn draw(
+    c: &mut Canvas,
+    (data, target): (&Data, &Target),
+    panels: &BTreeMap<u64, Vec<Run>>,
+    across: Across,
+) {
+    let metric = &target.metric;
     let narrow = c.narrow();
     let columns = match (narrow, panels.len()) {
         (true, n) => n.min(2),
@@ -231,7 +236,7 @@ fn draw(c: &mut Canvas, data: &Data, panels: &BTreeMap<u64, Vec<Run>>, across: A
     let (low, high) =
         extent(points().map(|m| (across.of)(m)).filter(|v| *v > 0.0)).unwrap_or((1.0, 10.0));
     let x = Scale::log(low, high, 1.1);
-    let goal = data.findings.study.target.value;
+    let goal = target.value;
     let values = || {
         points()
             .filter_map(|m| m.metrics.get(metric).copied())
@@ -283,7 +288,7 @@ fn draw(c: &mut Canvas, data: &Data, panels: &BTreeMap<u64, Vec<Run>>, across: A
             ),
         );
         panel.inside(c, &format!("clip{i}"), |c| {
-            draw_runs(c, &panel, runs, data, across)
+            draw_runs(c, &panel, runs, target, across)
         });
     }
     c.height = top + rows as f64 * (plot + 26.0) + 34.0;
@@ -295,8 +300,8 @@ fn draw(c: &mut Canvas, data: &Data, panels: &BTreeMap<u64, Vec<Run>>, across: A
     );
 }
 
-fn draw_runs(c: &mut Canvas, panel: &Panel, runs: &[Run], data: &Data, across: Across) {
-    let goal = data.findings.study.target.value;
+fn draw_runs(c: &mut Canvas, panel: &Panel, runs: &[Run], target: &Target, across: Across) {
+    let goal = target.value;
     panel.line(c, "limit", [(panel.x.low(), goal), (panel.x.high(), goal)]);
     for run in runs {
         let spec = &run.record.spec;
@@ -307,7 +312,7 @@ fn draw_runs(c: &mut Canvas, panel: &Panel, runs: &[Run], data: &Data, across: A
             rule_name(run.rule),
             ending(&run.record.outcome)
         );
-        let value = |m: &Measurement| m.metrics.get(data.metric()).copied().unwrap_or(f64::NAN);
+        let value = |m: &Measurement| m.metrics.get(&target.metric).copied().unwrap_or(f64::NAN);
         c.mark(&tip, Some(spec.id), |c| {
             panel.line(
                 c,

@@ -7,6 +7,7 @@ mod cost;
 mod critical;
 mod curves;
 mod generalization;
+mod law;
 mod linearity;
 mod noise;
 mod pareto;
@@ -15,8 +16,9 @@ mod speed_up;
 
 pub use chart::{Axis, AxisScale, Chart, ChartPanel, Point, Series};
 pub(crate) use curves::thin;
+pub(crate) use law::{definition, formula, size};
 
-use batchscope_core::{Estimate, EstimateState, Metric, Outcome, TrialPurpose, TrialRecord};
+use batchscope_core::{Estimate, EstimateState, Outcome, Target, TrialPurpose, TrialRecord};
 use batchscope_rules::RULES;
 use batchscope_scaling::{Curve, Findings};
 
@@ -34,6 +36,7 @@ pub fn figures(findings: &Findings, records: &[TrialRecord]) -> Vec<Figure> {
         cost::steps(&data),
         cost::examples(&data),
         critical::figure(&data),
+        law::figure(&data),
         noise::figure(&data),
         contours::figure(&data),
         rates::figure(&data),
@@ -78,15 +81,25 @@ impl<'a> Data<'a> {
             .or(self.findings.curves.first())
     }
 
-    /// The target's metric.
-    pub(crate) fn metric(&self) -> &'a Metric {
-        &self.findings.study.target.metric
+    /// The goal, where it is stated.
+    pub(crate) fn goal(&self) -> Option<&'a Target> {
+        self.findings.study.target.as_ref()
     }
 
     /// The target in words: `val-error 0.03`.
     pub(crate) fn target(&self) -> String {
-        let target = &self.findings.study.target;
-        format!("{} {}", target.metric, number(target.value))
+        match self.goal() {
+            Some(target) => format!("{} {}", target.metric, number(target.value)),
+            None => self.findings.study.goal(),
+        }
+    }
+
+    /// What the points are means of: `fresh seeds`, or `runs` that were measured elsewhere.
+    pub(crate) fn runs(&self) -> &'static str {
+        match self.findings.study.measured_elsewhere {
+            None => "fresh seeds",
+            Some(_) => "runs",
+        }
     }
 
     /// Fresh trials of a curve.

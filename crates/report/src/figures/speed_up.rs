@@ -18,11 +18,16 @@ pub(super) fn figure(data: &Data) -> Option<Figure> {
         return None;
     }
     let title = title(data);
+    let elsewhere = data.findings.study.measured_elsewhere.is_some();
     let caption = format!(
-        "Speed-up is steps to {} at the smallest batch size over steps at each batch size: geometric means over fresh \
-         seeds at the learning rate in use there, with 95 % intervals; the line is the fit S(B) = S_min·(1 + B_c/B). The \
-         gray line is the ideal, where twice the batch needs half the steps. Open markers: some seeds did not reach the target.",
-        data.target()
+        "Speed-up is steps to {} at the smallest batch size over steps at each batch size: geometric means over \
+         {}, with 95 % intervals; the line is the fit S(B) = S_min·(1 + B_c/B). The \
+         gray line is the ideal, where twice the batch needs half the steps. Open markers: some did not reach the target.",
+        data.target(),
+        match elsewhere {
+            true => "runs",
+            false => "fresh seeds at the learning rate in use there",
+        }
     );
     let rows = data.findings.curves.iter().flat_map(|c| {
         c.points.iter().map(|p| {

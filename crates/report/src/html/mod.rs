@@ -12,7 +12,7 @@ pub(crate) use frame::{Frame, Script, prose};
 pub(crate) use parts::{Table, facts, figures as all_figures, section};
 
 use batchscope_core::TrialRecord;
-use batchscope_scaling::Findings;
+use batchscope_scaling::{Findings, MeasuredElsewhere, StudySummary};
 use maud::{Markup, html};
 
 use crate::figures::{Data, figures};
@@ -40,12 +40,27 @@ pub(crate) fn page(
 ) -> String {
     let data = Data::new(findings, records);
     let study = &findings.study;
-    let frame = Frame {
-        title: &format!("Critical batch size of {} on {}", study.model, study.data),
-        kicker: &format!(
-            "batchscope · {} · {} · target {}",
-            study.model, study.data, study.target
+    let (title, kicker) = match &study.measured_elsewhere {
+        None => (
+            format!("Critical batch size of {} on {}", study.model, study.data),
+            format!(
+                "batchscope · {} · {} · target {}",
+                study.model,
+                study.data,
+                study.goal()
+            ),
         ),
+        Some(elsewhere) => {
+            let files = elsewhere.files.join(", ");
+            (
+                format!("Critical batch size by {files}"),
+                format!("batchscope fit · {files}"),
+            )
+        }
+    };
+    let frame = Frame {
+        title: &title,
+        kicker: &kicker,
         heading: &findings.verdict,
         lead: verdict::recommendation(&data),
         style: "",
@@ -64,22 +79,10 @@ pub(crate) fn page(
 /// How the study was run, the files of what it found, and every trial.
 fn evidence(data: &Data, how: &HowRun) -> Markup {
     let study = &data.findings.study;
-    let mut items = vec![
-        ("Model", study.model.clone()),
-        ("Parameters", count(study.parameters)),
-        ("Data", study.data.clone()),
-        (
-            "Training examples",
-            study.train_examples.map(count).unwrap_or_default(),
-        ),
-        ("Trainer", study.trainer.clone()),
-        ("Device", study.device.clone()),
-        (
-            "Target",
-            format!("{}, {}", study.target, study.target_origin),
-        ),
-        ("Study seed", study.study_seed.to_string()),
-    ];
+    let mut items = match &study.measured_elsewhere {
+        Some(elsewhere) => measured_elsewhere(elsewhere, study),
+        None => studied(study),
+    };
     items.extend(made_by(how));
     let findings = to_json(data.findings).unwrap_or_default();
     let trials = trials_csv(data.records).unwrap_or_default();
@@ -99,8 +102,55 @@ fn evidence(data: &Data, how: &HowRun) -> Markup {
             "Everything above in files: "
             (download("findings.json", "findings.json", "application/json", &findings)) ", "
             (download("trials.csv", "trials.csv", "text/csv", &trials))
-            ". Every evaluation of every trial: " code { "batchscope export" } "."
+            @if study.measured_elsewhere.is_none() {
+                ". Every evaluation of every trial: " code { "batchscope export" }
+            }
+            "."
         }
         (trials::table(data.records))
     }
+}
+
+/// What a table that was fitted is, and what was read from it.
+fn measured_elsewhere(
+    elsewhere: &MeasuredElsewhere,
+    study: &StudySummary,
+) -> Vec<(&'static str, String)> {
+    let columns = elsewhere
+        .columns
+        .iter()
+        .map(|(role, heading)| format!("{role} from '{heading}'"));
+    let mut items = vec![
+        ("Files", elsewhere.files.join(", ")),
+        ("Rows", count(elsewhere.rows)),
+        ("Runs", count(elsewhere.runs)),
+        ("Columns", columns.collect::<Vec<_>>().join(", ")),
+    ];
+    items.extend(
+        study
+            .target
+            .as_ref()
+            .map(|target| ("Target", target.to_string())),
+    );
+    items
+}
+
+/// What a study trained.
+fn studied(study: &StudySummary) -> Vec<(&'static str, String)> {
+    vec![
+        ("Model", study.model.clone()),
+        ("Parameters", count(study.parameters)),
+        ("Data", study.data.clone()),
+        (
+            "Training examples",
+            study.train_examples.map(count).unwrap_or_default(),
+        ),
+        ("Trainer", study.trainer.clone()),
+        ("Device", study.device.clone()),
+        (
+            "Target",
+            format!("{}, {}", study.goal(), study.target_origin),
+        ),
+        ("Study seed", study.study_seed.to_string()),
+    ]
 }

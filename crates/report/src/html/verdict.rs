@@ -7,6 +7,7 @@ use crate::figures::{Data, list};
 use crate::format::{count, estimate_as, number, rough_duration, times, warm_up};
 
 use super::prose;
+use crate::words::runs_each;
 
 /// What the answer rests on, and what would change it.
 pub(super) fn grounds(data: &Data) -> Markup {
@@ -41,11 +42,18 @@ pub(super) fn recommendation(data: &Data) -> Option<Markup> {
         n => format!(" on {n} devices"),
     };
     let time = estimate_as(&r.seconds, rough_duration);
+    let elsewhere = data.findings.study.measured_elsewhere.is_some();
+    let by = if elsewhere {
+        "By the step times of the table train with "
+    } else {
+        "On this machine train with "
+    };
     Some(html! {
-        "On this machine train with " strong { "batch size " (r.batch_size) } (micro_batches) (devices)
-        ", learning rate " strong { (number(r.learning_rate)) }
+        (by) strong { "batch size " (r.batch_size) } (micro_batches) (devices)
+        @if let Some(rate) = r.learning_rate { ", learning rate " strong { (number(rate)) } }
         @if let Some(momentum) = r.momentum { ", momentum " strong { (number(momentum)) } }
-        " and " (warm_up(r.warm_up_steps, "")) ": " (prose(&time)) " to the target"
+        @if !elsewhere { " and " (warm_up(r.warm_up_steps, "")) }
+        ": " (prose(&time)) " to the target"
         @if let Some(comparison) = comparison { ", " (comparison) }
         "."
     })
@@ -76,10 +84,11 @@ fn rests_on(data: &Data) -> Vec<String> {
         .iter()
         .map(|(state, n)| format!("{} {}", count(*n), state.replace('_', " ")))
         .collect();
-    out.push(if total == 0 {
-        "No trial has finished yet.".into()
-    } else {
-        format!("{} trials: {}.", count(total), list(&ends))
+    let elsewhere = study.measured_elsewhere.as_ref();
+    out.push(match elsewhere {
+        None if total == 0 => "No trial has finished yet.".into(),
+        None => format!("{} trials: {}.", count(total), list(&ends)),
+        Some(_) => format!("{} runs measured elsewhere: {}.", count(total), list(&ends)),
     });
     let sizes = &study.batch_sizes;
     if let (Some(first), Some(last)) = (sizes.first(), sizes.last()) {
@@ -88,7 +97,9 @@ fn rests_on(data: &Data) -> Vec<String> {
         } else {
             format!("one batch size, {first}")
         };
-        let tuning = if study.tune == "base" {
+        let tuning = if elsewhere.is_some() {
+            "how the learning rates were chosen is not stated".to_owned()
+        } else if study.tune == "base" {
             format!(
                 "the learning rate tuned at batch size {} and carried by each rule",
                 study.base_batch
@@ -96,15 +107,18 @@ fn rests_on(data: &Data) -> Vec<String> {
         } else {
             "the learning rate tuned afresh at each".to_owned()
         };
-        out.push(format!(
-            "{range}, {} fresh seeds each, {tuning}.",
-            study.seeds
-        ));
+        let seeds = match elsewhere {
+            None => format!("{} fresh seeds each", study.seeds),
+            Some(_) => runs_each(data.findings),
+        };
+        out.push(format!("{range}, {seeds}, {tuning}."));
     }
-    out.push(format!(
-        "The target is {} ({}).",
-        study.target, study.target_origin
-    ));
+    out.push(match &study.target {
+        Some(target) => format!("The target is {target} ({}).", study.target_origin),
+        None => {
+            "The target is not stated: steps are those to whatever the table counts to.".to_owned()
+        }
+    });
     out
 }
 

@@ -71,10 +71,15 @@ pub(crate) fn variables(dark: bool) -> String {
 pub(crate) fn category(rule: &str, rules: &[&str]) -> usize {
     const FIXED: [&str; 4] = ["tuned", "blr", "lsr", "srsr"];
     let fixed = |name: &str| FIXED.iter().position(|f| f.eq_ignore_ascii_case(name));
+    // Where none of these is drawn their colors are free.
+    let taken = match rules.iter().any(|r| fixed(r).is_some()) {
+        true => FIXED.len(),
+        false => 0,
+    };
     fixed(rule).unwrap_or_else(|| {
         let others = rules.iter().filter(|r| fixed(r).is_none());
         let place = others.clone().position(|r| *r == rule).unwrap_or(0);
-        FIXED.len() + place % (CATEGORIES - FIXED.len())
+        taken + place % (CATEGORIES - taken)
     })
 }
 

@@ -22,11 +22,22 @@ pub(crate) fn advice_sentence(findings: &Findings, advice: &Advice) -> String {
         )
     });
     format!(
-        "On this machine train with batch size {}, micro-batch {}, learning rate {}, {}: about {time} to {}{gain}.",
+        "{} with batch size {}, micro-batch {}{}: about {time} to {}{gain}.",
+        match findings.study.measured_elsewhere {
+            None => "On this machine train",
+            Some(_) => "By the step times of the table train",
+        },
         best.batch_size,
         best.micro_batch,
-        learning_rate(best.learning_rate, best.momentum),
-        warm_up(best.warm_up_steps, ""),
-        findings.study.target,
+        match (&findings.study.measured_elsewhere, best.learning_rate) {
+            (None, rate) => format!(
+                ", learning rate {}, {}",
+                learning_rate(rate.unwrap_or(f64::NAN), best.momentum),
+                warm_up(best.warm_up_steps, "")
+            ),
+            (Some(_), Some(rate)) => format!(", learning rate {}", learning_rate(rate, None)),
+            (Some(_), None) => String::new(),
+        },
+        findings.study.goal(),
     )
 }

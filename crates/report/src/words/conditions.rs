@@ -42,6 +42,10 @@ pub(super) fn conditions(study: &StudySummary) -> String {
 /// The same in parentheses after a space, where there is anything to say.
 pub(super) fn in_parentheses(study: &StudySummary) -> String {
     match conditions(study) {
+        _ if study.measured_elsewhere.is_some() => {
+            " (under conditions that the table does not state)".to_owned()
+        }
+        _ if study.own_settings => " (with the optimizer and schedule of the program)".to_owned(),
         none if none.is_empty() => none,
         conditions => format!(" ({conditions})"),
     }

@@ -1,10 +1,13 @@
 //! What the verdict rests on and what would change it, a sentence each.
 
 use batchscope_core::EstimateState;
-use batchscope_scaling::{Agreement, Curve, Findings, Fit, LACK_OF_FIT_LEVEL, PointState};
+use batchscope_scaling::{
+    Agreement, Curve, Findings, Fit, LACK_OF_FIT_LEVEL, Law, PointState, ShapeVerdict, Swap,
+};
 
-use super::{list, reason};
-use crate::format::{duration, number, p_value};
+use super::{list, reason, verdict::is_rejected};
+use crate::figures::{definition, formula, size};
+use crate::format::{count, duration, number, p_value};
 
 /// What the verdict rests on and what would change it, a sentence each.
 pub(super) fn remarks(findings: &Findings) -> Vec<String> {
@@ -13,12 +16,19 @@ pub(super) fn remarks(findings: &Findings) -> Vec<String> {
         remarks.extend(definitions(findings, curve));
         if let Some(fit) = &curve.fit {
             remarks.extend(lack_of_fit(curve, fit));
+            remarks.extend(own_definition(findings, curve));
+            remarks.extend(shape(findings, curve));
+            remarks.extend(rise(curve));
         }
         remarks.extend(end_states(curve));
         remarks.extend(inside_warm_up(curve));
         remarks.extend(moves_with_target(findings, curve));
         remarks.extend(noise(findings, curve));
     }
+    remarks.extend(untested(findings));
+    remarks.extend(too_few(findings));
+    remarks.extend(findings.laws.iter().flat_map(|l| law(findings, l)));
+    remarks.extend(findings.swaps().iter().map(swap));
     remarks.extend(tuning(findings));
     for curve in &findings.curves {
         remarks.extend(settle(findings, curve));
@@ -44,6 +54,15 @@ fn rests_on(findings: &Findings) -> String {
         .map(|p| p.repeats.len() as u64)
         .sum();
     let tuning: u64 = findings.tuning.iter().map(|t| t.trials).sum();
+    if let Some(elsewhere) = &study.measured_elsewhere {
+        return format!(
+            "It rests on {} of {} at {} batch sizes, measured elsewhere: {}.",
+            counted(fresh, "run"),
+            elsewhere.files.join(", "),
+            study.batch_sizes.len(),
+            runs_each(findings)
+        );
+    }
     let mut batch_sizes: Vec<u64> = findings
         .curves
         .iter()
@@ -57,9 +76,25 @@ fn rests_on(findings: &Findings) -> String {
          tuning trials; the target is {} ({}).",
         batch_sizes.len(),
         study.seeds,
-        study.target,
+        study.goal(),
         study.target_origin
     )
+}
+
+/// `3 to 20 runs at each`, over all curves.
+pub(crate) fn runs_each(findings: &Findings) -> String {
+    let points = findings.curves.iter().flat_map(|c| &c.points);
+    let runs = points.map(|p| p.repeats.len() as u64);
+    let (least, most) = (runs.clone().min().unwrap_or(0), runs.max().unwrap_or(0));
+    match least == most {
+        true => format!("{} at each", counted(most, "run")),
+        false => format!("{least} to {} at each", counted(most, "run")),
+    }
+}
+
+/// `1 run`, `3 runs`.
+fn counted(n: u64, what: &str) -> String {
+    format!("{} {what}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
 /// The gradient noise scale beside the critical batch size it predicts.
@@ -121,8 +156,8 @@ fn lack_of_fit(curve: &Curve, fit: &Fit) -> Option<String> {
     let p = fit.lack_of_fit_p?;
     (p < LACK_OF_FIT_LEVEL).then(|| {
         format!(
-            "The curve of {} departs from the hyperbola by more than the noise of its seeds (lack \
-             of fit F = {}, p {}). Unevenly tuned learning rates or another shape of the curve can \
+            "The hyperbola is rejected for the curve of {}: it departs from it by more than the noise of its seeds (lack \
+             of fit F = {}, p {}), so its critical batch size describes the curve and is no estimate. Unevenly tuned learning rates or another shape of the curve can \
              be the cause. The intervals are widened to the scatter between batch sizes.",
             curve.rule,
             fit.lack_of_fit_f
@@ -130,6 +165,135 @@ fn lack_of_fit(curve: &Curve, fit: &Fit) -> Option<String> {
             p_value(p)
         )
     })
+}
+
+/// The names of curves: "On the curves of a and b", or nothing where there is one.
+fn on(findings: &Findings, curves: &[&Curve]) -> String {
+    let names: Vec<String> = curves.iter().map(|c| c.rule.clone()).collect();
+    match findings.curves.len() {
+        1 => String::new(),
+        _ => format!("{}: ", names.join(", ")),
+    }
+}
+
+/// Without a second run anywhere, nothing tells noise from another shape.
+fn untested(findings: &Findings) -> Option<String> {
+    let single = |c: &&Curve| c.fit.as_ref().is_some_and(|fit| fit.seed_sigma.is_none());
+    let curves: Vec<&Curve> = findings.curves.iter().filter(single).collect();
+    (!curves.is_empty()).then(|| {
+        format!(
+            "{}No batch size has a second run: the intervals are made from the scatter of single runs about the curve, and whether the curve is a hyperbola cannot be tested.",
+            on(findings, &curves)
+        )
+    })
+}
+
+/// Curves whose shape cannot be told from another law's.
+fn too_few(findings: &Findings) -> Option<String> {
+    let few = |c: &&Curve| matches!(&c.shape, Some(shape) if shape.verdict == ShapeVerdict::TooFew);
+    let curves: Vec<&Curve> = findings.curves.iter().filter(few).collect();
+    (!curves.is_empty()).then(|| {
+        format!(
+            "{}Too few to tell the hyperbola from a law with a smallest usable batch size (Schaipp 2026): that takes 8 batch sizes, several runs each, none of them censored.",
+            on(findings, &curves)
+        )
+    })
+}
+
+/// Zhang et al. 2024's number, where it was asked for.
+fn own_definition(findings: &Findings, curve: &Curve) -> Option<String> {
+    let own = findings
+        .critical_batch_size
+        .get(&curve.rule)?
+        .overhead_from
+        .as_ref()?;
+    Some(format!(
+        "{}By the definition of Zhang et al. 2024, 20 % more examples than at batch size {}, it is {}: another definition, not to be compared with the others.",
+        about(findings, curve),
+        own.from,
+        own.batch_size
+    ))
+}
+
+/// The hyperbola against the law with a smallest usable batch size.
+fn shape(findings: &Findings, curve: &Curve) -> Option<String> {
+    let shape = curve.shape.as_ref()?;
+    let which = match shape.verdict {
+        ShapeVerdict::TooFew => return None,
+        ShapeVerdict::Hyperbola => "the hyperbola holds",
+        ShapeVerdict::SmallestBatch => {
+            "the other law holds, and the critical batch size of the hyperbola is a description"
+        }
+        ShapeVerdict::Undecided => "neither is clearly better",
+    };
+    let percent = |error: Option<f64>| number(100.0 * error.unwrap_or(f64::NAN));
+    Some(format!(
+        "{}Against a law with a smallest usable batch size (Schaipp 2026; {} here), {which}: AICc differs by {} in favor of {}, and a batch size left out is predicted to {} % by the hyperbola and {} % by the other.",
+        about(findings, curve),
+        number(shape.smallest_batch.unwrap_or(f64::NAN)),
+        number(shape.delta_aicc.unwrap_or(f64::NAN).abs()),
+        if shape.delta_aicc.is_some_and(|d| d > 0.0) {
+            "the hyperbola"
+        } else {
+            "the other"
+        },
+        percent(shape.hyperbola_error),
+        percent(shape.smallest_batch_error)
+    ))
+}
+
+/// Steps that rise with the batch size.
+fn rise(curve: &Curve) -> Option<String> {
+    let (smaller, larger) = curve.rise()?;
+    Some(format!(
+        "On the curve of {}, batch size {larger} needs more steps than {smaller}, by intervals that exclude each other: no curve that falls with the batch size goes through both.",
+        curve.rule
+    ))
+}
+
+/// A law across curves, with what was asked of it.
+fn law(findings: &Findings, law: &Law) -> Vec<String> {
+    let is_rejected = |name: &str| {
+        findings
+            .curves
+            .iter()
+            .any(|c| c.rule == name && is_rejected(c))
+    };
+    let rejected = law.points.iter().filter(|p| is_rejected(&p.curve)).count() as u64;
+    let mut remarks = vec![format!(
+        "Across {} curves, {} is {}.{}",
+        law.points.len(),
+        definition(law),
+        formula(law),
+        match rejected {
+            0 => String::new(),
+            _ => format!(
+                " {} of them are of curves that the runs reject, so it is a law of descriptions.",
+                counted(rejected, "number")
+            ),
+        }
+    )];
+    remarks.extend(law.asked.iter().map(|value| {
+        let beyond = match value.beyond {
+            true => ", an extrapolation whose interval takes the law for true there",
+            false => "",
+        };
+        format!(
+            "At {} {} it gives {}{beyond}.",
+            law.against,
+            size(value.x),
+            value.batch_size
+        )
+    }));
+    remarks
+}
+
+/// Two curves that change places.
+fn swap(swap: &Swap) -> String {
+    format!(
+        "The curves cross: {} needs fewer steps than {} at batch size {}, and more at {}.",
+        swap.one, swap.other, swap.first, swap.second
+    )
 }
 
 fn end_states(curve: &Curve) -> Vec<String> {

@@ -1,13 +1,17 @@
 //! The sentence a reader meets first.
 
 use batchscope_core::{Estimate, EstimateState};
-use batchscope_scaling::{Curve, Findings};
+use batchscope_scaling::{Curve, Findings, LACK_OF_FIT_LEVEL};
 
 use super::{conditions::in_parentheses, reason};
+use crate::{
+    figures::{list, rule_name},
+    format::p_value,
+};
 
 /// The sentence a reader meets first.
 pub(super) fn verdict(findings: &Findings) -> String {
-    let target = &findings.study.target;
+    let target = findings.study.goal();
     let knee = |curve: &Curve| {
         findings
             .critical_batch_size
@@ -28,7 +32,8 @@ pub(super) fn verdict(findings: &Findings) -> String {
             let largest = curve.largest_reached().unwrap_or_default();
             match knee.state {
                 EstimateState::Estimated => format!(
-                    "Up to about {knee} examples a batch, doubling the batch still saves more than a quarter of the steps to {target}{conditions}; beyond, less."
+                    "Up to about {knee} examples a batch, doubling the batch still saves more than a quarter of the steps to {target}{conditions}; beyond, less.{}",
+                    rejected(curve)
                 ),
                 EstimateState::AtLeast => format!(
                     "The critical batch size for {target} is {knee}{conditions}: up to there, doubling the batch saves more than a quarter of the steps. The largest batch size that reached the target is {largest}."
@@ -49,15 +54,52 @@ pub(super) fn verdict(findings: &Findings) -> String {
                 .map(|(curve, knee)| knee_of(curve, knee))
                 .collect();
             format!(
-                "Up to these batch sizes, doubling the batch still saves more than a quarter of the steps to {target}{conditions}, by rule: {}.",
-                each.join("; ")
+                "Up to these batch sizes, doubling the batch still saves more than a quarter of the steps to {target}{conditions}, by {}: {}.{}",
+                match findings.study.measured_elsewhere {
+                    None => "rule",
+                    Some(_) => "curve",
+                },
+                each.join("; "),
+                rejected_among(several)
             )
         }
     }
 }
 
+/// A critical batch size of a curve that the data reject describes it, and is no estimate of its law.
+fn rejected(curve: &Curve) -> String {
+    let p = curve.fit.as_ref().and_then(|fit| fit.lack_of_fit_p);
+    match p.filter(|_| is_rejected(curve)) {
+        Some(p) => format!(
+            " That number describes the curve and is no estimate: the runs reject the hyperbola behind it (p {}).",
+            p_value(p)
+        ),
+        None => String::new(),
+    }
+}
+
+/// Which of several curves the runs reject.
+fn rejected_among(curves: &[(&Curve, Estimate)]) -> String {
+    let estimated = curves.iter().filter(|(_, knee)| knee.is_estimated());
+    let rejected = estimated.filter(|(curve, _)| is_rejected(curve));
+    let names: Vec<String> = rejected.map(|(curve, _)| rule_name(&curve.rule)).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(
+            " The runs reject the hyperbola of {}: such a number describes its curve and is no estimate.",
+            list(&names)
+        ),
+    }
+}
+
+/// True where the runs reject the curve's hyperbola.
+pub(super) fn is_rejected(curve: &Curve) -> bool {
+    let p = curve.fit.as_ref().and_then(|fit| fit.lack_of_fit_p);
+    p.is_some_and(|p| p < LACK_OF_FIT_LEVEL)
+}
+
 fn knee_of(curve: &Curve, knee: &Estimate) -> String {
-    let name = curve.rule.to_uppercase();
+    let name = rule_name(&curve.rule);
     match knee.state {
         EstimateState::Estimated => format!("{name} about {knee}"),
         EstimateState::Undefined => {

@@ -66,7 +66,7 @@ impl World {
             device: "none".into(),
             train_examples: Some(60_000),
             parameters: 100_000,
-            target: target(),
+            target: Some(target()),
             target_origin: "fixed beforehand".into(),
             batch_sizes: self.batch_sizes.clone(),
             seeds: u64::from(self.seeds),
@@ -75,6 +75,8 @@ impl World {
             tune: "every".into(),
             trials: BTreeMap::new(),
             conditions: None,
+            own_settings: false,
+            measured_elsewhere: None,
         }
     }
 

@@ -171,7 +171,15 @@ pub(super) fn run(
     study.decide(format!("target {target}, {origin}"));
     study.target = Some((target.clone(), origin));
     let smoothed = finished.is_by_smoothing();
-    conclude(plan, target, &base_records, &other_records, smoothed, study).map(Some)
+    conclude(
+        (plan, info),
+        target,
+        &base_records,
+        &other_records,
+        smoothed,
+        study,
+    )
+    .map(Some)
 }
 
 /// The pilot's trials.
@@ -226,7 +234,7 @@ fn fastest(records: &[TrialRecord], target: &Target, smoothed: bool) -> Option<(
 }
 
 fn conclude(
-    plan: &Plan,
+    (plan, info): (&Plan, &TrainerInfo),
     target: Target,
     at_base: &[TrialRecord],
     at_other: &[TrialRecord],
@@ -243,7 +251,7 @@ fn conclude(
             best: target::best(seen, target.direction),
             target,
             batch_size: base,
-            epochs: plan.pilot_epochs,
+            epochs: info.train_examples.map(|_| plan.pilot_epochs),
         });
     };
     study.decide(format!(

@@ -22,6 +22,23 @@ pub(crate) fn coarse_end(record: &TrialRecord) -> Option<u64> {
     Some(evaluated_from(&record.spec.evaluation, found).min(record.spec.cap))
 }
 
+/// [`coarse_end`], where it may end the race of others: not where the reports around it lie more than a factor of two
+/// apart, so that it says little of when the target was met. Evaluations that follow a plan are closer.
+fn race_end(record: &TrialRecord) -> Option<u64> {
+    let end = coarse_end(record)?;
+    let found = record.outcome.last_step()?;
+    let mut before = record
+        .measurements
+        .iter()
+        .rev()
+        .map(|m| m.step)
+        .filter(|&step| step < found);
+    before
+        .next()
+        .is_none_or(|step| step.saturating_mul(2) >= found)
+        .then_some(end)
+}
+
 /// The first evaluated step at or after `step`.
 fn evaluated_from(plan: &EvaluationPlan, step: u64) -> u64 {
     let mut at = 0;
@@ -52,7 +69,7 @@ pub(super) fn race_bound(spec: &TrialSpec, finished: &Finished) -> Option<u64> {
     });
     exact_bound(
         index,
-        rivals.filter_map(|r| Some((race_index(r), coarse_end(r)?))),
+        rivals.filter_map(|r| Some((race_index(r), race_end(r)?))),
     )
 }
 
@@ -69,7 +86,7 @@ fn race_index(record: &TrialRecord) -> u32 {
 pub(super) fn finalize(records: &mut [TrialRecord]) {
     let ends: Vec<(u32, u64)> = records
         .iter()
-        .filter_map(|r| Some((race_index(r), coarse_end(r)?)))
+        .filter_map(|r| Some((race_index(r), race_end(r)?)))
         .collect();
     for record in records {
         if let Some(bound) = exact_bound(race_index(record), ends.iter().copied()) {

@@ -100,6 +100,7 @@ fn record(spec: &TrialSpec) -> TrialRecord {
             located: Some(Located {
                 crossing: 5.0 + 1.0 / 3.0,
                 found: 6,
+                rounding: 0.0,
             }),
         },
         measurements,
@@ -154,6 +155,7 @@ fn header_is_kept(store: &mut dyn Store) {
         train_examples: Some(u64::MAX),
         parameters: 7,
         metrics: vec!["val-error".parse().expect("a metric")],
+        own_settings: false,
         directions: Default::default(),
         capabilities: batchscope_core::Capabilities::default(),
     };

@@ -1,0 +1,196 @@
+//! The trainer that runs somebody's program.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use batchscope_command::{CommandConfig, CommandTrainer, Devices, Names, Template};
+use batchscope_core::{Descriptor, Direction, Metric, Quantity, Split, Target};
+use batchscope_study::TargetChoice;
+
+use super::{Opening, TrainerKind};
+use crate::{
+    error::CliError,
+    resolve,
+    settings::{MeasureArgs, OptimizerArgs, StepArgs, StudySettings, TrainerArgs},
+};
+
+/// Trials at a time.
+const SLOTS: u64 = 1;
+/// More never run side by side on one machine.
+const MOST_SLOTS: usize = 4096;
+/// Seconds that a program has to end once it is told to.
+const GRACE: f64 = 10.0;
+/// How often a program that asks for it is run again.
+const RETRIES: u32 = 2;
+
+/// Runs the program that is named after `--`.
+pub(super) static COMMAND: TrainerKind = TrainerKind {
+    descriptor: Descriptor {
+        name: "command",
+        aliases: &["program"],
+        about: "Runs a program of yours for every trial",
+        source: "",
+        parameters: &[],
+    },
+    open: |opening| Ok(Box::new(open(opening)?)),
+};
+
+fn open(opening: &Opening<'_>) -> Result<CommandTrainer, CliError> {
+    let settings = opening.settings;
+    let args = &settings.trainer;
+    let wrong = |error: batchscope_command::TemplateError| CliError::flag("command", error);
+    let template = Template::new(&args.command).map_err(wrong)?;
+    let takes = |name: &str| args.reads_environment || template.uses(name);
+    refuse_unused(settings, &takes)?;
+    // A dry run has no folder of its own, and runs nothing.
+    let folder = opening
+        .checkpoints
+        .map_or_else(std::env::temp_dir, |folder| folder.with_file_name("trials"));
+    let folder =
+        std::path::absolute(&folder).map_err(|e| CliError::file("cannot find", &folder, e))?;
+    let (slots, grace, retries) = patience(args);
+    let csv = args.report_csv.as_ref().map(|path| Template::new(&[path]));
+    let trainer = CommandTrainer::new(CommandConfig {
+        csv: csv
+            .transpose()
+            .map_err(|error| CliError::flag("report-csv", error))?,
+        reads_environment: args.reads_environment,
+        names: names(settings),
+        pattern: args.pattern.as_ref().map(|pattern| pattern.0.clone()),
+        folder,
+        grace,
+        timeout: args
+            .timeout
+            .map(|seconds| Duration::from_secs_f64(seconds.min(1e9))),
+        retries,
+        devices: Devices::new(places(args, slots)),
+        train_examples: args.train_examples,
+        directions: directions(settings),
+        template,
+    });
+    trainer.map_err(|error| CliError::flag(error.key.into_owned(), error.why))
+}
+
+/// The keys that are set and that no other trainer understands.
+pub(super) fn settings_of(args: &TrainerArgs) -> Vec<String> {
+    let keys = crate::settings::to_table(args)
+        .into_iter()
+        .map(|(key, _)| key);
+    keys.filter(|key| key != "trainer").collect()
+}
+
+/// What trials take turns on.
+fn places(args: &TrainerArgs, slots: usize) -> Vec<String> {
+    match &args.devices {
+        Some(devices) => devices.0.clone(),
+        None => vec![String::new(); slots],
+    }
+}
+
+/// Trials at a time, how long a program has to end, and how often it is run again.
+pub fn patience(args: &TrainerArgs) -> (usize, Duration, u32) {
+    let slots = usize::try_from(args.slots.unwrap_or(SLOTS)).unwrap_or(MOST_SLOTS);
+    let grace = Duration::from_secs_f64(args.grace.unwrap_or(GRACE).min(1e6));
+    (
+        slots.min(MOST_SLOTS),
+        grace,
+        args.retries.unwrap_or(RETRIES),
+    )
+}
+
+/// The metrics that are looked for: the usual ones, and the target's.
+fn names(settings: &StudySettings) -> Names {
+    let quantities = || {
+        [
+            Quantity::Loss,
+            Quantity::Error,
+            Quantity::Accuracy,
+            Quantity::Perplexity,
+        ]
+    };
+    let splits = [Split::Train, Split::Val, Split::Test];
+    let usual = splits
+        .into_iter()
+        .flat_map(|split| quantities().map(|quantity| Metric::new(split, quantity)));
+    let mut wanted: Vec<Metric> = usual.collect();
+    let target = settings
+        .plan
+        .target
+        .as_ref()
+        .map(|target| target.metric().clone());
+    wanted.extend(target.filter(|metric| !wanted.contains(metric)));
+    let own = settings.trainer.metric_name.iter();
+    Names {
+        metrics: own
+            .map(|name| (name.metric.clone(), name.name.clone()))
+            .collect(),
+        wanted,
+    }
+}
+
+/// The direction of a target whose metric is the program's own: as the target's sign says.
+fn directions(settings: &StudySettings) -> BTreeMap<Metric, Direction> {
+    match &settings.plan.target {
+        Some(TargetChoice::Fixed(Target {
+            metric, direction, ..
+        })) if *direction != metric.natural_direction() => {
+            BTreeMap::from([(metric.clone(), *direction)])
+        }
+        _ => BTreeMap::new(),
+    }
+}
+
+/// The settings without those that a program is not told and does not ask for: in its `study.toml` they would look
+/// like what it trained with.
+pub fn without_unused(mut settings: StudySettings) -> StudySettings {
+    let args = &settings.trainer;
+    let template = Template::new(&args.command).ok();
+    let takes = |name: &str| {
+        args.reads_environment || template.as_ref().is_some_and(|words| words.uses(name))
+    };
+    let constants = ["momentum", "beta1", "beta2", "weight_decay"];
+    let (optimizer, warm_up) = (constants.iter().any(|name| takes(name)), takes("warm_up"));
+    let w = &mut settings.workload;
+    if !optimizer {
+        w.optimizer = OptimizerArgs::default();
+    }
+    w.optimizer.weight_decay_on = None;
+    if !warm_up {
+        w.step = StepArgs::default();
+    }
+    w.measure = MeasureArgs::default();
+    let q = &mut settings.plan;
+    (q.eval_refine, q.linearity_seeds) = (None, None);
+    if !optimizer {
+        q.token_half_life = None;
+    }
+    settings
+}
+
+/// Refuses settings that the program is not told, and so would do nothing.
+fn refuse_unused(settings: &StudySettings, takes: &dyn Fn(&str) -> bool) -> Result<(), CliError> {
+    let refused = |key: &str, placeholder: &str| {
+        let why = format!(
+            "the program is not told: pass it on, as in --{key} {{{placeholder}}}, or leave it out"
+        );
+        Err(CliError::flag(key, why))
+    };
+    let optimizer = &settings.workload.optimizer;
+    let asked = resolve::optimizer(optimizer)?;
+    let plain = OptimizerArgs {
+        optimizer: optimizer.optimizer.clone(),
+        ..OptimizerArgs::default()
+    };
+    let default = resolve::optimizer(&plain)?;
+    for (key, value) in asked.values() {
+        if default.get(key) != Some(value) && !takes(key) {
+            return refused(&key.replace('_', "-"), key);
+        }
+    }
+    if settings.plan.tune_momentum.is_some() && !takes("momentum") && !takes("beta1") {
+        return refused("tune-momentum", "momentum");
+    }
+    if settings.workload.compute.micro_batch.is_some() && !takes("micro_batch") {
+        return refused("micro-batch", "micro_batch");
+    }
+    Ok(())
+}
