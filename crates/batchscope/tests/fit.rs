@@ -313,7 +313,7 @@ fn sweeps_over_learning_rates_are_told_from_seeds() {
         folder.path(),
         "a.csv",
         &csv,
-        &["--column", "learning_rate=none"],
+        &["--column", "learning_rate=none", "--column", "run=none"],
     );
     assert_eq!(all["study"]["trials"]["reached"], 27);
 }
@@ -364,4 +364,51 @@ fn a_study_is_not_overwritten() {
         folder.path().to_str().unwrap(),
     ]);
     assert_eq!(out.status.code(), Some(2), "{}", text(&out.stderr));
+}
+
+#[test]
+fn parquet_is_read() {
+    use batchscope_report::{Column, Table, Values};
+    let rows: Vec<(u64, i32)> = (3..12)
+        .flat_map(|i| (0..3).map(move |run| (1u64 << i, run)))
+        .collect();
+    let column = |name: &str, values| Column {
+        name: name.to_owned(),
+        about: "",
+        values,
+    };
+    let parquet = Table {
+        columns: vec![
+            column(
+                "batch_size",
+                Values::Whole(rows.iter().map(|r| Some(r.0)).collect()),
+            ),
+            column(
+                "steps",
+                Values::Real(rows.iter().map(|r| Some(steps(r.0 as f64, r.1))).collect()),
+            ),
+            column(
+                "state",
+                Values::Text(rows.iter().map(|_| Some("reached".to_owned())).collect()),
+            ),
+        ],
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.parquet");
+    parquet
+        .write_parquet(fs::File::create(&path).unwrap())
+        .unwrap();
+    let dir = folder.path().join("fit");
+    let out = run(&[
+        "fit",
+        path.to_str().unwrap(),
+        "--dir",
+        dir.to_str().unwrap(),
+    ]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let csv = table("batch_size,steps,state", |b, r| {
+        format!("{b},{},reached", steps(b as f64, r))
+    });
+    let (from_csv, _) = fitted(folder.path(), "a.csv", &csv, &[]);
+    assert_eq!(findings(&dir)["curves"], from_csv["curves"]);
 }

@@ -2,7 +2,7 @@
 //!
 //! A trial is one run of the program. Its words come from a [`Template`], in which placeholders stand for the
 //! trial's settings; the same settings are in its environment (`BATCHSCOPE_BATCH_SIZE` …). What the program
-//! reports comes back through a [`Source`]: lines of its standard output, a file of JSON lines, a CSV file.
+//! reports comes back through `sources/`: lines of its standard output, a file of JSON lines, a CSV file.
 //! Each report is a step with values ([`Reading`]); names are matched as those of a table are. A
 //! [`batchscope_core::TrialDriver`] takes the reports and says when the trial has ended.
 //!
@@ -14,7 +14,9 @@
 
 mod child;
 mod devices;
+mod ends;
 mod exit;
+mod files;
 mod lines;
 mod orphans;
 mod reading;

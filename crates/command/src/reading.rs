@@ -105,7 +105,7 @@ pub fn metrics_of_output(bytes: &[u8], names: &Names) -> Vec<BTreeMap<Metric, f6
     found
 }
 
-/// The names and numbers of a line: `step=100 val_loss: 0.43`, `{'loss': 0.5, "lr": 1e-3}`. A number may be
+/// The names and numbers of a line: `step=100 val_loss: 0.43`, `{'loss': 0.5, "lr": 1e-3}`, `iter 20: val_acc=0.9`. A number may be
 /// `nan` or `inf`.
 pub(crate) fn pairs(line: &str) -> Reading {
     let mut pairs = Vec::new();
@@ -132,7 +132,26 @@ pub(crate) fn pairs(line: &str) -> Reading {
             pairs.push((name.to_owned(), value));
         }
     }
+    counted(line, &mut pairs);
     Reading(pairs)
+}
+
+/// Adds the steps or epochs of lines such as `iter 20: loss=0.5` and `Epoch 3/10`, where a number follows a word
+/// for them.
+fn counted(line: &str, pairs: &mut Vec<(String, f64)>) {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    for pair in words.windows(2) {
+        let name = pair[0].trim_matches(|c: char| !c.is_alphanumeric() && c != '_');
+        let plain = plain_name(name);
+        let is = |names: &[&str]| names.contains(&plain.as_str());
+        if !(is(STEPS) || is(EPOCHS)) || pairs.iter().any(|(known, _)| known == name) {
+            continue;
+        }
+        let text = pair[1];
+        let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_'));
+        let digits = text[..end.unwrap_or(text.len())].trim_end_matches('.');
+        pairs.extend(number(digits).map(|value| (name.to_owned(), value)));
+    }
 }
 
 /// A number as programs print it: also `1_000`, `nan`, `inf`.
@@ -178,6 +197,14 @@ mod tests {
         assert_eq!(
             of("[INFO] step=1_000, --rate=.5"),
             [pair("step", 1000.0), pair("rate", 0.5)]
+        );
+        assert_eq!(
+            of("iter 326: val_acc: 0.95"),
+            [pair("val_acc", 0.95), pair("iter", 326.0)]
+        );
+        assert_eq!(
+            of("[Epoch 3/10] acc=1"),
+            [pair("acc", 1.0), pair("Epoch", 3.0)]
         );
         assert!(of("val_loss=nan")[0].1.is_nan());
         assert_eq!(of("val_loss = -inf"), [pair("val_loss", f64::NEG_INFINITY)]);

@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -13,11 +12,12 @@ use batchscope_core::{
     Capabilities, Control, Decay, Direction, Driving, Event, Flow, Metric, Outcome, Progress,
     SettingError, Trainer, TrainerError, TrainerInfo, TrialDriver, TrialRecord, TrialSpec,
 };
-use batchscope_files::write;
 
 use crate::{
     Child, Devices, Exit, Names, PLACEHOLDERS, Slot, Template,
+    ends::{failed, remark, said_no_step, shortened},
     exit::out_of_memory,
+    files::Files,
     sources::{Events, GrownCsv, Pattern, Source},
     trial::{Ended, Remarks, Run},
 };
@@ -57,41 +57,6 @@ pub struct CommandTrainer {
     config: CommandConfig,
     /// Largest micro-batch that is known to fit, by batch size.
     fits: Mutex<BTreeMap<u64, u64>>,
-}
-
-/// The files of a trial.
-struct Files {
-    folder: PathBuf,
-}
-
-impl Files {
-    fn log(&self) -> PathBuf {
-        self.folder.join("output.log")
-    }
-
-    fn events(&self) -> PathBuf {
-        self.folder.join("events.jsonl")
-    }
-
-    fn stop(&self) -> PathBuf {
-        self.folder.join("stop")
-    }
-
-    fn progress(&self) -> PathBuf {
-        self.folder.join("progress.json")
-    }
-
-    fn checkpoint(&self) -> PathBuf {
-        self.folder.join("checkpoint")
-    }
-}
-
-/// What is known of an interrupted trial.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Saved {
-    /// The trial, by its settings.
-    spec: TrialSpec,
-    progress: Progress,
 }
 
 impl CommandTrainer {
@@ -250,8 +215,7 @@ impl CommandTrainer {
             let _ = rows.poll(&mut |_| {});
             sources.push(Box::new(rows));
         }
-        let log = log(&files.log(), &words)?;
-        let log_begins = log.metadata().map_or(0, |log| log.len());
+        let (log, log_begins) = files.open_log(&words)?;
         let started = Child::start(
             &words,
             &environment,
@@ -269,7 +233,7 @@ impl CommandTrainer {
             stop_file: files.stop(),
             log_begins,
             log: files.log(),
-            save: &|driver| Self::save(files, driver),
+            save: &|driver| files.save(driver),
             batch_size: spec.batch_size,
             train_examples: config.train_examples,
             seconds_before: driver.progress().seconds,
@@ -279,30 +243,28 @@ impl CommandTrainer {
         led.map_err(|e| TrainerError::Refused(format!("the program cannot be watched: {e}")))
     }
 
-    /// Takes up an interrupted trial where its program can.
-    fn resume(&self, files: &Files, driver: &mut TrialDriver<'_>) {
-        let has_checkpoint =
-            fs::read_dir(files.checkpoint()).is_ok_and(|mut entries| entries.next().is_some());
-        if !self.takes("resume_from") || !has_checkpoint {
-            let _ = fs::remove_dir_all(files.checkpoint());
-            return;
+    /// Takes up an interrupted trial where its program can, and makes its folder of checkpoints.
+    fn resume(&self, files: &Files, driver: &mut TrialDriver<'_>) -> Result<(), TrainerError> {
+        match self.takes("resume_from") && files.has_checkpoint() {
+            true => {
+                if let Some(progress) = files.saved(driver.spec()) {
+                    driver.resume(progress);
+                }
+            }
+            false => files.clear(),
         }
-        let saved = fs::read(files.progress()).ok();
-        let saved: Option<Saved> = saved.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        if let Some(saved) = saved.filter(|saved| same(&saved.spec, driver.spec())) {
-            driver.resume(saved.progress);
-        }
+        files.prepare()
     }
 
-    /// Keeps what is needed to go on.
-    fn save(files: &Files, driver: &TrialDriver<'_>) {
-        let saved = Saved {
-            spec: driver.spec().clone(),
-            progress: driver.progress().clone(),
+    /// The end of a trial for which there is too little memory.
+    fn no_memory(&self, words: &str) -> Outcome {
+        let line = out_of_memory(words).unwrap_or("exit code 4");
+        let remedy = match self.takes("micro_batch") {
+            true => "",
+            false => "; a program that takes {micro_batch} is given smaller ones",
         };
-        if let Ok(bytes) = serde_json::to_vec(&saved) {
-            // Without it the trial begins again: nothing finished is lost.
-            let _ = write(&files.progress(), &bytes);
+        Outcome::Infeasible {
+            why: format!("memory ran out ({}){remedy}", shortened(line)),
         }
     }
 
@@ -319,14 +281,13 @@ impl CommandTrainer {
     }
 }
 
-/// The same trial, whatever its number.
-fn same(a: &TrialSpec, b: &TrialSpec) -> bool {
-    let plain = |spec: &TrialSpec| TrialSpec {
-        id: 0,
-        curves: Vec::new(),
-        ..spec.clone()
-    };
-    plain(a) == plain(b)
+/// The trial from its beginning, with what was remarked on it.
+fn begin_again(driver: &mut TrialDriver<'_>) {
+    let notes = driver.progress().notes.clone();
+    driver.resume(Progress {
+        notes,
+        ..Progress::default()
+    });
 }
 
 /// The trial's seed in 31 bits, which every library takes.
@@ -336,24 +297,6 @@ fn seed(spec: &TrialSpec) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     (x ^ (x >> 31)) & 0x7fff_ffff
-}
-
-/// The log of a trial, opened for its next run.
-fn log(path: &Path, words: &[String]) -> Result<File, TrainerError> {
-    use io::Write;
-    let cannot = |source| TrainerError::File {
-        what: "cannot write",
-        path: path.to_owned(),
-        source,
-    };
-    let mut file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(cannot)?;
-    // The words stand on a line of their own, so that the run can be repeated by hand.
-    writeln!(file, "$ {}", words.join(" ")).map_err(cannot)?;
-    Ok(file)
 }
 
 fn cannot_start(words: &[String], error: &io::Error) -> TrainerError {
@@ -449,22 +392,17 @@ impl Trainer for CommandTrainer {
         events: &mut (dyn FnMut(Event) + Send),
     ) -> Result<TrialRecord, TrainerError> {
         let files = self.files(spec);
-        fs::create_dir_all(files.checkpoint()).map_err(|source| TrainerError::File {
-            what: "cannot create the folder",
-            path: files.checkpoint(),
-            source,
-        })?;
+        files.prepare()?;
         let warm_up = spec.schedule.warm_up.length;
+        let examples = self.config.train_examples.unwrap_or(0);
         let mut driver = TrialDriver::new(
             spec,
             Driving {
-                warm_up_steps: warm_up
-                    .in_steps(spec.batch_size, self.config.train_examples.unwrap_or(0)),
+                warm_up_steps: warm_up.in_steps(spec.batch_size, examples),
                 ..Driving::default()
             },
         );
-        self.resume(&files, &mut driver);
-        let _ = fs::create_dir_all(files.checkpoint());
+        self.resume(&files, &mut driver)?;
         driver.start(events);
         let mut micro_batch = self.micro_batch(spec);
         let Some(slot) = self.config.devices.take(control) else {
@@ -472,20 +410,16 @@ impl Trainer for CommandTrainer {
         };
         let mut tries = 0;
         let outcome = loop {
-            let (ended, remarks) = self.attempt(
-                (&slot, micro_batch),
-                &files,
-                &mut driver,
-                (control, &mut *events),
-            )?;
+            let place = (&slot, micro_batch);
+            let (ended, remarks) =
+                self.attempt(place, &files, &mut driver, (control, &mut *events))?;
             remark(&mut driver, &remarks);
             let (exit, words) = match ended {
                 Ended::Trial(outcome) => break outcome,
                 Ended::Interrupted => {
-                    Self::save(&files, &driver);
-                    events(Event::Checkpointed {
-                        step: driver.step(),
-                    });
+                    files.save(&driver);
+                    let step = driver.step();
+                    events(Event::Checkpointed { step });
                     break Outcome::Interrupted;
                 }
                 Ended::TimedOut => {
@@ -497,143 +431,48 @@ impl Trainer for CommandTrainer {
                 Ended::Program(exit, words) => (exit, words),
             };
             match exit {
-                Exit::Done => break said_no_step(driver.ended_by_itself(), &remarks),
-                Exit::Diverged => {
-                    break Outcome::Diverged {
-                        step: driver.step().min(spec.cap),
-                    };
-                }
                 Exit::OutOfMemory => match self.smaller(spec, micro_batch) {
                     Some(smaller) => {
                         driver.note(format!(
                             "memory ran out at micro-batches of {micro_batch}: {smaller} were used"
                         ));
                         micro_batch = smaller;
-                        let _ = fs::remove_dir_all(files.checkpoint());
-                        let _ = fs::create_dir_all(files.checkpoint());
-                        driver.resume(Progress {
-                            notes: driver.progress().notes.clone(),
-                            ..Progress::default()
-                        });
-                        continue;
+                        files.clear();
+                        files.prepare()?;
+                        begin_again(&mut driver);
                     }
-                    None => {
-                        let line = out_of_memory(&words).unwrap_or("exit code 4");
-                        let remedy = match self.takes("micro_batch") {
-                            true => "",
-                            false => "; a program that takes {micro_batch} is given smaller ones",
-                        };
-                        break Outcome::Infeasible {
-                            why: format!("memory ran out ({}){remedy}", shortened(line)),
-                        };
-                    }
+                    None => break self.no_memory(&words),
                 },
+                Exit::TryAgain if control.flow() == Flow::Interrupt => {
+                    files.save(&driver);
+                    break Outcome::Interrupted;
+                }
                 Exit::TryAgain if tries < self.config.retries => {
-                    if control.flow() == Flow::Interrupt {
-                        Self::save(&files, &driver);
-                        break Outcome::Interrupted;
-                    }
                     tries += 1;
                     driver.note(format!(
                         "it ended without a result and was run again ({tries} of {})",
                         self.config.retries
                     ));
-                    Self::save(&files, &driver);
-                    let notes = driver.progress().notes.clone();
-                    driver.resume(Progress {
-                        notes,
-                        ..Progress::default()
-                    });
-                    self.resume(&files, &mut driver);
-                    let _ = fs::create_dir_all(files.checkpoint());
+                    files.save(&driver);
+                    begin_again(&mut driver);
+                    self.resume(&files, &mut driver)?;
                 }
-                Exit::TryAgain => break failed("a signal, or exit code 75", &words, &files),
-                Exit::Failed(code) => break failed(&format!("exit code {code}"), &words, &files),
+                Exit::Done => break said_no_step(driver.ended_by_itself(), &remarks),
+                Exit::Diverged => {
+                    break Outcome::Diverged {
+                        step: driver.step().min(spec.cap),
+                    };
+                }
+                Exit::TryAgain => break failed("a signal, or exit code 75", &words, &files.log()),
+                Exit::Failed(code) => {
+                    break failed(&format!("exit code {code}"), &words, &files.log());
+                }
             }
         };
         Ok(driver.record(outcome, micro_batch))
     }
 
     fn forget(&self, spec: &TrialSpec) {
-        let files = self.files(spec);
-        let _ = fs::remove_dir_all(files.checkpoint());
-        for file in [files.events(), files.stop(), files.progress()] {
-            let _ = fs::remove_file(file);
-        }
-    }
-}
-
-/// A program that failed to say how far it was, rather than how well it did.
-fn said_no_step(outcome: Outcome, remarks: &Remarks) -> Outcome {
-    match outcome {
-        Outcome::Failed { .. } if remarks.without_step > 0 => Outcome::Failed {
-            why: format!(
-                "the program reported values {} times and no step, examples or epochs that they belong to",
-                remarks.without_step
-            ),
-        },
-        outcome => outcome,
-    }
-}
-
-/// What a reader of the record must know of the reports.
-fn remark(driver: &mut TrialDriver<'_>, remarks: &Remarks) {
-    if remarks.long_lines > 0 {
-        driver.note(format!(
-            "{} lines of its output were too long to be read",
-            remarks.long_lines
-        ));
-    }
-    if remarks.without_step > 0 {
-        driver.note(format!(
-            "{} reports came without a step and before any",
-            remarks.without_step
-        ));
-    }
-    if let Some(why) = &remarks.unreadable {
-        driver.note(format!("a file of reports could not be read: {why}"));
-    }
-    if remarks.before_training > 0 {
-        driver.note(format!(
-            "{} reports of no step done are left out; if the program counts epochs from 0, let it report steps",
-            remarks.before_training
-        ));
-    }
-    match &remarks.examples_differ {
-        Some(why) => driver.note(format!("its batch size is in doubt: {why}")),
-        None if !remarks.examples_checked => {
-            driver.note("not checked: it reports no examples, so its batch size is believed");
-        }
-        None => {}
-    }
-}
-
-fn failed(status: &str, words: &str, files: &Files) -> Outcome {
-    let why = match words.trim() {
-        "" => format!("the program ended with {status} and wrote nothing"),
-        words => {
-            let last = words
-                .lines()
-                .rev()
-                .find(|line| !line.trim().is_empty())
-                .unwrap_or_default();
-            format!(
-                "the program ended with {status}; its last line: {}",
-                shortened(last)
-            )
-        }
-    };
-    Outcome::Failed {
-        why: format!("{why} (log: {})", files.log().display()),
-    }
-}
-
-/// A line as a message bears it.
-fn shortened(line: &str) -> String {
-    const LONGEST: usize = 300;
-    let line = line.trim();
-    match line.chars().count() {
-        long if long > LONGEST => line.chars().take(LONGEST).chain(['…']).collect(),
-        _ => line.to_owned(),
+        self.files(spec).forget();
     }
 }

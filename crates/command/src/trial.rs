@@ -119,23 +119,8 @@ impl Run<'_> {
         let mut looked = Instant::now();
         let ended = loop {
             let mut readings = Vec::new();
-            if open {
-                match chunks.recv_timeout(POLL) {
-                    Ok(chunk) => {
-                        state.remember(&chunk);
-                        lines.push(&chunk, &mut |line| {
-                            readings.push((OUTPUT, output_line(line, self.pattern)))
-                        });
-                    }
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => {
-                        open = false;
-                        lines.finish(&mut |line| {
-                            readings.push((OUTPUT, output_line(line, self.pattern)))
-                        });
-                    }
-                }
-            } else {
+            open = open && self.listen(&chunks, &mut lines, &mut readings, &mut state);
+            if !open {
                 // It is about to end: its output has.
                 std::thread::sleep(Duration::from_millis(2));
             }
@@ -171,28 +156,11 @@ impl Run<'_> {
             if let Some(status) = status {
                 // Nobody writes on: what is still in its pipe is the end of it.
                 child.sweep();
-                let until = Instant::now() + DRAINED;
-                while let Ok(chunk) = chunks.recv_timeout(POLL) {
-                    state.remember(&chunk);
-                    lines.push(&chunk, &mut |line| {
-                        readings.push((OUTPUT, output_line(line, self.pattern)));
-                    });
-                    self.take_all(&mut readings, &mut state, driver, (control, &mut *events));
-                    if Instant::now() > until {
-                        break;
-                    }
-                }
-                lines.finish(&mut |line| readings.push((OUTPUT, output_line(line, self.pattern))));
-                for (number, source) in (1..).zip(&mut sources) {
-                    source.finish(&mut |reading| readings.push((number, reading)));
-                }
-                self.take_all(&mut readings, &mut state, driver, (control, &mut *events));
+                let rest = (&mut lines, &mut sources[..], &mut state);
+                self.hear_out(&chunks, rest, driver, (control, &mut *events));
                 let words = state.last_words(&self.log, self.log_begins);
-                break match state
-                    .end
-                    .take()
-                    .filter(|outcome| *outcome != Outcome::Interrupted)
-                {
+                let end = state.end.take();
+                break match end.filter(|outcome| *outcome != Outcome::Interrupted) {
                     Some(outcome) => Ended::Trial(outcome),
                     None => Ended::Program(Exit::of(status, &words, kills), words),
                 };
@@ -207,6 +175,51 @@ impl Run<'_> {
             }
         };
         Ok((ended, state.remarks))
+    }
+
+    /// Waits a moment for output; false once it has ended.
+    fn listen(
+        &self,
+        chunks: &Receiver<Vec<u8>>,
+        lines: &mut Lines,
+        readings: &mut Vec<(usize, Reading)>,
+        state: &mut State,
+    ) -> bool {
+        let mut take = |line: &str| readings.push((OUTPUT, output_line(line, self.pattern)));
+        match chunks.recv_timeout(POLL) {
+            Ok(chunk) => {
+                state.remember(&chunk);
+                lines.push(&chunk, &mut take);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                lines.finish(&mut take);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Takes what a program that has ended left in its pipe and files.
+    fn hear_out(
+        &self,
+        chunks: &Receiver<Vec<u8>>,
+        (lines, sources, state): (&mut Lines, &mut [Box<dyn Source>], &mut State),
+        driver: &mut TrialDriver<'_>,
+        (control, events): (&dyn Control, &mut (dyn FnMut(Event) + Send)),
+    ) {
+        let until = Instant::now() + DRAINED;
+        let mut readings = Vec::new();
+        // Its pipe ends once all that hold it are gone, which they are about to be.
+        while self.listen(chunks, lines, &mut readings, state) && Instant::now() < until {
+            self.take_all(&mut readings, state, driver, (control, &mut *events));
+        }
+        let mut take = |line: &str| readings.push((OUTPUT, output_line(line, self.pattern)));
+        lines.finish(&mut take);
+        for (number, source) in (1..).zip(sources) {
+            source.finish(&mut |reading| readings.push((number, reading)));
+        }
+        self.take_all(&mut readings, state, driver, (control, events));
     }
 
     /// Takes a reading; a trial that it ends is left in the state.

@@ -273,3 +273,16 @@ fn values_without_a_step_are_said_to_be_so() {
         "{notes:?}"
     );
 }
+
+/// A report a step is more than a crossing needs.
+#[test]
+fn reports_that_lie_close_are_thinned() {
+    let record = record(&LEARNS.replace("int(s * 1.1) + 1", "s + 1"));
+    assert!(crosses(&record.outcome), "{:?}", record.outcome);
+    let steps: Vec<u64> = record.measurements.iter().map(|m| m.step).collect();
+    assert!(
+        steps.windows(2).all(|w| w[1] as f64 >= 1.005 * w[0] as f64),
+        "{steps:?}"
+    );
+    assert_eq!(&steps[..5], [1, 2, 3, 4, 5]);
+}

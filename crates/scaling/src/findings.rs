@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use batchscope_core::{Choice, DecayPolicy, Estimate, Metric, Schedule, StepTiming, Target};
 use serde::{Deserialize, Serialize};
 
+use crate::laws::Law;
 use crate::noise::NoiseTrajectory;
+use crate::shapes::{LeastSquares, ShapeComparison};
 
 /// Version of the layout of `findings.json`.
 pub const SCHEMA: &str = "batchscope.findings/1.3";
@@ -160,106 +162,6 @@ pub struct Curve {
     pub shape: Option<ShapeComparison>,
 }
 
-/// The hyperbola against the law with a smallest usable batch size, `S(M) = S_∞·(1 − (M₀/M)^β)^(−1/γ)`
-/// (Schaipp 2026, arXiv 2607.01487), by least squares in `ln S` over the runs that reached the target.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ShapeComparison {
-    /// Which holds.
-    pub verdict: ShapeVerdict,
-    /// AICc of the other law less that of the hyperbola: above 0 speaks for the hyperbola.
-    pub delta_aicc: Option<f64>,
-    /// Root mean square error of `ln S` where each batch size is predicted from the others, by the hyperbola.
-    pub hyperbola_error: Option<f64>,
-    /// The same by the other law.
-    pub smallest_batch_error: Option<f64>,
-    /// `M₀`, in examples.
-    pub smallest_batch: Option<f64>,
-    /// `β`.
-    pub beta: Option<f64>,
-    /// `γ`.
-    pub gamma: Option<f64>,
-    /// `S_∞`, in steps.
-    pub s_min: Option<f64>,
-}
-
-impl ShapeComparison {
-    /// Nothing can be told.
-    pub(crate) fn too_few() -> Self {
-        Self {
-            verdict: ShapeVerdict::TooFew,
-            delta_aicc: None,
-            hyperbola_error: None,
-            smallest_batch_error: None,
-            smallest_batch: None,
-            beta: None,
-            gamma: None,
-            s_min: None,
-        }
-    }
-}
-
-/// Which of two laws holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ShapeVerdict {
-    /// Fewer than 8 batch sizes, none of them repeated, or censored runs: too few to tell.
-    TooFew,
-    /// The hyperbola, by both criteria.
-    Hyperbola,
-    /// The law with a smallest batch size, by both criteria.
-    SmallestBatch,
-    /// The criteria disagree, or hardly differ.
-    Undecided,
-}
-
-/// A law across curves, `B = coefficient·(x/unit)^exponent`, of one definition of the critical batch size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Law {
-    /// The definition: `hyperbola`, or `overhead_from` ([`OverheadFrom`]).
-    pub definition: String,
-    /// What `x` is.
-    pub against: String,
-    /// What `x` is counted in.
-    pub unit: f64,
-    /// Its name: `M` for millions.
-    pub unit_name: String,
-    /// The value at one unit.
-    pub coefficient: Estimate,
-    /// The power.
-    pub exponent: Estimate,
-    /// Standard deviation of `ln B` about the line.
-    pub sigma: f64,
-    /// The curves behind it.
-    pub points: Vec<LawPoint>,
-    /// The line with its interval, for drawing.
-    pub line: Vec<LawValue>,
-    /// Its value where it was asked for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub asked: Vec<LawValue>,
-}
-
-/// A curve of a [`Law`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LawPoint {
-    /// Its name.
-    pub curve: String,
-    /// Its size.
-    pub x: f64,
-    /// Its critical batch size.
-    pub batch_size: Estimate,
-}
-
-/// A [`Law`] at a size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LawValue {
-    /// The size.
-    pub x: f64,
-    /// The critical batch size there, with the interval of the line, or where it was asked for of one more curve.
-    pub batch_size: Estimate,
-    /// True outside the sizes of the curves: an extrapolation.
-    pub beyond: bool,
-}
-
 /// What is known of one batch size on one curve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Point {
@@ -353,20 +255,6 @@ pub struct Fit {
     pub diverged: u64,
     /// The fitted `S(B)` with its interval on a fine grid of batch sizes, for drawing.
     pub band: Vec<BandPoint>,
-}
-
-/// The hyperbola by least squares in `ln S`, every run that reached the target alike: how others fit it. The
-/// estimates above let the deviation between seeds differ by batch size, and count censored runs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct LeastSquares {
-    /// `B_c`, in examples.
-    pub critical_batch_size: f64,
-    /// `S_min`, in steps.
-    pub s_min: f64,
-    /// Standard deviation of `ln S` between runs of a batch size; `None` without a repeated one.
-    pub seed_sigma: Option<f64>,
-    /// The F statistic of lack of fit.
-    pub lack_of_fit_f: Option<f64>,
 }
 
 /// The fit at one batch size.

@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 
 use batchscope_core::{Estimate, statistics::t_quantile};
+use serde::{Deserialize, Serialize};
 
-use crate::findings::{Findings, Law, LawPoint, LawValue};
+use crate::findings::Findings;
 
 /// A line with an interval needs one more than its two parameters.
 const FEWEST: usize = 3;
@@ -17,6 +18,54 @@ const FEWEST: usize = 3;
 const VALUES: usize = 24;
 /// How far beyond the largest size the line is continued.
 const BEYOND: f64 = 10.0;
+
+/// A law across curves, `B = coefficient·(x/unit)^exponent`, of one definition of the critical batch size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Law {
+    /// The definition: `hyperbola`, or `overhead_from` ([`crate::OverheadFrom`]).
+    pub definition: String,
+    /// What `x` is.
+    pub against: String,
+    /// What `x` is counted in.
+    pub unit: f64,
+    /// Its name: `M` for millions.
+    pub unit_name: String,
+    /// The value at one unit.
+    pub coefficient: Estimate,
+    /// The power.
+    pub exponent: Estimate,
+    /// Standard deviation of `ln B` about the line.
+    pub sigma: f64,
+    /// The curves behind it.
+    pub points: Vec<LawPoint>,
+    /// The line with its interval, for drawing.
+    pub line: Vec<LawValue>,
+    /// Its value where it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<LawValue>,
+}
+
+/// A curve of a [`Law`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LawPoint {
+    /// Its name.
+    pub curve: String,
+    /// Its size.
+    pub x: f64,
+    /// Its critical batch size.
+    pub batch_size: Estimate,
+}
+
+/// A [`Law`] at a size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LawValue {
+    /// The size.
+    pub x: f64,
+    /// The critical batch size there, with the interval of the line, or where it was asked for of one more curve.
+    pub batch_size: Estimate,
+    /// True outside the sizes of the curves: an extrapolation.
+    pub beyond: bool,
+}
 
 /// The law of each definition by which enough curves have a number, over the sizes of the curves, by name.
 /// `at` are more sizes at which a value is wanted.
@@ -70,18 +119,14 @@ fn law(
         .iter()
         .filter_map(|p| Some((p.x.ln(), p.batch_size.value?.ln())))
         .collect();
-    let n = values.len() as f64;
-    let mean = |of: fn(&(f64, f64)) -> f64| values.iter().map(of).sum::<f64>() / n;
-    let (x, y) = (mean(|v| v.0), mean(|v| v.1));
-    let spread: f64 = values.iter().map(|v| (v.0 - x).powi(2)).sum();
-    if values.len() < FEWEST || spread < 1e-12 {
-        return None;
-    }
-    let exponent = values.iter().map(|v| (v.0 - x) * (v.1 - y)).sum::<f64>() / spread;
-    let squares: f64 = values
-        .iter()
-        .map(|v| (v.1 - y - exponent * (v.0 - x)).powi(2))
-        .sum();
+    let Regression {
+        n,
+        x,
+        y,
+        spread,
+        slope: exponent,
+        squares,
+    } = Regression::new(&values)?;
     // The scatter about the line; not below what the curves' own intervals leave, by chance on few curves.
     let own = points.iter().filter_map(|p| {
         let width = (p.batch_size.high? / p.batch_size.low?).ln();
@@ -151,6 +196,72 @@ fn law(
             .collect(),
         points,
     })
+}
+
+/// Least squares of `y` on `x`.
+struct Regression {
+    n: f64,
+    /// Means.
+    x: f64,
+    y: f64,
+    /// Sum of squares of `x` about its mean.
+    spread: f64,
+    slope: f64,
+    /// Sum of squares about the line.
+    squares: f64,
+}
+
+impl Regression {
+    /// `None` where the points are too few, or lie at one place.
+    fn new(values: &[(f64, f64)]) -> Option<Self> {
+        let n = values.len() as f64;
+        let mean = |of: fn(&(f64, f64)) -> f64| values.iter().map(of).sum::<f64>() / n;
+        let (x, y) = (mean(|v| v.0), mean(|v| v.1));
+        let spread: f64 = values.iter().map(|v| (v.0 - x).powi(2)).sum();
+        if values.len() < FEWEST || spread < 1e-12 {
+            return None;
+        }
+        let slope = values.iter().map(|v| (v.0 - x) * (v.1 - y)).sum::<f64>() / spread;
+        let squares = values
+            .iter()
+            .map(|v| (v.1 - y - slope * (v.0 - x)).powi(2))
+            .sum();
+        Some(Self {
+            n,
+            x,
+            y,
+            spread,
+            slope,
+            squares,
+        })
+    }
+}
+
+/// The power of the batch size with which the best learning rate grows, by least squares of `ln η` on `ln B`, with
+/// Student's interval. `None` below three batch sizes.
+///
+/// ```
+/// use batchscope_scaling::rate_power;
+/// let rates: Vec<(u64, f64)> = [8u64, 32, 128, 512].iter().map(|&b| (b, 0.01 * (b as f64).sqrt())).collect();
+/// assert!((rate_power(&rates, 0.95).unwrap().value.unwrap() - 0.5).abs() < 1e-9);
+/// ```
+pub fn rate_power(rates: &[(u64, f64)], level: f64) -> Option<Estimate> {
+    let usable = rates
+        .iter()
+        .filter(|(batch_size, rate)| *batch_size > 0 && *rate > 0.0);
+    let values: Vec<(f64, f64)> = usable
+        .map(|&(batch_size, rate)| ((batch_size as f64).ln(), rate.ln()))
+        .collect();
+    let line = Regression::new(&values)?;
+    let sigma = (line.squares / (line.n - 2.0)).sqrt();
+    let half = t_quantile(level, line.n - 2.0) * sigma / line.spread.sqrt();
+    Some(Estimate::estimated(
+        line.slope,
+        line.slope - half,
+        line.slope + half,
+        level,
+        values.len() as u64,
+    ))
 }
 
 /// The largest unit below a size.

@@ -43,5 +43,6 @@ pub use facts::{Agreement, Gain, Swap};
 pub use findings::*;
 pub use fit::{Hyperbola, LACK_OF_FIT_LEVEL, NoFit, fit};
 pub use intervals::Pooled;
-pub use laws::{laws, read_size};
+pub use laws::{Law, LawPoint, LawValue, laws, rate_power, read_size};
 pub use sample::Sample;
+pub use shapes::{LeastSquares, ShapeComparison, ShapeVerdict};

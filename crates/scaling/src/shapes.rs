@@ -9,7 +9,8 @@
 //! compared by the corrected information criterion of Akaike (Hurvich and Tsai 1989) and by how well each
 //! predicts a batch size that was left out of its fit.
 
-use crate::findings::{LeastSquares, ShapeComparison, ShapeVerdict};
+use serde::{Deserialize, Serialize};
+
 use crate::profile::brent_maximum;
 use crate::sample::Sample;
 
@@ -23,6 +24,72 @@ const EXPONENTS: (f64, f64) = (0.1, 4.0);
 const REACH: f64 = 8.0;
 /// Points of the coarse search in each direction.
 const GRID: usize = 24;
+
+/// The hyperbola against the law with a smallest usable batch size, `S(M) = S_∞·(1 − (M₀/M)^β)^(−1/γ)`
+/// (Schaipp 2026, arXiv 2607.01487), by least squares in `ln S` over the runs that reached the target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShapeComparison {
+    /// Which holds.
+    pub verdict: ShapeVerdict,
+    /// AICc of the other law less that of the hyperbola: above 0 speaks for the hyperbola.
+    pub delta_aicc: Option<f64>,
+    /// Root mean square error of `ln S` where each batch size is predicted from the others, by the hyperbola.
+    pub hyperbola_error: Option<f64>,
+    /// The same by the other law.
+    pub smallest_batch_error: Option<f64>,
+    /// `M₀`, in examples.
+    pub smallest_batch: Option<f64>,
+    /// `β`.
+    pub beta: Option<f64>,
+    /// `γ`.
+    pub gamma: Option<f64>,
+    /// `S_∞`, in steps.
+    pub s_min: Option<f64>,
+}
+
+impl ShapeComparison {
+    /// Nothing can be told.
+    pub(crate) fn too_few() -> Self {
+        Self {
+            verdict: ShapeVerdict::TooFew,
+            delta_aicc: None,
+            hyperbola_error: None,
+            smallest_batch_error: None,
+            smallest_batch: None,
+            beta: None,
+            gamma: None,
+            s_min: None,
+        }
+    }
+}
+
+/// Which of two laws holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShapeVerdict {
+    /// Fewer than 8 batch sizes, none of them repeated, or censored runs: too few to tell.
+    TooFew,
+    /// The hyperbola, by both criteria.
+    Hyperbola,
+    /// The law with a smallest batch size, by both criteria.
+    SmallestBatch,
+    /// The criteria disagree, or hardly differ.
+    Undecided,
+}
+
+/// The hyperbola by least squares in `ln S`, every run that reached the target alike: how others fit it. The
+/// estimates above let the deviation between seeds differ by batch size, and count censored runs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LeastSquares {
+    /// `B_c`, in examples.
+    pub critical_batch_size: f64,
+    /// `S_min`, in steps.
+    pub s_min: f64,
+    /// Standard deviation of `ln S` between runs of a batch size; `None` without a repeated one.
+    pub seed_sigma: Option<f64>,
+    /// The F statistic of lack of fit.
+    pub lack_of_fit_f: Option<f64>,
+}
 
 /// The mean `ln` steps of a batch size.
 #[derive(Debug, Clone, Copy)]

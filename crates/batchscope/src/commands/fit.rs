@@ -184,7 +184,7 @@ fn add_laws(
     let (against, note) = match column {
         Some((_, heading)) => (heading.clone(), named(heading)),
         None => (
-            "curve".to_owned(),
+            "size".to_owned(),
             "the names of the curves are taken for their sizes".to_owned(),
         ),
     };
@@ -221,7 +221,7 @@ fn advice(args: &FitArgs, measurements: &Measurements, findings: &mut Findings) 
 }
 
 /// A table that cannot be read; a setting is its flag's fault, a path that is none a wrong use.
-fn wrong(error: MeasurementsError) -> CliError {
+pub fn wrong(error: MeasurementsError) -> CliError {
     match error {
         MeasurementsError::Setting(error) => CliError::flag(error.key.into_owned(), error.why),
         MeasurementsError::NoColumn { .. } | MeasurementsError::File { .. } => {

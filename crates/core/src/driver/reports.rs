@@ -6,6 +6,9 @@ use crate::{Control, Event, Flow, Measurement, Metric, Next, Outcome};
 
 use super::{Events, TrialDriver};
 
+/// Reports are taken where they lie this factor apart in steps.
+const SPACING: f64 = 1.005;
+
 /// What a program says after some steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
@@ -35,7 +38,8 @@ pub enum ReportError {
 impl TrialDriver<'_> {
     /// Takes a report in place of [`TrialDriver::next`], [`TrialDriver::stepped`] and
     /// [`TrialDriver::measured`], which a trainer that walks step by step uses. Several reports of one step are
-    /// one measurement. The answer is [`Next::Step`] while the program is to go on.
+    /// one measurement; of reports closer than half a percent apart in steps the first is taken. The answer is
+    /// [`Next::Step`] while the program is to go on.
     ///
     /// A report beyond the cap is not taken: the trial ends with what came before.
     ///
@@ -71,7 +75,7 @@ impl TrialDriver<'_> {
             loss: loss.copied().unwrap_or(f64::NAN),
             learning_rate: rate,
         });
-        if !report.metrics.is_empty() {
+        if !report.metrics.is_empty() && self.is_wanted(&report) {
             self.take(report, rate, events);
         }
         Ok(self.after_report(control))
@@ -117,10 +121,29 @@ impl TrialDriver<'_> {
         self.resume(progress);
     }
 
+    /// Whether a report is taken: closer than [`SPACING`] they only take room and time, and say the same of the
+    /// crossing. One that tells of a divergence, and those at the cap, always are.
+    fn is_wanted(&self, report: &Report) -> bool {
+        let last = self.progress.measurements.last().map_or(0, |m| m.step);
+        let apart = report.step as f64 >= SPACING * last as f64;
+        let blew_up = report.metrics.values().any(|value| !value.is_finite());
+        report.step == last || apart || blew_up || report.step >= self.spec.cap
+    }
+
     /// Adds values that come late, by another way than later ones; false where nothing in them is new.
     fn add_late(&mut self, report: &Report) -> bool {
         if report.step == 0 || report.metrics.is_empty() {
             return false;
+        }
+        // A step whose other values were left out is left out.
+        let known = |m: &Measurement| m.step == report.step;
+        let blew_up = report.metrics.values().any(|value| !value.is_finite());
+        let near = |m: &Measurement| {
+            m.step.abs_diff(report.step) as f64 <= (SPACING - 1.0) * m.step as f64
+        };
+        let taken = &self.progress.measurements;
+        if !blew_up && !taken.iter().any(known) && taken.iter().any(near) {
+            return true;
         }
         let measurements = &mut self.progress.measurements;
         let at = measurements.partition_point(|m| m.step < report.step);
