@@ -63,6 +63,7 @@ fn run(cli: Cli, trainers: &Trainers) -> Result<(), Error> {
     match cli.command {
         Command::Study(args) => commands::study::run(*args, trainers, quiet),
         Command::Fit(args) => commands::fit::run(&args, quiet),
+        Command::Scale(args) => commands::scale::run(&args),
         Command::Train(args) => commands::train::run(*args, quiet),
         Command::Noise(args) => commands::noise::run(&args, quiet),
         Command::Landscape(args) => commands::landscape::run(&args, quiet),

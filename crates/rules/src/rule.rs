@@ -38,6 +38,8 @@ pub struct RuleKind {
     /// True where the learning rate grows in proportion to the batch size: that is where Golmant's
     /// linearity of the loss is tested.
     pub is_linear: bool,
+    /// Where it is known to hold and to fail, one sentence with its sources, without a full stop.
+    pub limits: &'static str,
     /// The setting at a batch size (at least 1) from a checked base.
     pub apply: fn(&Choice, &Base, u64) -> Result<Setting, RulesError>,
 }

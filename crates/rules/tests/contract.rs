@@ -79,6 +79,7 @@ static MINE: RuleKind = RuleKind {
         parameters: &[],
     },
     is_linear: false,
+    limits: "nobody has tried it",
     apply: |_, base, batch_size| {
         Ok(Setting {
             schedule: Schedule::warm_up(10 * batch_size / base.batch_size),

@@ -3,6 +3,7 @@
 mod fit;
 mod landscape;
 mod reproduce;
+mod scale;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ pub use landscape::{
     SurfaceChoice,
 };
 pub use reproduce::ReproduceArgs;
+pub use scale::ScaleArgs;
 
 use crate::{
     commands::advise,
@@ -58,6 +60,8 @@ pub enum Command {
         after_help = "A table has a row a run: its batch size, and the steps, examples, epochs or tokens it took. A log has several rows a run: --target says which value of a metric they are to reach."
     )]
     Fit(Box<FitArgs>),
+    /// Carry a learning rate to another batch size, by every rule and by what was measured
+    Scale(Box<ScaleArgs>),
     /// Train one configuration
     Train(Box<TrainArgs>),
     /// Measure the gradient noise scale of a model

@@ -10,6 +10,7 @@ pub mod manual;
 pub mod noise;
 pub mod report;
 pub mod reproduce;
+pub mod scale;
 pub mod study;
 pub mod train;
 pub mod trials;

@@ -21,5 +21,6 @@ pub(crate) static LSR: RuleKind = RuleKind {
         parameters: &[],
     },
     is_linear: true,
+    limits: "with warm-up it held up to 8,192 images for ResNet-50 on ImageNet (Goyal et al. 2017); it fails past the critical batch size (Golmant et al. 2018), and its derivation does not hold for Adam and its kin (Malladi et al. 2022)",
     apply: |_, base, batch_size| Ok(scaled(base, ratio(base, batch_size))),
 };

@@ -21,5 +21,6 @@ pub(crate) static SRSR: RuleKind = RuleKind {
         parameters: &[],
     },
     is_linear: false,
+    limits: "for Adam and its kin Malladi et al. 2022 derive it together with a change of both betas, 1 - beta' = k (1 - beta) at k times the batch size; for SGD it keeps the noise of the update, not the path of training",
     apply: |_, base, batch_size| Ok(scaled(base, ratio(base, batch_size).sqrt())),
 };
