@@ -35,6 +35,8 @@ struct Measured {
     power: Estimate,
     smallest: u64,
     largest: u64,
+    /// The optimizer that it was measured with, where it is known.
+    optimizer: Option<String>,
 }
 
 /// Runs the command.
@@ -104,21 +106,28 @@ impl Measured {
 
 /// The laws of the rates of a study or a table, a curve each.
 fn measured(args: &ScaleArgs) -> Result<Vec<Measured>, CliError> {
-    let law = |(name, rates): (String, Vec<(u64, f64)>)| {
+    let law = |(name, rates): (String, Vec<(u64, f64)>), optimizer: &Option<String>| {
         let sizes = || rates.iter().map(|rate| rate.0);
         Some(Measured {
             power: rate_power(&rates, LEVEL)?,
             smallest: sizes().min()?,
             largest: sizes().max()?,
+            optimizer: optimizer.clone(),
             name,
         })
     };
-    let (flag, rates) = match (&args.study, &args.table) {
-        (Some(dir), _) => ("study", rates_of_study(dir)?),
-        (None, Some(table)) => ("table", rates_of_table(table)?),
+    let (flag, rates, optimizer) = match (&args.study, &args.table) {
+        (Some(dir), _) => {
+            let (rates, optimizer) = rates_of_study(dir)?;
+            ("study", rates, optimizer)
+        }
+        (None, Some(table)) => ("table", rates_of_table(table)?, None),
         (None, None) => return Ok(Vec::new()),
     };
-    let laws: Vec<Measured> = rates.into_iter().filter_map(law).collect();
+    let laws: Vec<Measured> = rates
+        .into_iter()
+        .filter_map(|rates| law(rates, &optimizer))
+        .collect();
     match laws.is_empty() {
         true => {
             let why = "has learning rates of fewer than three batch sizes: there is no power law to follow";
@@ -131,8 +140,8 @@ fn measured(args: &ScaleArgs) -> Result<Vec<Measured>, CliError> {
 /// Curves with the learning rate of each batch size.
 type Rates = Vec<(String, Vec<(u64, f64)>)>;
 
-/// The rates that a study tuned.
-fn rates_of_study(dir: &std::path::Path) -> Result<Rates, CliError> {
+/// The rates that a study tuned, and its optimizer, unless that is a program's own.
+fn rates_of_study(dir: &std::path::Path) -> Result<(Rates, Option<String>), CliError> {
     let folder = StudyFolder::existing(dir)?;
     let store = SqliteStore::read(folder.database()).map_err(CliError::study)?;
     let result = super::load(&store, dir)?;
@@ -140,7 +149,12 @@ fn rates_of_study(dir: &std::path::Path) -> Result<Rates, CliError> {
         .tuning
         .iter()
         .filter_map(|t| Some((t.batch_size, t.chosen?)));
-    Ok(vec![("measured".to_owned(), tuned.collect())])
+    let conditions = result
+        .summary
+        .as_ref()
+        .and_then(|summary| summary.conditions.as_ref());
+    let optimizer = conditions.map(|conditions| conditions.optimizer.name().to_owned());
+    Ok((vec![("measured".to_owned(), tuned.collect())], optimizer))
 }
 
 /// The best rates of a table.
@@ -209,6 +223,16 @@ fn text(rows: &[Row], measured: &[Measured], optimizer: &str) -> String {
             width,
             2,
         );
+    }
+    let other = measured
+        .iter()
+        .find_map(|law| law.optimizer.clone())
+        .filter(|measured| measured != optimizer);
+    if let Some(other) = other {
+        let note = format!(
+            "The rates were measured with {other}, and you asked for {optimizer}: their law need not hold for it."
+        );
+        text += &folded(&note, width, 2);
     }
     if measured.is_empty() {
         let hint = format!(
