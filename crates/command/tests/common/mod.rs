@@ -29,7 +29,8 @@ pub fn config(script: &str, folder: &Path) -> CommandConfig {
         csv: None,
         folder: folder.to_owned(),
         grace: Duration::from_millis(500),
-        timeout: Some(Duration::from_secs(20)),
+        // Far longer than anything here takes, on a machine that is busy too.
+        timeout: Some(Duration::from_secs(300)),
         retries: 2,
         devices: Devices::new(vec![String::new(); 4]),
         train_examples: Some(60_000),
