@@ -31,11 +31,12 @@ pub const BUDGET: f64 = 1.0;
 /// Micro-batches tried at a batch size: the whole, a quarter, a sixteenth.
 const FRACTIONS: [u64; 3] = [1, 4, 16];
 
-/// Devices that can be spoken of: without a number of parameters nothing says what they would exchange.
-pub fn devices_of(parameters: u64) -> u64 {
+/// Devices that can be spoken of, of at most so many: without a number of parameters nothing says what they would
+/// exchange.
+pub fn devices_of(parameters: u64, most: u64) -> u64 {
     match parameters {
         0 => 1,
-        _ => MAX_DEVICES,
+        _ => most,
     }
 }
 
@@ -175,7 +176,7 @@ fn advise(
         &facts.timings,
         &assumptions,
         findings.study.parameters,
-        args.max_devices.min(devices_of(findings.study.parameters)),
+        devices_of(findings.study.parameters, args.max_devices),
     )
     .map_err(CliError::failed)
 }
@@ -231,4 +232,16 @@ fn table(advice: &Advice, width: usize) -> String {
         text += &folded(&format!("- {line}"), width, 2);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As many devices as were asked for, unless nothing says what they would exchange.
+    #[test]
+    fn devices_are_bounded_by_the_question_alone() {
+        assert_eq!(devices_of(1000, 2 * MAX_DEVICES), 2 * MAX_DEVICES);
+        assert_eq!(devices_of(0, MAX_DEVICES), 1);
+    }
 }

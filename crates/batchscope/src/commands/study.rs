@@ -207,7 +207,7 @@ pub fn findings(
             &facts.timings,
             &assumptions,
             parameters,
-            super::advise::devices_of(parameters),
+            super::advise::devices_of(parameters, super::advise::MAX_DEVICES),
         )
         .ok()
     });
