@@ -4,71 +4,34 @@
 //!   for alone. Medians over pairs, run one after the other.
 //! * A line: a program that prints many reports, less the same program whose output is read and thrown away.
 
+#[path = "../tests/common/mod.rs"]
+mod common;
+
 use std::{
-    collections::BTreeMap,
     io::Read,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use batchscope_command::{CommandConfig, CommandTrainer, Devices, Names, Template};
-use batchscope_core::{
-    Choice, EvaluationPlan, NeverStop, Schedule, Trainer, TrialPurpose, TrialSpec,
-    statistics::quantile,
-};
+use batchscope_command::CommandTrainer;
+use batchscope_core::{NeverStop, Trainer, TrialSpec, statistics::quantile};
 
 /// Pairs behind a median.
 const PAIRS: usize = 40;
 /// Reports of the program that prints many.
 const LINES: u64 = 200_000;
 
-fn spec(cap: u64) -> TrialSpec {
-    TrialSpec {
-        id: 0,
-        purpose: TrialPurpose::Single,
-        curves: Vec::new(),
-        batch_size: 32,
-        micro_batch: None,
-        learning_rate: 0.1,
-        schedule: Schedule::constant(),
-        optimizer: Choice::new("sgd", Vec::<(String, batchscope_core::Value)>::new()),
-        methods: Vec::new(),
-        controller: None,
-        clip: None,
-        decay: Default::default(),
-        study_seed: 0,
-        seed: 0,
-        cap,
-        target: "val-error=0.0001".parse().ok(),
-        evaluation: EvaluationPlan::default(),
-        diagnostics: Vec::new(),
-    }
-}
-
 /// Seconds of a trial of a script.
 fn led(script: &str, cap: u64) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
-    let trainer = CommandTrainer::new(CommandConfig {
-        template: Template::new(&["sh", "-c", script]).expect("a program"),
-        reads_environment: true,
-        names: Names {
-            metrics: Vec::new(),
-            wanted: "val-error".parse().into_iter().collect(),
-        },
-        pattern: None,
-        csv: None,
-        folder: folder.path().to_owned(),
-        grace: Duration::from_secs(1),
-        timeout: None,
-        retries: 0,
-        devices: Devices::new(vec![String::new()]),
-        train_examples: None,
-        directions: BTreeMap::new(),
-    });
-    let trainer = trainer.expect("a trainer");
+    let trainer = CommandTrainer::new(common::config(script, folder.path())).expect("a trainer");
+    let spec = TrialSpec {
+        cap,
+        ..common::spec()
+    };
     let clock = Instant::now();
     let record = trainer
-        .run(&spec(cap), &NeverStop, &mut |_| {})
+        .run(&spec, &NeverStop, &mut |_| {})
         .expect("a trial");
     assert_eq!(record.outcome.last_step(), Some(cap));
     clock.elapsed().as_secs_f64()

@@ -106,7 +106,11 @@ enum Part {
 /// The words of a program: `["python", "train.py", "--bs", "{batch_size}"]`. There is no shell: a word is a
 /// word, whatever it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template(Vec<Vec<Part>>);
+pub struct Template {
+    words: Vec<Vec<Part>>,
+    /// True if the program reads its settings from its environment too.
+    reads_environment: bool,
+}
 
 impl Template {
     /// Reads words. A placeholder is a name of small letters, digits and `_` between braces; other braces are
@@ -119,18 +123,35 @@ impl Template {
             return Err(TemplateError::Empty);
         }
         let words: Result<_, _> = words.iter().map(|word| parts(word.as_ref())).collect();
-        words.map(Self)
+        Ok(Self {
+            words: words?,
+            reads_environment: false,
+        })
     }
 
     /// Whether a setting is among the words.
     pub fn uses(&self, name: &str) -> bool {
-        let mut parts = self.0.iter().flatten();
+        let mut parts = self.words.iter().flatten();
         parts.any(|part| matches!(part, Part::Setting(known) if *known == name))
+    }
+
+    /// The same words of a program that reads its settings from its environment, or does not.
+    #[must_use]
+    pub fn reading_environment(self, reads_environment: bool) -> Self {
+        Self {
+            reads_environment,
+            ..self
+        }
+    }
+
+    /// Whether the program is told a setting, by its words or in its environment.
+    pub fn takes(&self, name: &str) -> bool {
+        self.reads_environment || self.uses(name)
     }
 
     /// True if the first word, the program's name, holds no placeholder.
     pub fn begins_with_text(&self) -> bool {
-        let mut parts = self.0.iter().take(1).flatten();
+        let mut parts = self.words.iter().take(1).flatten();
         parts.all(|part| matches!(part, Part::Text(_)))
     }
 
@@ -138,7 +159,7 @@ impl Template {
     /// out, and with it the flag before it (`--resume {resume_from}`).
     pub fn fill(&self, settings: &BTreeMap<&'static str, String>) -> Vec<String> {
         let mut words: Vec<String> = Vec::new();
-        for parts in &self.0 {
+        for parts in &self.words {
             let missing = |part: &Part| matches!(part, Part::Setting(name) if settings.get(name).is_none_or(String::is_empty));
             if parts.iter().any(missing) {
                 let alone = parts.len() == 1;
@@ -165,7 +186,7 @@ impl Template {
             });
             parts.collect()
         };
-        let words: Vec<String> = self.0.iter().map(word).collect();
+        let words: Vec<String> = self.words.iter().map(word).collect();
         words.join(" ")
     }
 }

@@ -27,8 +27,6 @@ use crate::{
 pub struct CommandConfig {
     /// The program's words.
     pub template: Template,
-    /// True if it reads its settings from its environment, so that they need not be among its words.
-    pub reads_environment: bool,
     /// What its reports mean.
     pub names: Names,
     /// How lines of its standard output are read; `None` finds objects and `name=value`.
@@ -65,7 +63,7 @@ impl CommandTrainer {
     /// # Errors
     /// When the program is not told the batch size, or its reports are in a file that trials share.
     pub fn new(config: CommandConfig) -> Result<Self, SettingError> {
-        if !config.reads_environment && !config.template.uses("batch_size") {
+        if !config.template.takes("batch_size") {
             return Err(SettingError::new(
                 "command",
                 crate::TemplateError::NoBatchSize.to_string(),
@@ -115,7 +113,7 @@ impl CommandTrainer {
     }
 
     fn takes(&self, placeholder: &str) -> bool {
-        self.config.reads_environment || self.config.template.uses(placeholder)
+        self.config.template.takes(placeholder)
     }
 
     fn files(&self, spec: &TrialSpec) -> Files {

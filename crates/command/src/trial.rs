@@ -225,15 +225,14 @@ impl Run<'_> {
     /// Takes a reading; a trial that it ends is left in the state.
     fn take(
         &self,
-        (source, reading): (usize, &Reading),
+        (source, understood): (usize, Understood),
         state: &mut State,
         driver: &mut TrialDriver<'_>,
         (control, events): (&dyn Control, &mut (dyn FnMut(Event) + Send)),
     ) {
-        if state.end.is_some() || reading.0.is_empty() {
+        if state.end.is_some() {
             return;
         }
-        let understood = self.names.understand(reading);
         let Some(step) = self.step(&understood, state, source) else {
             if !understood.metrics.is_empty() {
                 state.remarks.without_step += 1;
@@ -262,9 +261,8 @@ impl Run<'_> {
         match driver.reported(report, control, events) {
             Ok(Next::End(outcome)) => state.end = Some(outcome),
             Ok(Next::Interrupt) => state.end = Some(Outcome::Interrupted),
-            Ok(_) => {}
-            // Another source had said so before.
-            Err(_) => {}
+            // A report that says nothing new does no harm: another source was earlier.
+            Ok(_) | Err(_) => {}
         }
     }
 
@@ -352,12 +350,16 @@ impl Run<'_> {
         driver: &mut TrialDriver<'_>,
         (control, events): (&dyn Control, &mut (dyn FnMut(Event) + Send)),
     ) {
-        let mut ordered: Vec<(Option<u64>, usize, Reading)> = Vec::new();
+        let mut ordered: Vec<(Option<u64>, usize, Understood)> = Vec::new();
         let mut seen = state.steps.clone();
         let mut backwards = None;
         for (source, reading) in readings.drain(..) {
             // One without a step belongs to the one before it.
-            let own = self.own_step(&self.names.understand(&reading));
+            if reading.0.is_empty() {
+                continue;
+            }
+            let understood = self.names.understand(&reading);
+            let own = self.own_step(&understood);
             let before = seen.get(&source).copied();
             if let (Some(step), Some(last)) = (own, before)
                 && step < last
@@ -367,18 +369,19 @@ impl Run<'_> {
                 break;
             }
             seen.extend(own.map(|step| (source, step)));
-            ordered.push((own.or(before), source, reading));
+            ordered.push((own.or(before), source, understood));
         }
         ordered.sort_by_key(|(step, ..)| *step);
-        for (_, source, reading) in &ordered {
-            self.take((*source, reading), state, driver, (control, &mut *events));
+        let any = !ordered.is_empty();
+        for (_, source, understood) in ordered {
+            self.take((source, understood), state, driver, (control, &mut *events));
         }
         if let Some((step, last)) = backwards {
             state.end.get_or_insert_with(|| Outcome::Failed {
                 why: format!("the program reported step {step} after step {last}: steps must not go backwards"),
             });
         }
-        if !ordered.is_empty() && state.saved.elapsed() > SAVED_EVERY && state.end.is_none() {
+        if any && state.saved.elapsed() > SAVED_EVERY && state.end.is_none() {
             state.saved = Instant::now();
             (self.save)(driver);
         }

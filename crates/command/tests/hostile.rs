@@ -128,7 +128,6 @@ fn a_smaller_micro_batch_follows_where_memory_ran_out() {
     );
     // A program that takes no micro-batch cannot be helped.
     let mut fixed = config("", folder.path());
-    fixed.reads_environment = false;
     fixed.template =
         Template::new(&["sh", "-c", "echo MemoryError >&2; exit 1", "{batch_size}"]).unwrap();
     let outcome = record_of(fixed).outcome;

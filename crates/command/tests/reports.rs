@@ -157,7 +157,6 @@ fn the_words_carry_the_settings() {
     ];
     let mut config = config("", folder.path());
     config.template = Template::new(&words).unwrap();
-    config.reads_environment = false;
     let record = record_of(config);
     assert_eq!(record.outcome, Outcome::Diverged { step: 0 });
     let logs = std::fs::read_dir(folder.path())
@@ -173,7 +172,7 @@ fn the_words_carry_the_settings() {
 fn a_program_that_is_not_told_the_batch_size_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config("true", folder.path());
-    config.reads_environment = false;
+    config.template = Template::new(&["true"]).unwrap();
     let error = CommandTrainer::new(config).unwrap_err();
     assert!(error.why.contains("{batch_size}"), "{error}");
 }

@@ -37,8 +37,9 @@ fn script(name: &str) -> String {
 fn study(words: &[&str], in_environment: bool, plan: Plan) -> StudyResult {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config("", folder.path());
-    config.template = Template::new(words).unwrap();
-    config.reads_environment = in_environment;
+    config.template = Template::new(words)
+        .unwrap()
+        .reading_environment(in_environment);
     config.names.wanted = vec![plan.target.metric().clone()];
     config.train_examples = Some(1497);
     let trainer = CommandTrainer::new(config).unwrap();

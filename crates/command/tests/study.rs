@@ -14,7 +14,6 @@ const ONE_LINE: &str = r#"BEGIN { srand(seed); z = 0; for (i = 0; i < 12; i++) z
 fn study(jobs: usize) -> (f64, Vec<(u64, Option<f64>)>) {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config("", folder.path());
-    config.reads_environment = false;
     let program = ONE_LINE.replace('{', "{{").replace('}', "}}");
     config.template = Template::new(&[
         "awk",

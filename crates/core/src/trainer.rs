@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::format::number;
+use crate::statistics::quantile;
 use crate::{Direction, Event, Metric, SettingError, TrialRecord, TrialSpec};
 
 /// What a trainer should do next.
@@ -130,6 +131,21 @@ pub struct StepTiming {
     pub high: f64,
     /// Steps timed.
     pub n: u64,
+}
+
+impl StepTiming {
+    /// The median and quartiles of steps that took so many seconds each; `None` of none.
+    pub fn of(batch_size: u64, micro_batch: u64, mut seconds: Vec<f64>) -> Option<Self> {
+        seconds.sort_by(f64::total_cmp);
+        (!seconds.is_empty()).then(|| Self {
+            batch_size,
+            micro_batch,
+            seconds: quantile(&seconds, 0.5),
+            low: quantile(&seconds, 0.25),
+            high: quantile(&seconds, 0.75),
+            n: seconds.len() as u64,
+        })
+    }
 }
 
 /// Why a trial could not be run at all (a trial that ran and ended badly is an `Outcome`).

@@ -52,12 +52,11 @@ pub struct Measurements {
     pub columns: Vec<(Role, String)>,
 }
 
-/// Reads files of one kind of table as one set of runs.
+/// Reads files of one kind of table as one table.
 ///
 /// # Errors
-/// When a file cannot be read, a column is missing, or a row makes no sense.
-pub fn read(paths: &[PathBuf], options: &ReadOptions) -> Result<Measurements, MeasurementsError> {
-    options.check()?;
+/// When a file cannot be read, is no table, or its headings are not those of the others.
+pub fn read_tables(paths: &[PathBuf], options: &ReadOptions) -> Result<Table, MeasurementsError> {
     let mut table: Option<Table> = None;
     for path in paths {
         let next = read_table(path, options)?;
@@ -66,8 +65,16 @@ pub fn read(paths: &[PathBuf], options: &ReadOptions) -> Result<Measurements, Me
             Some(table) => table.joined(next, path)?,
         });
     }
-    let table = table.ok_or(MeasurementsError::Nothing)?;
-    records::of_table(&table, options)
+    table.ok_or(MeasurementsError::Nothing)
+}
+
+/// Reads files of one kind of table as one set of runs.
+///
+/// # Errors
+/// When a file cannot be read, a column is missing, or a row makes no sense.
+pub fn read(paths: &[PathBuf], options: &ReadOptions) -> Result<Measurements, MeasurementsError> {
+    options.check()?;
+    of_table(&read_tables(paths, options)?, options)
 }
 
 /// Measurements of a table that is in memory.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use batchscope_core::{
     Choice, EvaluationPlan, Located, Outcome, Schedule, SettingError, StepTiming, TrialPurpose,
-    TrialRecord, TrialSpec, statistics::quantile,
+    TrialRecord, TrialSpec,
 };
 
 use crate::{
@@ -63,7 +63,7 @@ pub(crate) fn of_table(
             ));
         }
         notes.extend(rows_without_runs(&rows));
-        let kept = best_rates(rows.clone(), &mut notes);
+        let kept = best_rates(&rows, &mut notes);
         runs(table, &kept, (unit, options), &mut notes)?
     };
     if records.is_empty() {
@@ -130,7 +130,7 @@ fn rows_without_runs(rows: &[Measured]) -> Option<String> {
 
 /// The rows at the best learning rate of each batch size, where the table has several: others say how long a run
 /// takes that nobody would make. The rate is the one with the shortest runs.
-fn best_rates(rows: Vec<Measured>, notes: &mut Vec<String>) -> Vec<Measured> {
+fn best_rates<'a>(rows: &'a [Measured], notes: &mut Vec<String>) -> Vec<&'a Measured> {
     // Lengths by rate: their mean logarithm, runs that did not reach the target being endless.
     let mut rates: BTreeMap<(String, u64), BTreeMap<u64, Vec<f64>>> = BTreeMap::new();
     for row in rows.iter().filter(|row| !row.learning_rate.is_nan()) {
@@ -146,7 +146,7 @@ fn best_rates(rows: Vec<Measured>, notes: &mut Vec<String>) -> Vec<Measured> {
     }
     rates.retain(|_, by_rate| by_rate.len() > 1);
     if rates.is_empty() {
-        return rows;
+        return rows.iter().collect();
     }
     let mean = |lengths: &Vec<f64>| lengths.iter().sum::<f64>() / lengths.len() as f64;
     let best: BTreeMap<(String, u64), u64> = rates
@@ -158,15 +158,14 @@ fn best_rates(rows: Vec<Measured>, notes: &mut Vec<String>) -> Vec<Measured> {
             Some((batch, *least.0))
         })
         .collect();
-    let before = rows.len();
-    let is_kept = |row: &Measured| {
+    let is_kept = |row: &&Measured| {
         let best = best.get(&(row.curve.clone(), row.batch_size));
         best.is_none_or(|best| row.learning_rate.to_bits() == *best)
     };
-    let kept: Vec<Measured> = rows.into_iter().filter(is_kept).collect();
+    let kept: Vec<&Measured> = rows.iter().filter(is_kept).collect();
     notes.push(format!(
         "several learning rates at a batch size: the runs at the one with the fewest steps are taken, and {} others left out; chosen from its own runs it looks a little better than it is. --column learning_rate=none takes all runs alike",
-        before - kept.len()
+        rows.len() - kept.len()
     ));
     kept
 }
@@ -218,7 +217,7 @@ fn ends(
 /// A table's rows, a run each.
 fn runs(
     table: &Table,
-    rows: &[Measured],
+    rows: &[&Measured],
     (unit, options): (Unit, &ReadOptions),
     notes: &mut Vec<String>,
 ) -> Result<Vec<TrialRecord>, MeasurementsError> {
@@ -382,16 +381,6 @@ fn timings(rows: &[Measured]) -> Vec<StepTiming> {
             .or_default()
             .extend(row.step_seconds);
     }
-    let timing = |(batch_size, mut seconds): (u64, Vec<f64>)| {
-        seconds.sort_by(f64::total_cmp);
-        (!seconds.is_empty()).then(|| StepTiming {
-            batch_size,
-            micro_batch: batch_size,
-            seconds: quantile(&seconds, 0.5),
-            low: quantile(&seconds, 0.25),
-            high: quantile(&seconds, 0.75),
-            n: seconds.len() as u64,
-        })
-    };
+    let timing = |(batch_size, seconds)| StepTiming::of(batch_size, batch_size, seconds);
     by_batch.into_iter().filter_map(timing).collect()
 }

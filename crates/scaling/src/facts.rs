@@ -46,9 +46,8 @@ impl Findings {
         if low > high {
             return Some(Agreement::Exclude);
         }
-        let fit = self.curves.iter().find(|c| c.rule == curve)?.fit.as_ref();
-        let p = fit.and_then(|fit| fit.lack_of_fit_p);
-        if p.is_some_and(|p| p < LACK_OF_FIT_LEVEL) {
+        let rejected = self.curves.iter().find(|c| c.rule == curve)?.rejected();
+        if rejected.is_some() {
             return Some(Agreement::LackOfFit);
         }
         let ends = said
@@ -108,6 +107,12 @@ impl Findings {
 }
 
 impl Curve {
+    /// The p-value at which the runs reject the curve's hyperbola; `None` where they do not.
+    pub fn rejected(&self) -> Option<f64> {
+        let p = self.fit.as_ref()?.lack_of_fit_p;
+        p.filter(|p| *p < LACK_OF_FIT_LEVEL)
+    }
+
     /// A batch size and a larger one that needs more steps, by intervals that exclude each other: no curve of
     /// steps that falls with the batch size, as the hyperbola does, goes through both.
     pub fn rise(&self) -> Option<(u64, u64)> {

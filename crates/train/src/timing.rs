@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use batchscope_core::{Control, Flow, Solo, StepTiming, statistics::quantile};
+use batchscope_core::{Control, Flow, Solo, StepTiming};
 
 use crate::{Run, TrainError};
 
@@ -37,13 +37,6 @@ pub(crate) fn time_steps(
             return Ok(None);
         }
     }
-    seconds.sort_by(f64::total_cmp);
-    Ok(Some(StepTiming {
-        batch_size: run.driver.spec().batch_size,
-        micro_batch,
-        seconds: quantile(&seconds, 0.5),
-        low: quantile(&seconds, 0.25),
-        high: quantile(&seconds, 0.75),
-        n: seconds.len() as u64,
-    }))
+    let batch_size = run.driver.spec().batch_size;
+    Ok(StepTiming::of(batch_size, micro_batch, seconds))
 }

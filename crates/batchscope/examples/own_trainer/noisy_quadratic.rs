@@ -9,7 +9,7 @@ use batchscope::{Opening, TrainerKind};
 use batchscope_core::{
     Capabilities, Control, Descriptor, Driving, Evaluation, Event, Flow, Kind, Metric, Next,
     Outcome, Parameter, ParameterDefault, Purpose, Quantity, Split, StepTiming, StreamKey, Trainer,
-    TrainerError, TrainerInfo, TrialDriver, TrialRecord, TrialSpec, statistics::quantile,
+    TrainerError, TrainerInfo, TrialDriver, TrialRecord, TrialSpec,
 };
 use rand_core::Rng;
 
@@ -141,15 +141,7 @@ impl Trainer for NoisyQuadratic {
             self.step(&mut w, spec, &mut key(spec).stream(seconds.len() as u64));
             seconds.push(clock.elapsed().as_secs_f64());
         }
-        seconds.sort_by(f64::total_cmp);
-        Ok(Some(StepTiming {
-            batch_size: spec.batch_size,
-            micro_batch: spec.batch_size,
-            seconds: quantile(&seconds, 0.5),
-            low: quantile(&seconds, 0.25),
-            high: quantile(&seconds, 0.75),
-            n: seconds.len() as u64,
-        }))
+        Ok(StepTiming::of(spec.batch_size, spec.batch_size, seconds))
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, path::Path, time::Instant};
 
-use batchscope_measurements::{Measurements, MeasurementsError, ReadOptions, Role};
+use batchscope_measurements::{
+    Measurements, MeasurementsError, ReadOptions, Role, Table, of_table, read_tables,
+};
 use batchscope_report::HowRun;
 use batchscope_scaling::{AnalysisOptions, Findings, MeasuredElsewhere, StudySummary};
 
@@ -20,11 +22,12 @@ pub fn run(args: &FitArgs, quiet: bool) -> Result<(), CliError> {
         );
         return Err(CliError::flag("dir", why));
     }
-    let measurements = batchscope_measurements::read(&args.tables, &options).map_err(wrong)?;
+    let table = read_tables(&args.tables, &options).map_err(wrong)?;
+    let measurements = of_table(&table, &options).map_err(wrong)?;
     let mut findings = findings(args, &measurements);
     let mut notes = measurements.notes.clone();
     if options.rounded_to.is_some() {
-        notes.extend(without_rounding(args, &options, &findings)?);
+        notes.extend(without_rounding(args, &table, &options, &findings)?);
     }
     if !measurements.timings.is_empty() {
         notes.extend(advice(args, &measurements, &mut findings));
@@ -125,6 +128,7 @@ fn file_name(path: &Path) -> String {
 /// What taking the rounding into account changes, a sentence a curve.
 fn without_rounding(
     args: &FitArgs,
+    table: &Table,
     options: &ReadOptions,
     rounded: &Findings,
 ) -> Result<Vec<String>, CliError> {
@@ -132,12 +136,7 @@ fn without_rounding(
         rounded_to: None,
         ..options.clone()
     };
-    // Standard input is read once.
-    if args.tables.iter().any(|path| path == Path::new("-")) {
-        return Ok(Vec::new());
-    }
-    let plain = batchscope_measurements::read(&args.tables, &plain).map_err(wrong)?;
-    let plain = findings(args, &plain);
+    let plain = findings(args, &of_table(table, &plain).map_err(wrong)?);
     let sentences = rounded.critical_batch_size.iter().filter_map(|(curve, critical)| {
         let before = &plain.critical_batch_size.get(curve)?.hyperbola;
         Some(format!(

@@ -6,9 +6,7 @@ use std::{
     time::Instant,
 };
 
-use batchscope_core::{
-    StepTiming, Trainer, TrialPurpose, TrialRecord, TrialSpec, statistics::quantile,
-};
+use batchscope_core::{StepTiming, Trainer, TrialPurpose, TrialRecord, TrialSpec};
 use batchscope_scaling::{AnalysisOptions, Findings};
 use batchscope_study::{Observer, Plan, SqliteStore, StopToken, StudyResult};
 
@@ -309,18 +307,8 @@ fn reported_times(records: &[TrialRecord]) -> Vec<StepTiming> {
                 .push(seconds / steps as f64);
         }
     }
-    let timing = |(batch_size, mut seconds): (u64, Vec<f64>)| {
-        seconds.sort_by(f64::total_cmp);
-        StepTiming {
-            batch_size,
-            micro_batch: batch_size,
-            seconds: quantile(&seconds, 0.5),
-            low: quantile(&seconds, 0.25),
-            high: quantile(&seconds, 0.75),
-            n: seconds.len() as u64,
-        }
-    };
-    by_batch.into_iter().map(timing).collect()
+    let timing = |(batch_size, seconds)| StepTiming::of(batch_size, batch_size, seconds);
+    by_batch.into_iter().filter_map(timing).collect()
 }
 
 /// The program's name, without its folder.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use batchscope_command::{CommandConfig, CommandTrainer, Devices, Names, Template};
+use batchscope_command::{CommandConfig, CommandTrainer, Devices, Names, Template, TemplateError};
 use batchscope_core::{Descriptor, Direction, Metric, Quantity, Split, Target};
 use batchscope_study::TargetChoice;
 
@@ -37,10 +37,8 @@ pub(super) static COMMAND: TrainerKind = TrainerKind {
 fn open(opening: &Opening<'_>) -> Result<CommandTrainer, CliError> {
     let settings = opening.settings;
     let args = &settings.trainer;
-    let wrong = |error: batchscope_command::TemplateError| CliError::flag("command", error);
-    let template = Template::new(&args.command).map_err(wrong)?;
-    let takes = |name: &str| args.reads_environment || template.uses(name);
-    refuse_unused(settings, &takes)?;
+    let template = template(args).map_err(|error| CliError::flag("command", error))?;
+    refuse_unused(settings, &template)?;
     // A dry run has no folder of its own, and runs nothing.
     let folder = opening
         .checkpoints
@@ -53,7 +51,6 @@ fn open(opening: &Opening<'_>) -> Result<CommandTrainer, CliError> {
         csv: csv
             .transpose()
             .map_err(|error| CliError::flag("report-csv", error))?,
-        reads_environment: args.reads_environment,
         names: names(settings),
         pattern: args.pattern.as_ref().map(|pattern| pattern.0.clone()),
         folder,
@@ -68,6 +65,12 @@ fn open(opening: &Opening<'_>) -> Result<CommandTrainer, CliError> {
         template,
     });
     trainer.map_err(|error| CliError::flag(error.key.into_owned(), error.why))
+}
+
+/// The program's words.
+fn template(args: &TrainerArgs) -> Result<Template, TemplateError> {
+    let words = Template::new(&args.command)?;
+    Ok(words.reading_environment(args.reads_environment))
 }
 
 /// The keys that are set and that no other trainer understands.
@@ -142,11 +145,8 @@ fn directions(settings: &StudySettings) -> BTreeMap<Metric, Direction> {
 /// The settings without those that a program is not told and does not ask for: in its `study.toml` they would look
 /// like what it trained with.
 pub fn without_unused(mut settings: StudySettings) -> StudySettings {
-    let args = &settings.trainer;
-    let template = Template::new(&args.command).ok();
-    let takes = |name: &str| {
-        args.reads_environment || template.as_ref().is_some_and(|words| words.uses(name))
-    };
+    let template = template(&settings.trainer).ok();
+    let takes = |name: &str| template.as_ref().is_some_and(|words| words.takes(name));
     let constants = ["momentum", "beta1", "beta2", "weight_decay"];
     let (optimizer, warm_up) = (constants.iter().any(|name| takes(name)), takes("warm_up"));
     let w = &mut settings.workload;
@@ -167,7 +167,8 @@ pub fn without_unused(mut settings: StudySettings) -> StudySettings {
 }
 
 /// Refuses settings that the program is not told, and so would do nothing.
-fn refuse_unused(settings: &StudySettings, takes: &dyn Fn(&str) -> bool) -> Result<(), CliError> {
+fn refuse_unused(settings: &StudySettings, template: &Template) -> Result<(), CliError> {
+    let takes = |name: &str| template.takes(name);
     let refused = |key: &str, placeholder: &str| {
         let why = format!(
             "the program is not told: pass it on, as in --{key} {{{placeholder}}}, or leave it out"

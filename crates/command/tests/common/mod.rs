@@ -19,8 +19,8 @@ pub fn target() -> Target {
 pub fn config(script: &str, folder: &Path) -> CommandConfig {
     CommandConfig {
         template: Template::new(&["sh", "-c", &script.replace('{', "{{").replace('}', "}}")])
-            .unwrap(),
-        reads_environment: true,
+            .unwrap()
+            .reading_environment(true),
         names: Names {
             metrics: Vec::new(),
             wanted: vec![target().metric, "train-loss".parse().unwrap()],

@@ -1,11 +1,9 @@
 //! What the verdict rests on and what would change it, a sentence each.
 
 use batchscope_core::EstimateState;
-use batchscope_scaling::{
-    Agreement, Curve, Findings, Fit, LACK_OF_FIT_LEVEL, Law, PointState, ShapeVerdict, Swap,
-};
+use batchscope_scaling::{Agreement, Curve, Findings, Fit, Law, PointState, ShapeVerdict, Swap};
 
-use super::{list, reason, verdict::is_rejected};
+use super::{list, reason};
 use crate::figures::{definition, formula, size};
 use crate::format::{count, duration, number, p_value};
 
@@ -153,8 +151,7 @@ fn definitions(findings: &Findings, curve: &Curve) -> Option<String> {
 }
 
 fn lack_of_fit(curve: &Curve, fit: &Fit) -> Option<String> {
-    let p = fit.lack_of_fit_p?;
-    (p < LACK_OF_FIT_LEVEL).then(|| {
+    curve.rejected().map(|p| {
         format!(
             "The hyperbola is rejected for the curve of {}: it departs from it by more than the noise of its seeds (lack \
              of fit F = {}, p {}), so its critical batch size describes the curve and is no estimate. Unevenly tuned learning rates or another shape of the curve can \
@@ -257,7 +254,7 @@ fn law(findings: &Findings, law: &Law) -> Vec<String> {
         findings
             .curves
             .iter()
-            .any(|c| c.rule == name && is_rejected(c))
+            .any(|c| c.rule == name && c.rejected().is_some())
     };
     let rejected = law.points.iter().filter(|p| is_rejected(&p.curve)).count() as u64;
     let mut remarks = vec![format!(

@@ -1,7 +1,7 @@
 //! The sentence a reader meets first.
 
 use batchscope_core::{Estimate, EstimateState};
-use batchscope_scaling::{Curve, Findings, LACK_OF_FIT_LEVEL};
+use batchscope_scaling::{Curve, Findings};
 
 use super::{conditions::in_parentheses, reason};
 use crate::{
@@ -68,20 +68,18 @@ pub(super) fn verdict(findings: &Findings) -> String {
 
 /// A critical batch size of a curve that the data reject describes it, and is no estimate of its law.
 fn rejected(curve: &Curve) -> String {
-    let p = curve.fit.as_ref().and_then(|fit| fit.lack_of_fit_p);
-    match p.filter(|_| is_rejected(curve)) {
-        Some(p) => format!(
+    curve.rejected().map_or_else(String::new, |p| {
+        format!(
             " That number describes the curve and is no estimate: the runs reject the hyperbola behind it (p {}).",
             p_value(p)
-        ),
-        None => String::new(),
-    }
+        )
+    })
 }
 
 /// Which of several curves the runs reject.
 fn rejected_among(curves: &[(&Curve, Estimate)]) -> String {
     let estimated = curves.iter().filter(|(_, knee)| knee.is_estimated());
-    let rejected = estimated.filter(|(curve, _)| is_rejected(curve));
+    let rejected = estimated.filter(|(curve, _)| curve.rejected().is_some());
     let names: Vec<String> = rejected.map(|(curve, _)| rule_name(&curve.rule)).collect();
     match names.is_empty() {
         true => String::new(),
@@ -90,12 +88,6 @@ fn rejected_among(curves: &[(&Curve, Estimate)]) -> String {
             list(&names)
         ),
     }
-}
-
-/// True where the runs reject the curve's hyperbola.
-pub(super) fn is_rejected(curve: &Curve) -> bool {
-    let p = curve.fit.as_ref().and_then(|fit| fit.lack_of_fit_p);
-    p.is_some_and(|p| p < LACK_OF_FIT_LEVEL)
 }
 
 fn knee_of(curve: &Curve, knee: &Estimate) -> String {
