@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A value other than the default for every flag that states one, so that comparing means something.
-const OTHERS: [(&str, &str); 45] = [
+const OTHERS: [(&str, &str); 46] = [
     ("trainer", "another"),
     ("method", "conservative"),
     ("controller", "grow"),
@@ -59,6 +59,7 @@ const OTHERS: [(&str, &str); 45] = [
     ("slots", "3"),
     ("grace", "3"),
     ("retries", "5"),
+    ("time-steps", "off"),
 ];
 
 /// Everything that a workload means.
@@ -84,7 +85,10 @@ fn meaning(line: &[&str]) -> String {
             let StudyArgs { settings, .. } = *args;
             let plan = resolve::plan(&settings).unwrap().resolved(None);
             let trainer = settings.trainer.trainer.as_deref().unwrap_or("built-in");
-            let patience = trainers::patience(&settings.trainer);
+            let patience = (
+                trainers::patience(&settings.trainer),
+                trainers::times_steps(&settings.trainer),
+            );
             format!(
                 "{trainer} {} {plan:?} {patience:?}",
                 workload(&settings.workload)

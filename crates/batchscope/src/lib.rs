@@ -21,6 +21,7 @@ mod progress;
 mod resolve;
 mod settings;
 mod signals;
+mod timing;
 mod trainers;
 mod values;
 
@@ -73,6 +74,7 @@ fn run(cli: Cli, trainers: &Trainers) -> Result<(), Error> {
         Command::Export(args) => commands::export::run(&args),
         Command::Reproduce(args) => commands::reproduce::run(&args, quiet),
         Command::Data(args) => commands::data::run(args.command, quiet),
+        Command::Schema { of } => commands::schema::run(of),
         Command::Completions { shell } => commands::manual::completions(shell),
         Command::Man { out } => commands::manual::man(out.as_deref()),
     }

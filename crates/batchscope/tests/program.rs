@@ -4,54 +4,14 @@ mod support;
 
 use std::{path::Path, process::Command};
 
-use support::{batchscope, findings, run, signal, text, wait_for};
-
-/// `S = 60·(1 + 256/B)` steps to a validation error of 0.1 at the best rate, seeds 5 % apart.
-const PROGRAM: &str = r#"BEGIN {{ srand(seed); z = 0; for (i = 0; i < 12; i++) z += rand(); z -= 6; r = log(lr * (1 + 256 / b)); S = 60 * (1 + 256 / b) * exp(0.15 * r * r + 0.05 * z); for (s = 1; s <= n; s = int(s * 1.1) + 1) {{ if (pause) system("sleep " pause); printf "step=%d examples=%d val_error=%.6f\n", s, s * b, 0.9 / (1 + 8 * s / S); fflush() }} }}"#;
+use support::{findings, run, signal, small_program_study, study_of_a_program, text, wait_for};
 
 fn study(dir: &Path, pause: &str) -> Command {
-    study_of(
+    study_of_a_program(
         dir,
         pause,
         &["--batch-sizes", "8..1024:x2", "--tune-trials", "4"],
     )
-}
-
-/// A study of a second or two.
-fn small(dir: &Path, pause: &str) -> Command {
-    let flags = [
-        "--batch-sizes",
-        "32..256",
-        "--tune-trials",
-        "2",
-        "--pilot-trials",
-        "3",
-        "--seeds",
-        "2",
-    ];
-    study_of(dir, pause, &flags)
-}
-
-fn study_of(dir: &Path, pause: &str, flags: &[&str]) -> Command {
-    let mut command = batchscope();
-    command
-        .args(["study", "--dir"])
-        .arg(dir)
-        .args(["--target", "val-error=0.1", "--learning-rates", "0.01..2"])
-        .args(flags)
-        .args(["--train-examples", "60000", "--slots", "4", "--", "awk"])
-        .args([
-            "-v",
-            "b={batch_size}",
-            "-v",
-            "lr={learning_rate}",
-            "-v",
-            "seed={seed}",
-            "-v",
-            "n={max_steps}",
-        ])
-        .args(["-v", &format!("pause={pause}"), PROGRAM]);
-    command
 }
 
 #[test]
@@ -77,14 +37,16 @@ fn a_program_is_studied_and_reported() {
         settings.contains("trainer = \"command\"") && settings.contains("{batch_size}"),
         "{settings}"
     );
+    // Four ran at a time, so each batch size was timed by a run of its own, alone.
+    let timed = found["advice"]["timings"].as_array().unwrap();
+    assert_eq!(timed.len(), 8, "{timed:?}");
     // Its folder alone resumes it: nothing is run again.
     let dir = dir.to_str().unwrap();
     let again = run(&["study", "--dir", dir]);
     assert!(again.status.success(), "{}", text(&again.stderr));
-    assert_eq!(
-        findings(Path::new(dir))["critical_batch_size"],
-        found["critical_batch_size"]
-    );
+    for key in ["critical_batch_size", "advice"] {
+        assert_eq!(findings(Path::new(dir))[key], found[key], "{key}");
+    }
     for command in [
         &["report", dir][..],
         &["trials", dir],
@@ -100,10 +62,16 @@ fn a_program_is_studied_and_reported() {
 fn a_study_that_is_stopped_leaves_no_program_behind() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
-    assert!(small(&whole, "").output().unwrap().status.success());
+    assert!(
+        small_program_study(&whole, "")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
     for name in ["INT", "KILL"] {
         let dir = folder.path().join(name);
-        let mut child = small(&dir, "0.01").spawn().unwrap();
+        let mut child = small_program_study(&dir, "0.01").spawn().unwrap();
         wait_for(&dir, &["trial 8 started"]);
         signal(&child, name);
         let status = child.wait().unwrap();
@@ -113,9 +81,9 @@ fn a_study_that_is_stopped_leaves_no_program_behind() {
         }
         std::thread::sleep(std::time::Duration::from_millis(300));
         let left =
-            batchscope_command::end_orphans(&std::path::absolute(dir.join("trials")).unwrap());
+            batchscope_command::end_orphans(&std::path::absolute(dir.join("trials")).unwrap(), &[]);
         assert_eq!(left, 0, "after SIG{name}");
-        let out = small(&dir, "").output().unwrap();
+        let out = small_program_study(&dir, "").output().unwrap();
         assert!(
             !out.status.success(),
             "another program is another study: {}",

@@ -1,4 +1,4 @@
-//! A running program, with everything that it starts.
+//! A running program, with everything that it starts here, and its job where Slurm runs it.
 
 use std::{
     ffi::OsStr,
@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::orphans;
+use crate::{orphans, slurm::Job};
 
 /// How long a program may take to end after its own end has been asked for and SIGKILL sent.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,6 +19,8 @@ pub struct Child {
     child: std::process::Child,
     /// What its environment holds under [`orphans::MARK`], by which its descendants are known.
     mark: String,
+    /// Its job, where the words begin with a client of Slurm.
+    job: Option<Job>,
     ended: Option<ExitStatus>,
 }
 
@@ -32,7 +34,7 @@ pub enum Stopped {
 }
 
 impl Child {
-    /// Starts a program: its words, what its environment holds besides, the folder it runs in. Its standard
+    /// Starts a program, under its job's name where Slurm runs it: its words, what its environment holds besides, the folder it runs in. Its standard
     /// error goes to `log`; nothing is on its standard input.
     ///
     /// # Errors
@@ -44,6 +46,11 @@ impl Child {
         log: std::fs::File,
         mark: &str,
     ) -> io::Result<(Self, std::process::ChildStdout)> {
+        let job = Job::of(words, Path::new(mark));
+        let words = match &job {
+            Some(job) => job.named(words.to_vec()),
+            None => words.to_vec(),
+        };
         let (program, arguments) = words
             .split_first()
             .ok_or_else(|| io::Error::other("there is no program"))?;
@@ -70,6 +77,7 @@ impl Child {
         let child = Self {
             child,
             mark: mark.to_owned(),
+            job,
             ended: None,
         };
         Ok((child, output))
@@ -86,14 +94,23 @@ impl Child {
         Ok(self.ended)
     }
 
-    /// Tells it to stop (SIGTERM to its group), waits for `grace`, and kills it where it has not. `meanwhile` is
+    /// Its job, where Slurm runs it.
+    pub(crate) fn job(&self) -> Option<&Job> {
+        self.job.as_ref()
+    }
+
+    /// Tells it to stop (SIGTERM to its group, or to its job), waits for `grace`, and kills it where it has not. `meanwhile` is
     /// called while it is waited for, so that its output is read on: a program that cannot write cannot end.
     pub fn stop(&mut self, grace: Duration, meanwhile: &mut dyn FnMut()) -> Stopped {
         if let Ok(Some(status)) = self.ended() {
             self.sweep();
             return Stopped::Gracefully(status);
         }
-        self.signal(Signal::Terminate);
+        match &self.job {
+            // Slurm's client would end the job at once.
+            Some(job) => job.terminate(),
+            None => self.signal(Signal::Terminate),
+        }
         let until = Instant::now() + grace;
         while Instant::now() < until {
             meanwhile();
@@ -111,10 +128,17 @@ impl Child {
     pub fn sweep(&mut self) {
         self.signal(Signal::Kill);
         orphans::kill_marked(&self.mark);
+        if let Some(job) = &self.job {
+            job.kill();
+        }
     }
 
     /// Kills it, and everything that it has started.
     fn kill(&mut self) {
+        // Before its client is gone, which says how it ended.
+        if let Some(job) = &self.job {
+            job.kill();
+        }
         self.signal(Signal::Kill);
         let _ = self.child.kill();
         let until = Instant::now() + PATIENCE;

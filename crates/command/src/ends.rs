@@ -51,20 +51,17 @@ pub(crate) fn remark(driver: &mut TrialDriver<'_>, remarks: &Remarks) {
     }
 }
 
-/// A program that ended without a result, with its last words.
-pub(crate) fn failed(status: &str, words: &str, log: &Path) -> Outcome {
+/// A program that ended without a result: how, and with what last words.
+pub(crate) fn failed(ended: &str, words: &str, log: &Path) -> Outcome {
     let why = match words.trim() {
-        "" => format!("the program ended with {status} and wrote nothing"),
+        "" => format!("{ended}, and it wrote nothing"),
         words => {
             let last = words
                 .lines()
                 .rev()
                 .find(|line| !line.trim().is_empty())
                 .unwrap_or_default();
-            format!(
-                "the program ended with {status}; its last line: {}",
-                shortened(last)
-            )
+            format!("{ended}; its last line: {}", shortened(last))
         }
     };
     Outcome::Failed {

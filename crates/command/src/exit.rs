@@ -11,8 +11,9 @@ pub enum Exit {
     Diverged,
     /// Code 4, or its last words say so: it needs more memory than there is.
     OutOfMemory,
-    /// Code 75 (`EX_TEMPFAIL` of sysexits.h), or a signal that was not ours: it is to be run again.
-    TryAgain,
+    /// It is to be run again, and why: code 75 (`EX_TEMPFAIL` of sysexits.h), a signal that was not ours, a job that
+    /// Slurm ended.
+    TryAgain(&'static str),
     /// Any other code.
     Failed(i32),
 }
@@ -26,10 +27,10 @@ impl Exit {
             Some(0) => Exit::Done,
             Some(3) => Exit::Diverged,
             Some(4) => Exit::OutOfMemory,
-            Some(75) => Exit::TryAgain,
+            Some(75) => Exit::TryAgain("it ended with exit code 75"),
             _ if out_of_memory(words).is_some() => Exit::OutOfMemory,
             Some(code) => Exit::Failed(code),
-            None => Exit::TryAgain,
+            None => Exit::TryAgain("a signal ended it"),
         }
     }
 }

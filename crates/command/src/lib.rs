@@ -10,6 +10,8 @@
 //! being told to stop is killed, and with it everything that it has started ([`Child`]). How it ends has a
 //! meaning ([`Exit`]): done, diverged, out of memory, try again.
 //!
+//! Words may begin with a client of Slurm, which runs the program elsewhere: it is then reached through Slurm.
+//!
 //! What a program cannot promise is not relied on: its trials are neither deterministic nor resumed exactly.
 
 mod child;
@@ -20,6 +22,7 @@ mod files;
 mod lines;
 mod orphans;
 mod reading;
+mod slurm;
 mod sources;
 mod template;
 mod trainer;
@@ -31,6 +34,6 @@ pub use exit::{Exit, kills_for_memory, out_of_memory};
 pub use lines::{LONGEST_LINE, Lines};
 pub use orphans::end_orphans;
 pub use reading::{Names, Reading, metrics_of_output};
-pub use sources::Pattern;
+pub use sources::{Pattern, protocol_schema};
 pub use template::{PLACEHOLDERS, Placeholder, Template, TemplateError};
 pub use trainer::{CommandConfig, CommandTrainer};

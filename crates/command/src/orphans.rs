@@ -6,6 +6,8 @@
 
 use std::{fs, path::Path};
 
+use crate::slurm;
+
 /// The variable that marks the processes of a trial: the folder of the trial.
 pub(crate) const MARK: &str = "BATCHSCOPE_TRIAL_DIR";
 
@@ -32,10 +34,15 @@ fn sweep(wanted: &dyn Fn(&str) -> bool) -> usize {
     killed.len()
 }
 
-/// Kills the processes of trials whose folder lies in `folder`, and returns how many there were: what a
-/// coordinator that was killed has left behind. Nobody else may run trials there.
-pub fn end_orphans(folder: &Path) -> usize {
-    sweep(&|mark| Path::new(mark).starts_with(folder))
+/// Kills the processes of trials whose folder lies in `folder`, and ends their jobs where `command` begins with a
+/// client of Slurm. Returns how many there were: what a coordinator that was killed has left behind. Nobody else may
+/// run trials there.
+pub fn end_orphans(folder: &Path, command: &[String]) -> usize {
+    let jobs = match command.first().is_some_and(|word| slurm::is_client(word)) {
+        true => slurm::end_orphans(folder),
+        false => 0,
+    };
+    jobs + sweep(&|mark| Path::new(mark).starts_with(folder))
 }
 
 /// The processes with a mark for which `wanted` holds, this one aside.

@@ -76,7 +76,7 @@ impl Names {
     }
 
     /// The metric that a name stands for.
-    fn metric(&self, name: &str) -> Option<&Metric> {
+    pub(crate) fn metric(&self, name: &str) -> Option<&Metric> {
         let own = self.metrics.iter().find(|(_, own)| own == name);
         let usual = || {
             let renamed = |metric: &&Metric| self.metrics.iter().any(|(named, _)| named == *metric);

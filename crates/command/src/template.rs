@@ -177,8 +177,13 @@ impl Template {
         words
     }
 
-    /// The words as typed, for messages.
+    /// The words in one line, placeholders as they were written.
     pub fn program(&self) -> String {
+        self.words().join(" ")
+    }
+
+    /// The words, placeholders as they were written.
+    pub fn words(&self) -> Vec<String> {
         let word = |parts: &Vec<Part>| -> String {
             let parts = parts.iter().map(|part| match part {
                 Part::Text(text) => text.clone(),
@@ -186,8 +191,7 @@ impl Template {
             });
             parts.collect()
         };
-        let words: Vec<String> = self.words.iter().map(word).collect();
-        words.join(" ")
+        self.words.iter().map(word).collect()
     }
 }
 

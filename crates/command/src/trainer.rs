@@ -18,7 +18,8 @@ use crate::{
     ends::{failed, remark, said_no_step, shortened},
     exit::out_of_memory,
     files::Files,
-    sources::{Events, GrownCsv, Pattern, Source},
+    slurm,
+    sources::{EventFiles, Events, GrownCsv, Pattern, Source},
     trial::{Ended, Remarks, Run},
 };
 
@@ -33,6 +34,8 @@ pub struct CommandConfig {
     pub pattern: Option<Pattern>,
     /// A CSV file that it adds rows to, with placeholders; relative to the folder it runs in.
     pub csv: Option<Template>,
+    /// A folder into which it writes TensorBoard's event files, with placeholders; relative likewise.
+    pub tensorboard: Option<Template>,
     /// Folder of the trials: logs, events, checkpoints.
     pub folder: PathBuf,
     /// How long a program has to end once it is told to.
@@ -69,13 +72,25 @@ impl CommandTrainer {
                 crate::TemplateError::NoBatchSize.to_string(),
             ));
         }
-        if config
-            .csv
-            .as_ref()
-            .is_some_and(|csv| !csv.uses("checkpoint_dir"))
-        {
-            let why = "must lie in the trial's own folder, as in {checkpoint_dir}/log.csv: a file that several trials write would be read as each one's";
-            return Err(SettingError::new("report-csv", why));
+        slurm::check(&config.template.words())?;
+        let reports = [
+            ("report-csv", &config.csv, "{checkpoint_dir}/log.csv"),
+            (
+                "report-tensorboard",
+                &config.tensorboard,
+                "{checkpoint_dir}",
+            ),
+        ];
+        for (key, place, example) in reports {
+            if place
+                .as_ref()
+                .is_some_and(|place| !place.uses("checkpoint_dir"))
+            {
+                let why = format!(
+                    "must lie in the trial's own folder, as in {example}: what several trials write would be read as each one's"
+                );
+                return Err(SettingError::new(key, why));
+            }
         }
         Ok(Self {
             config,
@@ -212,6 +227,13 @@ impl CommandTrainer {
             // Rows of earlier sessions were reported then.
             let _ = rows.poll(&mut |_| {});
             sources.push(Box::new(rows));
+        }
+        if let Some(folder) = &config.tensorboard {
+            let target = spec.target.as_ref().map(|target| &target.metric);
+            let folder = folder.fill(&settings).concat();
+            let mut files = EventFiles::new(Path::new(&folder), &config.names, target);
+            files.skip();
+            sources.push(Box::new(files));
         }
         let (log, log_begins) = files.open_log(&words)?;
         let started = Child::start(
@@ -441,14 +463,14 @@ impl Trainer for CommandTrainer {
                     }
                     None => break self.no_memory(&words),
                 },
-                Exit::TryAgain if control.flow() == Flow::Interrupt => {
+                Exit::TryAgain(_) if control.flow() == Flow::Interrupt => {
                     files.save(&driver);
                     break Outcome::Interrupted;
                 }
-                Exit::TryAgain if tries < self.config.retries => {
+                Exit::TryAgain(why) if tries < self.config.retries => {
                     tries += 1;
                     driver.note(format!(
-                        "it ended without a result and was run again ({tries} of {})",
+                        "{why}, and it was run again ({tries} of {})",
                         self.config.retries
                     ));
                     files.save(&driver);
@@ -461,9 +483,10 @@ impl Trainer for CommandTrainer {
                         step: driver.step().min(spec.cap),
                     };
                 }
-                Exit::TryAgain => break failed("a signal, or exit code 75", &words, &files.log()),
+                Exit::TryAgain(why) => break failed(why, &words, &files.log()),
                 Exit::Failed(code) => {
-                    break failed(&format!("exit code {code}"), &words, &files.log());
+                    let ended = format!("the program ended with exit code {code}");
+                    break failed(&ended, &words, &files.log());
                 }
             }
         };

@@ -154,6 +154,8 @@ impl Run<'_> {
                 };
             }
             if let Some(status) = status {
+                let said = state.last_words(&self.log, self.log_begins);
+                let by_slurm = child.job().and_then(|job| job.end(status, &said));
                 // Nobody writes on: what is still in its pipe is the end of it.
                 child.sweep();
                 let rest = (&mut lines, &mut sources[..], &mut state);
@@ -162,7 +164,10 @@ impl Run<'_> {
                 let end = state.end.take();
                 break match end.filter(|outcome| *outcome != Outcome::Interrupted) {
                     Some(outcome) => Ended::Trial(outcome),
-                    None => Ended::Program(Exit::of(status, &words, kills), words),
+                    None => {
+                        let exit = by_slurm.unwrap_or_else(|| Exit::of(status, &words, kills));
+                        Ended::Program(exit, words)
+                    }
                 };
             }
             if control.flow() == Flow::Interrupt {

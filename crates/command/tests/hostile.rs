@@ -17,7 +17,7 @@ fn why(outcome: &Outcome) -> &str {
 
 /// Processes whose environment names this folder.
 fn left_in(folder: &Path) -> usize {
-    end_orphans(folder)
+    end_orphans(folder, &[])
 }
 
 #[test]

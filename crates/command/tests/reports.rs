@@ -4,6 +4,7 @@ mod common;
 
 use batchscope_command::{CommandTrainer, Template};
 use batchscope_core::{NeverStop, Outcome, Trainer};
+use batchscope_tensorboard::Writer;
 use common::{LEARNS, config, record, record_of, spec};
 
 /// `0.9/(1 + 8·s/160)` crosses 0.1 after 160 steps.
@@ -252,11 +253,37 @@ fn a_last_row_without_its_end_is_a_row() {
 }
 
 #[test]
-fn a_csv_file_that_trials_share_is_refused() {
+fn event_files_of_tensorboard_are_read() {
     let folder = tempfile::tempdir().unwrap();
-    let mut config = config("true", folder.path());
-    config.csv = Some(Template::new(&["log.csv"]).unwrap());
-    assert_eq!(CommandTrainer::new(config).unwrap_err().key, "report-csv");
+    let file = folder.path().join("prepared");
+    let mut writer = Writer::new(std::fs::File::create(&file).unwrap(), 0.0).unwrap();
+    for step in 1..=20 {
+        let error = 0.3 - 0.02 * f64::from(step);
+        writer.scalar("val/error", error, step.into(), 0.0).unwrap();
+    }
+    // A run of its own below the folder, as Lightning lays them out; and a program that goes on until it is stopped.
+    let script = format!(
+        "mkdir -p $BATCHSCOPE_CHECKPOINT_DIR/version_0; cp {} $BATCHSCOPE_CHECKPOINT_DIR/version_0/events.out.tfevents.1; sleep 60",
+        file.display()
+    );
+    let mut config = config(&script, folder.path());
+    config.tensorboard = Some(Template::new(&["{checkpoint_dir}"]).unwrap());
+    let record = record_of(config);
+    let at = record.outcome.crossing().unwrap();
+    assert!((9.0..=11.0).contains(&at), "{:?}", record.outcome);
+}
+
+#[test]
+fn places_that_trials_share_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = || Some(Template::new(&["log"]).unwrap());
+    let mut csv = config("true", folder.path());
+    csv.csv = shared();
+    assert_eq!(CommandTrainer::new(csv).unwrap_err().key, "report-csv");
+    let mut events = config("true", folder.path());
+    events.tensorboard = shared();
+    let error = CommandTrainer::new(events).unwrap_err();
+    assert_eq!(error.key, "report-tensorboard");
 }
 
 #[test]

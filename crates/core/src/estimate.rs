@@ -1,9 +1,10 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::format;
 
 /// What kind of statement an [`Estimate`] makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EstimateState {
     /// A value with an interval.
@@ -28,7 +29,7 @@ pub enum EstimateState {
 /// assert_eq!(knee.to_string(), "620 (95 % interval 480–810)");
 /// assert_eq!(Estimate::at_least(2048.0, 0.95, 27, "no bend in the range").to_string(), "at least 2048");
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Estimate {
     /// Point estimate, or the bound for `at_least` and `at_most`; `None` when undefined.
     pub value: Option<f64>,

@@ -1,5 +1,6 @@
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::format::exact;
@@ -50,7 +51,7 @@ pub struct Metric {
 }
 
 /// Whether smaller or larger values are better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// Smaller is better: losses, errors.
@@ -70,7 +71,7 @@ pub enum Direction {
 /// assert_eq!(target.direction, Direction::Higher);
 /// assert!(target.is_met(13.0) && !target.is_met(12.0) && !target.is_met(f64::NAN));
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Target {
     /// The metric watched.
     pub metric: Metric,
@@ -233,6 +234,20 @@ impl<'de> Deserialize<'de> for Metric {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
         text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Metric {
+    fn schema_name() -> Cow<'static, str> {
+        "Metric".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A metric by its name: val-error, train-loss, test-accuracy",
+            "type": "string",
+            "pattern": "^(train|val|test)-[A-Za-z0-9_.]+$",
+        })
     }
 }
 

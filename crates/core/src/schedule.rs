@@ -1,9 +1,10 @@
 use std::{fmt, str::FromStr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A length of training, in optimizer steps or in passes over the training set.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Length {
     /// Optimizer updates.
@@ -85,7 +86,7 @@ impl FromStr for Length {
 }
 
 /// How the learning rate climbs to its full value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WarmUpShape {
     /// From (almost) zero: at step `t` of `W`, `(t + 1)/W` of the full rate.
@@ -121,7 +122,7 @@ impl FromStr for WarmUpShape {
 }
 
 /// Warm-up: its length and shape.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WarmUp {
     /// How long. Zero steps is no warm-up.
     pub length: Length,
@@ -130,7 +131,7 @@ pub struct WarmUp {
 }
 
 /// What the learning rate does after warm-up. All but `Constant` tie steps-to-target to the length.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Decay {
     /// Nothing.
@@ -170,7 +171,7 @@ pub enum Decay {
 /// The learning rate of every step: a full rate, a climb to it and a decay from it.
 ///
 /// This is the description; the arithmetic is `batchscope_rules::LearningRate`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Schedule {
     /// The climb.
     pub warm_up: WarmUp,

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::format::number;
@@ -117,7 +118,7 @@ impl Capabilities {
 }
 
 /// Time of one optimizer step at a batch and micro-batch size, measured alone on the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StepTiming {
     /// Examples per step.
     pub batch_size: u64,

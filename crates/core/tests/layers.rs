@@ -8,12 +8,13 @@ use std::{
 };
 
 /// The layer of each crate, by the name of its folder.
-const LAYERS: [(&str, u32); 19] = [
+const LAYERS: [(&str, u32); 20] = [
     ("core", 0),
     ("kernels", 1),
     ("landscape", 1),
     ("rules", 1),
     ("scaling", 1),
+    ("tensorboard", 1),
     ("data", 2),
     ("files", 2),
     ("group", 2),

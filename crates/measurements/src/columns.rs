@@ -4,7 +4,7 @@ use batchscope_core::{SettingError, Target, plain_name as normal};
 
 use crate::{
     MeasurementsError, ROLES, ReadOptions, Role, Table,
-    roles::{COUNTS, bare, is_per_device},
+    roles::{COUNTS, bare, is_per_device, is_setting},
 };
 
 /// The columns of a table that are used, by what they hold.
@@ -32,7 +32,7 @@ impl Columns {
         let a_count_by_hand = COUNTS.into_iter().any(|role| columns.at(role).is_some());
         // A tracker's own count is taken where there is no other.
         let others = COUNTS.into_iter().any(|role| {
-            let found = known(table, role.info().headings);
+            let found = known(table, role);
             found.is_some_and(|at| !bare(&table.columns[at]).starts_with('_'))
         });
         for info in ROLES {
@@ -46,7 +46,7 @@ impl Columns {
                     .target
                     .as_ref()
                     .and_then(|target| metric(table, target)),
-                _ => known(table, info.headings),
+                role => known(table, role),
             };
             let own = |at: &usize| bare(&table.columns[*at]).starts_with('_');
             let found = found.filter(|at| !(is_count && others && own(at)));
@@ -161,15 +161,17 @@ fn position(table: &Table, heading: &str) -> Result<usize, SettingError> {
     })
 }
 
-/// The first column with one of these headings, the earlier heading first. A name that begins with `_` is a
+/// The first column with one of a role's headings, the earlier heading first. A name that begins with `_` is a
 /// tracker's own (W&B counts its calls in `_step`) and comes after all others.
-fn known(table: &Table, headings: &[&str]) -> Option<usize> {
+fn known(table: &Table, role: Role) -> Option<usize> {
     let is = |wanted: &str, own: bool| {
-        table
-            .columns
-            .iter()
-            .position(|c| bare(c).starts_with('_') == own && normal(bare(c)) == wanted)
+        table.columns.iter().position(|c| {
+            bare(c).starts_with('_') == own
+                && normal(bare(c)) == wanted
+                && !(role.is_measured() && is_setting(c))
+        })
     };
+    let headings = role.info().headings;
     let of = |own: bool| headings.iter().find_map(|wanted| is(wanted, own));
     of(false).or_else(|| of(true))
 }
@@ -179,7 +181,7 @@ fn metric(table: &Table, target: &Target) -> Option<usize> {
     table
         .columns
         .iter()
-        .position(|c| target.metric.is_called(bare(c)))
+        .position(|c| target.metric.is_called(bare(c)) && !is_setting(c))
 }
 
 fn missing(table: &Table, role: Role) -> MeasurementsError {

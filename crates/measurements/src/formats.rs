@@ -1,10 +1,10 @@
-//! Files into tables. The format goes by the file's first bytes, not by its name.
+//! Files into tables. The format goes by the file's first bytes, not by its name; a folder is one of event files.
 
 use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
 
 use batchscope_core::format::json_words;
 
-use crate::{MeasurementsError, ReadOptions, Row, Table, name};
+use crate::{MeasurementsError, ReadOptions, Row, Table, event_files, name};
 
 /// Most bytes of a table.
 const MOST_BYTES: u64 = 256 << 20;
@@ -13,7 +13,8 @@ const MOST_COLUMNS: usize = 10_000;
 /// Most cells of a table.
 const MOST_CELLS: usize = 20_000_000;
 
-/// Reads one file, or standard input for `-`: CSV, TSV, JSON lines or Parquet.
+/// Reads one file, or standard input for `-`: CSV, TSV, JSON lines or Parquet, or TensorBoard's event files of a
+/// folder or one of them.
 ///
 /// # Errors
 /// When it cannot be read, is too large, or is no table.
@@ -26,13 +27,14 @@ pub fn read_table(path: &Path, options: &ReadOptions) -> Result<Table, Measureme
         limited(std::io::stdin().lock(), path)?
     } else {
         let metadata = std::fs::metadata(path).map_err(cannot)?;
+        if metadata.is_dir() {
+            return event_files::of_folder(path, options);
+        }
         if !metadata.is_file() {
-            let what = if metadata.is_dir() {
-                "a folder"
-            } else {
-                "no file"
-            };
-            return Err(wrong(path, format!("is {what}: name a table")));
+            return Err(wrong(path, "is no file: name a table".to_owned()));
+        }
+        if event_files::is_one(path).map_err(cannot)? {
+            return event_files::of_file(path, options);
         }
         limited(File::open(path).map_err(cannot)?, path)?
     };
@@ -87,7 +89,7 @@ pub fn table_of_bytes(
     }
 }
 
-fn wrong(path: &Path, why: String) -> MeasurementsError {
+pub(crate) fn wrong(path: &Path, why: String) -> MeasurementsError {
     MeasurementsError::Format {
         path: path.to_owned(),
         why,
@@ -95,7 +97,7 @@ fn wrong(path: &Path, why: String) -> MeasurementsError {
 }
 
 /// Refuses a table of more cells than any table of runs has.
-fn bounded(columns: usize, rows: usize, path: &Path) -> Result<(), MeasurementsError> {
+pub(crate) fn bounded(columns: usize, rows: usize, path: &Path) -> Result<(), MeasurementsError> {
     if columns > MOST_COLUMNS || columns.saturating_mul(rows) > MOST_CELLS {
         return Err(wrong(
             path,

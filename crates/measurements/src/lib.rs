@@ -2,7 +2,8 @@
 //!
 //! A *table* has a row a run: the batch size and the steps (or examples, epochs, tokens) to some target. A
 //! *log* has several rows a run: a metric after some steps, from which the crossing of a target is taken as a
-//! study takes it ([`batchscope_core::Crossing`]). Both come as CSV, TSV, JSON lines or Parquet ([`Table`]).
+//! study takes it ([`batchscope_core::Crossing`]). Both come as CSV, TSV, JSON lines or Parquet ([`Table`]); a log
+//! also as TensorBoard's event files, one run a folder.
 //!
 //! Which column holds what is matched by headings ([`ROLES`]). Every match is told ([`Measurements::notes`])
 //! and can be overruled. Rows that are left out are counted and named; a row that makes no sense is an error.
@@ -11,6 +12,7 @@
 
 mod columns;
 mod error;
+mod event_files;
 mod formats;
 mod logs;
 mod options;

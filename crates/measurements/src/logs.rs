@@ -6,7 +6,7 @@ use batchscope_core::{Measurement, Outcome, Target, TrialRecord};
 
 use crate::{
     MeasurementsError, Table,
-    records::{key, record, spec, whole},
+    records::{record, spec, whole},
     rows::Measured,
     states::End,
 };
@@ -21,29 +21,30 @@ pub(crate) fn records(
     target: &Target,
     notes: &mut Vec<String>,
 ) -> Result<Vec<TrialRecord>, MeasurementsError> {
-    let mut by_run: BTreeMap<_, Vec<&Measured>> = BTreeMap::new();
-    for row in rows {
-        by_run.entry(key(row)).or_default().push(row);
-    }
-    let mut records = Vec::new();
-    let mut index: BTreeMap<(&str, u64), u32> = BTreeMap::new();
     let mut unmeasured = 0;
-    for ((curve, batch_size, ..), mut run) in by_run {
+    let mut records = Vec::new();
+    let (runs, scheduled) = runs(rows);
+    for mut run in runs {
         run.retain(|row| row.steps.is_some_and(|steps| steps > 0.0) && row.value.is_some());
         run.sort_by(|a, b| a.steps.unwrap_or(0.0).total_cmp(&b.steps.unwrap_or(0.0)));
         let Some(last) = run.last().copied() else {
             unmeasured += 1;
             continue;
         };
-        let next = index.entry((curve, batch_size)).or_default();
-        let mut spec = spec(last, records.len() as u64, *next);
-        *next += 1;
+        let mut spec = spec(last);
+        let rates = run.iter().map(|row| row.learning_rate);
+        spec.learning_rate = rates.fold(f64::NAN, f64::max);
         spec.target = Some(target.clone());
         spec.cap = whole(last.steps.unwrap_or(0.0));
         let mut run_record = record(spec, Outcome::Interrupted, last.seconds);
         run_record.measurements = measurements(table, &run, target)?;
         run_record.outcome = outcome(&run_record, last.end, target);
         records.push(run_record);
+    }
+    if scheduled > 0 {
+        notes.push(format!(
+            "the learning rate changes along {scheduled} runs: the largest is taken for the run's"
+        ));
     }
     if unmeasured > 0 {
         notes.push(format!(
@@ -62,6 +63,41 @@ pub(crate) fn records(
         ));
     }
     Ok(records)
+}
+
+/// The rows of each run, and how many runs have a learning rate that changes: the rows of one name are one run, where
+/// no length comes twice; otherwise the name was used at several learning rates, and each is a run.
+fn runs(rows: &[Measured]) -> (Vec<Vec<&Measured>>, u64) {
+    let mut named: BTreeMap<(&str, u64, Option<&str>), Vec<&Measured>> = BTreeMap::new();
+    for row in rows {
+        let name = (row.curve.as_str(), row.batch_size, row.run.as_deref());
+        named.entry(name).or_default().push(row);
+    }
+    let (mut runs, mut scheduled) = (Vec::new(), 0);
+    for of_name in named.into_values() {
+        let mut rates: BTreeMap<u64, Vec<&Measured>> = BTreeMap::new();
+        for row in &of_name {
+            rates
+                .entry(row.learning_rate.to_bits())
+                .or_default()
+                .push(row);
+        }
+        let mut lengths: Vec<u64> = of_name
+            .iter()
+            .filter_map(|row| row.steps.map(f64::to_bits))
+            .collect();
+        let all = lengths.len();
+        lengths.sort_unstable();
+        lengths.dedup();
+        match rates.len() > 1 && lengths.len() < all {
+            true => runs.extend(rates.into_values()),
+            false => {
+                scheduled += u64::from(rates.len() > 1);
+                runs.push(of_name);
+            }
+        }
+    }
+    (runs, scheduled)
 }
 
 /// The values of a run by their steps. What comes after the first that is not finite is left out.

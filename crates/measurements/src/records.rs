@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use batchscope_core::{
-    Choice, EvaluationPlan, Located, Outcome, Schedule, SettingError, StepTiming, TrialPurpose,
-    TrialRecord, TrialSpec,
+    Choice, EvaluationPlan, Located, Outcome, Schedule, SettingError, StepTiming, Target,
+    TrialPurpose, TrialRecord, TrialSpec,
 };
 
 use crate::{
@@ -44,10 +44,13 @@ pub(crate) fn of_table(
     notes.extend(columns.notes(table));
     notes.extend(unit.note(options));
     notes.extend(ends(table, &columns, &rows, options));
-    let has_metric = options.target.is_some() && columns.at(Role::Metric).is_some();
+    let metric_of = options
+        .target
+        .as_ref()
+        .filter(|_| columns.at(Role::Metric).is_some());
     let is_log = options
         .log
-        .unwrap_or_else(|| looks_like_a_log(&rows, has_metric));
+        .unwrap_or_else(|| looks_like_a_log(&rows, metric_of));
     let records = if is_log {
         let target = options
             .target
@@ -57,15 +60,16 @@ pub(crate) fn of_table(
         refuse_for_logs(options)?;
         logs::records(table, &rows, target, &mut notes)?
     } else {
-        if let (Some(target), true) = (&options.target, has_metric) {
+        if let Some(target) = metric_of {
             notes.push(format!(
                 "one row a run, so its length is taken as that to {target}: --log takes it as a log"
             ));
         }
         notes.extend(rows_without_runs(&rows));
-        let kept = best_rates(&rows, &mut notes);
-        runs(table, &kept, (unit, options), &mut notes)?
+        runs(table, &rows, (unit, options), &mut notes)?
     };
+    let mut records = best_rates(records, &mut notes);
+    number(&mut records);
     if records.is_empty() {
         return Err(MeasurementsError::Format {
             path: table.name.clone().into(),
@@ -83,7 +87,7 @@ pub(crate) fn of_table(
 }
 
 /// The run that a row belongs to: one name at two learning rates is two runs.
-pub(crate) fn key(row: &Measured) -> (&str, u64, Option<&str>, u64) {
+fn key(row: &Measured) -> (&str, u64, Option<&str>, u64) {
     (
         &row.curve,
         row.batch_size,
@@ -93,10 +97,27 @@ pub(crate) fn key(row: &Measured) -> (&str, u64, Option<&str>, u64) {
 }
 
 /// Several rows of one run are a log: of a named run, or of any where the target's metric has a column.
-fn looks_like_a_log(rows: &[Measured], has_metric: bool) -> bool {
+fn looks_like_a_log(rows: &[Measured], metric_of: Option<&Target>) -> bool {
     let mut seen = BTreeSet::new();
-    rows.iter()
-        .any(|row| (row.run.is_some() || has_metric) && !seen.insert(key(row)))
+    let several = rows
+        .iter()
+        .any(|row| (row.run.is_some() || metric_of.is_some()) && !seen.insert(key(row)));
+    several || metric_of.is_some_and(|target| looks_scheduled(rows, target))
+}
+
+/// One name at several learning rates is a sweep in a table, and a schedule in a log: there the lengths of a name
+/// increase from row to row, and its first value is short of the target.
+fn looks_scheduled(rows: &[Measured], target: &Target) -> bool {
+    let mut named: BTreeMap<(&str, u64, Option<&str>), Vec<&Measured>> = BTreeMap::new();
+    for row in rows {
+        let name = (row.curve.as_str(), row.batch_size, row.run.as_deref());
+        named.entry(name).or_default().push(row);
+    }
+    named.into_values().any(|rows| {
+        let increase = rows.windows(2).all(|pair| pair[0].steps < pair[1].steps);
+        let first = rows.iter().find_map(|row| row.value);
+        rows.len() > 1 && increase && first.is_some_and(|value| !target.is_met(value))
+    })
 }
 
 /// Lengths of a log are not rounded, and its values say what was reached.
@@ -128,28 +149,26 @@ fn rows_without_runs(rows: &[Measured]) -> Option<String> {
     })
 }
 
-/// The rows at the best learning rate of each batch size, where the table has several: others say how long a run
-/// takes that nobody would make. The rate is the one with the shortest runs.
-fn best_rates<'a>(rows: &'a [Measured], notes: &mut Vec<String>) -> Vec<&'a Measured> {
+/// The runs at the best learning rate of each batch size, where there are several: others say how long a run takes
+/// that nobody would make. The rate is the one with the shortest runs.
+fn best_rates(records: Vec<TrialRecord>, notes: &mut Vec<String>) -> Vec<TrialRecord> {
+    let place = |record: &TrialRecord| (record.spec.curves.clone(), record.spec.batch_size);
     // Lengths by rate: their mean logarithm, runs that did not reach the target being endless.
-    let mut rates: BTreeMap<(String, u64), BTreeMap<u64, Vec<f64>>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| !row.learning_rate.is_nan()) {
-        let reached = matches!(row.end, None | Some(End::Reached));
-        let length = row.steps.filter(|_| reached).map_or(f64::INFINITY, f64::ln);
-        let of_batch = rates
-            .entry((row.curve.clone(), row.batch_size))
-            .or_default();
+    let mut rates: BTreeMap<_, BTreeMap<u64, Vec<f64>>> = BTreeMap::new();
+    for record in records.iter().filter(|r| !r.spec.learning_rate.is_nan()) {
+        let length = record.outcome.crossing().map_or(f64::INFINITY, f64::ln);
+        let of_batch = rates.entry(place(record)).or_default();
         of_batch
-            .entry(row.learning_rate.to_bits())
+            .entry(record.spec.learning_rate.to_bits())
             .or_default()
             .push(length);
     }
     rates.retain(|_, by_rate| by_rate.len() > 1);
     if rates.is_empty() {
-        return rows.iter().collect();
+        return records;
     }
     let mean = |lengths: &Vec<f64>| lengths.iter().sum::<f64>() / lengths.len() as f64;
-    let best: BTreeMap<(String, u64), u64> = rates
+    let best: BTreeMap<_, u64> = rates
         .into_iter()
         .filter_map(|(batch, by_rate)| {
             let least = by_rate
@@ -158,16 +177,32 @@ fn best_rates<'a>(rows: &'a [Measured], notes: &mut Vec<String>) -> Vec<&'a Meas
             Some((batch, *least.0))
         })
         .collect();
-    let is_kept = |row: &&Measured| {
-        let best = best.get(&(row.curve.clone(), row.batch_size));
-        best.is_none_or(|best| row.learning_rate.to_bits() == *best)
+    let all = records.len();
+    let is_kept = |record: &TrialRecord| {
+        let best = best.get(&place(record));
+        best.is_none_or(|best| record.spec.learning_rate.to_bits() == *best)
     };
-    let kept: Vec<&Measured> = rows.iter().filter(is_kept).collect();
+    let kept: Vec<TrialRecord> = records.into_iter().filter(is_kept).collect();
     notes.push(format!(
         "several learning rates at a batch size: the runs at the one with the fewest steps are taken, and {} others left out; chosen from its own runs it looks a little better than it is. --column learning_rate=none takes all runs alike",
-        rows.len() - kept.len()
+        all - kept.len()
     ));
     kept
+}
+
+/// Numbers the runs, those of a curve and batch size from 0.
+fn number(records: &mut [TrialRecord]) {
+    let mut index: BTreeMap<(Vec<String>, u64), u32> = BTreeMap::new();
+    for (id, record) in (0..).zip(records) {
+        let spec = &mut record.spec;
+        let next = index
+            .entry((spec.curves.clone(), spec.batch_size))
+            .or_default();
+        spec.id = id;
+        spec.purpose = TrialPurpose::Fresh { index: *next };
+        spec.seed = u64::from(*next);
+        *next += 1;
+    }
 }
 
 fn several_rows(table: &Table, rows: &[Measured]) -> MeasurementsError {
@@ -217,13 +252,12 @@ fn ends(
 /// A table's rows, a run each.
 fn runs(
     table: &Table,
-    rows: &[&Measured],
+    rows: &[Measured],
     (unit, options): (Unit, &ReadOptions),
     notes: &mut Vec<String>,
 ) -> Result<Vec<TrialRecord>, MeasurementsError> {
     let mut records = Vec::new();
     let mut empty = Vec::new();
-    let mut index: BTreeMap<(&str, u64), u32> = BTreeMap::new();
     for row in rows {
         let end = match options.censoring {
             Censoring::None => End::Reached,
@@ -259,10 +293,7 @@ fn runs(
                 })?
             }
         };
-        let next = index.entry((&row.curve, row.batch_size)).or_default();
-        let spec = spec(row, records.len() as u64, *next);
-        *next += 1;
-        records.push(record(spec, outcome, row.seconds));
+        records.push(record(spec(row), outcome, row.seconds));
     }
     if !empty.is_empty() {
         let shown = empty[..empty.len().min(5)].join(", ");
@@ -293,13 +324,15 @@ fn reached(
         }
     }
     let middle = (steps - 0.5 * width).max(f64::MIN_POSITIVE);
+    // Whole steps say no more than a step, even where runs agree to it.
+    let is_whole = options.rounded_to.is_none() && unit.counts_steps() && steps.fract() == 0.0;
     Ok(Outcome::Reached {
         step: whole(middle),
         after: whole((steps - width).max(0.0)).min(whole(middle).saturating_sub(1)),
         located: Some(Located {
             crossing: middle,
             found: whole(steps),
-            rounding: width,
+            rounding: if is_whole { 1.0 } else { width },
         }),
     })
 }
@@ -309,11 +342,11 @@ pub(crate) fn whole(steps: f64) -> u64 {
     steps.ceil() as u64
 }
 
-/// A trial of which the table says no more than this.
-pub(crate) fn spec(row: &Measured, id: u64, index: u32) -> TrialSpec {
+/// A trial of which the table says no more than this; not yet numbered.
+pub(crate) fn spec(row: &Measured) -> TrialSpec {
     TrialSpec {
-        id,
-        purpose: TrialPurpose::Fresh { index },
+        id: 0,
+        purpose: TrialPurpose::Fresh { index: 0 },
         curves: vec![row.curve.clone()],
         batch_size: row.batch_size,
         micro_batch: None,
@@ -325,7 +358,7 @@ pub(crate) fn spec(row: &Measured, id: u64, index: u32) -> TrialSpec {
         clip: None,
         decay: Default::default(),
         study_seed: 0,
-        seed: u64::from(index),
+        seed: 0,
         cap: u64::MAX,
         target: None,
         evaluation: EvaluationPlan::default(),

@@ -221,6 +221,15 @@ pub static ROLES: &[RoleInfo] = &[
 pub(crate) const COUNTS: [Role; 4] = [Role::Steps, Role::Examples, Role::Epochs, Role::Tokens];
 
 impl Role {
+    /// True for what is measured along a run, and no setting of it.
+    pub(crate) fn is_measured(self) -> bool {
+        COUNTS.contains(&self)
+            || matches!(
+                self,
+                Role::Seconds | Role::StepSeconds | Role::State | Role::Metric
+            )
+    }
+
     /// Its entry in [`ROLES`].
     pub fn info(self) -> &'static RoleInfo {
         let found = ROLES.iter().find(|info| info.role == self);
@@ -249,19 +258,27 @@ impl FromStr for Role {
     }
 }
 
-/// What trackers put before a name: `params.batch_size` of MLflow, `config/lr` and `summary.loss` of W&B.
-const PREFIXES: [&str; 10] = [
-    "params.", "metrics.", "config.", "config/", "summary.", "summary/", "hparams/", "hparam/",
-    "hparams.", "args.",
+/// What trackers put before the name of a setting: `params.batch_size` of MLflow, `config/lr` of W&B.
+const SETTINGS: [&str; 8] = [
+    "params.", "config.", "config/", "hparams/", "hparam/", "hparams.", "args.", "folder/",
 ];
+/// What they put before a result.
+const RESULTS: [&str; 3] = ["metrics.", "summary.", "summary/"];
 
 /// A heading without what a tracker puts before it.
 pub(crate) fn bare(heading: &str) -> &str {
     let heading = heading.trim();
-    let found = PREFIXES
+    let found = SETTINGS
         .iter()
+        .chain(&RESULTS)
         .find_map(|prefix| heading.strip_prefix(prefix));
     found.unwrap_or(heading)
+}
+
+/// True for what a tracker calls a setting: it says how long a run may train, not how long it did.
+pub(crate) fn is_setting(heading: &str) -> bool {
+    let heading = heading.trim();
+    SETTINGS.iter().any(|prefix| heading.starts_with(prefix))
 }
 
 /// Headings that look like batch sizes and count one device's examples.

@@ -66,6 +66,11 @@ impl Unit {
         }
     }
 
+    /// True where lengths are in steps.
+    pub fn counts_steps(self) -> bool {
+        self.role == Role::Steps
+    }
+
     /// What is taken for granted, if anything.
     pub fn note(self, options: &ReadOptions) -> Option<String> {
         (self.role == Role::Tokens && options.tokens_per_example.is_none()).then(|| {

@@ -1,11 +1,17 @@
 //! Public tables of steps to a target give the numbers that others computed from them. The tables lie beside
 //! the repository (`BATCHSCOPE_DATA`); without them the tests are skipped, visibly.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use batchscope_measurements::{Censoring, Measurements, ReadOptions, read};
+use batchscope_measurements::{
+    Censoring, Measurements, ReadOptions, of_table, read, table_of_bytes,
+};
 use batchscope_scaling::{
-    AnalysisOptions, Findings, MeasuredElsewhere, StudySummary, analyze, laws, read_size,
+    AnalysisOptions, Findings, MeasuredElsewhere, Sample, StudySummary, analyze, fit, laws,
+    read_size,
 };
 
 /// The folder of the tables; `None` is said on standard error.
@@ -170,4 +176,37 @@ fn mlperf() {
             plain.lack_of_fit_f
         );
     }
+}
+
+/// Steps of an exact hyperbola, rounded up to whole ones, with runs that agree: the rounding is no lack of fit.
+#[test]
+fn whole_steps_that_agree_do_not_reject_their_hyperbola() {
+    let steps = |b: u64| (200.0 * (1.0 + 256.0 / b as f64)).ceil();
+    let rows = (3..14)
+        .map(|i| 1 << i)
+        .map(|b: u64| format!("{b},{0}\n{b},{0}\n", steps(b)));
+    let text = format!("batch_size,steps\n{}", rows.collect::<String>());
+    let options = ReadOptions::default();
+    let table = table_of_bytes(text.as_bytes(), Path::new("exact.csv"), &options).unwrap();
+    let records = of_table(&table, &options).unwrap().records;
+    let mut samples = BTreeMap::new();
+    for record in &records {
+        let batch_size = record.spec.batch_size;
+        let sample = samples
+            .entry(batch_size)
+            .or_insert_with(|| Sample::new(batch_size));
+        sample.add(record);
+    }
+    let samples: Vec<Sample> = samples.into_values().collect();
+    let curve = fit(&samples, 0.95).unwrap();
+    assert!(
+        (curve.critical.value.unwrap() / 256.0 - 1.0).abs() < 0.01,
+        "{}",
+        curve.critical
+    );
+    assert!(
+        curve.fit.lack_of_fit_p.is_none_or(|p| p > 0.05),
+        "{:?}",
+        curve.fit.lack_of_fit_p
+    );
 }

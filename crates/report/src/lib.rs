@@ -1,4 +1,4 @@
-//! Findings into charts, one offline HTML file, SVG, PNG, CSV, JSON and Parquet.
+//! Findings into charts, one offline HTML file, SVG, PNG, CSV, JSON, Parquet and TensorBoard's event files.
 //!
 //! The report takes findings, trials and how they were run, and never touches a store: [`write()`]
 //! fills a folder, [`html`] is the page, [`figures`] its charts, [`terminal_summary`] the same in
@@ -21,6 +21,7 @@ mod parquet;
 mod plot;
 mod survey;
 mod table;
+mod tensorboard;
 mod terminal;
 mod words;
 
@@ -36,6 +37,7 @@ pub use html::{Document, PageTable, Section, html};
 pub use plot::figure::{Figure, View};
 pub use survey::{survey_figures, survey_html, survey_summary, write_survey};
 pub use table::{Column, Table, Values};
+pub use tensorboard::export_tensorboard;
 pub use terminal::{terminal_summary, trials_table};
 pub use words::put_into_words;
 

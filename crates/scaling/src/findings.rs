@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use batchscope_core::{Choice, DecayPolicy, Estimate, Metric, Schedule, StepTiming, Target};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::laws::Law;
@@ -16,7 +17,7 @@ use crate::shapes::{LeastSquares, ShapeComparison};
 pub const SCHEMA: &str = "batchscope.findings/1.3";
 
 /// Everything a study found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Findings {
     /// [`SCHEMA`].
     pub schema: String,
@@ -63,7 +64,7 @@ impl Findings {
 }
 
 /// What was studied, as text and settings: enough to understand the numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StudySummary {
     /// The model, with its settings.
     pub model: String,
@@ -114,7 +115,7 @@ impl StudySummary {
 }
 
 /// Measurements that somebody else made: files, and what was read from them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MeasuredElsewhere {
     /// Names of the files, without their folders.
     pub files: Vec<String>,
@@ -128,7 +129,7 @@ pub struct MeasuredElsewhere {
 
 /// What steps to a target depend on beside the model, the data and the target: a critical batch size
 /// belongs to them, and its interval does not hold their choice.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Conditions {
     /// Optimizer and its constants, learning rate aside.
     pub optimizer: Choice,
@@ -149,7 +150,7 @@ pub struct Conditions {
 }
 
 /// One curve of steps to the target.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Curve {
     /// `tuned`, or the rule's name.
     pub rule: String,
@@ -163,7 +164,7 @@ pub struct Curve {
 }
 
 /// What is known of one batch size on one curve.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// Examples per step.
     pub batch_size: u64,
@@ -195,7 +196,7 @@ pub struct Point {
 }
 
 /// The end of one batch size in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PointState {
     /// Every fresh trial reached the target.
@@ -211,7 +212,7 @@ pub enum PointState {
 }
 
 /// One fresh trial of a point.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Repeat {
     /// Number of the trial in the study.
     pub trial: u64,
@@ -224,7 +225,7 @@ pub struct Repeat {
 }
 
 /// The censored log-space fit of `S(B) = S_min·(1 + B_c/B)`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fit {
     /// Steps at infinite batch size.
     pub s_min: Estimate,
@@ -258,7 +259,7 @@ pub struct Fit {
 }
 
 /// The fit at one batch size.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BandPoint {
     /// Batch size, in examples; any positive number.
     pub batch_size: f64,
@@ -273,7 +274,7 @@ pub struct BandPoint {
 /// The critical batch size of one curve by three definitions, each with its source in
 /// `critical.rs`. (a), (b) and (c) are put on one scale, on which they are equal if the curve is a
 /// hyperbola.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CriticalBatchSizes {
     /// (a) `B_c` of the hyperbola.
     pub hyperbola: Estimate,
@@ -298,7 +299,7 @@ pub struct CriticalBatchSizes {
 /// The critical batch size of Zhang et al. 2024 (arXiv 2410.21676): the batch size `B*` that needs 20 % more
 /// examples than a stated one, `B* = 1.2·B₀ + 0.2·B_c` on the fitted hyperbola. It is another definition: its
 /// numbers are not to be compared with those above.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OverheadFrom {
     /// `B₀`.
     pub from: u64,
@@ -307,7 +308,7 @@ pub struct OverheadFrom {
 }
 
 /// How to turn a bound into a number.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Settle {
     /// Batch sizes to add.
     pub batch_sizes: Vec<u64>,
@@ -320,7 +321,7 @@ pub struct Settle {
 }
 
 /// Where the regimes lie by the local slope of the fit; also each point's own regime.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Regimes {
     /// Linear (perfect) scaling below this batch size: slope −0.8, `B_c/4`.
     pub linear_below: Estimate,
@@ -331,7 +332,7 @@ pub struct Regimes {
 }
 
 /// The regime of one batch size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RegimePoint {
     /// Examples per step.
     pub batch_size: u64,
@@ -342,7 +343,7 @@ pub struct RegimePoint {
 }
 
 /// Golmant et al. 2018's three regimes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Regime {
     /// Doubling the batch halves the steps.
@@ -356,7 +357,7 @@ pub enum Regime {
 }
 
 /// The critical batch size at another, easier target, from the same runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetMovement {
     /// The target.
     pub target: Target,
@@ -367,7 +368,7 @@ pub struct TargetMovement {
 }
 
 /// Generalization against batch size under three comparisons that must not be mixed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Generalization {
     /// What is compared (the validation metric of the target's quantity, or loss).
     pub metric: Metric,
@@ -381,7 +382,7 @@ pub struct Generalization {
 }
 
 /// One comparison.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GeneralizationAt {
     /// Epochs, steps or training loss at which the batch sizes are compared.
     pub at: f64,
@@ -390,7 +391,7 @@ pub struct GeneralizationAt {
 }
 
 /// The linearization error of one batch size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LinearityPoint {
     /// Examples per step.
     pub batch_size: u64,
@@ -401,7 +402,7 @@ pub struct LinearityPoint {
 }
 
 /// What tuning did at one batch size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TuningSummary {
     /// Examples per step.
     pub batch_size: u64,
@@ -428,7 +429,7 @@ pub struct TuningSummary {
 }
 
 /// What to train with on this machine, and how far devices help.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Advice {
     /// The recommended setting on one device.
     pub recommended: Recommendation,
@@ -443,7 +444,7 @@ pub struct Advice {
 }
 
 /// A complete setting.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Recommendation {
     /// Examples per step.
     pub batch_size: u64,
@@ -469,7 +470,7 @@ pub struct Recommendation {
 }
 
 /// What the user states and nothing measures: the links between devices, prices and power.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Assumptions {
     /// Seconds per message of the ring all-reduce.
     pub latency: f64,
@@ -482,7 +483,7 @@ pub struct Assumptions {
 }
 
 /// One row of the time–cost table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeviceOption {
     /// Devices.
     pub devices: u64,

@@ -120,7 +120,8 @@ pub fn fit(samples: &[Sample], level: f64) -> Result<Hyperbola, NoFit> {
         format!(
             "the batch sizes scatter about the curve more than their seeds explain (lack of fit p \
              {}), and the interval allows for it",
-            lack.as_ref().map_or(String::new(), |l| p_value(l.p))
+            lack.as_ref()
+                .map_or(String::new(), |l| p_value(l.p_of_seeds))
         )
     });
     let note = |estimate: Estimate| match (&why, &estimate.reason) {

@@ -42,8 +42,11 @@ pub(crate) struct Scatter {
 /// The residuals of the batch sizes' means about the curve, against the pooled seed variance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct LackOfFit {
+    /// Against the seeds and what rounding leaves open.
     pub f: f64,
     pub p: f64,
+    /// The p-value against the seeds alone: whether the batch sizes scatter more, whatever the reason.
+    pub p_of_seeds: f64,
     /// Mean square of the lack of fit and its degrees of freedom.
     pub mean_square: f64,
     pub dof: f64,
@@ -56,7 +59,7 @@ impl Weighted {
         let best = profile.maximum();
         let lack = LackOfFit::new(&profile, pooled, best, samples);
         let residual = best.sigma * best.sigma * profile.n / (profile.n - 2.0);
-        let scattered = lack.filter(|l| l.p < POOLING_LEVEL && l.mean_square > residual);
+        let scattered = lack.filter(|l| l.p_of_seeds < POOLING_LEVEL && l.mean_square > residual);
         let (Some(lack), Some(sigma)) = (scattered, pooled.sigma) else {
             return Self {
                 profile,
@@ -117,16 +120,25 @@ fn mean_square(profile: &Profile, best: At, means: &Solution, dof: f64) -> f64 {
 
 impl LackOfFit {
     /// The classical F test, with Satterthwaite's degrees of freedom of the deviations on average
-    /// over the batch sizes.
+    /// over the batch sizes. Rounded steps move a batch size's runs together, which their scatter does not
+    /// show: on average over the batch sizes that adds `n_i` times the variance of its bracket to the mean
+    /// square.
     fn new(profile: &Profile, pooled: &Pooled, best: At, samples: &[Sample]) -> Option<Self> {
         let sigma = pooled.sigma?;
         let used = samples.iter().filter(|s| s.trials() > 0).count() as f64;
         let dof = used - 2.0;
         let mean_square = mean_square(profile, best, &pooled.one_way, dof);
-        let f = mean_square / (sigma * sigma);
+        let rounding = |s: &Sample| {
+            let share = s.n_reached() as f64 * s.bracket_variance;
+            share * pooled.scale(s).powi(2) / used
+        };
+        let rounding: f64 = samples.iter().map(rounding).sum();
+        let f = mean_square / (sigma * sigma + rounding);
+        let p = |f: f64| f_survival(f, dof, pooled.mean_dof());
         (dof > 0.0).then(|| Self {
             f,
-            p: f_survival(f, dof, pooled.mean_dof()),
+            p: p(f),
+            p_of_seeds: p(mean_square / (sigma * sigma)),
             mean_square,
             dof,
         })

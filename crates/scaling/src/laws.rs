@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use batchscope_core::{Estimate, statistics::t_quantile};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::findings::Findings;
@@ -20,7 +21,7 @@ const VALUES: usize = 24;
 const BEYOND: f64 = 10.0;
 
 /// A law across curves, `B = coefficient·(x/unit)^exponent`, of one definition of the critical batch size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Law {
     /// The definition: `hyperbola`, or `overhead_from` ([`crate::OverheadFrom`]).
     pub definition: String,
@@ -46,7 +47,7 @@ pub struct Law {
 }
 
 /// A curve of a [`Law`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LawPoint {
     /// Its name.
     pub curve: String,
@@ -57,7 +58,7 @@ pub struct LawPoint {
 }
 
 /// A [`Law`] at a size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LawValue {
     /// The size.
     pub x: f64,

@@ -9,6 +9,7 @@
 //! compared by the corrected information criterion of Akaike (Hurvich and Tsai 1989) and by how well each
 //! predicts a batch size that was left out of its fit.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::profile::brent_maximum;
@@ -27,7 +28,7 @@ const GRID: usize = 24;
 
 /// The hyperbola against the law with a smallest usable batch size, `S(M) = S_∞·(1 − (M₀/M)^β)^(−1/γ)`
 /// (Schaipp 2026, arXiv 2607.01487), by least squares in `ln S` over the runs that reached the target.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ShapeComparison {
     /// Which holds.
     pub verdict: ShapeVerdict,
@@ -64,7 +65,7 @@ impl ShapeComparison {
 }
 
 /// Which of two laws holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShapeVerdict {
     /// Fewer than 8 batch sizes, none of them repeated, or censored runs: too few to tell.
@@ -79,7 +80,7 @@ pub enum ShapeVerdict {
 
 /// The hyperbola by least squares in `ln S`, every run that reached the target alike: how others fit it. The
 /// estimates above let the deviation between seeds differ by batch size, and count censored runs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LeastSquares {
     /// `B_c`, in examples.
     pub critical_batch_size: f64,

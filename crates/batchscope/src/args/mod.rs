@@ -86,6 +86,12 @@ pub enum Command {
     Reproduce(Box<ReproduceArgs>),
     /// List, check or fetch data sets
     Data(DataCommandArgs),
+    /// Print the JSON schema of what other programs read and write
+    Schema {
+        /// Of what
+        #[arg(value_enum)]
+        of: SchemaOf,
+    },
     /// Print a shell completion script
     Completions {
         /// The shell
@@ -260,22 +266,36 @@ pub struct ExportArgs {
     /// A study's folder
     pub dir: PathBuf,
     /// Output format
-    #[arg(long, value_enum)]
-    pub format: ExportFormat,
-    /// Write to this file; `-` is standard output
+    #[arg(long, alias = "format", value_enum, value_name = "FORMAT")]
+    pub to: ExportFormat,
+    /// One row an evaluation, instead of one a trial
+    #[arg(long)]
+    pub evaluations: bool,
+    /// Write to this file; `-` is standard output. For tensorboard a folder, which must be new or empty
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     pub output: PathBuf,
+}
+
+/// What `batchscope schema` prints the schema of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// `findings.json`, which studies and `fit` write, and `--json` prints
+    Findings,
+    /// A line that a training program reports, in $BATCHSCOPE_EVENTS or on its output
+    Reports,
 }
 
 /// Formats of `batchscope export`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// One row per evaluation of a trial
+    /// One row a trial
     Csv,
-    /// Findings and trials
+    /// Findings and trials, with every evaluation
     Json,
     /// As CSV, in Apache Parquet
     Parquet,
+    /// Event files: a run a trial, with its settings for the HParams dashboard
+    Tensorboard,
 }
 
 /// `batchscope data`.

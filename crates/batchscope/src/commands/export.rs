@@ -2,16 +2,20 @@
 
 use std::{
     fs::File,
+    io::Write,
     path::{Path, PathBuf},
 };
 
-use batchscope_report::Format;
+use batchscope_core::TrialRecord;
+use batchscope_report::{Format, ReportError};
+use batchscope_scaling::Findings;
 use batchscope_study::SqliteStore;
 
 use crate::{
     args::{ExportArgs, ExportFormat},
     error::CliError,
     folder::StudyFolder,
+    progress::say,
 };
 
 /// Runs the command.
@@ -19,16 +23,22 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
     let folder = StudyFolder::existing(&args.dir)?;
     let store = SqliteStore::read(folder.database()).map_err(CliError::study)?;
     let result = super::load(&store, &args.dir)?;
-    let findings = super::study::findings(&folder, &result, &folder.facts()?)?;
-    let format = match args.format {
+    let format = match args.to {
         ExportFormat::Csv => Format::Csv,
         ExportFormat::Json => Format::Json,
         ExportFormat::Parquet => Format::Parquet,
+        ExportFormat::Tensorboard => return event_files(args, &result.records),
+    };
+    let findings = super::study::findings(&folder, &result, &folder.facts()?)?;
+    let content = Content {
+        records: &result.records,
+        findings: &findings,
+        format,
+        evaluations: args.evaluations,
     };
     if args.output == Path::new("-") {
         let mut bytes = Vec::new();
-        batchscope_report::export(&result.records, &findings, format, &mut bytes)
-            .map_err(CliError::failed)?;
+        content.write(&mut bytes).map_err(CliError::failed)?;
         return super::print_bytes(&bytes);
     }
     // A pipe or a device is written to: renaming onto it would put a file in its place.
@@ -38,8 +48,7 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
     let temporary = PathBuf::from(temporary);
     let cannot = |e| CliError::file("cannot write", &args.output, e);
     let file = File::create(&temporary).map_err(cannot)?;
-    let written = batchscope_report::export(&result.records, &findings, format, file)
-        .map_err(CliError::failed);
+    let written = content.write(file).map_err(CliError::failed);
     if special {
         return written;
     }
@@ -48,4 +57,51 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
         .inspect_err(|_| {
             let _ = std::fs::remove_file(&temporary);
         })
+}
+
+/// What one file holds.
+struct Content<'a> {
+    records: &'a [TrialRecord],
+    findings: &'a Findings,
+    format: Format,
+    evaluations: bool,
+}
+
+impl Content<'_> {
+    fn write(&self, to: impl Write + Send) -> Result<(), ReportError> {
+        match self.evaluations {
+            true => batchscope_report::export_measurements(self.records, self.format, to),
+            false => batchscope_report::export(self.records, self.findings, self.format, to),
+        }
+    }
+}
+
+/// Writes a folder of TensorBoard's event files.
+fn event_files(args: &ExportArgs, records: &[TrialRecord]) -> Result<(), CliError> {
+    let wrong = |key: &str, why: &str| Err(CliError::flag(key, why));
+    if args.evaluations {
+        return wrong(
+            "evaluations",
+            "is for tables: event files hold every evaluation",
+        );
+    }
+    if args.output == Path::new("-") {
+        return wrong(
+            "output",
+            "name the folder that the event files are written into",
+        );
+    }
+    let runs =
+        batchscope_report::export_tensorboard(records, &args.output).map_err(CliError::failed)?;
+    let folder = args.output.display();
+    say(&format!(
+        "{runs} runs in {folder}: tensorboard --logdir {folder}"
+    ));
+    match records.len() - runs {
+        0 => {}
+        without => say(&format!(
+            "note: {without} trials without an evaluation are left out"
+        )),
+    }
+    Ok(())
 }

@@ -11,6 +11,7 @@ pub mod noise;
 pub mod report;
 pub mod reproduce;
 pub mod scale;
+pub mod schema;
 pub mod study;
 pub mod train;
 pub mod trials;

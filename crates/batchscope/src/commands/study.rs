@@ -1,12 +1,11 @@
 //! `batchscope study`: plan, run, analyze, report.
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Instant,
 };
 
-use batchscope_core::{StepTiming, Trainer, TrialPurpose, TrialRecord, TrialSpec};
+use batchscope_core::{Trainer, TrialPurpose};
 use batchscope_scaling::{AnalysisOptions, Findings};
 use batchscope_study::{Observer, Plan, SqliteStore, StopToken, StudyResult};
 
@@ -22,11 +21,9 @@ use crate::{
     resolve,
     settings::StudySettings,
     signals::Signals,
-    trainers::Trainers,
+    timing::{self, Shown},
+    trainers::{self, Trainers},
 };
-
-/// Seconds of timing per batch size at the end of a study.
-const TIMING_SECONDS: f64 = 0.3;
 
 /// Runs the command.
 pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliError> {
@@ -69,7 +66,7 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     folder.sweep();
     // Nobody else runs trials here now: what runs was left behind by a process that was killed.
     if let Ok(trials) = std::path::absolute(folder.trials()) {
-        batchscope_command::end_orphans(&trials);
+        batchscope_command::end_orphans(&trials, &settings.trainer.command);
     }
 
     let display = Display::new(quiet);
@@ -131,7 +128,18 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
         stopped("finished trials are stored; the others, their timing and the report are left")?;
     }
     log.line("stage: timing");
-    let timings = time(&*trainer, &result, (&display, clock), &signals)?;
+    let shown = Shown {
+        display: &display,
+        started: clock,
+    };
+    let may_run = trainers::times_steps(&settings.trainer);
+    let timings = timing::time(
+        &*trainer,
+        &result,
+        (&facts.timings, may_run),
+        &shown,
+        &signals,
+    )?;
     stopped("every trial is stored; the timing of steps and the report are left")?;
     let facts = RunFacts { timings, ..facts };
     folder.write_facts(&facts)?;
@@ -243,72 +251,6 @@ fn facts(
     facts.price_per_hour = settings.plan.price_per_hour;
     facts.watts = settings.plan.watts;
     Ok(facts)
-}
-
-/// Times a step at every studied batch size, alone on the machine, all cores at work; fewer once a
-/// signal is raised. Shows how far it is, as part of the whole since `started`.
-fn time(
-    trainer: &dyn Trainer,
-    result: &StudyResult,
-    (display, started): (&Display, Instant),
-    signals: &Signals,
-) -> Result<Vec<StepTiming>, CliError> {
-    if !trainer.info().capabilities.times_steps {
-        // Runs side by side slow each other down: their times are not those of a run alone.
-        return Ok(match result.plan.jobs {
-            1 => reported_times(&result.records),
-            _ => Vec::new(),
-        });
-    }
-    trainer.limit_threads(None);
-    let fresh: BTreeMap<u64, &TrialSpec> = result
-        .records
-        .iter()
-        .filter(|r| matches!(r.spec.purpose, TrialPurpose::Fresh { .. }))
-        .map(|r| (r.spec.batch_size, &r.spec))
-        .collect();
-    let mut timings = Vec::new();
-    for (i, (batch_size, spec)) in fresh.iter().enumerate() {
-        let spent = started.elapsed().as_secs_f64();
-        let left = TIMING_SECONDS * (fresh.len() - i) as f64;
-        display.show(
-            spent / (spent + left),
-            &format!("timing steps at batch size {batch_size}"),
-        );
-        timings.extend(
-            trainer
-                .time(spec, TIMING_SECONDS, signals)
-                .map_err(CliError::failed)?,
-        );
-        if signals.raised().is_some() {
-            break;
-        }
-    }
-    Ok(timings)
-}
-
-/// Seconds per step by batch size, as the reports of fresh runs show them, one after the other: from the first
-/// report of a run to its last, the program's own evaluations included.
-fn reported_times(records: &[TrialRecord]) -> Vec<StepTiming> {
-    let mut by_batch: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-    for record in records
-        .iter()
-        .filter(|r| matches!(r.spec.purpose, TrialPurpose::Fresh { .. }))
-    {
-        let (Some(first), Some(last)) = (record.measurements.first(), record.measurements.last())
-        else {
-            continue;
-        };
-        let (steps, seconds) = (last.step - first.step, last.seconds - first.seconds);
-        if steps > 0 && seconds > 0.0 {
-            by_batch
-                .entry(record.spec.batch_size)
-                .or_default()
-                .push(seconds / steps as f64);
-        }
-    }
-    let timing = |(batch_size, seconds)| StepTiming::of(batch_size, batch_size, seconds);
-    by_batch.into_iter().filter_map(timing).collect()
 }
 
 /// The program's name, without its folder.

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::values::{self, Devices, MetricName, OutputPattern};
+use crate::values::{self, Devices, MetricName, OutputPattern, Switch};
 
 use super::text;
 
@@ -32,6 +32,10 @@ pub struct TrainerArgs {
     #[arg(long, value_name = "FILE", help_heading = "Program")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report_csv: Option<String>,
+    /// Read the program's reports from TensorBoard's event files in this folder too, which it writes; placeholders are filled in
+    #[arg(long, value_name = "FOLDER", help_heading = "Program")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report_tensorboard: Option<String>,
     /// The program's own name for a metric: val-loss=dev/nll. Repeatable
     #[arg(long, value_name = "METRIC=NAME", help_heading = "Program")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -53,6 +57,10 @@ pub struct TrainerArgs {
     #[arg(long, value_name = "N", help_heading = "Program", value_parser = values::at_least_one)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<u64>,
+    /// Where trials ran side by side, time the steps by one more run at each batch size, alone [default: on]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on", help_heading = "Program")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_steps: Option<Switch>,
     /// A run of the program that takes longer than this many seconds has failed
     #[arg(long, value_name = "SECONDS", help_heading = "Program", value_parser = values::positive)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ use crate::{
     error::CliError,
     resolve,
     settings::{MeasureArgs, OptimizerArgs, StepArgs, StudySettings, TrainerArgs},
+    values::Switch,
 };
 
 /// Trials at a time.
@@ -46,11 +47,15 @@ fn open(opening: &Opening<'_>) -> Result<CommandTrainer, CliError> {
     let folder =
         std::path::absolute(&folder).map_err(|e| CliError::file("cannot find", &folder, e))?;
     let (slots, grace, retries) = patience(args);
-    let csv = args.report_csv.as_ref().map(|path| Template::new(&[path]));
-    let trainer = CommandTrainer::new(CommandConfig {
-        csv: csv
+    let place = |key: &str, path: &Option<String>| {
+        let template = path.as_ref().map(|path| Template::new(&[path]));
+        template
             .transpose()
-            .map_err(|error| CliError::flag("report-csv", error))?,
+            .map_err(|error| CliError::flag(key, error))
+    };
+    let trainer = CommandTrainer::new(CommandConfig {
+        csv: place("report-csv", &args.report_csv)?,
+        tensorboard: place("report-tensorboard", &args.report_tensorboard)?,
         names: names(settings),
         pattern: args.pattern.as_ref().map(|pattern| pattern.0.clone()),
         folder,
@@ -87,6 +92,11 @@ fn places(args: &TrainerArgs, slots: usize) -> Vec<String> {
         Some(devices) => devices.0.clone(),
         None => vec![String::new(); slots],
     }
+}
+
+/// Whether steps are timed by runs of their own where trials ran side by side.
+pub fn times_steps(args: &TrainerArgs) -> bool {
+    args.time_steps.is_none_or(|Switch(on)| on)
 }
 
 /// Trials at a time, how long a program has to end, and how often it is run again.

@@ -136,3 +136,55 @@ pub fn signal(child: &Child, name: &str) {
         .unwrap();
     assert!(sent.success());
 }
+
+/// `S = 60·(1 + 256/B)` steps to a validation error of 0.1 at the best rate, seeds 5 % apart.
+pub const PROGRAM: &str = r#"BEGIN {{ srand(seed); z = 0; for (i = 0; i < 12; i++) z += rand(); z -= 6; r = log(lr * (1 + 256 / b)); S = 60 * (1 + 256 / b) * exp(0.15 * r * r + 0.05 * z); for (s = 1; s <= n; s = int(s * 1.1) + 1) {{ if (pause) system("sleep " pause); printf "step=%d examples=%d val_error=%.6f\n", s, s * b, 0.9 / (1 + 8 * s / S); fflush() }} }}"#;
+
+/// A study of a second or two.
+pub fn small_program_study(dir: &Path, pause: &str) -> Command {
+    let flags = [
+        "--batch-sizes",
+        "32..256",
+        "--tune-trials",
+        "2",
+        "--pilot-trials",
+        "3",
+        "--seeds",
+        "2",
+        "--time-steps",
+        "off",
+    ];
+    study_of_a_program(dir, pause, &flags)
+}
+
+/// A study of [`PROGRAM`], which sleeps so many seconds before each report.
+pub fn study_of_a_program(dir: &Path, pause: &str, flags: &[&str]) -> Command {
+    let mut command = batchscope();
+    command
+        .args(["study", "--dir"])
+        .arg(dir)
+        .args(["--target", "val-error=0.1", "--learning-rates", "0.01..2"])
+        .args(flags)
+        .args([
+            "--train-examples",
+            "60000",
+            "--slots",
+            "4",
+            "--retries",
+            "20",
+            "--",
+            "awk",
+        ])
+        .args([
+            "-v",
+            "b={batch_size}",
+            "-v",
+            "lr={learning_rate}",
+            "-v",
+            "seed={seed}",
+            "-v",
+            "n={max_steps}",
+        ])
+        .args(["-v", &format!("pause={pause}"), PROGRAM]);
+    command
+}

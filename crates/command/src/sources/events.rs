@@ -15,6 +15,12 @@ use super::{Source, Tail};
 /// Version of the line protocol.
 pub(crate) const PROTOCOL: u64 = 1;
 
+/// The JSON schema of a line of the protocol.
+pub fn protocol_schema() -> serde_json::Value {
+    // A test reads it.
+    serde_json::from_str(include_str!("protocol.json")).unwrap_or_default()
+}
+
 /// The file of events.
 pub(crate) struct Events {
     tail: Tail,
@@ -132,6 +138,19 @@ mod tests {
         assert_eq!(found.len(), 1);
         let is_nan = |(name, value): &(String, f64)| name == "val_loss" && value.is_nan();
         assert!(found[0].0.iter().any(is_nan), "{found:?}");
+    }
+
+    #[test]
+    fn the_schema_is_of_this_version_and_names_what_is_understood() {
+        let schema = protocol_schema();
+        let properties = schema["properties"].as_object().unwrap();
+        assert_eq!(properties["batchscope"]["const"], PROTOCOL);
+        assert_eq!(schema["$id"], format!("batchscope.reports/{PROTOCOL}"));
+        let names = crate::Names::default();
+        for name in properties.keys().filter(|name| *name != "batchscope") {
+            let understood = names.understand(&Reading(vec![(name.clone(), 1.0)]));
+            assert_ne!(understood, Default::default(), "{name}");
+        }
     }
 
     #[test]

@@ -1,20 +1,23 @@
 //! Where a program's reports come from.
 //!
 //! Lines of its standard output and the file of JSON lines in `$BATCHSCOPE_EVENTS` are always read; a CSV file
-//! that grows is read where it is named.
+//! that grows, and a folder of TensorBoard's event files, where they are named.
 
 mod events;
 mod grown;
 mod output;
+mod tensorboard;
 
 use std::{io, path::Path};
 
 use crate::Reading;
 
 pub(crate) use events::Events;
+pub use events::protocol_schema;
 pub(crate) use grown::GrownCsv;
 pub use output::Pattern;
 pub(crate) use output::output_line;
+pub(crate) use tensorboard::EventFiles;
 
 /// A file that a program writes its reports into, and that is looked at again and again.
 pub(crate) trait Source: Send {

@@ -27,6 +27,7 @@ pub fn config(script: &str, folder: &Path) -> CommandConfig {
         },
         pattern: None,
         csv: None,
+        tensorboard: None,
         folder: folder.to_owned(),
         grace: Duration::from_millis(500),
         // Far longer than anything here takes, on a machine that is busy too.

@@ -10,8 +10,9 @@ mod refusal;
 mod registry;
 mod value;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{Error as _, MapAccess, Visitor},
@@ -135,6 +136,27 @@ impl Serialize for Choice {
             map.serialize_entry(key, value)?;
         }
         map.end()
+    }
+}
+
+impl JsonSchema for Choice {
+    fn schema_name() -> Cow<'static, str> {
+        "Choice".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Something chosen by name, with its settings",
+            "type": "object",
+            "properties": { "kind": { "type": "string" } },
+            "required": ["kind"],
+            "additionalProperties": {
+                "anyOf": [
+                    { "type": ["number", "boolean", "string"] },
+                    { "type": "array", "items": { "type": "integer", "minimum": 0 } },
+                ],
+            },
+        })
     }
 }
 

@@ -14,6 +14,7 @@ use batchscope_core::{
     Estimate, EstimateState, LayerNoise, Measurement, NoiseMoments, NoiseRecord,
     statistics::t_quantile,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ratio::Covariance;
@@ -24,7 +25,7 @@ use super::{NoiseEstimates, Sampling};
 pub const COURSE_STEPS: u64 = 8;
 
 /// The noise scale along the runs of one batch size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NoiseTrajectory {
     /// Examples per step.
     pub batch_size: u64,
@@ -42,7 +43,7 @@ pub struct NoiseTrajectory {
 }
 
 /// The noise scale of one layer over the runs of a batch size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LayerNoiseScale {
     /// The layer's name.
     pub name: String,
@@ -51,7 +52,7 @@ pub struct LayerNoiseScale {
 }
 
 /// The noise scale over a stretch of training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NoiseAt {
     /// The last step of the stretch.
     pub step: u64,

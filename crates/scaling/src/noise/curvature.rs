@@ -23,13 +23,14 @@
 //! undefined elsewhere, with the bound that the interval still gives in case they are.
 
 use batchscope_core::{Estimate, format::number, statistics::t_quantile};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::groups::Groups;
 use super::ratio;
 
 /// `B_noise` and its two pieces, each with its interval.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CurvedNoise {
     /// `tr(HΣ)/(GᵀHG)`, in examples; undefined where a piece is not positive.
     pub noise_scale: Estimate,

@@ -1,5 +1,6 @@
 //! The noise scale layer by layer.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{NoiseError, NoiseEstimates, Pieces, Replicates, Sampling};
@@ -26,7 +27,7 @@ pub struct LayerReplicates {
 }
 
 /// Noise scales of a network and its layers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LayerEstimates {
     /// Of all parameters together.
     pub whole: NoiseEstimates,

@@ -1,6 +1,7 @@
 //! The unbiased pieces of a noise scale.
 
 use batchscope_core::{Estimate, statistics::t_quantile};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why squared norms make no pieces.
@@ -38,7 +39,7 @@ pub enum NoiseError {
 /// assert_eq!(pieces.squared_norm, 4.0 - 8.0 / 8.0);
 /// assert!((pieces.noise_scale().value.unwrap() - 8.0 / 3.0).abs() < 1e-12);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pieces {
     /// Estimate of `|G|²`; noise can make it negative.
     pub squared_norm: f64,

@@ -5,6 +5,7 @@
 //! scale and the jackknife of the log ratio lose it, which is where `|G|²` is weak.
 
 use batchscope_core::{Estimate, EstimateState, statistics::t_quantile};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ratio::{self, Covariance, ONE_STEP};
@@ -14,7 +15,7 @@ use super::{NoiseError, Pieces};
 const NOTHING_BEYOND: &str = "batches of the whole training set say nothing of the population beyond it: choose a smaller batch size";
 
 /// Where the batches come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sampling {
     /// Every batch is fresh from the population: a stream, or at most one pass over a training set
@@ -29,7 +30,7 @@ pub enum Sampling {
 }
 
 /// A noise scale and its two pieces, each with its interval.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NoiseScale {
     /// `tr Σ/|G|²`, in examples.
     pub noise_scale: Estimate,
@@ -40,7 +41,7 @@ pub struct NoiseScale {
 }
 
 /// The noise scale of the population and of the training set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NoiseEstimates {
     /// Against the gradient of the population that examples come from.
     pub population: NoiseScale,
