@@ -122,9 +122,7 @@ fn survives(kills: u32) {
                 child = start(&dir);
             }
         }
-        if status.is_none() {
-            child.wait().unwrap();
-        }
+        child.wait().unwrap();
         let out = run(&["study", "--dir", dir.to_str().unwrap()]);
         assert!(out.status.success(), "{}", text(&out.stderr));
         assert_eq!(found(&dir), expected, "study {studies}");
