@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A value other than the default for every flag that states one, so that comparing means something.
-const OTHERS: [(&str, &str); 46] = [
+const OTHERS: [(&str, &str); 50] = [
     ("trainer", "another"),
     ("method", "conservative"),
     ("controller", "grow"),
@@ -29,7 +29,11 @@ const OTHERS: [(&str, &str); 46] = [
     ("weight-decay", "0.1"),
     ("beta1", "0.8"),
     ("beta2", "0.99"),
-    ("epsilon", "1e-6"),
+    ("epsilon", "1e-5"),
+    ("trust-coefficient", "0.01"),
+    ("rate-inside", "on"),
+    ("bias-correction", "off"),
+    ("clamp", "10"),
     ("warm-up-shape", "gradual"),
     ("schedule", "cosine:3ep"),
     ("eval-examples", "100"),
@@ -134,6 +138,8 @@ fn stated_defaults_are_taken() {
             // The constants of another optimizer are refused without it.
             let context: &[&str] = match flag.as_str() {
                 "beta1" | "beta2" | "epsilon" => &[command, "--optimizer", "adam"],
+                "trust-coefficient" | "rate-inside" => &[command, "--optimizer", "lars"],
+                "bias-correction" | "clamp" => &[command, "--optimizer", "lamb"],
                 "controller" => &[command, "--schedule", "step:0.5@1ep"],
                 _ => &[command],
             };

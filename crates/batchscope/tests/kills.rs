@@ -85,8 +85,9 @@ const REPRODUCE: Work = Work {
         let mut command = batchscope();
         command.args(["reproduce", "keskar-2016", "--network", "f1"]);
         command.args(["--data", "glyphs", "--examples", "300", "--epochs", "2"]);
-        command.args(["--starts", "1", "--part", "slices"]);
-        command.args(["--sharpness-examples", "40", "--eval-examples", "60"]);
+        command.args(["--starts", "1", "--part", "table,slices"]);
+        command.args(["--sharpness-examples", "40", "--sharpness-starts", "1"]);
+        command.args(["--search-iterations", "12", "--eval-examples", "60"]);
         command.args(["--json", "--dir"]).arg(dir);
         command
     },

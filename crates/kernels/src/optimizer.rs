@@ -16,6 +16,8 @@ pub struct Sgd {
     pub weight_decay: f64,
     /// Nesterov's look-ahead (Sutskever et al. 2013).
     pub nesterov: bool,
+    /// Factor of the gradient, decay included, before it enters the velocity: 1, or a layer's own (LARS).
+    pub scale: f64,
 }
 
 /// Settings of Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019).
@@ -52,16 +54,18 @@ impl<T: Real> Kernel<T> for SgdShare<'_, T> {
             momentum,
             weight_decay,
             nesterov,
+            scale,
         } = self.settings;
-        let [descent, momentum, decay] =
-            [-learning_rate, momentum, weight_decay].map(|x| s.splat(T::from_f64(x)));
+        let [descent, momentum, decay, scale] =
+            [-learning_rate, momentum, scale * weight_decay, scale]
+                .map(|x| s.splat(T::from_f64(x)));
         let state = self
             .weights
             .chunks_mut(S::LANES)
             .zip(self.velocity.chunks_mut(S::LANES));
         for ((weights, velocity), gradient) in state.zip(self.gradient.chunks(S::LANES)) {
             let w = s.load(weights);
-            let g = s.fma(decay, w, s.load(gradient));
+            let g = s.fma(decay, w, s.mul(scale, s.load(gradient)));
             let v = s.fma(momentum, s.load(velocity), g);
             let step = if nesterov { s.fma(momentum, v, g) } else { v };
             s.store(velocity, v);
@@ -81,8 +85,9 @@ impl<T: Real> Kernel<T> for PlainShare<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Scalar = T>>(self, s: S) {
-        let [descent, decay] = [-self.settings.learning_rate, self.settings.weight_decay]
-            .map(|x| s.splat(T::from_f64(x)));
+        let descent = -self.settings.learning_rate * self.settings.scale;
+        let [descent, decay] =
+            [descent, self.settings.weight_decay].map(|x| s.splat(T::from_f64(x)));
         for (weights, gradient) in self
             .weights
             .chunks_mut(S::LANES)
@@ -156,7 +161,7 @@ impl<T: Real> Kernel<T> for AdamShare<'_, T> {
     }
 }
 
-/// `g ← g + λw; v ← μv + g; w ← w − η·v`, or `w ← w − η·(g + μv)` with Nesterov.
+/// `g ← scale·(g + λw); v ← μv + g; w ← w − η·v`, or `w ← w − η·(g + μv)` with Nesterov.
 ///
 /// All slices have the same length; without momentum `velocity` may be empty and is not touched.
 ///
@@ -213,31 +218,13 @@ pub fn adam_step<T: Real>(
     second_moment: &mut [T],
     gradient: &[T],
 ) -> Result<(), KernelError> {
+    check_adam(settings, step)?;
     let Adam {
         learning_rate,
         beta1,
         beta2,
-        epsilon,
-        weight_decay,
         ..
     } = settings;
-    finite("weight_decay", weight_decay)?;
-    fraction("beta1", beta1)?;
-    fraction("beta2", beta2)?;
-    if !(epsilon >= 0.0 && epsilon.is_finite()) {
-        return Err(KernelError::Setting {
-            name: "epsilon",
-            value: epsilon,
-            range: "at least 0 and finite",
-        });
-    }
-    if step == 0 {
-        return Err(KernelError::Setting {
-            name: "step",
-            value: 0.0,
-            range: "at least 1: updates are counted from 1",
-        });
-    }
     check_length("first_moment", first_moment, weights.len())?;
     check_length("second_moment", second_moment, weights.len())?;
     check_length("gradient", gradient, weights.len())?;
@@ -267,8 +254,31 @@ pub fn adam_step<T: Real>(
     Ok(())
 }
 
+/// Refuses settings of Adam that are out of range.
+pub(crate) fn check_adam(settings: Adam, step: u64) -> Result<(), KernelError> {
+    let epsilon = settings.epsilon;
+    finite("weight_decay", settings.weight_decay)?;
+    fraction("beta1", settings.beta1)?;
+    fraction("beta2", settings.beta2)?;
+    if !(epsilon >= 0.0 && epsilon.is_finite()) {
+        return Err(KernelError::Setting {
+            name: "epsilon",
+            value: epsilon,
+            range: "at least 0 and finite",
+        });
+    }
+    if step == 0 {
+        return Err(KernelError::Setting {
+            name: "step",
+            value: 0.0,
+            range: "at least 1: updates are counted from 1",
+        });
+    }
+    Ok(())
+}
+
 /// Elements in a piece: whole cache lines, so that no two threads write to one.
-fn flat(len: usize) -> usize {
+pub(crate) fn flat(len: usize) -> usize {
     chunks::piece(len, chunks::FLAT).next_multiple_of(64)
 }
 

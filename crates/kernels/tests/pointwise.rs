@@ -114,6 +114,7 @@ fn definition(
                 momentum,
                 weight_decay,
                 nesterov,
+                ..
             }) => {
                 let g = g + weight_decay * *w;
                 first[i] = momentum * first[i] + g;
@@ -160,6 +161,7 @@ fn optimizers_follow_their_definitions() {
         momentum: 0.9,
         weight_decay: 0.01,
         nesterov: false,
+        scale: 1.0,
     };
     let adam = Adam {
         learning_rate: 0.01,
@@ -173,6 +175,7 @@ fn optimizers_follow_their_definitions() {
         Settings::Sgd(sgd),
         Settings::Sgd(Sgd {
             nesterov: true,
+            scale: 1.0,
             ..sgd
         }),
         Settings::Sgd(Sgd {

@@ -142,6 +142,7 @@ fn labels_tokens_and_settings_are_checked() {
         momentum: 0.0,
         weight_decay: f64::NAN,
         nesterov: false,
+        scale: 1.0,
     };
     assert!(sgd_step(&workspace, sgd, &mut [0.0f32], &mut [], &[0.0]).is_err());
     assert!(

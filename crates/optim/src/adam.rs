@@ -31,28 +31,30 @@ use crate::{
     optimizer::decay_table,
 };
 
+/// Decay of the first moment.
+pub(crate) const BETA1: Parameter = Parameter {
+    name: "beta1",
+    about: "First-moment decay of adam, adamw and lamb",
+    kind: Kind::Number(Range::FRACTION),
+    default: ParameterDefault::Number(0.9),
+};
+/// Decay of the second moment.
+pub(crate) const BETA2: Parameter = Parameter {
+    name: "beta2",
+    about: "Second-moment decay of adam, adamw and lamb",
+    kind: Kind::Number(Range::FRACTION),
+    default: ParameterDefault::Number(0.999),
+};
+/// What keeps a small second moment from a large step.
+pub(crate) const EPSILON: Parameter = Parameter {
+    name: "epsilon",
+    about: "Added to the root of the second moment of adam, adamw and lamb",
+    kind: Kind::Number(Range::POSITIVE),
+    default: ParameterDefault::Number(1e-8),
+};
+
 /// What can be set of both.
-const PARAMETERS: &[Parameter] = &[
-    Parameter {
-        name: "beta1",
-        about: "First-moment decay of adam and adamw",
-        kind: Kind::Number(Range::FRACTION),
-        default: ParameterDefault::Number(0.9),
-    },
-    Parameter {
-        name: "beta2",
-        about: "Second-moment decay of adam and adamw",
-        kind: Kind::Number(Range::FRACTION),
-        default: ParameterDefault::Number(0.999),
-    },
-    Parameter {
-        name: "epsilon",
-        about: "Added to the root of adam's second moment",
-        kind: Kind::Number(Range::POSITIVE),
-        default: ParameterDefault::Number(1e-8),
-    },
-    WEIGHT_DECAY,
-];
+const PARAMETERS: &[Parameter] = &[BETA1, BETA2, EPSILON, WEIGHT_DECAY];
 
 /// What can be chosen: decay added to the gradient, so adapted with it.
 pub(crate) static ADAM: OptimizerKind = OptimizerKind {

@@ -29,6 +29,8 @@ mod optimizer;
 
 // The optimizers: a file each, listed below.
 mod adam;
+mod lamb;
+mod lars;
 mod sgd;
 
 use batchscope_core::Registry;
@@ -36,11 +38,19 @@ use batchscope_core::Registry;
 /// Every optimizer there is.
 pub static OPTIMIZERS: Registry<OptimizerKind> = Registry {
     what: "optimizer",
-    all: &[&sgd::SGD, &adam::ADAM, &adam::ADAMW],
+    all: &[
+        &sgd::SGD,
+        &adam::ADAM,
+        &adam::ADAMW,
+        &lars::LARS,
+        &lamb::LAMB,
+    ],
 };
 
 pub use adam::Adam;
 pub use clip::{clip_factor, sum_of_squares};
+pub use lamb::Lamb;
+pub use lars::Lars;
 pub use optimizer::{Build, Optimizer, OptimizerKind, StateError, build};
 pub use sgd::Sgd;
 

@@ -62,10 +62,24 @@ impl Described for OptimizerKind {
     }
 }
 
+/// True for the tensors whose norm measures the size of a layer's function: matrices, kernels and embeddings, not
+/// biases and normalizations. Optimizers that go by norms leave the others to the step that they are made from.
+pub(crate) fn is_adapted(tensor: &ParameterTensor) -> bool {
+    DecayPolicy::Weights.decays(tensor.kind)
+}
+
+/// The momentum of those that have one.
+pub(crate) const MOMENTUM: Parameter = Parameter {
+    name: "momentum",
+    about: "Momentum of sgd and lars",
+    kind: Kind::Number(Range::FRACTION),
+    default: ParameterDefault::Number(0.9),
+};
+
 /// The weight decay that every optimizer takes.
 pub(crate) const WEIGHT_DECAY: Parameter = Parameter {
     name: "weight_decay",
-    about: "Weight decay (coupled for sgd and adam, decoupled for adamw)",
+    about: "Weight decay (coupled for sgd, lars and adam, decoupled for adamw; part of lamb's step)",
     kind: Kind::Number(Range::NOT_NEGATIVE),
     default: ParameterDefault::Number(0.0),
 };

@@ -18,15 +18,14 @@
 
 use batchscope_core::{
     Choice, ChoiceError, DecayPolicy, Descriptor, Kind, Parameter, ParameterDefault,
-    ParameterLayout, Range, StateTensor, Value,
+    ParameterLayout, StateTensor, Value,
 };
 use batchscope_kernels as kernels;
 
 use crate::{
     Optimizer, OptimizerKind, StateError, WORKSPACE,
     buffers::{self, Buffers},
-    optimizer::WEIGHT_DECAY,
-    optimizer::decay_table,
+    optimizer::{MOMENTUM, WEIGHT_DECAY, decay_table},
 };
 
 /// What can be chosen.
@@ -37,12 +36,7 @@ pub(crate) static SGD: OptimizerKind = OptimizerKind {
         about: "Stochastic gradient descent with momentum",
         source: "Polyak 1964; Sutskever et al. 2013",
         parameters: &[
-            Parameter {
-                name: "momentum",
-                about: "Momentum of sgd",
-                kind: Kind::Number(Range::FRACTION),
-                default: ParameterDefault::Number(0.9),
-            },
+            MOMENTUM,
             Parameter {
                 name: "nesterov",
                 about: "Nesterov's form of momentum",
@@ -108,6 +102,7 @@ impl Optimizer for Sgd {
             momentum: self.momentum,
             weight_decay: self.decay[tensor],
             nesterov: self.nesterov,
+            scale: 1.0,
         };
         let velocity = match &mut self.velocity {
             Some(velocity) => velocity.values(tensor),

@@ -1,15 +1,18 @@
 //! One suite for every optimizer: each case of the golden traces is also a case of each property.
 
+mod plain;
+
 use std::sync::LazyLock;
 
 use batchscope_core::{
     Choice, DecayPolicy, ParameterKind, ParameterLayout, ParameterTensor, StateTensor,
 };
 use batchscope_optim::{OPTIMIZERS, Optimizer, StateError, build, clip_factor, sum_of_squares};
+use plain::Plain;
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// Traces made by `golden/make_traces.py` with the PyTorch version named inside.
+/// Traces made by `golden/make_traces.py` with the versions named inside.
 fn golden() -> &'static Value {
     static GOLDEN: LazyLock<Value> =
         LazyLock::new(|| serde_json::from_str(include_str!("golden/traces.json")).unwrap());
@@ -25,6 +28,7 @@ fn layout() -> ParameterLayout {
     ParameterLayout {
         tensors: vec![
             tensor("weight", &[3, 4], ParameterKind::Matrix),
+            tensor("kernel", &[4, 3, 2, 2], ParameterKind::Kernel),
             tensor("bias", &[4], ParameterKind::Bias),
         ],
     }
@@ -141,9 +145,10 @@ fn start() -> Vec<Vec<f32>> {
 }
 
 #[test]
-fn steps_follow_pytorch() {
+fn steps_follow_other_implementations() {
     let cases = cases();
-    assert!(cases.len() >= 15);
+    assert!(cases.len() >= 21);
+    assert!(cases.iter().all(|case| case.trace.len() == 20));
     for case in cases {
         let (mut optimizer, mut parameters) = (case.build(), start());
         for (k, expected) in case.trace.iter().enumerate() {
@@ -155,6 +160,119 @@ fn steps_follow_pytorch() {
                     case.label
                 );
             }
+        }
+    }
+}
+
+/// The same against the formulas in double precision, also for settings that no other implementation has.
+#[test]
+fn steps_follow_plain_arithmetic() {
+    let more = [
+        "lars(trust_coefficient=0.2,rate_inside,weight_decay=0.1)",
+        "lamb(clamp=0.5,weight_decay=0.1)",
+        "lamb(clamp=100)",
+    ];
+    let own = more.map(|text| (chosen(text), DecayPolicy::Weights, None));
+    let traced = cases()
+        .into_iter()
+        .map(|case| (case.spec, case.policy, case.clip));
+    let layout = layout();
+    for (spec, policy, clip) in traced.chain(own) {
+        let mut optimizer = build(&spec, &layout, policy).unwrap();
+        let mut plain = Plain::new(&spec, &layout, policy);
+        let mut parameters = start();
+        let mut expected: Vec<Vec<f64>> = parameters
+            .iter()
+            .map(|w| w.iter().map(|&x| f64::from(x)).collect())
+            .collect();
+        for k in 0..20 {
+            step(optimizer.as_mut(), &mut parameters, k, clip);
+            plain_step(&mut plain, &mut expected, k, clip);
+            for (w, e) in parameters.iter().flatten().zip(expected.iter().flatten()) {
+                let off = (f64::from(*w) - e).abs();
+                assert!(
+                    off <= 1e-6 * (1.0 + e.abs()),
+                    "{spec} step {k}: {w} against {e}"
+                );
+            }
+        }
+    }
+}
+
+/// As [`step`], in double precision.
+fn plain_step(plain: &mut Plain, parameters: &mut [Vec<f64>], k: usize, clip: Option<f64>) {
+    let golden = golden();
+    let noise = tensors(&golden["noise"][k]);
+    let mut gradients: Vec<Vec<f64>> = parameters
+        .iter()
+        .zip(&noise)
+        .map(|(w, noise)| {
+            w.iter()
+                .zip(noise)
+                .map(|(w, &n)| 0.5 * w + f64::from(n))
+                .collect()
+        })
+        .collect();
+    let norm = gradients
+        .iter()
+        .flatten()
+        .map(|g| g * g)
+        .sum::<f64>()
+        .sqrt();
+    if let Some(most) = clip.filter(|most| norm > *most) {
+        gradients
+            .iter_mut()
+            .flatten()
+            .for_each(|g| *g *= most / norm);
+    }
+    let rate = golden["rates"][k].as_f64().unwrap();
+    for (tensor, (w, g)) in parameters.iter_mut().zip(&gradients).enumerate() {
+        plain.update(tensor, (rate, k as i32 + 1), w, g);
+    }
+}
+
+/// LARS, on its first step and without decay, moves each layer by `η·c·‖w‖`.
+#[test]
+fn the_first_step_of_lars_is_a_fraction_of_the_weights() {
+    let mut optimizer = build(
+        &chosen("lars(trust_coefficient=0.5)"),
+        &layout(),
+        DecayPolicy::All,
+    )
+    .unwrap();
+    let (before, mut after) = (start(), start());
+    step(optimizer.as_mut(), &mut after, 0, None);
+    let rate = golden()["rates"][0].as_f64().unwrap();
+    let norm = |x: &[f32]| sum_of_squares(x).sqrt();
+    for (before, after) in before.iter().zip(&after).take(2) {
+        let moved: Vec<f32> = before.iter().zip(after).map(|(b, a)| b - a).collect();
+        let expected = rate * 0.5 * norm(before);
+        assert!((norm(&moved) / expected - 1.0).abs() < 1e-5);
+    }
+}
+
+/// LAMB moves each layer by `η·‖w‖`, whatever the gradient; biases by Adam's step.
+#[test]
+fn every_step_of_lamb_is_a_fraction_of_the_weights() {
+    let mut optimizer = build(&chosen("lamb"), &layout(), DecayPolicy::All).unwrap();
+    let mut adam = build(&chosen("adam(epsilon=1e-6)"), &layout(), DecayPolicy::All).unwrap();
+    let (mut parameters, mut of_adam) = (start(), start());
+    let norm = |x: &[f32]| sum_of_squares(x).sqrt();
+    for k in 0..20 {
+        let before = parameters.clone();
+        of_adam[2].clone_from(&parameters[2]);
+        step(optimizer.as_mut(), &mut parameters, k, None);
+        step(adam.as_mut(), &mut of_adam, k, None);
+        let rate = golden()["rates"][k].as_f64().unwrap();
+        for (before, after) in before.iter().zip(&parameters).take(2) {
+            let moved: Vec<f32> = before.iter().zip(after).map(|(b, a)| b - a).collect();
+            assert!(
+                (norm(&moved) / (rate * norm(before)) - 1.0).abs() < 1e-4,
+                "step {k}"
+            );
+        }
+        for (a, b) in parameters[2].iter().zip(&of_adam[2]) {
+            assert!((a - b).abs() < 1e-6, "step {k}: {a} {b}");
         }
     }
 }
@@ -220,9 +338,10 @@ fn a_foreign_state_is_refused_and_changes_nothing() {
 fn every_optimizer_descends_a_quadratic() {
     for case in cases() {
         let mut optimizer = case.build();
-        let mut parameters = [vec![1.0f32; 12], vec![-1.0f32; 4]];
-        for k in 0..400 {
-            optimizer.begin_step(0.02, k);
+        // Steps in proportion to the weights, or of one size, end near 0 only where the rate falls.
+        let mut parameters = start();
+        for k in 0..2000 {
+            optimizer.begin_step(0.02 * (1.0 - k as f64 / 2000.0), k);
             for (tensor, w) in parameters.iter_mut().enumerate() {
                 let gradient: Vec<f32> = w.iter().map(|&x| 2.0 * x).collect();
                 optimizer.update(tensor, w, &gradient);
@@ -249,7 +368,7 @@ fn decay_by_default_leaves_biases_and_norms_alone() {
     optimizer.begin_step(0.1, 0);
     let (mut weight, mut bias) = ([1.0f32; 12], [1.0f32; 4]);
     optimizer.update(0, &mut weight, &[0.0; 12]);
-    optimizer.update(1, &mut bias, &[0.0; 4]);
+    optimizer.update(2, &mut bias, &[0.0; 4]);
     assert_eq!((weight, bias), ([0.95; 12], [1.0; 4]));
 }
 
@@ -272,6 +391,10 @@ fn constants_out_of_range_are_named() {
         (with("adam", "epsilon", f64::NAN), "epsilon"),
         (with("adam", "epsilon", 0.0), "epsilon"),
         (with("adam", "momentum", 0.9), "momentum"),
+        (with("lars", "trust_coefficient", 0.0), "trust_coefficient"),
+        (with("lars", "beta1", 0.9), "beta1"),
+        (with("lamb", "clamp", -1.0), "clamp"),
+        (with("lamb", "trust_coefficient", 1.0), "trust_coefficient"),
     ] {
         let error = build(&spec, &layout(), DecayPolicy::All).err().unwrap();
         assert_eq!(error.key(), Some(name), "{spec:?}");
@@ -295,7 +418,7 @@ proptest! {
     #[test]
     fn the_order_of_tensors_does_not_matter(
         rates in prop::collection::vec(0.0f64..0.5, 1..6),
-        seed in prop::collection::vec(-2.0f32..2.0, 16),
+        seed in prop::collection::vec(-2.0f32..2.0, 48),
     ) {
         for case in cases() {
             let (mut forward, mut backward) = (case.build(), case.build());
@@ -303,11 +426,11 @@ proptest! {
             for (k, &rate) in rates.iter().enumerate() {
                 forward.begin_step(rate, k as u64);
                 backward.begin_step(rate, k as u64);
-                for tensor in [0, 1] {
+                for tensor in [0, 1, 2] {
                     let n = a[tensor].len();
                     forward.update(tensor, &mut a[tensor], &seed[..n]);
                 }
-                for tensor in [1, 0] {
+                for tensor in [2, 0, 1] {
                     let n = b[tensor].len();
                     backward.update(tensor, &mut b[tensor], &seed[..n]);
                 }

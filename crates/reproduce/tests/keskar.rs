@@ -63,6 +63,7 @@ fn plan(parts: &[Part]) -> Plan {
                 examples: 200,
                 starts: 2,
                 iterations: 4,
+                patience: Sharpening::PATIENCE,
                 epsilons: vec![1e-2, 5e-3],
                 dimension: 5,
                 adaptive: 0.1,

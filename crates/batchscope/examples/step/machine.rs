@@ -78,6 +78,7 @@ fn sweep(parameters: usize) -> Result<f64, Failure> {
             momentum: 0.9,
             weight_decay: 0.0,
             nesterov: false,
+            scale: 1.0,
         };
         let (mut weights, mut velocity) = (vec![1.0f32; parameters], vec![0.0; parameters]);
         let gradient = vec![1.0; parameters];

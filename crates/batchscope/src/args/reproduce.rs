@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::StatisticsChoice;
-use crate::settings::{DataArgs, ReadArgs};
+use crate::{
+    settings::{DataArgs, ReadArgs},
+    values,
+};
 
 /// `batchscope reproduce`.
 #[derive(Debug, Args)]
@@ -49,6 +52,9 @@ pub struct ReproduceArgs {
     /// Random starts of each search for the sharpest point (default: by network)
     #[arg(long, value_name = "N", help_heading = "Experiment")]
     pub sharpness_starts: Option<u32>,
+    /// Iterations after which a search for the sharpest point that goes on until it converges ends nevertheless [default: 200]
+    #[arg(long, value_name = "N", help_heading = "Experiment", value_parser = values::at_least_one)]
+    pub search_iterations: Option<u64>,
     /// Evaluate on at most this many examples of the training and of the test set [default: 2000]
     #[arg(long, value_name = "N", help_heading = "Experiment")]
     pub eval_examples: Option<u64>,

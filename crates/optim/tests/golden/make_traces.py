@@ -1,20 +1,23 @@
-"""Golden traces of optimizer steps from PyTorch, written to traces.json beside this file.
+"""Golden traces of optimizer steps from other implementations, written to traces.json beside this file.
 
-Run with PyTorch 2.x on the CPU:  python make_traces.py
-Parameters: a matrix `weight` [3, 4] and a vector `bias` [4]. The gradient of step k is
-`0.5 * w + noise_k`: it depends on the parameters, so an error in one step shows in the next.
+Run on the CPU with PyTorch 2.x, timm 1.x:  python make_traces.py
+Parameters: a matrix `weight`, a convolution's `kernel` and a vector `bias`, in PyTorch's layouts. The gradient of step k
+is `0.5 * w + noise_k`: it depends on the parameters, so an error in one step shows in the next. Traces are stored in
+batchscope's layouts: a matrix as [inputs, outputs], a kernel as PyTorch has it.
 """
 
 import json
 import pathlib
 
+import timm
+import timm.optim
 import torch
 
-STEPS = 12
+STEPS = 20
 torch.manual_seed(20240229)
-START = {"weight": torch.randn(3, 4), "bias": torch.randn(4)}
+START = {"weight": torch.randn(4, 3), "kernel": torch.randn(4, 3, 2, 2), "bias": torch.randn(4)}
 NOISE = [{name: torch.randn_like(p) for name, p in START.items()} for _ in range(STEPS)]
-RATES = [0.05 * (1.0 - 0.06 * k) for k in range(STEPS)]  # a schedule: the rate changes each step
+RATES = [0.05 * (1.0 - 0.04 * k) for k in range(STEPS)]  # a schedule: the rate changes each step
 
 CASES = [
     ("sgd", {}, {}),
@@ -34,16 +37,41 @@ CASES = [
     # clipped by the global norm
     ("sgd", {"momentum": 0.9}, {"clip": 1.0}),
     ("adamw", {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.1}, {"clip": 1.0}),
+    ("lars", {"momentum": 0.9, "trust_coefficient": 0.5}, {"decay": "weights"}),
+    ("lars", {"momentum": 0.8, "trust_coefficient": 0.2, "weight_decay": 0.1}, {"decay": "weights"}),
+    ("lars", {"momentum": 0.0, "trust_coefficient": 0.3, "weight_decay": 0.05}, {"decay": "weights"}),
+    ("lamb", {"betas": [0.9, 0.999], "eps": 1e-6}, {"decay": "weights"}),
+    ("lamb", {"betas": [0.8, 0.95], "eps": 1e-6, "weight_decay": 0.1}, {"decay": "weights"}),
+    ("lamb", {"betas": [0.9, 0.99], "eps": 1e-3, "weight_decay": 0.1, "bias_correction": False}, {"decay": "weights"}),
 ]
-CLASSES = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+CLASSES = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "lars": timm.optim.Lars,
+    "lamb": timm.optim.Lamb,
+}
+# Optimizers that go by a tensor's norms leave biases alone, which timm tells by their weight decay of 0.
+BY_NORMS = {"lars", "lamb"}
+# Names there that are others here.
+RENAMED = {"trust_coefficient": "trust_coeff"}
 
 
 def run(kind, settings, extra):
     parameters = {name: p.clone().requires_grad_() for name, p in START.items()}
-    groups = [{"params": [parameters["weight"]]}, {"params": [parameters["bias"]]}]
+    groups = [{"params": [parameters["weight"], parameters["kernel"]]}, {"params": [parameters["bias"]]}]
+    settings = {RENAMED.get(name, name): value for name, value in settings.items()}
     if extra.get("decay") == "weights":
         groups[1]["weight_decay"] = 0.0
-    optimizer = CLASSES[kind](groups, lr=1.0, foreach=False, **settings)
+    if kind in BY_NORMS:
+        groups[0]["always_adapt"], groups[1]["always_adapt"] = True, False
+    # Some decay unless they are told not to.
+    settings.setdefault("weight_decay", 0.0)
+    if kind == "lamb":
+        settings["max_grad_norm"] = None
+    if kind in ("sgd", "adam", "adamw"):
+        settings["foreach"] = False
+    optimizer = CLASSES[kind](groups, lr=1.0, **settings)
     trace = []
     for step in range(STEPS):
         for group in optimizer.param_groups:
@@ -53,14 +81,19 @@ def run(kind, settings, extra):
         if "clip" in extra:
             torch.nn.utils.clip_grad_norm_(parameters.values(), extra["clip"])
         optimizer.step()
-        trace.append({name: p.detach().flatten().tolist() for name, p in parameters.items()})
+        trace.append(flat(parameters))
     return trace
 
 
-flat = lambda tensors: {name: p.flatten().tolist() for name, p in tensors.items()}
+def flat(tensors):
+    """Values in batchscope's layouts, to the nine digits that single precision needs."""
+    ours = lambda p: p.detach().T if p.dim() == 2 else p.detach()
+    digits = lambda p: [float(f"{x:.9g}") for x in ours(p).flatten().tolist()]
+    return {name: digits(p) for name, p in tensors.items()}
+
+
 document = {
-    "made_by": f"PyTorch {torch.__version__}",
-    "shapes": {name: list(p.shape) for name, p in START.items()},
+    "made_by": f"PyTorch {torch.__version__}, timm {timm.__version__}",
     "start": flat(START),
     "noise": [flat(n) for n in NOISE],
     "rates": RATES,

@@ -58,6 +58,8 @@ fn optimizer(choice: &Choice) -> Vec<String> {
         "sgd" => "SGD",
         "adam" => "Adam",
         "adamw" => "AdamW",
+        "lars" => "LARS",
+        "lamb" => "LAMB",
         other => other,
     };
     let mut parts = vec![name.to_owned()];

@@ -59,14 +59,31 @@ pub struct Sharpening {
     /// Random starts of each maximization.
     pub starts: u32,
     /// Iterations of L-BFGS-B; where the loss is all but zero they may end far from the maximum, so
-    /// φ in the full space is measured by searches of up to 200 too.
+    /// φ in the full space is measured by searches that go on too.
     pub iterations: u64,
+    /// Iterations after which a search that is to converge ends nevertheless.
+    #[serde(default = "patience", skip_serializing_if = "is_usual")]
+    pub patience: u64,
     /// Half-widths of the box, ε.
     pub epsilons: Vec<f64>,
     /// Dimension of the random subspace.
     pub dimension: usize,
     /// Relative half-width of the scale-aware companion's box.
     pub adaptive: f64,
+}
+
+/// The patience of every folder that does not say.
+fn patience() -> u64 {
+    Sharpening::PATIENCE
+}
+
+fn is_usual(patience: &u64) -> bool {
+    *patience == Sharpening::PATIENCE
+}
+
+impl Sharpening {
+    /// The usual patience.
+    pub const PATIENCE: u64 = 200;
 }
 
 /// Everything that the numbers depend on. A folder holds results of one setting.

@@ -25,13 +25,10 @@ pub(crate) fn stopped() -> ObjectiveError {
     ObjectiveError::new(Stopped)
 }
 
-/// Iterations after which a search that is to converge ends nevertheless.
-const PATIENCE: u64 = 200;
-
 /// Iterations of a quantity's searches at most.
 pub(crate) fn iterations(setting: &Setting, quantity: &Quantity) -> u64 {
     match quantity {
-        Quantity::Converged { .. } => PATIENCE.max(setting.sharpness.iterations),
+        Quantity::Converged { .. } => setting.sharpness.patience.max(setting.sharpness.iterations),
         Quantity::Phi { .. } | Quantity::Adaptive { .. } => setting.sharpness.iterations,
     }
 }

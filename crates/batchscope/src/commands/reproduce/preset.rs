@@ -158,6 +158,7 @@ pub fn plan(
                 examples: sharpness_examples,
                 starts: args.sharpness_starts.unwrap_or(preset.sharpness_starts),
                 iterations: 10,
+                patience: args.search_iterations.unwrap_or(Sharpening::PATIENCE),
                 epsilons: vec![1e-3, 5e-4],
                 dimension: 100,
                 adaptive: 0.05,

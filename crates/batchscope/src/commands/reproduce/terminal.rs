@@ -211,6 +211,7 @@ mod tests {
                     examples: 2000,
                     starts: 2,
                     iterations: 10,
+                    patience: Sharpening::PATIENCE,
                     epsilons: vec![1e-3],
                     dimension: 100,
                     adaptive: 0.05,

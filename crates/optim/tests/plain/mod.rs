@@ -1,0 +1,138 @@
+//! The optimizers' formulas in double precision, written out one value at a time.
+
+use batchscope_core::{Choice, DecayPolicy, ParameterLayout};
+
+/// An optimizer without kernels.
+pub struct Plain {
+    choice: Choice,
+    tensors: Vec<Tensor>,
+}
+
+struct Tensor {
+    decay: f64,
+    /// A matrix, a kernel or an embedding.
+    is_weights: bool,
+    first: Vec<f64>,
+    second: Vec<f64>,
+}
+
+fn norm(x: &[f64]) -> f64 {
+    x.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+impl Plain {
+    pub fn new(choice: &Choice, layout: &ParameterLayout, policy: DecayPolicy) -> Self {
+        let decay = choice.number("weight_decay").unwrap_or(0.0);
+        let tensors = layout.tensors.iter().map(|tensor| Tensor {
+            decay: if policy.decays(tensor.kind) {
+                decay
+            } else {
+                0.0
+            },
+            is_weights: DecayPolicy::Weights.decays(tensor.kind),
+            first: vec![0.0; tensor.len()],
+            second: vec![0.0; tensor.len()],
+        });
+        Self {
+            choice: choice.clone(),
+            tensors: tensors.collect(),
+        }
+    }
+
+    /// One update at a learning rate, the `t`th from 1.
+    pub fn update(&mut self, tensor: usize, (rate, t): (f64, i32), w: &mut [f64], g: &[f64]) {
+        let choice = &self.choice;
+        let tensor = &mut self.tensors[tensor];
+        match choice.name() {
+            "sgd" => tensor.sgd(choice, rate, w, g),
+            "adam" | "adamw" => tensor.adam(choice, (rate, t), w, g),
+            "lars" => tensor.lars(choice, rate, w, g),
+            "lamb" => tensor.lamb(choice, (rate, t), w, g),
+            other => panic!("{other} is not written out here"),
+        }
+    }
+}
+
+impl Tensor {
+    fn sgd(&mut self, choice: &Choice, rate: f64, w: &mut [f64], g: &[f64]) {
+        let momentum = choice.number("momentum").unwrap();
+        for i in 0..w.len() {
+            let d = g[i] + self.decay * w[i];
+            self.first[i] = momentum * self.first[i] + d;
+            let look_ahead = d + momentum * self.first[i];
+            w[i] -= rate
+                * if choice.is_on("nesterov") {
+                    look_ahead
+                } else {
+                    self.first[i]
+                };
+        }
+    }
+
+    /// Adam's moments; returns `m̂/(√v̂ + ε)`.
+    fn moments(&mut self, choice: &Choice, (t, corrected): (i32, bool), g: &[f64]) -> Vec<f64> {
+        let [beta1, beta2, epsilon] =
+            ["beta1", "beta2", "epsilon"].map(|key| choice.number(key).unwrap());
+        let left = |beta: f64| if corrected { 1.0 - beta.powi(t) } else { 1.0 };
+        let ratio = |i: usize| {
+            self.first[i] = beta1 * self.first[i] + (1.0 - beta1) * g[i];
+            self.second[i] = beta2 * self.second[i] + (1.0 - beta2) * g[i] * g[i];
+            self.first[i] / left(beta1) / ((self.second[i] / left(beta2)).sqrt() + epsilon)
+        };
+        (0..g.len()).map(ratio).collect()
+    }
+
+    fn adam(&mut self, choice: &Choice, (rate, t): (f64, i32), w: &mut [f64], g: &[f64]) {
+        let decay = self.decay;
+        let coupled = choice.name() == "adam";
+        let with_decay = |(g, w): (&f64, &f64)| if coupled { g + decay * w } else { *g };
+        let g: Vec<f64> = g.iter().zip(w.iter()).map(with_decay).collect();
+        let ratios = self.moments(choice, (t, true), &g);
+        for (w, ratio) in w.iter_mut().zip(ratios) {
+            if !coupled {
+                *w -= rate * decay * *w;
+            }
+            *w -= rate * ratio;
+        }
+    }
+
+    fn lars(&mut self, choice: &Choice, rate: f64, w: &mut [f64], g: &[f64]) {
+        let [momentum, coefficient] =
+            ["momentum", "trust_coefficient"].map(|key| choice.number(key).unwrap());
+        let below = norm(g) + self.decay * norm(w) + 1e-8;
+        let ratio = if self.is_weights {
+            coefficient * norm(w) / below
+        } else {
+            1.0
+        };
+        let (inside, outside) = if choice.is_on("rate_inside") {
+            (rate, 1.0)
+        } else {
+            (1.0, rate)
+        };
+        for i in 0..w.len() {
+            let d = inside * ratio * (g[i] + self.decay * w[i]);
+            self.first[i] = momentum * self.first[i] + d;
+            w[i] -= outside * self.first[i];
+        }
+    }
+
+    fn lamb(&mut self, choice: &Choice, (rate, t): (f64, i32), w: &mut [f64], g: &[f64]) {
+        let ratios = self.moments(choice, (t, choice.is_on("bias_correction")), g);
+        let decayed = ratios
+            .iter()
+            .zip(w.iter())
+            .map(|(ratio, w)| ratio + self.decay * w);
+        let update: Vec<f64> = decayed.collect();
+        let clamp = choice.number("clamp").filter(|clamp| *clamp > 0.0);
+        let weights = norm(w).min(clamp.unwrap_or(f64::INFINITY));
+        let trust = if self.is_weights {
+            weights / norm(&update)
+        } else {
+            1.0
+        };
+        for (w, update) in w.iter_mut().zip(update) {
+            *w -= rate * trust * update;
+        }
+    }
+}
