@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A value other than the default for every flag that states one, so that comparing means something.
-const OTHERS: [(&str, &str); 50] = [
+const OTHERS: [(&str, &str); 52] = [
     ("trainer", "another"),
     ("method", "conservative"),
     ("controller", "grow"),
@@ -34,6 +34,8 @@ const OTHERS: [(&str, &str); 50] = [
     ("rate-inside", "on"),
     ("bias-correction", "off"),
     ("clamp", "10"),
+    ("delta", "0.2"),
+    ("decay-ratio", "0.5"),
     ("warm-up-shape", "gradual"),
     ("schedule", "cosine:3ep"),
     ("eval-examples", "100"),
@@ -139,6 +141,7 @@ fn stated_defaults_are_taken() {
             let context: &[&str] = match flag.as_str() {
                 "beta1" | "beta2" | "epsilon" => &[command, "--optimizer", "adam"],
                 "trust-coefficient" | "rate-inside" => &[command, "--optimizer", "lars"],
+                "delta" | "decay-ratio" => &[command, "--optimizer", "sgdp"],
                 "bias-correction" | "clamp" => &[command, "--optimizer", "lamb"],
                 "controller" => &[command, "--schedule", "step:0.5@1ep"],
                 _ => &[command],

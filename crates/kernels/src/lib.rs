@@ -70,6 +70,7 @@ mod norms;
 mod optimizer;
 mod pool;
 mod product;
+mod projected;
 mod rectifier;
 mod reduce;
 mod simd;
@@ -101,6 +102,7 @@ pub use norms::{
 };
 pub use optimizer::{Adam, Sgd, adam_step, sgd_step};
 pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
+pub use projected::{Channels, Projection, adamp_step, projection_scratch, sgdp_step};
 pub use rectifier::{Rectified, Rectifier};
 pub use simd::{Isa, Real};
 pub use upsample::{UpsampleShape, upsample_backward, upsample_forward};

@@ -174,8 +174,7 @@ pub fn sgd_step<T: Real>(
     velocity: &mut [T],
     gradient: &[T],
 ) -> Result<(), KernelError> {
-    finite("weight_decay", settings.weight_decay)?;
-    fraction("momentum", settings.momentum)?;
+    check_sgd(settings)?;
     check_length("gradient", gradient, weights.len())?;
     let piece = flat(weights.len());
     if settings.momentum == 0.0 {
@@ -252,6 +251,12 @@ pub fn adam_step<T: Real>(
         });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     Ok(())
+}
+
+/// Refuses settings of SGD that are out of range.
+pub(crate) fn check_sgd(settings: Sgd) -> Result<(), KernelError> {
+    finite("weight_decay", settings.weight_decay)?;
+    fraction("momentum", settings.momentum)
 }
 
 /// Refuses settings of Adam that are out of range.

@@ -34,21 +34,21 @@ use crate::{
 /// Decay of the first moment.
 pub(crate) const BETA1: Parameter = Parameter {
     name: "beta1",
-    about: "First-moment decay of adam, adamw and lamb",
+    about: "First-moment decay of adam, adamw, adamp and lamb",
     kind: Kind::Number(Range::FRACTION),
     default: ParameterDefault::Number(0.9),
 };
 /// Decay of the second moment.
 pub(crate) const BETA2: Parameter = Parameter {
     name: "beta2",
-    about: "Second-moment decay of adam, adamw and lamb",
+    about: "Second-moment decay of adam, adamw, adamp and lamb",
     kind: Kind::Number(Range::FRACTION),
     default: ParameterDefault::Number(0.999),
 };
 /// What keeps a small second moment from a large step.
 pub(crate) const EPSILON: Parameter = Parameter {
     name: "epsilon",
-    about: "Added to the root of the second moment of adam, adamw and lamb",
+    about: "Added to the root of the second moment of adam, adamw, adamp and lamb",
     kind: Kind::Number(Range::POSITIVE),
     default: ParameterDefault::Number(1e-8),
 };

@@ -29,6 +29,7 @@ mod optimizer;
 
 // The optimizers: a file each, listed below.
 mod adam;
+mod adamp;
 mod lamb;
 mod lars;
 mod sgd;
@@ -44,10 +45,13 @@ pub static OPTIMIZERS: Registry<OptimizerKind> = Registry {
         &adam::ADAMW,
         &lars::LARS,
         &lamb::LAMB,
+        &adamp::ADAMP,
+        &adamp::SGDP,
     ],
 };
 
 pub use adam::Adam;
+pub use adamp::Projected;
 pub use clip::{clip_factor, sum_of_squares};
 pub use lamb::Lamb;
 pub use lars::Lars;

@@ -71,15 +71,23 @@ pub(crate) fn is_adapted(tensor: &ParameterTensor) -> bool {
 /// The momentum of those that have one.
 pub(crate) const MOMENTUM: Parameter = Parameter {
     name: "momentum",
-    about: "Momentum of sgd and lars",
+    about: "Momentum of sgd, sgdp and lars",
     kind: Kind::Number(Range::FRACTION),
     default: ParameterDefault::Number(0.9),
+};
+
+/// The look-ahead of those that have one.
+pub(crate) const NESTEROV: Parameter = Parameter {
+    name: "nesterov",
+    about: "Nesterov's form of momentum",
+    kind: Kind::Switch,
+    default: ParameterDefault::Switch(false),
 };
 
 /// The weight decay that every optimizer takes.
 pub(crate) const WEIGHT_DECAY: Parameter = Parameter {
     name: "weight_decay",
-    about: "Weight decay (coupled for sgd, lars and adam, decoupled for adamw; part of lamb's step)",
+    about: "Weight decay (coupled for sgd, lars and adam, decoupled for adamw, adamp and sgdp; part of lamb's step)",
     kind: Kind::Number(Range::NOT_NEGATIVE),
     default: ParameterDefault::Number(0.0),
 };

@@ -17,15 +17,14 @@
 //! the buffer, so a change of rate acts at once on the whole velocity.
 
 use batchscope_core::{
-    Choice, ChoiceError, DecayPolicy, Descriptor, Kind, Parameter, ParameterDefault,
-    ParameterLayout, StateTensor, Value,
+    Choice, ChoiceError, DecayPolicy, Descriptor, ParameterLayout, StateTensor, Value,
 };
 use batchscope_kernels as kernels;
 
 use crate::{
     Optimizer, OptimizerKind, StateError, WORKSPACE,
     buffers::{self, Buffers},
-    optimizer::{MOMENTUM, WEIGHT_DECAY, decay_table},
+    optimizer::{MOMENTUM, NESTEROV, WEIGHT_DECAY, decay_table},
 };
 
 /// What can be chosen.
@@ -35,16 +34,7 @@ pub(crate) static SGD: OptimizerKind = OptimizerKind {
         aliases: &[],
         about: "Stochastic gradient descent with momentum",
         source: "Polyak 1964; Sutskever et al. 2013",
-        parameters: &[
-            MOMENTUM,
-            Parameter {
-                name: "nesterov",
-                about: "Nesterov's form of momentum",
-                kind: Kind::Switch,
-                default: ParameterDefault::Switch(false),
-            },
-            WEIGHT_DECAY,
-        ],
+        parameters: &[MOMENTUM, NESTEROV, WEIGHT_DECAY],
     },
     build: |choice, layout, policy| Ok(Box::new(Sgd::new(choice, layout, policy)?)),
 };

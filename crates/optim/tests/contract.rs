@@ -147,7 +147,7 @@ fn start() -> Vec<Vec<f32>> {
 #[test]
 fn steps_follow_other_implementations() {
     let cases = cases();
-    assert!(cases.len() >= 21);
+    assert!(cases.len() >= 27);
     assert!(cases.iter().all(|case| case.trace.len() == 20));
     for case in cases {
         let (mut optimizer, mut parameters) = (case.build(), start());
@@ -171,6 +171,7 @@ fn steps_follow_plain_arithmetic() {
         "lars(trust_coefficient=0.2,rate_inside,weight_decay=0.1)",
         "lamb(clamp=0.5,weight_decay=0.1)",
         "lamb(clamp=100)",
+        "sgdp(nesterov,delta=1.8,weight_decay=0.02)",
     ];
     let own = more.map(|text| (chosen(text), DecayPolicy::Weights, None));
     let traced = cases()
@@ -336,7 +337,9 @@ fn a_foreign_state_is_refused_and_changes_nothing() {
 
 #[test]
 fn every_optimizer_descends_a_quadratic() {
-    for case in cases() {
+    // With a large δ the whole gradient of this problem, which lies along the weights, is projected away.
+    let projects_all = |case: &Case| case.spec.number("delta").is_some_and(|delta| delta > 0.1);
+    for case in cases().into_iter().filter(|case| !projects_all(case)) {
         let mut optimizer = case.build();
         // Steps in proportion to the weights, or of one size, end near 0 only where the rate falls.
         let mut parameters = start();

@@ -1,14 +1,16 @@
 """Golden traces of optimizer steps from other implementations, written to traces.json beside this file.
 
-Run on the CPU with PyTorch 2.x, timm 1.x:  python make_traces.py
+Run on the CPU with PyTorch 2.x, timm 1.x, adamp 0.3:  python make_traces.py
 Parameters: a matrix `weight`, a convolution's `kernel` and a vector `bias`, in PyTorch's layouts. The gradient of step k
 is `0.5 * w + noise_k`: it depends on the parameters, so an error in one step shows in the next. Traces are stored in
 batchscope's layouts: a matrix as [inputs, outputs], a kernel as PyTorch has it.
 """
 
+import importlib.metadata
 import json
 import pathlib
 
+import adamp
 import timm
 import timm.optim
 import torch
@@ -43,18 +45,29 @@ CASES = [
     ("lamb", {"betas": [0.9, 0.999], "eps": 1e-6}, {"decay": "weights"}),
     ("lamb", {"betas": [0.8, 0.95], "eps": 1e-6, "weight_decay": 0.1}, {"decay": "weights"}),
     ("lamb", {"betas": [0.9, 0.99], "eps": 1e-3, "weight_decay": 0.1, "bias_correction": False}, {"decay": "weights"}),
+    # δ large enough for channels, for whole tensors and for neither to be projected
+    ("adamp", {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.1, "delta": 2.5}, {}),
+    ("adamp", {"betas": [0.8, 0.95], "eps": 1e-6, "weight_decay": 0.2, "delta": 1.0, "nesterov": True}, {"decay": "weights"}),
+    ("adamp", {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.1}, {}),
+    ("sgdp", {"momentum": 0.9, "weight_decay": 0.02, "delta": 2.5}, {}),
+    ("sgdp", {"momentum": 0.8, "weight_decay": 0.05, "delta": 1.0, "nesterov": True, "decay_ratio": 0.5}, {}),
+    ("sgdp", {"momentum": 0.5}, {}),
 ]
+
 CLASSES = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "lars": timm.optim.Lars,
     "lamb": timm.optim.Lamb,
+    "adamp": adamp.AdamP,
+    # adamp 0.3 writes the projected direction into the velocity, where the two are one tensor.
+    "sgdp": timm.optim.SGDP,
 }
 # Optimizers that go by a tensor's norms leave biases alone, which timm tells by their weight decay of 0.
 BY_NORMS = {"lars", "lamb"}
 # Names there that are others here.
-RENAMED = {"trust_coefficient": "trust_coeff"}
+RENAMED = {"trust_coefficient": "trust_coeff", "decay_ratio": "wd_ratio"}
 
 
 def run(kind, settings, extra):
@@ -93,7 +106,7 @@ def flat(tensors):
 
 
 document = {
-    "made_by": f"PyTorch {torch.__version__}, timm {timm.__version__}",
+    "made_by": f"PyTorch {torch.__version__}, timm {timm.__version__}, adamp {importlib.metadata.version('adamp')}",
     "start": flat(START),
     "noise": [flat(n) for n in NOISE],
     "rates": RATES,

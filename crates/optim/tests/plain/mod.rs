@@ -1,6 +1,6 @@
 //! The optimizers' formulas in double precision, written out one value at a time.
 
-use batchscope_core::{Choice, DecayPolicy, ParameterLayout};
+use batchscope_core::{Choice, DecayPolicy, ParameterKind, ParameterLayout, ParameterTensor};
 
 /// An optimizer without kernels.
 pub struct Plain {
@@ -12,8 +12,18 @@ struct Tensor {
     decay: f64,
     /// A matrix, a kernel or an embedding.
     is_weights: bool,
+    /// The channel of each value.
+    channel: Vec<usize>,
     first: Vec<f64>,
     second: Vec<f64>,
+}
+
+/// Matrices have a channel a column, kernels and embeddings one a row.
+fn channel(tensor: &ParameterTensor, i: usize) -> usize {
+    match tensor.kind {
+        ParameterKind::Matrix => i % tensor.shape[1],
+        _ => i / (tensor.len() / tensor.shape[0]),
+    }
 }
 
 fn norm(x: &[f64]) -> f64 {
@@ -30,6 +40,7 @@ impl Plain {
                 0.0
             },
             is_weights: DecayPolicy::Weights.decays(tensor.kind),
+            channel: (0..tensor.len()).map(|i| channel(tensor, i)).collect(),
             first: vec![0.0; tensor.len()],
             second: vec![0.0; tensor.len()],
         });
@@ -48,6 +59,7 @@ impl Plain {
             "adam" | "adamw" => tensor.adam(choice, (rate, t), w, g),
             "lars" => tensor.lars(choice, rate, w, g),
             "lamb" => tensor.lamb(choice, (rate, t), w, g),
+            "adamp" | "sgdp" => tensor.projected(choice, (rate, t), w, g),
             other => panic!("{other} is not written out here"),
         }
     }
@@ -133,6 +145,60 @@ impl Tensor {
         };
         for (w, update) in w.iter_mut().zip(update) {
             *w -= rate * trust * update;
+        }
+    }
+
+    fn projected(&mut self, choice: &Choice, (rate, t): (f64, i32), w: &mut [f64], g: &[f64]) {
+        let number = |key: &str| choice.number(key).unwrap();
+        let (nesterov, decay) = (choice.is_on("nesterov"), self.decay);
+        let (mut u, decay, epsilon) = if choice.name() == "sgdp" {
+            let momentum = number("momentum");
+            let direction = |i: usize| {
+                self.first[i] = momentum * self.first[i] + g[i];
+                if nesterov {
+                    g[i] + momentum * self.first[i]
+                } else {
+                    self.first[i]
+                }
+            };
+            let u: Vec<f64> = (0..w.len()).map(direction).collect();
+            (u, decay / (1.0 - momentum), 1e-8)
+        } else {
+            let [beta1, beta2, epsilon] = ["beta1", "beta2", "epsilon"].map(number);
+            let direction = |i: usize| {
+                self.first[i] = beta1 * self.first[i] + (1.0 - beta1) * g[i];
+                self.second[i] = beta2 * self.second[i] + (1.0 - beta2) * g[i] * g[i];
+                let ahead = beta1 * self.first[i] + (1.0 - beta1) * g[i];
+                let m = if nesterov { ahead } else { self.first[i] };
+                m / (1.0 - beta1.powi(t))
+                    / ((self.second[i] / (1.0 - beta2.powi(t))).sqrt() + epsilon)
+            };
+            ((0..w.len()).map(direction).collect(), decay, epsilon)
+        };
+        let mut ratio = 1.0;
+        let whole = vec![0; w.len()];
+        for channels in [&self.channel, &whole] {
+            let count = channels.iter().max().unwrap() + 1;
+            let sum = |a: &[f64], b: &[f64], channel: usize| -> f64 {
+                let own = |i: &usize| channels[*i] == channel;
+                (0..a.len()).filter(own).map(|i| a[i] * b[i]).sum()
+            };
+            let cosine = |c: usize| sum(g, w, c).abs() / (sum(g, g, c) * sum(w, w, c)).sqrt();
+            let largest = (0..count).map(cosine).fold(0.0, f64::max);
+            let below = number("delta") / ((w.len() / count) as f64).sqrt();
+            if self.is_weights && largest < below {
+                let along: Vec<f64> = (0..count)
+                    .map(|c| sum(w, &u, c) / (sum(w, w, c).sqrt() + epsilon).powi(2))
+                    .collect();
+                u.iter_mut()
+                    .enumerate()
+                    .for_each(|(i, u)| *u -= w[i] * along[channels[i]]);
+                ratio = number("decay_ratio");
+                break;
+            }
+        }
+        for (w, u) in w.iter_mut().zip(u) {
+            *w -= rate * decay * ratio * *w + rate * u;
         }
     }
 }

@@ -60,6 +60,8 @@ fn optimizer(choice: &Choice) -> Vec<String> {
         "adamw" => "AdamW",
         "lars" => "LARS",
         "lamb" => "LAMB",
+        "adamp" => "AdamP",
+        "sgdp" => "SGDP",
         other => other,
     };
     let mut parts = vec![name.to_owned()];

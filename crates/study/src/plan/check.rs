@@ -92,7 +92,7 @@ impl Plan {
             require(
                 self.optimizer.number("momentum").is_some(),
                 "tune-momentum",
-                "needs an optimizer with a momentum: sgd or lars",
+                "needs an optimizer with a momentum: sgd, sgdp or lars",
             )?;
         }
         require(

@@ -1,0 +1,585 @@
+//! Optimizer updates without the part along the weights, for tensors whose scale does not matter.
+//!
+//! B. Heo et al., "AdamP: Slowing Down the Slowdown for Momentum Optimizers on Scale-invariant Weights", ICLR 2021
+//! (arXiv 2006.08217), algorithms 1 and 2. A tensor is seen as rows of equal length; its channels are the rows, or the
+//! columns. The first pass moves the moments on and sums, for each channel, products of weights `w`, gradient `g` and
+//! direction `u`; where `g` is all but orthogonal to `w`, the second leaves out of `u` its part along `w`.
+
+use crate::chunks;
+use crate::error::{KernelError, check_length};
+use crate::optimizer::{Adam, Sgd, check_adam, check_sgd};
+use crate::simd::{Kernel, Real, Simd};
+use crate::workspace::Workspace;
+
+/// How a tensor is cut into channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channels {
+    /// Elements of a row.
+    pub row: usize,
+    /// The channels are the rows; otherwise the columns.
+    pub by_rows: bool,
+}
+
+/// What decides on a projection.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Projection {
+    /// A tensor is projected where the cosine of gradient and weights is below `delta/√n`, `n` elements in a channel
+    /// or in the tensor.
+    pub delta: f64,
+    /// Factor of the weight decay where it is.
+    pub decay_ratio: f64,
+    /// Nesterov's look-ahead.
+    pub nesterov: bool,
+    /// Added to norms that are divided by.
+    pub epsilon: f64,
+}
+
+/// Sums of a channel: `g·w`, `g·g`, `w·w`, `w·u`.
+const SUMS: usize = 4;
+
+/// Elements of scratch memory that an update of `rows` rows takes.
+pub fn projection_scratch(rows: usize, channels: Channels) -> usize {
+    let pieces = rows.div_ceil(rows_of_piece(rows, channels.row)).max(1);
+    SUMS * match channels.by_rows {
+        true => rows,
+        false => pieces * channels.row,
+    }
+}
+
+fn rows_of_piece(rows: usize, row: usize) -> usize {
+    chunks::piece(rows, chunks::FLAT.div_ceil(row.max(1)))
+}
+
+/// The optimizer whose direction is projected.
+#[derive(Clone, Copy)]
+enum Base {
+    Sgd {
+        momentum: f64,
+    },
+    /// With `1/√(1 − β₂ᵗ)`.
+    Adam {
+        betas: [f64; 2],
+        root: f64,
+        epsilon: f64,
+    },
+}
+
+/// Factors in vectors.
+struct Vectors<V> {
+    keep: V,
+    add: V,
+    keep2: V,
+    add2: V,
+    root: V,
+    epsilon: V,
+    is_adam: bool,
+    nesterov: bool,
+}
+
+impl Base {
+    #[inline(always)]
+    fn vectors<T: Real, S: Simd<Scalar = T>>(self, s: S, nesterov: bool) -> Vectors<S::V> {
+        let splat = |x: f64| s.splat(T::from_f64(x));
+        let ([beta1, beta2], add, root, epsilon, is_adam) = match self {
+            Base::Sgd { momentum } => ([momentum, 0.0], 1.0, 0.0, 1.0, false),
+            Base::Adam {
+                betas,
+                root,
+                epsilon,
+            } => (betas, 1.0 - betas[0], root, epsilon, true),
+        };
+        Vectors {
+            keep: splat(beta1),
+            add: splat(add),
+            keep2: splat(beta2),
+            add2: splat(1.0 - beta2),
+            root: splat(root),
+            epsilon: splat(epsilon),
+            is_adam,
+            nesterov,
+        }
+    }
+}
+
+impl<V: Copy> Vectors<V> {
+    /// The moments after a gradient.
+    #[inline(always)]
+    fn moved<S: Simd<V = V>>(&self, s: S, g: V, m: V, v: V) -> (V, V) {
+        let m = s.fma(self.keep, m, s.mul(self.add, g));
+        (m, s.fma(self.keep2, v, s.mul(self.add2, s.mul(g, g))))
+    }
+
+    /// The direction `u`, for Adam without `1/(1 − β₁ᵗ)`.
+    #[inline(always)]
+    fn direction<S: Simd<V = V>>(&self, s: S, g: V, m: V, v: V) -> V {
+        let ahead = match self.nesterov {
+            true => s.fma(self.keep, m, s.mul(self.add, g)),
+            false => m,
+        };
+        match self.is_adam {
+            true => s.div(ahead, s.fma(s.sqrt(v), self.root, self.epsilon)),
+            false => ahead,
+        }
+    }
+}
+
+/// The first pass over some rows.
+struct SumsShare<'a, T> {
+    base: Base,
+    nesterov: bool,
+    channels: Channels,
+    weights: &'a [T],
+    first: &'a mut [T],
+    /// Empty for SGD.
+    second: &'a mut [T],
+    gradient: &'a [T],
+    /// By rows, [`SUMS`] each; by columns, [`SUMS`] rows of them.
+    sums: &'a mut [T],
+}
+
+impl<T: Real> Kernel<T> for SumsShare<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Scalar = T>>(self, s: S) {
+        let vectors = self.base.vectors(s, self.nesterov);
+        let Channels { row, by_rows } = self.channels;
+        self.sums.fill(T::ZERO);
+        for (r, weights) in self.weights.chunks(row).enumerate() {
+            let mut of_row = [s.zero(); SUMS];
+            let begin = r * row;
+            for column in (0..weights.len()).step_by(S::LANES) {
+                let here = begin + column..begin + weights.len();
+                let (w, g) = (
+                    s.load(&weights[column..]),
+                    s.load(&self.gradient[here.clone()]),
+                );
+                let first = &mut self.first[here.clone()];
+                let v = match vectors.is_adam {
+                    true => s.load(&self.second[here.clone()]),
+                    false => s.zero(),
+                };
+                let (m, v) = vectors.moved(s, g, s.load(first), v);
+                s.store(first, m);
+                if vectors.is_adam {
+                    s.store(&mut self.second[here], v);
+                }
+                let u = vectors.direction(s, g, m, v);
+                for (k, (a, b)) in [(g, w), (g, g), (w, w), (w, u)].into_iter().enumerate() {
+                    if by_rows {
+                        of_row[k] = s.fma(a, b, of_row[k]);
+                    } else {
+                        let sums = &mut self.sums[k * row + column..(k + 1) * row];
+                        s.store(sums, s.fma(a, b, s.load(sums)));
+                    }
+                }
+            }
+            if by_rows {
+                for (sum, of_row) in self.sums[SUMS * r..].iter_mut().zip(of_row) {
+                    *sum = s.sum(of_row);
+                }
+            }
+        }
+    }
+}
+
+/// The second pass over some rows: `w ← f·w − η·u`, `f` a channel's factor.
+struct ApplyShare<'a, T> {
+    base: Base,
+    nesterov: bool,
+    channels: Channels,
+    descent: f64,
+    weights: &'a mut [T],
+    first: &'a [T],
+    second: &'a [T],
+    gradient: &'a [T],
+    /// Of these rows, or of all columns.
+    factors: &'a [T],
+}
+
+impl<T: Real> Kernel<T> for ApplyShare<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<Scalar = T>>(self, s: S) {
+        let vectors = self.base.vectors(s, self.nesterov);
+        let descent = s.splat(T::from_f64(-self.descent));
+        let Channels { row, by_rows } = self.channels;
+        for (r, weights) in self.weights.chunks_mut(row).enumerate() {
+            let begin = r * row;
+            let of_row = s.splat(if by_rows { self.factors[r] } else { T::ZERO });
+            for column in (0..weights.len()).step_by(S::LANES) {
+                let here = begin + column..begin + weights.len();
+                let g = s.load(&self.gradient[here.clone()]);
+                let v = match vectors.is_adam {
+                    true => s.load(&self.second[here.clone()]),
+                    false => s.zero(),
+                };
+                let u = vectors.direction(s, g, s.load(&self.first[here]), v);
+                let factor = if by_rows {
+                    of_row
+                } else {
+                    s.load(&self.factors[column..])
+                };
+                let weights = &mut weights[column..];
+                s.store(weights, s.fma(descent, u, s.mul(factor, s.load(weights))));
+            }
+        }
+    }
+}
+
+/// What one update works on.
+struct Tensors<'a, T> {
+    weights: &'a mut [T],
+    first: &'a mut [T],
+    second: &'a mut [T],
+    gradient: &'a [T],
+    scratch: &'a mut [T],
+}
+
+/// AdamP's step (algorithm 2), decay decoupled: the weights shrink by `1 − η·λ`, or by the part of it that
+/// [`Projection::decay_ratio`] is where they are projected. `scratch` has [`projection_scratch`] elements.
+///
+/// # Errors
+/// When lengths differ, a setting is out of range or `step` is 0.
+#[expect(clippy::too_many_arguments, reason = "tensors of one update")]
+pub fn adamp_step<T: Real>(
+    workspace: &Workspace,
+    (settings, projection): (Adam, Projection),
+    step: u64,
+    channels: Channels,
+    weights: &mut [T],
+    first_moment: &mut [T],
+    second_moment: &mut [T],
+    gradient: &[T],
+    scratch: &mut [T],
+) -> Result<(), KernelError> {
+    check_adam(settings, step)?;
+    check_length("second_moment", second_moment, weights.len())?;
+    let t = step as f64;
+    let left = |beta: f64| 1.0 - beta.powf(t);
+    let base = Base::Adam {
+        betas: [settings.beta1, settings.beta2],
+        root: 1.0 / left(settings.beta2).sqrt(),
+        epsilon: settings.epsilon,
+    };
+    let rates = Rates {
+        descent: settings.learning_rate / left(settings.beta1),
+        decay: settings.learning_rate * settings.weight_decay,
+    };
+    let tensors = Tensors {
+        weights,
+        first: first_moment,
+        second: second_moment,
+        gradient,
+        scratch,
+    };
+    update(workspace, (base, rates, projection), channels, tensors)
+}
+
+/// SGDP's step (algorithm 1), decay decoupled: the weights shrink by `1 − η·λ/(1 − μ)`, the size that coupled decay
+/// has in the long run. [`Sgd::nesterov`] and [`Sgd::scale`] are not looked at.
+///
+/// # Errors
+/// When lengths differ or a setting is out of range.
+pub fn sgdp_step<T: Real>(
+    workspace: &Workspace,
+    (settings, projection): (Sgd, Projection),
+    channels: Channels,
+    weights: &mut [T],
+    velocity: &mut [T],
+    gradient: &[T],
+    scratch: &mut [T],
+) -> Result<(), KernelError> {
+    check_sgd(settings)?;
+    let base = Base::Sgd {
+        momentum: settings.momentum,
+    };
+    let rates = Rates {
+        descent: settings.learning_rate,
+        decay: settings.learning_rate * settings.weight_decay / (1.0 - settings.momentum),
+    };
+    let tensors = Tensors {
+        weights,
+        first: velocity,
+        second: &mut [],
+        gradient,
+        scratch,
+    };
+    update(workspace, (base, rates, projection), channels, tensors)
+}
+
+#[derive(Clone, Copy)]
+struct Rates {
+    descent: f64,
+    decay: f64,
+}
+
+fn update<T: Real>(
+    workspace: &Workspace,
+    (base, rates, projection): (Base, Rates, Projection),
+    channels: Channels,
+    tensors: Tensors<'_, T>,
+) -> Result<(), KernelError> {
+    let Tensors {
+        weights,
+        first,
+        second,
+        gradient,
+        scratch,
+    } = tensors;
+    let (len, Channels { row, by_rows }) = (weights.len(), channels);
+    check_length("first_moment", first, len)?;
+    check_length("gradient", gradient, len)?;
+    let rows = len / row.max(1);
+    if len == 0 {
+        return Ok(());
+    }
+    check_length("weights", weights, rows * row)?;
+    check_length("scratch", scratch, projection_scratch(rows, channels))?;
+    let of_piece = rows_of_piece(rows, row);
+    let nesterov = projection.nesterov;
+    {
+        let sums = scratch.chunks_mut(SUMS * if by_rows { of_piece } else { row });
+        let second =
+            chunks::optional_mut((!second.is_empty()).then_some(&mut *second), of_piece * row);
+        let pieces = weights
+            .chunks(of_piece * row)
+            .zip(first.chunks_mut(of_piece * row))
+            .zip(second)
+            .zip(gradient.chunks(of_piece * row))
+            .zip(sums);
+        let shares = pieces.map(|((((weights, first), second), gradient), sums)| SumsShare {
+            base,
+            nesterov,
+            channels,
+            weights,
+            first,
+            second: second.unwrap_or_default(),
+            gradient,
+            sums,
+        });
+        chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
+    }
+    let count = if by_rows { rows } else { row };
+    factors(scratch, (count, by_rows), len, rates, projection);
+    let second = chunks::optional((!second.is_empty()).then_some(&*second), of_piece * row);
+    let pieces = weights
+        .chunks_mut(of_piece * row)
+        .zip(first.chunks(of_piece * row))
+        .zip(second)
+        .zip(gradient.chunks(of_piece * row))
+        .enumerate();
+    let scratch = &*scratch;
+    let shares = pieces.map(
+        |(piece, (((weights, first), second), gradient))| ApplyShare {
+            base,
+            nesterov,
+            channels,
+            descent: rates.descent,
+            weights,
+            first,
+            second: second.unwrap_or_default(),
+            gradient,
+            factors: match by_rows {
+                true => &scratch[piece * of_piece..],
+                false => &scratch[..row],
+            },
+        },
+    );
+    chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
+    Ok(())
+}
+
+/// Turns the sums in `scratch` into the factors of `count` channels, which take their place at its beginning.
+fn factors<T: Real>(
+    scratch: &mut [T],
+    (count, by_rows): (usize, bool),
+    len: usize,
+    rates: Rates,
+    projection: Projection,
+) {
+    let of_channel = |scratch: &[T], channel: usize| -> [f64; SUMS] {
+        let sum = |k: usize| match by_rows {
+            true => scratch[SUMS * channel + k].to_f64(),
+            false => {
+                let parts = scratch.chunks(SUMS * count);
+                parts.map(|part| part[k * count + channel].to_f64()).sum()
+            }
+        };
+        std::array::from_fn(sum)
+    };
+    let epsilon = projection.epsilon;
+    let cosine = |[gw, gg, ww, _]: [f64; SUMS]| gw.abs() / (gg * ww).sqrt().max(epsilon);
+    let mut of_all = [0.0; SUMS];
+    let mut largest: f64 = 0.0;
+    for channel in 0..count {
+        let sums = of_channel(scratch, channel);
+        of_all
+            .iter_mut()
+            .zip(sums)
+            .for_each(|(all, sum)| *all += sum);
+        largest = largest.max(cosine(sums));
+    }
+    let below = |cosine: f64, n: usize| cosine < projection.delta / (n as f64).sqrt();
+    let along = |[_, _, ww, wu]: [f64; SUMS]| wu / (ww.sqrt() + epsilon).powi(2);
+    let by_channel = below(largest, len / count);
+    let whole = !by_channel && below(cosine(of_all), len);
+    let ratio = if by_channel || whole {
+        projection.decay_ratio
+    } else {
+        1.0
+    };
+    let shrink = 1.0 - rates.decay * ratio;
+    for channel in 0..count {
+        // A channel's sums are read before anything is written in their place.
+        let part = match (by_channel, whole) {
+            (true, _) => along(of_channel(scratch, channel)),
+            (_, true) => along(of_all),
+            _ => 0.0,
+        };
+        scratch[channel] = T::from_f64(shrink + rates.descent * part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(n: usize, phase: f64) -> Vec<f64> {
+        (0..n)
+            .map(|i| ((i * i) as f64 * 0.37 + phase).sin())
+            .collect()
+    }
+
+    fn single(x: &[f64]) -> Vec<f32> {
+        x.iter().map(|&x| x as f32).collect()
+    }
+
+    /// SGDP's step in double precision.
+    fn plain(
+        w: &mut [f64],
+        v: &mut [f64],
+        g: &[f64],
+        delta: f64,
+        channel: &dyn Fn(usize) -> usize,
+    ) -> bool {
+        for (v, g) in v.iter_mut().zip(g) {
+            *v = 0.9 * *v + g;
+        }
+        let channels = (0..w.len()).map(channel).max().unwrap() + 1;
+        let mut sums = vec![[0.0; SUMS]; channels];
+        for i in 0..w.len() {
+            let products = [g[i] * w[i], g[i] * g[i], w[i] * w[i], w[i] * v[i]];
+            sums[channel(i)]
+                .iter_mut()
+                .zip(products)
+                .for_each(|(sum, x)| *sum += x);
+        }
+        let cosine = |s: &[f64; SUMS]| s[0].abs() / (s[1] * s[2]).sqrt();
+        let largest = sums.iter().map(cosine).fold(0.0, f64::max);
+        let projects = largest < delta / ((w.len() / channels) as f64).sqrt();
+        for i in 0..w.len() {
+            let [_, _, ww, wv] = sums[channel(i)];
+            let along = if projects {
+                wv / (ww.sqrt() + 1e-8).powi(2)
+            } else {
+                0.0
+            };
+            w[i] = (1.0 - 0.05 * if projects { 0.1 } else { 1.0 }) * w[i]
+                - 0.1 * (v[i] - along * w[i]);
+        }
+        projects
+    }
+
+    /// Shapes of one piece and of many, channels either way round, projected and not.
+    #[test]
+    fn it_is_that_of_double_precision() {
+        let workspace = Workspace::new();
+        for (rows, row) in [(1, 1), (3, 5), (7, 64), (700, 70), (33, 2_000), (1, 40_000)] {
+            for (by_rows, delta) in [(true, 1e9), (false, 1e9), (true, 0.0), (false, 0.0)] {
+                let n = rows * row;
+                let g = values(n, 1.0);
+                let (mut w64, mut v64) = (values(n, 0.0), values(n, 2.0));
+                let (mut w, mut v) = (single(&w64), single(&v64));
+                let channels = Channels { row, by_rows };
+                let mut scratch = vec![f32::NAN; projection_scratch(rows, channels)];
+                let settings = Sgd {
+                    learning_rate: 0.1,
+                    momentum: 0.9,
+                    weight_decay: 0.05,
+                    nesterov: false,
+                    scale: 1.0,
+                };
+                let projection = Projection {
+                    delta,
+                    decay_ratio: 0.1,
+                    nesterov: false,
+                    epsilon: 1e-8,
+                };
+                let g32 = single(&g);
+                let both = (settings, projection);
+                sgdp_step(
+                    &workspace,
+                    both,
+                    channels,
+                    &mut w,
+                    &mut v,
+                    &g32,
+                    &mut scratch,
+                )
+                .unwrap();
+                let channel = |i: usize| if by_rows { i / row } else { i % row };
+                let projects = plain(&mut w64, &mut v64, &g, delta, &channel);
+                assert_eq!(projects, delta > 0.0);
+                for (found, plain) in w.iter().zip(&w64).chain(v.iter().zip(&v64)) {
+                    let off = (f64::from(*found) - plain).abs();
+                    assert!(
+                        off < 2e-6 * (1.0 + plain.abs()),
+                        "{rows}x{row}: {found} {plain}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tensors_of_other_lengths_are_refused() {
+        let channels = Channels {
+            row: 2,
+            by_rows: true,
+        };
+        let settings = Sgd {
+            learning_rate: 0.1,
+            momentum: 0.9,
+            weight_decay: 0.0,
+            nesterov: false,
+            scale: 1.0,
+        };
+        let projection = Projection {
+            delta: 0.1,
+            decay_ratio: 0.1,
+            nesterov: false,
+            epsilon: 1e-8,
+        };
+        let workspace = Workspace::new();
+        let step = |weights: usize, gradient: usize, scratch: usize| {
+            let [mut w, mut v] = [vec![0.0f32; weights], vec![0.0; weights]];
+            let (g, mut scratch) = (vec![0.0; gradient], vec![0.0; scratch]);
+            sgdp_step(
+                &workspace,
+                (settings, projection),
+                channels,
+                &mut w,
+                &mut v,
+                &g,
+                &mut scratch,
+            )
+        };
+        assert!(step(4, 4, 8).is_ok());
+        assert!(step(0, 0, 0).is_ok());
+        for (weights, gradient, scratch) in [(4, 3, 8), (3, 3, 8), (4, 4, 7)] {
+            assert!(step(weights, gradient, scratch).is_err());
+        }
+    }
+}
