@@ -11,6 +11,10 @@ pub(crate) const MOST: usize = 32;
 /// Elements in a piece of a flat elementwise operation.
 pub(crate) const FLAT: usize = 16 * 1024;
 
+/// Elements in a piece of an optimizer's update. A tensor of fewer is updated by one core: waking another takes longer,
+/// and a second pass finds what the first has read in the core's cache. Measured in docs/performance.md.
+pub(crate) const UPDATE: usize = 64 * 1024;
+
 /// Items in each piece (the last may hold fewer) when `items` are cut into at most [`MOST`]
 /// pieces of at least `at_least` items.
 pub(crate) fn piece(items: usize, at_least: usize) -> usize {

@@ -1,6 +1,6 @@
 //! Optimizer updates whose size goes by the norms of a whole tensor.
 //!
-//! Sums are in vectors of single precision within a piece of [`chunks::FLAT`] elements, and in double precision over
+//! Sums are in vectors of single precision within a piece of [`chunks::UPDATE`] elements, and in double precision over
 //! the pieces, in their order: the same on any number of threads.
 
 use std::{iter::Sum, ops::Add};
@@ -42,7 +42,7 @@ const RUNNING: usize = 4;
 
 struct NormsShare<'a, T> {
     weights: &'a [T],
-    gradient: &'a [T],
+    other: &'a [T],
 }
 
 impl<T: Real> Kernel<T> for NormsShare<'_, T> {
@@ -51,15 +51,16 @@ impl<T: Real> Kernel<T> for NormsShare<'_, T> {
     #[inline(always)]
     fn run<S: Simd<Scalar = T>>(self, s: S) -> SquaredNorms {
         let mut sums = [[s.zero(); 2]; RUNNING];
-        let vectors = self
-            .weights
-            .chunks(S::LANES)
-            .zip(self.gradient.chunks(S::LANES));
-        for (i, (weights, gradient)) in vectors.enumerate() {
-            let (w, g) = (s.load(weights), s.load(gradient));
-            let [of_weights, of_gradient] = &mut sums[i % RUNNING];
-            *of_weights = s.fma(w, w, *of_weights);
-            *of_gradient = s.fma(g, g, *of_gradient);
+        let block = RUNNING * S::LANES;
+        let (weights, other) = (self.weights.chunks(block), self.other.chunks(block));
+        for (weights, other) in weights.zip(other) {
+            // Beyond the end there are zeros.
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let from = (i * S::LANES).min(weights.len());
+                let (w, x) = (s.load(&weights[from..]), s.load(&other[from..]));
+                sums[0] = s.fma(w, w, sums[0]);
+                sums[1] = s.fma(x, x, sums[1]);
+            }
         }
         added(s, sums)
     }
@@ -91,32 +92,15 @@ pub fn squared_norms<T: Real>(
     Ok(chunks::sum(weights.len(), flat(weights.len()), |piece| {
         let share = NormsShare {
             weights: &weights[piece.clone()],
-            gradient: &gradient[piece],
+            other: &gradient[piece],
         };
         T::dispatch(workspace.isa(), share)
     }))
 }
 
-/// What LAMB needs of Adam's settings, as factors.
+/// What LAMB needs of Adam's settings: `1 / (1 − β₁ᵗ)` and `1 / √(1 − β₂ᵗ)`, or 1 without bias correction; ε; λ.
 #[derive(Clone, Copy)]
-struct Factors {
-    /// `1 / (1 − β₁ᵗ)` and `1 / √(1 − β₂ᵗ)`, or 1 without bias correction.
-    first: f64,
-    root: f64,
-    epsilon: f64,
-    weight_decay: f64,
-}
-
-impl Factors {
-    /// `m̂/(√v̂ + ε) + λ·w`.
-    #[inline(always)]
-    fn update<T: Real, S: Simd<Scalar = T>>(self, s: S, w: S::V, m: S::V, v: S::V) -> S::V {
-        let splat = |x: f64| s.splat(T::from_f64(x));
-        let root = s.fma(s.sqrt(v), splat(self.root), splat(self.epsilon));
-        let ratio = s.div(s.mul(splat(self.first), m), root);
-        s.fma(splat(self.weight_decay), w, ratio)
-    }
-}
+struct Factors([f64; 4]);
 
 struct MomentsShare<'a, T> {
     betas: [f64; 2],
@@ -125,6 +109,7 @@ struct MomentsShare<'a, T> {
     first: &'a mut [T],
     second: &'a mut [T],
     gradient: &'a [T],
+    update: &'a mut [T],
 }
 
 impl<T: Real> Kernel<T> for MomentsShare<'_, T> {
@@ -135,60 +120,63 @@ impl<T: Real> Kernel<T> for MomentsShare<'_, T> {
         let splat = |x: f64| s.splat(T::from_f64(x));
         let [keep1, keep2] = self.betas.map(splat);
         let [add1, add2] = self.betas.map(|beta| splat(1.0 - beta));
-        let mut sums = [[s.zero(); 2]; RUNNING];
+        let [first, root, epsilon, decay] = self.factors.0.map(splat);
+        let mut sums = [s.zero(); 2];
         let moments = self
             .first
             .chunks_mut(S::LANES)
-            .zip(self.second.chunks_mut(S::LANES));
+            .zip(self.second.chunks_mut(S::LANES))
+            .zip(self.update.chunks_mut(S::LANES));
         let tensors = self
             .weights
             .chunks(S::LANES)
             .zip(self.gradient.chunks(S::LANES));
-        for (i, ((weights, gradient), (first, second))) in tensors.zip(moments).enumerate() {
+        for ((weights, gradient), ((m_slice, v_slice), update)) in tensors.zip(moments) {
             let (w, g) = (s.load(weights), s.load(gradient));
-            let m = s.fma(keep1, s.load(first), s.mul(add1, g));
-            let v = s.fma(keep2, s.load(second), s.mul(add2, s.mul(g, g)));
-            s.store(first, m);
-            s.store(second, v);
+            let m = s.fma(keep1, s.load(m_slice), s.mul(add1, g));
+            let v = s.fma(keep2, s.load(v_slice), s.mul(add2, s.mul(g, g)));
+            s.store(m_slice, m);
+            s.store(v_slice, v);
             // Beyond the tensor's end weights and moments are 0, and so is the update.
-            let update = self.factors.update(s, w, m, v);
-            let [of_weights, of_update] = &mut sums[i % RUNNING];
-            *of_weights = s.fma(w, w, *of_weights);
-            *of_update = s.fma(update, update, *of_update);
+            let ratio = s.div(s.mul(first, m), s.fma(s.sqrt(v), root, epsilon));
+            let u = s.fma(decay, w, ratio);
+            s.store(update, u);
+            // One running sum each: the division above takes longer than an addition.
+            sums[0] = s.fma(w, w, sums[0]);
+            sums[1] = s.fma(u, u, sums[1]);
         }
-        added(s, sums)
+        SquaredNorms {
+            weights: s.sum(sums[0]).to_f64(),
+            other: s.sum(sums[1]).to_f64(),
+        }
     }
 }
 
-struct LambShare<'a, T> {
-    factors: Factors,
+struct DescentShare<'a, T> {
     descent: f64,
     weights: &'a mut [T],
-    first: &'a [T],
-    second: &'a [T],
+    update: &'a [T],
 }
 
-impl<T: Real> Kernel<T> for LambShare<'_, T> {
+impl<T: Real> Kernel<T> for DescentShare<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd<Scalar = T>>(self, s: S) {
         let descent = s.splat(T::from_f64(-self.descent));
-        let moments = self
-            .first
-            .chunks(S::LANES)
-            .zip(self.second.chunks(S::LANES));
-        for (weights, (first, second)) in self.weights.chunks_mut(S::LANES).zip(moments) {
-            let w = s.load(weights);
-            let update = self.factors.update(s, w, s.load(first), s.load(second));
-            s.store(weights, s.fma(descent, update, w));
+        let vectors = self
+            .weights
+            .chunks_mut(S::LANES)
+            .zip(self.update.chunks(S::LANES));
+        for (weights, update) in vectors {
+            s.store(weights, s.fma(descent, s.load(update), s.load(weights)));
         }
     }
 }
 
 /// LAMB's step (You et al. 2020, algorithm 2): Adam's moments, then `w ← w − η·φ·u` with `u = m̂/(√v̂ + ε) + λ·w`
 /// and the factor `φ` that `trust` makes of the sums of squares of `w` and `u`. `corrected` divides the moments by
-/// `1 − βᵗ`; [`Adam::decoupled`] is not looked at.
+/// `1 − βᵗ`; [`Adam::decoupled`] is not looked at. `scratch` is as long as the tensor.
 ///
 /// # Errors
 /// When lengths differ, a setting is out of range or `step` is 0.
@@ -202,30 +190,33 @@ pub fn lamb_step<T: Real>(
     first_moment: &mut [T],
     second_moment: &mut [T],
     gradient: &[T],
+    scratch: &mut [T],
 ) -> Result<(), KernelError> {
     check_adam(settings, step)?;
     check_length("first_moment", first_moment, weights.len())?;
     check_length("second_moment", second_moment, weights.len())?;
     check_length("gradient", gradient, weights.len())?;
+    check_length("scratch", scratch, weights.len())?;
     let t = step as f64;
     let left = |beta: f64| if corrected { 1.0 - beta.powf(t) } else { 1.0 };
-    let factors = Factors {
-        first: 1.0 / left(settings.beta1),
-        root: 1.0 / left(settings.beta2).sqrt(),
-        epsilon: settings.epsilon,
-        weight_decay: settings.weight_decay,
-    };
+    let factors = Factors([
+        1.0 / left(settings.beta1),
+        1.0 / left(settings.beta2).sqrt(),
+        settings.epsilon,
+        settings.weight_decay,
+    ]);
     let length = flat(weights.len());
     let mut sums = [SquaredNorms::default(); chunks::MOST];
     let moments = first_moment
         .chunks_mut(length)
-        .zip(second_moment.chunks_mut(length));
+        .zip(second_moment.chunks_mut(length))
+        .zip(scratch.chunks_mut(length));
     let pieces = weights
         .chunks(length)
         .zip(gradient.chunks(length))
         .zip(moments)
         .zip(&mut sums);
-    let pieces = pieces.map(|(((weights, gradient), (first, second)), sum)| {
+    let pieces = pieces.map(|(((weights, gradient), ((first, second), update)), sum)| {
         let share = MomentsShare {
             betas: [settings.beta1, settings.beta2],
             factors,
@@ -233,26 +224,20 @@ pub fn lamb_step<T: Real>(
             first,
             second,
             gradient,
+            update,
         };
         (share, sum)
     });
     chunks::for_each(pieces, |(share, sum)| {
-        *sum = T::dispatch(workspace.isa(), share)
+        *sum = T::dispatch(workspace.isa(), share);
     });
     let descent = settings.learning_rate * trust(sums.into_iter().sum());
-    let moments = first_moment
-        .chunks(length)
-        .zip(second_moment.chunks(length));
-    let shares = weights
-        .chunks_mut(length)
-        .zip(moments)
-        .map(|(weights, (first, second))| LambShare {
-            factors,
-            descent,
-            weights,
-            first,
-            second,
-        });
+    let shares = weights.chunks_mut(length).zip(scratch.chunks(length));
+    let shares = shares.map(|(weights, update)| DescentShare {
+        descent,
+        weights,
+        update,
+    });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     Ok(())
 }
@@ -304,6 +289,7 @@ mod tests {
             let [mut w64, mut m64, mut v64] =
                 [&w, &m, &v].map(|x| x.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>());
             let trust = |norms: SquaredNorms| (norms.weights / norms.other).sqrt();
+            let mut scratch = vec![0.0; n];
             lamb_step(
                 &workspace,
                 settings,
@@ -313,6 +299,7 @@ mod tests {
                 &mut m,
                 &mut v,
                 &g,
+                &mut scratch,
             )
             .unwrap();
             for i in 0..n {

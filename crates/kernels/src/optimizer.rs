@@ -284,7 +284,7 @@ pub(crate) fn check_adam(settings: Adam, step: u64) -> Result<(), KernelError> {
 
 /// Elements in a piece: whole cache lines, so that no two threads write to one.
 pub(crate) fn flat(len: usize) -> usize {
-    chunks::piece(len, chunks::FLAT).next_multiple_of(64)
+    chunks::piece(len, chunks::UPDATE).next_multiple_of(64)
 }
 
 fn finite(name: &'static str, value: f64) -> Result<(), KernelError> {

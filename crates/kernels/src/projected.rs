@@ -39,6 +39,11 @@ const SUMS: usize = 4;
 
 /// Elements of scratch memory that an update of `rows` rows takes.
 pub fn projection_scratch(rows: usize, channels: Channels) -> usize {
+    rows * channels.row + sums_of(rows, channels)
+}
+
+/// Elements of it that hold sums; the others hold the direction.
+fn sums_of(rows: usize, channels: Channels) -> usize {
     let pieces = rows.div_ceil(rows_of_piece(rows, channels.row)).max(1);
     SUMS * match channels.by_rows {
         true => rows,
@@ -47,152 +52,118 @@ pub fn projection_scratch(rows: usize, channels: Channels) -> usize {
 }
 
 fn rows_of_piece(rows: usize, row: usize) -> usize {
-    chunks::piece(rows, chunks::FLAT.div_ceil(row.max(1)))
+    chunks::piece(rows, chunks::UPDATE.div_ceil(row.max(1)))
 }
 
-/// The optimizer whose direction is projected.
+/// The optimizer whose direction is projected: how its moments move, and what direction they give.
 #[derive(Clone, Copy)]
-enum Base {
-    Sgd {
-        momentum: f64,
-    },
-    /// With `1/√(1 − β₂ᵗ)`.
-    Adam {
-        betas: [f64; 2],
-        root: f64,
-        epsilon: f64,
-    },
-}
-
-/// Factors in vectors.
-struct Vectors<V> {
-    keep: V,
-    add: V,
-    keep2: V,
-    add2: V,
-    root: V,
-    epsilon: V,
-    is_adam: bool,
+struct Base {
+    /// What of the first moment is kept and added to it, and the same of the second.
+    keep: [f64; 2],
+    add: [f64; 2],
+    /// `1/√(1 − β₂ᵗ)` and ε, of Adam.
+    root: f64,
+    epsilon: f64,
     nesterov: bool,
 }
 
-impl Base {
-    #[inline(always)]
-    fn vectors<T: Real, S: Simd<Scalar = T>>(self, s: S, nesterov: bool) -> Vectors<S::V> {
-        let splat = |x: f64| s.splat(T::from_f64(x));
-        let ([beta1, beta2], add, root, epsilon, is_adam) = match self {
-            Base::Sgd { momentum } => ([momentum, 0.0], 1.0, 0.0, 1.0, false),
-            Base::Adam {
-                betas,
-                root,
-                epsilon,
-            } => (betas, 1.0 - betas[0], root, epsilon, true),
-        };
-        Vectors {
-            keep: splat(beta1),
-            add: splat(add),
-            keep2: splat(beta2),
-            add2: splat(1.0 - beta2),
-            root: splat(root),
-            epsilon: splat(epsilon),
-            is_adam,
-            nesterov,
-        }
-    }
-}
-
-impl<V: Copy> Vectors<V> {
-    /// The moments after a gradient.
-    #[inline(always)]
-    fn moved<S: Simd<V = V>>(&self, s: S, g: V, m: V, v: V) -> (V, V) {
-        let m = s.fma(self.keep, m, s.mul(self.add, g));
-        (m, s.fma(self.keep2, v, s.mul(self.add2, s.mul(g, g))))
-    }
-
-    /// The direction `u`, for Adam without `1/(1 − β₁ᵗ)`.
-    #[inline(always)]
-    fn direction<S: Simd<V = V>>(&self, s: S, g: V, m: V, v: V) -> V {
-        let ahead = match self.nesterov {
-            true => s.fma(self.keep, m, s.mul(self.add, g)),
-            false => m,
-        };
-        match self.is_adam {
-            true => s.div(ahead, s.fma(s.sqrt(v), self.root, self.epsilon)),
-            false => ahead,
-        }
-    }
-}
-
-/// The first pass over some rows.
-struct SumsShare<'a, T> {
+/// The first pass over some rows. `ADAM` has a second moment.
+struct SumsShare<'a, T, const ADAM: bool> {
     base: Base,
-    nesterov: bool,
     channels: Channels,
     weights: &'a [T],
     first: &'a mut [T],
-    /// Empty for SGD.
+    /// Empty without one.
     second: &'a mut [T],
     gradient: &'a [T],
+    /// The direction; for Adam without `1/(1 − β₁ᵗ)`.
+    update: &'a mut [T],
     /// By rows, [`SUMS`] each; by columns, [`SUMS`] rows of them.
     sums: &'a mut [T],
 }
 
-impl<T: Real> Kernel<T> for SumsShare<'_, T> {
+impl<T: Real, const ADAM: bool> Kernel<T> for SumsShare<'_, T, ADAM> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd<Scalar = T>>(self, s: S) {
-        let vectors = self.base.vectors(s, self.nesterov);
+        let splat = |x: f64| s.splat(T::from_f64(x));
+        let Base { nesterov, .. } = self.base;
+        let ([keep, keep2], [add, add2]) = (self.base.keep.map(splat), self.base.add.map(splat));
+        let (root, epsilon) = (splat(self.base.root), splat(self.base.epsilon));
         let Channels { row, by_rows } = self.channels;
         self.sums.fill(T::ZERO);
         for (r, weights) in self.weights.chunks(row).enumerate() {
-            let mut of_row = [s.zero(); SUMS];
             let begin = r * row;
+            let end = begin + weights.len();
+            let mut of_row = [s.zero(); SUMS];
             for column in (0..weights.len()).step_by(S::LANES) {
-                let here = begin + column..begin + weights.len();
+                let from = begin + column;
                 let (w, g) = (
                     s.load(&weights[column..]),
-                    s.load(&self.gradient[here.clone()]),
+                    s.load(&self.gradient[from..end]),
                 );
-                let first = &mut self.first[here.clone()];
-                let v = match vectors.is_adam {
-                    true => s.load(&self.second[here.clone()]),
-                    false => s.zero(),
-                };
-                let (m, v) = vectors.moved(s, g, s.load(first), v);
+                let first = &mut self.first[from..end];
+                let m = s.fma(keep, s.load(first), s.mul(add, g));
                 s.store(first, m);
-                if vectors.is_adam {
-                    s.store(&mut self.second[here], v);
-                }
-                let u = vectors.direction(s, g, m, v);
-                for (k, (a, b)) in [(g, w), (g, g), (w, w), (w, u)].into_iter().enumerate() {
-                    if by_rows {
-                        of_row[k] = s.fma(a, b, of_row[k]);
-                    } else {
-                        let sums = &mut self.sums[k * row + column..(k + 1) * row];
+                let ahead = if nesterov {
+                    s.fma(keep, m, s.mul(add, g))
+                } else {
+                    m
+                };
+                let u = if ADAM {
+                    let second = &mut self.second[from..end];
+                    let v = s.fma(keep2, s.load(second), s.mul(add2, s.mul(g, g)));
+                    s.store(second, v);
+                    s.div(ahead, s.fma(s.sqrt(v), root, epsilon))
+                } else {
+                    ahead
+                };
+                s.store(&mut self.update[from..end], u);
+                let products = [(g, w), (g, g), (w, w), (w, u)];
+                if by_rows {
+                    for (sum, (a, b)) in of_row.iter_mut().zip(products) {
+                        *sum = s.fma(a, b, *sum);
+                    }
+                } else {
+                    for (sums, (a, b)) in self.sums.chunks_mut(row).zip(products) {
+                        let sums = &mut sums[column..];
                         s.store(sums, s.fma(a, b, s.load(sums)));
                     }
                 }
             }
             if by_rows {
-                for (sum, of_row) in self.sums[SUMS * r..].iter_mut().zip(of_row) {
-                    *sum = s.sum(of_row);
-                }
+                halved(s, of_row, &mut self.sums[SUMS * r..SUMS * (r + 1)]);
             }
         }
     }
 }
 
+/// The sums of the lanes of several vectors at once, by halves: one after the other they would wait for each other.
+#[inline(always)]
+fn halved<T: Real, S: Simd<Scalar = T>>(s: S, vectors: [S::V; SUMS], sums: &mut [T]) {
+    let mut lanes = vectors.map(|vector| s.to_array(vector));
+    let mut half = S::LANES / 2;
+    while half > 0 {
+        for lanes in &mut lanes {
+            let (low, high) = lanes.split_at_mut(half);
+            for (low, high) in low.iter_mut().zip(&high[..half]) {
+                *low += *high;
+            }
+        }
+        half /= 2;
+    }
+    for (sum, lanes) in sums.iter_mut().zip(lanes) {
+        *sum = lanes[0];
+    }
+}
+
 /// The second pass over some rows: `w ← f·w − η·u`, `f` a channel's factor.
 struct ApplyShare<'a, T> {
-    base: Base,
-    nesterov: bool,
     channels: Channels,
     descent: f64,
     weights: &'a mut [T],
-    first: &'a [T],
-    second: &'a [T],
-    gradient: &'a [T],
+    update: &'a [T],
     /// Of these rows, or of all columns.
     factors: &'a [T],
 }
@@ -202,27 +173,19 @@ impl<T: Real> Kernel<T> for ApplyShare<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<Scalar = T>>(self, s: S) {
-        let vectors = self.base.vectors(s, self.nesterov);
         let descent = s.splat(T::from_f64(-self.descent));
         let Channels { row, by_rows } = self.channels;
-        for (r, weights) in self.weights.chunks_mut(row).enumerate() {
-            let begin = r * row;
+        let rows = self.weights.chunks_mut(row).zip(self.update.chunks(row));
+        for (r, (weights, update)) in rows.enumerate() {
             let of_row = s.splat(if by_rows { self.factors[r] } else { T::ZERO });
-            for column in (0..weights.len()).step_by(S::LANES) {
-                let here = begin + column..begin + weights.len();
-                let g = s.load(&self.gradient[here.clone()]);
-                let v = match vectors.is_adam {
-                    true => s.load(&self.second[here.clone()]),
-                    false => s.zero(),
+            let vectors = weights.chunks_mut(S::LANES).zip(update.chunks(S::LANES));
+            for (i, (weights, update)) in vectors.enumerate() {
+                let factor = match by_rows {
+                    true => of_row,
+                    false => s.load(&self.factors[i * S::LANES..]),
                 };
-                let u = vectors.direction(s, g, s.load(&self.first[here]), v);
-                let factor = if by_rows {
-                    of_row
-                } else {
-                    s.load(&self.factors[column..])
-                };
-                let weights = &mut weights[column..];
-                s.store(weights, s.fma(descent, u, s.mul(factor, s.load(weights))));
+                let kept = s.mul(factor, s.load(weights));
+                s.store(weights, s.fma(descent, s.load(update), kept));
             }
         }
     }
@@ -258,10 +221,13 @@ pub fn adamp_step<T: Real>(
     check_length("second_moment", second_moment, weights.len())?;
     let t = step as f64;
     let left = |beta: f64| 1.0 - beta.powf(t);
-    let base = Base::Adam {
-        betas: [settings.beta1, settings.beta2],
+    let betas = [settings.beta1, settings.beta2];
+    let base = Base {
+        keep: betas,
+        add: betas.map(|beta| 1.0 - beta),
         root: 1.0 / left(settings.beta2).sqrt(),
         epsilon: settings.epsilon,
+        nesterov: projection.nesterov,
     };
     let rates = Rates {
         descent: settings.learning_rate / left(settings.beta1),
@@ -274,7 +240,7 @@ pub fn adamp_step<T: Real>(
         gradient,
         scratch,
     };
-    update(workspace, (base, rates, projection), channels, tensors)
+    update::<T, true>(workspace, (base, rates, projection), channels, tensors)
 }
 
 /// SGDP's step (algorithm 1), decay decoupled: the weights shrink by `1 − η·λ/(1 − μ)`, the size that coupled decay
@@ -292,8 +258,12 @@ pub fn sgdp_step<T: Real>(
     scratch: &mut [T],
 ) -> Result<(), KernelError> {
     check_sgd(settings)?;
-    let base = Base::Sgd {
-        momentum: settings.momentum,
+    let base = Base {
+        keep: [settings.momentum, 0.0],
+        add: [1.0, 0.0],
+        root: 0.0,
+        epsilon: 0.0,
+        nesterov: projection.nesterov,
     };
     let rates = Rates {
         descent: settings.learning_rate,
@@ -306,7 +276,7 @@ pub fn sgdp_step<T: Real>(
         gradient,
         scratch,
     };
-    update(workspace, (base, rates, projection), channels, tensors)
+    update::<T, false>(workspace, (base, rates, projection), channels, tensors)
 }
 
 #[derive(Clone, Copy)]
@@ -315,7 +285,7 @@ struct Rates {
     decay: f64,
 }
 
-fn update<T: Real>(
+fn update<T: Real, const ADAM: bool>(
     workspace: &Workspace,
     (base, rates, projection): (Base, Rates, Projection),
     channels: Channels,
@@ -337,56 +307,42 @@ fn update<T: Real>(
     }
     check_length("weights", weights, rows * row)?;
     check_length("scratch", scratch, projection_scratch(rows, channels))?;
+    let (sums, update) = scratch.split_at_mut(sums_of(rows, channels));
     let of_piece = rows_of_piece(rows, row);
-    let nesterov = projection.nesterov;
-    {
-        let sums = scratch.chunks_mut(SUMS * if by_rows { of_piece } else { row });
-        let second =
-            chunks::optional_mut((!second.is_empty()).then_some(&mut *second), of_piece * row);
-        let pieces = weights
-            .chunks(of_piece * row)
-            .zip(first.chunks_mut(of_piece * row))
-            .zip(second)
-            .zip(gradient.chunks(of_piece * row))
-            .zip(sums);
-        let shares = pieces.map(|((((weights, first), second), gradient), sums)| SumsShare {
-            base,
-            nesterov,
-            channels,
-            weights,
-            first,
-            second: second.unwrap_or_default(),
-            gradient,
-            sums,
-        });
-        chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
-    }
-    let count = if by_rows { rows } else { row };
-    factors(scratch, (count, by_rows), len, rates, projection);
-    let second = chunks::optional((!second.is_empty()).then_some(&*second), of_piece * row);
+    let piece = of_piece * row;
+    let second = chunks::optional_mut(ADAM.then_some(second), piece);
     let pieces = weights
-        .chunks_mut(of_piece * row)
-        .zip(first.chunks(of_piece * row))
-        .zip(second)
-        .zip(gradient.chunks(of_piece * row))
-        .enumerate();
-    let scratch = &*scratch;
+        .chunks(piece)
+        .zip(first.chunks_mut(piece).zip(second))
+        .zip(gradient.chunks(piece).zip(update.chunks_mut(piece)))
+        .zip(sums.chunks_mut(SUMS * if by_rows { of_piece } else { row }));
     let shares = pieces.map(
-        |(piece, (((weights, first), second), gradient))| ApplyShare {
+        |(((weights, (first, second)), (gradient, update)), sums)| SumsShare::<T, ADAM> {
             base,
-            nesterov,
             channels,
-            descent: rates.descent,
             weights,
             first,
             second: second.unwrap_or_default(),
             gradient,
-            factors: match by_rows {
-                true => &scratch[piece * of_piece..],
-                false => &scratch[..row],
-            },
+            update,
+            sums,
         },
     );
+    chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
+    let count = if by_rows { rows } else { row };
+    factors(sums, (count, by_rows), len, rates, projection);
+    let (sums, update) = (&*sums, &*update);
+    let pieces = weights.chunks_mut(piece).zip(update.chunks(piece));
+    let shares = pieces.enumerate().map(|(i, (weights, update))| ApplyShare {
+        channels,
+        descent: rates.descent,
+        weights,
+        update,
+        factors: match by_rows {
+            true => &sums[i * of_piece..],
+            false => &sums[..row],
+        },
+    });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     Ok(())
 }
@@ -576,9 +532,9 @@ mod tests {
                 &mut scratch,
             )
         };
-        assert!(step(4, 4, 8).is_ok());
+        assert!(step(4, 4, 12).is_ok());
         assert!(step(0, 0, 0).is_ok());
-        for (weights, gradient, scratch) in [(4, 3, 8), (3, 3, 8), (4, 4, 7)] {
+        for (weights, gradient, scratch) in [(4, 3, 12), (3, 3, 12), (4, 4, 11)] {
             assert!(step(weights, gradient, scratch).is_err());
         }
     }

@@ -21,8 +21,8 @@
 //! Biases and normalizations take Adam's step without decay. ε is 1e-6, as in the paper and everywhere above.
 
 use batchscope_core::{
-    Choice, DecayPolicy, Descriptor, Kind, Parameter, ParameterDefault, ParameterLayout, Range,
-    StateTensor,
+    Choice, DecayPolicy, Descriptor, Kind, Parameter, ParameterDefault, ParameterLayout,
+    ParameterTensor, Range, StateTensor,
 };
 use batchscope_kernels as kernels;
 
@@ -76,6 +76,8 @@ pub struct Lamb {
     adapted: Vec<bool>,
     first: Buffers,
     second: Buffers,
+    /// The update of a tensor, before its size is known.
+    scratch: Vec<f32>,
     /// The update under way, counted from 1.
     update: u64,
 }
@@ -100,6 +102,15 @@ impl Lamb {
             adapted: layout.tensors.iter().map(is_adapted).collect(),
             first: Buffers::zeros("first_moment", layout),
             second: Buffers::zeros("second_moment", layout),
+            scratch: vec![
+                0.0;
+                layout
+                    .tensors
+                    .iter()
+                    .map(ParameterTensor::len)
+                    .max()
+                    .unwrap_or(0)
+            ],
             update: 1,
         }
     }
@@ -133,6 +144,7 @@ impl Optimizer for Lamb {
             self.first.values(tensor),
             self.second.values(tensor),
             gradient,
+            &mut self.scratch[..gradient.len()],
         )
         .expect("settings were checked by `new`, and the tensors are the layout's");
     }
