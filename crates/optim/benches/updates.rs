@@ -72,7 +72,6 @@ fn main() {
     let gradients = values(1.0);
     let mut contenders: Vec<Contender> = OPTIMIZERS
         .names()
-        .into_iter()
         .map(|name| {
             let (kind, choice) = OPTIMIZERS.read(name).expect("a name of the registry");
             let is_adam = kind.descriptor.parameters.iter().any(|p| p.name == "beta2");
