@@ -152,7 +152,12 @@ fn position(table: &Table, heading: &str) -> Result<usize, SettingError> {
             .iter()
             .position(|c| normal(c) == normal(heading))
     };
-    exact.or_else(alike).ok_or_else(|| {
+    // A tracker's `config.lr` may be called `lr`.
+    let without_prefix = || {
+        let named = |c: &String| normal(bare(c)) == normal(heading);
+        table.columns.iter().position(named)
+    };
+    exact.or_else(alike).or_else(without_prefix).ok_or_else(|| {
         let why = format!(
             "there is no column '{heading}' among {}",
             table.columns.join(", ")

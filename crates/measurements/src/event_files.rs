@@ -252,7 +252,12 @@ impl Content {
             let pushed = entries.push(&piece[..n], &mut |entry| {
                 self.take(entry, before, options, count)
             });
-            pushed.map_err(|error| wrong(file, error.to_string()))?;
+            pushed.map_err(|error| {
+                wrong(
+                    file,
+                    format!("{error}: take it out of the folder to go on without it"),
+                )
+            })?;
             if count.values > MOST_VALUES {
                 let why =
                     format!("the runs have more than {MOST_VALUES} values of use: name fewer runs");
@@ -355,6 +360,24 @@ fn assigned(part: &str) -> Vec<(String, String)> {
     found
 }
 
+/// What stands between `_` and `-`; the sign of an exponent, as in `1e-4`, is none of these.
+fn words(part: &str) -> Vec<&str> {
+    let bytes = part.as_bytes();
+    let is_exponent = |at: usize| {
+        at >= 2 && matches!(bytes[at - 1], b'e' | b'E') && bytes[at - 2].is_ascii_digit()
+    };
+    let mut words = Vec::new();
+    let mut from = 0;
+    for (at, sign) in part.match_indices(['_', '-']) {
+        if sign == "_" || !is_exponent(at) {
+            words.push(&part[from..at]);
+            from = at + 1;
+        }
+    }
+    words.push(&part[from..]);
+    words
+}
+
 /// `bs32_lr0.1`, `batch_size_32`: a known heading, and a number after it.
 fn numbered(part: &str) -> Vec<(String, String)> {
     const WORDS_OF_A_HEADING: usize = 3;
@@ -366,7 +389,7 @@ fn numbered(part: &str) -> Vec<(String, String)> {
     };
     let mut found = Vec::new();
     let mut before: Vec<&str> = Vec::new();
-    for word in part.split('_') {
+    for word in words(part) {
         let at = word
             .find(|c: char| c.is_ascii_digit())
             .unwrap_or(word.len());
@@ -423,6 +446,7 @@ mod tests {
         assert_eq!(of("opt=adam_w=0-bs=4"), "opt=adam w=0 bs=4");
         assert_eq!(of("batch_size_32_lr_1e-4"), "batch_size=32 lr=1e-4");
         assert_eq!(of("batch_size256"), "batch_size=256");
+        assert_eq!(of("run-bs8-lr1e-4-seed2"), "bs=8 lr=1e-4 seed=2");
         assert_eq!(of("resnet20-v2/version_0/Nov26_12-00-00_host3"), "");
         assert_eq!(of("=/a=/==/_=3"), "");
     }
