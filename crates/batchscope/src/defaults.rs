@@ -92,6 +92,7 @@ fn meaning(line: &[&str]) -> String {
             let plan = resolve::plan(&settings).unwrap().resolved(None);
             let trainer = settings.trainer.trainer.as_deref().unwrap_or("built-in");
             let patience = (
+                trainers::slots(&settings),
                 trainers::patience(&settings.trainer),
                 trainers::times_steps(&settings.trainer),
             );

@@ -53,8 +53,8 @@ pub struct TrainerArgs {
     )]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub devices: Option<Devices>,
-    /// Trials at a time where they need no device of their own [default: 1]
-    #[arg(long, value_name = "N", help_heading = "Program", value_parser = values::at_least_one)]
+    /// Trials at a time where they need no device of their own; --jobs says the same [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Program", value_parser = clap::value_parser!(u64).range(1..=1024))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<u64>,
     /// Where trials ran side by side, time the steps by one more run at each batch size, alone [default: on]

@@ -6,7 +6,7 @@ mod program;
 
 pub use built_in::built_in;
 #[cfg(test)]
-pub use program::patience;
+pub use program::{patience, slots};
 pub use program::{times_steps, without_unused};
 
 use std::path::Path;

@@ -15,9 +15,7 @@ use crate::{
 };
 
 /// Trials at a time.
-const SLOTS: u64 = 1;
-/// More never run side by side on one machine.
-const MOST_SLOTS: usize = 4096;
+const SLOTS: usize = 1;
 /// Seconds that a program has to end once it is told to.
 const GRACE: f64 = 10.0;
 /// How often a program that asks for it is run again.
@@ -46,7 +44,7 @@ fn open(opening: &Opening<'_>) -> Result<CommandTrainer, CliError> {
         .map_or_else(std::env::temp_dir, |folder| folder.with_file_name("trials"));
     let folder =
         std::path::absolute(&folder).map_err(|e| CliError::file("cannot find", &folder, e))?;
-    let (slots, grace, retries) = patience(args);
+    let (grace, retries) = patience(args);
     let place = |key: &str, path: &Option<String>| {
         let template = path.as_ref().map(|path| Template::new(&[path]));
         template
@@ -64,7 +62,7 @@ fn open(opening: &Opening<'_>) -> Result<CommandTrainer, CliError> {
             .timeout
             .map(|seconds| Duration::from_secs_f64(seconds.min(1e9))),
         retries,
-        devices: Devices::new(places(args, slots)),
+        devices: Devices::new(places(args, slots(settings))),
         train_examples: args.train_examples,
         directions: directions(settings),
         template,
@@ -99,15 +97,16 @@ pub fn times_steps(args: &TrainerArgs) -> bool {
     args.time_steps.is_none_or(|Switch(on)| on)
 }
 
-/// Trials at a time, how long a program has to end, and how often it is run again.
-pub fn patience(args: &TrainerArgs) -> (usize, Duration, u32) {
-    let slots = usize::try_from(args.slots.unwrap_or(SLOTS)).unwrap_or(MOST_SLOTS);
+/// Trials that run at a time where no devices are named: as many as are asked for, else as many as are led.
+pub fn slots(settings: &StudySettings) -> usize {
+    let asked = settings.trainer.slots.and_then(|n| usize::try_from(n).ok());
+    asked.or(settings.plan.jobs).unwrap_or(SLOTS)
+}
+
+/// How long a program has to end, and how often it is run again.
+pub fn patience(args: &TrainerArgs) -> (Duration, u32) {
     let grace = Duration::from_secs_f64(args.grace.unwrap_or(GRACE).min(1e6));
-    (
-        slots.min(MOST_SLOTS),
-        grace,
-        args.retries.unwrap_or(RETRIES),
-    )
+    (grace, args.retries.unwrap_or(RETRIES))
 }
 
 /// The metrics that are looked for: the usual ones, and the target's.
@@ -204,4 +203,20 @@ fn refuse_unused(settings: &StudySettings, template: &Template) -> Result<(), Cl
         return refused("micro-batch", "micro_batch");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `study --jobs 64 -- srun …` is 64 jobs at a time.
+    #[test]
+    fn as_many_run_as_are_led() {
+        let mut settings = StudySettings::default();
+        assert_eq!(slots(&settings), 1);
+        settings.plan.jobs = Some(64);
+        assert_eq!(slots(&settings), 64);
+        settings.trainer.slots = Some(4);
+        assert_eq!(slots(&settings), 4);
+    }
 }
