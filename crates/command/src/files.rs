@@ -3,11 +3,12 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use batchscope_core::{Progress, TrainerError, TrialDriver, TrialSpec};
 use batchscope_files::write;
+use batchscope_tensorboard::is_event_file;
 
 /// The files of a trial.
 pub(crate) struct Files {
@@ -48,9 +49,9 @@ impl Files {
         })
     }
 
-    /// True where the program has saved something.
-    pub fn has_checkpoint(&self) -> bool {
-        fs::read_dir(self.checkpoint()).is_ok_and(|mut entries| entries.next().is_some())
+    /// True where the program has saved something besides its reports: event files, and the CSV file `report`.
+    pub fn has_checkpoint(&self, report: Option<&Path>) -> bool {
+        holds_more(&self.checkpoint(), report)
     }
 
     /// Removes what the program has saved.
@@ -99,10 +100,30 @@ impl Files {
         let opened = OpenOptions::new().create(true).append(true).open(&path);
         let mut file = opened.map_err(cannot)?;
         // On a line of their own, so that the run can be repeated by hand.
-        writeln!(file, "$ {}", words.join(" ")).map_err(cannot)?;
+        let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+        writeln!(file, "$ {}", quoted.join(" ")).map_err(cannot)?;
         let begins = file.metadata().map_err(cannot)?.len();
         Ok((file, begins))
     }
+}
+
+/// True where a folder, or one within, has a file that is no report.
+fn holds_more(folder: &Path, report: Option<&Path>) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return false;
+    };
+    entries.flatten().any(|entry| {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => holds_more(&path, report),
+            _ => !is_event_file(&path) && report.is_none_or(|report| !is_same(report, &path)),
+        }
+    })
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    a == b || real(a).is_some_and(|a| real(b) == Some(a))
 }
 
 /// What is known of an interrupted trial.
@@ -111,6 +132,15 @@ struct Saved {
     /// The trial, by its settings.
     spec: TrialSpec,
     progress: Progress,
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 /// The same trial, whatever its number.

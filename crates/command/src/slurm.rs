@@ -24,6 +24,8 @@ const OURS: &str = "batchscope";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Job {
     name: String,
+    /// A script runs the program, rather than a step of its own.
+    is_batch: bool,
 }
 
 /// States of jobs that are no fault of the program.
@@ -41,8 +43,10 @@ impl Job {
     /// The job of the trial with this folder, where its words begin with a client of Slurm.
     pub fn of(words: &[String], folder: &Path) -> Option<Self> {
         let trial = folder.file_name()?.to_string_lossy();
-        is_client(words.first()?).then(|| Self {
+        let client = words.first().filter(|word| is_client(word))?;
+        Some(Self {
             name: format!("{}{trial}", prefix(folder.parent().unwrap_or(folder))),
+            is_batch: client.ends_with("sbatch"),
         })
     }
 
@@ -52,10 +56,15 @@ impl Job {
         words
     }
 
-    /// Sends SIGTERM to the program, also where a script runs it.
+    /// Sends SIGTERM to the program. Slurm sends signals to the steps of a job; `--full` means a batch script and what
+    /// it started instead, and reaches no step of `srun`.
     pub fn terminate(&self) {
         for id in self.ids() {
-            slurm("scancel", &["--full", "--signal=TERM", &id]);
+            let signal = ["--signal=TERM", &id];
+            match self.is_batch {
+                true => slurm("scancel", &["--full", "--signal=TERM", &id]),
+                false => slurm("scancel", &signal),
+            };
         }
     }
 
@@ -190,15 +199,18 @@ pub(crate) fn check(words: &[String]) -> Result<(), SettingError> {
         return Ok(());
     };
     let wrong = |why: &str| Err(SettingError::new("command", why.to_owned()));
-    let options = words[1..].iter().take_while(|word| word.starts_with('-'));
-    let is_name = |word: &String| word.starts_with("--job-name") || word.starts_with("-J");
+    // Options may have values of their own, so where the program's words begin is not known.
+    let mut options = words[1..].iter();
+    let is_name = |word: &String| {
+        word == "--job-name" || word.starts_with("--job-name=") || word.starts_with("-J")
+    };
     if options.clone().any(is_name) {
         return wrong(
             "names its job itself: leave --job-name out, since batchscope finds its jobs by the names it gives",
         );
     }
-    let waits = |word: &String| word == "--wait" || word == "-W";
-    if client.ends_with("sbatch") && !options.clone().any(waits) {
+    let waits = |word: &String| word == "--wait" || word.starts_with("-W");
+    if client.ends_with("sbatch") && !options.any(waits) {
         return wrong("does not wait for its job: give sbatch --wait");
     }
     Ok(())
@@ -260,12 +272,16 @@ mod tests {
     fn words_that_hide_a_job_are_refused() {
         for bad in [
             "srun -J mine true",
-            "srun -n1 --job-name=x true",
+            "srun -n 1 --job-name=x true",
             "sbatch job.sh",
         ] {
             assert!(check(&words(bad)).is_err(), "{bad}");
         }
-        for good in ["srun -n1 true -J", "sbatch --wait job.sh", "python -J"] {
+        for good in [
+            "srun -n1 true --jobs",
+            "sbatch -n 1 --wait job.sh",
+            "python -J",
+        ] {
             assert_eq!(check(&words(good)), Ok(()), "{good}");
         }
     }

@@ -265,7 +265,15 @@ impl CommandTrainer {
 
     /// Takes up an interrupted trial where its program can, and makes its folder of checkpoints.
     fn resume(&self, files: &Files, driver: &mut TrialDriver<'_>) -> Result<(), TrainerError> {
-        match self.takes("resume_from") && files.has_checkpoint() {
+        let checkpoint = files.checkpoint().display().to_string();
+        let settings = BTreeMap::from([("checkpoint_dir", checkpoint)]);
+        let csv = self
+            .config
+            .csv
+            .as_ref()
+            .map(|csv| csv.fill(&settings).concat());
+        let has_checkpoint = files.has_checkpoint(csv.as_deref().map(Path::new));
+        match self.takes("resume_from") && has_checkpoint {
             true => {
                 if let Some(progress) = files.saved(driver.spec()) {
                     driver.resume(progress);
@@ -483,7 +491,10 @@ impl Trainer for CommandTrainer {
                         step: driver.step().min(spec.cap),
                     };
                 }
-                Exit::TryAgain(why) => break failed(why, &words, &files.log()),
+                Exit::TryAgain(why) => {
+                    let ended = format!("{why}, the last of {} times", tries + 1);
+                    break failed(&ended, &words, &files.log());
+                }
                 Exit::Failed(code) => {
                     let ended = format!("the program ended with exit code {code}");
                     break failed(&ended, &words, &files.log());

@@ -53,7 +53,10 @@ impl Columns {
             let free = found.filter(|at| columns.role(*at).is_none());
             columns.taken.extend(free.map(|at| (info.role, at)));
         }
-        columns.need(table, Role::BatchSize)?;
+        let at = columns.need(table, Role::BatchSize)?;
+        if !by_hand(Role::BatchSize) {
+            refuse_passes(table, at)?;
+        }
         if columns.count().is_none() {
             return Err(missing(table, Role::Steps));
         }
@@ -141,6 +144,38 @@ impl Columns {
         }
         notes
     }
+}
+
+/// Columns that say how many passes or devices a step takes.
+const PASSES: [&str; 10] = [
+    "gradientaccumulationsteps",
+    "gradaccumulationsteps",
+    "gradaccumsteps",
+    "accumulategradbatches",
+    "accumulationsteps",
+    "worldsize",
+    "numgpus",
+    "ngpus",
+    "numdevices",
+    "ngpu",
+];
+
+/// A column of batch sizes that was found by its heading may count one pass's examples, where steps take several.
+fn refuse_passes(table: &Table, batch_size: usize) -> Result<(), MeasurementsError> {
+    let several = |at: usize| {
+        let mut cells = table.rows.iter().map(|row| row.cells[at].as_str());
+        cells.any(|cell| cell.parse::<f64>().is_ok_and(|x| x > 1.0))
+    };
+    let says = (0..table.columns.len())
+        .find(|&at| PASSES.contains(&normal(bare(&table.columns[at])).as_str()) && several(at));
+    let Some(says) = says else {
+        return Ok(());
+    };
+    let (passes, heading) = (&table.columns[says], &table.columns[batch_size]);
+    let why = format!(
+        "'{passes}' is above 1, so '{heading}' may count the examples of a part of a step: name the column that counts a step's by batch_size=HEADING ('{heading}' too, if it does)"
+    );
+    Err(SettingError::new("column", why).into())
 }
 
 /// The column with a heading named by hand.

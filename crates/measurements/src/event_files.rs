@@ -11,12 +11,11 @@ use std::{
 };
 
 use batchscope_core::plain_name;
-use batchscope_tensorboard::{Entries, Entry, Run, is_event_file};
+use batchscope_tensorboard::{Entries, Entry, Run, is_by_epoch, is_event_file, without_epoch};
 
 use crate::{
-    MeasurementsError, ROLES, ReadOptions, Role, Row, Table,
+    MeasurementsError, ROLES, ReadOptions, Row, Table,
     formats::{bounded, wrong},
-    roles::bare,
 };
 
 /// Bytes that are read at once.
@@ -45,7 +44,7 @@ pub(crate) fn of_folder(folder: &Path, options: &ReadOptions) -> Result<Table, M
         source,
     })?;
     if runs.is_empty() {
-        let why = "is a folder without event files of TensorBoard (their names have 'tfevents' in them): name a table, or a folder of runs";
+        let why = "is a folder without event files of TensorBoard (their names have 'tfevents' in them): name a table, or a folder of runs; links are not followed";
         return Err(wrong(folder, why.to_owned()));
     }
     of_runs(&runs, folder, options)
@@ -73,6 +72,12 @@ struct Content {
     rows: BTreeMap<i64, (f64, BTreeMap<String, f64>)>,
     /// When its first value was written.
     began: Option<f64>,
+    /// The last step of each tag, in the order of the files.
+    last: BTreeMap<String, i64>,
+    /// Tags say that steps are epochs.
+    by_epoch: bool,
+    /// A setting that files of its folder give two values.
+    contradiction: Option<String>,
 }
 
 /// What is counted while files are read.
@@ -94,9 +99,20 @@ fn of_runs(runs: &[Run], path: &Path, options: &ReadOptions) -> Result<Table, Me
         for (file, before) in &run.files {
             content.read(file, before, options, &mut count)?;
         }
+        if let Some(name) = &content.contradiction {
+            let why = format!(
+                "run '{}' has two values of {name}: give each run a folder of its own",
+                run.name
+            );
+            return Err(wrong(path, why));
+        }
         contents.insert(run.name.as_str(), content);
     }
     let apart = give_settings(runs, &mut contents);
+    if contents.values().all(|content| content.rows.is_empty()) {
+        return Err(wrong(path, nothing(&count, options)));
+    }
+    let by_epoch = contents.values().any(|content| content.by_epoch);
     let settings: BTreeSet<&String> = contents.values().flat_map(|c| c.settings.keys()).collect();
     let named: BTreeMap<&str, Vec<(String, String)>> = contents
         .keys()
@@ -110,7 +126,8 @@ fn of_runs(runs: &[Run], path: &Path, options: &ReadOptions) -> Result<Table, Me
     let mut columns = vec!["run".to_owned()];
     columns.extend(settings.iter().map(|key| format!("hparams/{key}")));
     columns.extend(of_names.iter().map(|key| format!("folder/{key}")));
-    columns.extend(["step".to_owned(), "seconds".to_owned()]);
+    let counted = if by_epoch { "epochs" } else { "step" };
+    columns.extend([counted.to_owned(), "seconds".to_owned()]);
     columns.extend(tags.iter().map(|tag| (*tag).clone()));
     let mut rows = Vec::new();
     for (name, content) in &contents {
@@ -138,6 +155,27 @@ fn of_runs(runs: &[Run], path: &Path, options: &ReadOptions) -> Result<Table, Me
         "{} runs of TensorBoard; their values are taken to have been written as decimal numbers that fit 32 bits, their seconds are those since the first value, evaluations included",
         contents.len()
     )];
+    if by_epoch {
+        notes.push(
+            "tags called epoch_… are taken for Keras's: their steps are epochs, counted from 0"
+                .to_owned(),
+        );
+    }
+    let within = contents.keys().filter(|name| {
+        let mut above = contents.keys().filter(|other| !other.is_empty());
+        above.any(|other| {
+            name.strip_prefix(*other)
+                .is_some_and(|rest| rest.starts_with('/'))
+        })
+    });
+    let within: Vec<String> = within.map(|name| (*name).to_owned()).collect();
+    if !within.is_empty() {
+        notes.push(format!(
+            "{} runs lie in the folders of other runs, and count as runs of their own: {}",
+            within.len(),
+            some(within.iter())
+        ));
+    }
     notes.extend(count.notes(&apart));
     Ok(Table {
         name: crate::name(path),
@@ -145,6 +183,21 @@ fn of_runs(runs: &[Run], path: &Path, options: &ReadOptions) -> Result<Table, Me
         rows,
         notes,
     })
+}
+
+/// Why no value is of use.
+fn nothing(count: &Count, options: &ReadOptions) -> String {
+    let tags = match count.tags_not_read.is_empty() {
+        true => "there are no scalars in it".to_owned(),
+        false => format!("its tags are {}", some(count.tags_not_read.iter())),
+    };
+    match &options.target {
+        Some(target) => format!(
+            "no tag is {}: {tags}; name one by --column metric=TAG",
+            target.metric
+        ),
+        None => format!("{tags}: say which value they are to reach, as in --target val-loss=3.2"),
+    }
 }
 
 /// Gives runs without settings those that a folder below holds, which is then no run of its own. Returns the names of
@@ -167,16 +220,32 @@ fn give_settings(runs: &[Run], contents: &mut BTreeMap<&str, Content>) -> Vec<St
                     .is_some_and(|c| !c.settings.is_empty())
             })
             .collect();
-        // Of several nobody can say which is this run's.
-        if let [one] = found.as_slice()
+        // Of several that differ nobody can say which is this run's.
+        let agree = found
+            .windows(2)
+            .all(|pair| settings_of(contents, pair[0]) == settings_of(contents, pair[1]));
+        if let Some(one) = found.first().filter(|_| agree)
             && let Some(taken) = contents.remove(one.name.as_str())
             && let Some(content) = contents.get_mut(run.name.as_str())
         {
             content.settings = taken.settings;
-            apart.push(one.name.clone());
+            apart.extend(found.iter().map(|below| below.name.clone()));
+            for below in &found[1..] {
+                contents.remove(below.name.as_str());
+            }
         }
     }
     apart
+}
+
+/// The settings of a run that a column can be taken for.
+fn settings_of<'a>(
+    contents: &'a BTreeMap<&str, Content>,
+    run: &Run,
+) -> Vec<(&'a String, &'a String)> {
+    let content = contents.get(run.name.as_str());
+    let settings = content.into_iter().flat_map(|content| &content.settings);
+    settings.filter(|(name, _)| is_known(name)).collect()
 }
 
 impl Count {
@@ -221,7 +290,15 @@ impl Count {
 fn some<'a>(all: impl ExactSizeIterator<Item = &'a String>) -> String {
     const SHOWN: usize = 8;
     let more = all.len().saturating_sub(SHOWN);
-    let shown: Vec<String> = all.take(SHOWN).map(|one| format!("'{one}'")).collect();
+    const LONGEST: usize = 60;
+    let short = |one: &String| match one.chars().count() {
+        long if long > LONGEST => one.chars().take(LONGEST).chain(['…']).collect(),
+        _ => one.clone(),
+    };
+    let shown: Vec<String> = all
+        .take(SHOWN)
+        .map(|one| format!("'{}'", short(one)))
+        .collect();
     match more {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
@@ -272,10 +349,14 @@ impl Content {
     fn take(&mut self, entry: Entry, before: &str, options: &ReadOptions, count: &mut Count) {
         match entry {
             Entry::Settings(settings) => {
-                let pairs = settings
-                    .into_iter()
-                    .map(|setting| (setting.name, setting.value));
-                self.settings.extend(pairs);
+                for setting in settings {
+                    let before = self.settings.get(&setting.name);
+                    let differs = before.is_some_and(|before| *before != setting.value);
+                    if differs && is_known(&setting.name) {
+                        self.contradiction.get_or_insert(setting.name.clone());
+                    }
+                    self.settings.insert(setting.name, setting.value);
+                }
             }
             Entry::Scalar {
                 tag,
@@ -285,9 +366,20 @@ impl Content {
             } => {
                 self.began = Some(self.began.map_or(wall_time, |began| began.min(wall_time)));
                 let tag = format!("{before}{tag}");
-                if !is_of_use(&tag, options) {
+                let by_epoch = is_by_epoch(&tag);
+                let Some(name) = of_use(&tag, options) else {
                     count.tags_not_read.insert(tag);
                     return;
+                };
+                self.by_epoch |= by_epoch;
+                let step = if by_epoch { step + 1 } else { step };
+                // As TensorBoard does: what a run that was taken up again logs takes the place of all that was
+                // logged from there on.
+                let last = self.last.insert(name.clone(), step);
+                if last.is_some_and(|last| step <= last) {
+                    for (_, values) in self.rows.range_mut(step.max(0)..).map(|(_, row)| row) {
+                        count.again += u64::from(values.remove(&name).is_some());
+                    }
                 }
                 // A run counts from its first step.
                 let row = self
@@ -296,27 +388,37 @@ impl Content {
                     .or_insert((wall_time, BTreeMap::new()));
                 row.0 = wall_time;
                 count.values += 1;
-                count.again += u64::from(row.1.insert(tag, value).is_some());
+                row.1.insert(name, value);
             }
         }
     }
 }
 
-/// True for a tag that a column can be taken for.
-fn is_of_use(tag: &str, options: &ReadOptions) -> bool {
-    let plain = plain_name(bare(tag));
-    let known = |role: Role, headings: &[&str]| {
-        // Along a run these are no settings: a schedule's rate, an epoch beside the step.
-        role != Role::LearningRate && headings.contains(&plain.as_str())
-    };
+/// The name of the column of a tag: the target's metric, or named by hand. No other value along a run says what the
+/// run is.
+fn of_use(tag: &str, options: &ReadOptions) -> Option<String> {
     let by_hand = |heading: &String| heading == tag || plain_name(heading) == plain_name(tag);
+    let mut named = options
+        .columns
+        .iter()
+        .filter_map(|(_, heading)| heading.as_ref());
+    if named.any(by_hand) {
+        return Some(tag.to_owned());
+    }
+    let plain = without_epoch(tag);
     let metric = options.target.as_ref().map(|target| &target.metric);
-    metric.is_some_and(|metric| metric.is_called(tag))
-        || ROLES.iter().any(|info| known(info.role, info.headings))
-        || options
-            .columns
-            .iter()
-            .any(|(_, heading)| heading.as_ref().is_some_and(by_hand))
+    metric
+        .is_some_and(|metric| metric.is_called(&plain))
+        .then_some(plain)
+}
+
+/// True for a name that a column of settings can be taken for.
+fn is_known(name: &str) -> bool {
+    let plain = plain_name(name);
+    let settings = ROLES.iter().filter(|info| !info.role.is_measured());
+    settings
+        .into_iter()
+        .any(|info| info.headings.contains(&plain.as_str()))
 }
 
 /// Settings in the names of folders: `name=value`, or a known heading and a number, as in `bs32_lr0.1` and
@@ -328,12 +430,15 @@ fn settings_of_name(name: &str) -> Vec<(String, String)> {
             true => assigned(part),
             false => numbered(part),
         };
-        for (key, value) in pairs {
-            if found.iter().all(|(known, _)| *known != key) {
-                found.push((key, value));
-            }
-        }
+        found.extend(pairs);
     }
+    // Of a name that is there twice with two values nobody can say which it is.
+    let all = found.clone();
+    found.retain(|(key, value)| {
+        let same = |(other, _): &&(String, String)| plain_name(other) == plain_name(key);
+        all.iter().filter(same).all(|(_, other)| other == value)
+    });
+    found.dedup();
     found
 }
 
@@ -381,12 +486,6 @@ fn words(part: &str) -> Vec<&str> {
 /// `bs32_lr0.1`, `batch_size_32`: a known heading, and a number after it.
 fn numbered(part: &str) -> Vec<(String, String)> {
     const WORDS_OF_A_HEADING: usize = 3;
-    let is_known = |key: &str| {
-        let plain = plain_name(key);
-        ROLES
-            .iter()
-            .any(|info| info.headings.contains(&plain.as_str()))
-    };
     let mut found = Vec::new();
     let mut before: Vec<&str> = Vec::new();
     for word in words(part) {
@@ -447,6 +546,7 @@ mod tests {
         assert_eq!(of("batch_size_32_lr_1e-4"), "batch_size=32 lr=1e-4");
         assert_eq!(of("batch_size256"), "batch_size=256");
         assert_eq!(of("run-bs8-lr1e-4-seed2"), "bs=8 lr=1e-4 seed=2");
+        assert_eq!(of("eval_bs_512_bs_8_seed_1"), "seed=1");
         assert_eq!(of("resnet20-v2/version_0/Nov26_12-00-00_host3"), "");
         assert_eq!(of("=/a=/==/_=3"), "");
     }

@@ -61,7 +61,10 @@ pub struct Measurements {
 pub fn read_tables(paths: &[PathBuf], options: &ReadOptions) -> Result<Table, MeasurementsError> {
     let mut table: Option<Table> = None;
     for path in paths {
-        let next = read_table(path, options)?;
+        let mut next = read_table(path, options)?;
+        if paths.len() > 1 && path.is_dir() {
+            next.name_runs_after(path);
+        }
         table = Some(match table {
             None => next,
             Some(table) => table.joined(next, path)?,

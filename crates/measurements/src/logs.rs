@@ -1,6 +1,6 @@
 //! Logs: several rows a run, a metric along it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use batchscope_core::{Measurement, Outcome, Target, TrialRecord};
 
@@ -42,6 +42,7 @@ pub(crate) fn records(
         records.push(run_record);
     }
     if scheduled > 0 {
+        join_peaks(&mut records);
         notes.push(format!(
             "the learning rate changes along {scheduled} runs: the largest is taken for the run's"
         ));
@@ -65,8 +66,8 @@ pub(crate) fn records(
     Ok(records)
 }
 
-/// The rows of each run, and how many runs have a learning rate that changes: the rows of one name are one run, where
-/// no length comes twice; otherwise the name was used at several learning rates, and each is a run.
+/// The rows of each run that have a value, and how many runs have a learning rate that changes. The rows of one name
+/// are one run, unless the name was used at several learning rates: then each rate has most of the lengths.
 fn runs(rows: &[Measured]) -> (Vec<Vec<&Measured>>, u64) {
     let mut named: BTreeMap<(&str, u64, Option<&str>), Vec<&Measured>> = BTreeMap::new();
     for row in rows {
@@ -74,22 +75,22 @@ fn runs(rows: &[Measured]) -> (Vec<Vec<&Measured>>, u64) {
         named.entry(name).or_default().push(row);
     }
     let (mut runs, mut scheduled) = (Vec::new(), 0);
-    for of_name in named.into_values() {
+    for mut of_name in named.into_values() {
+        if of_name.iter().any(|row| row.value.is_some()) {
+            of_name.retain(|row| row.value.is_some());
+        }
         let mut rates: BTreeMap<u64, Vec<&Measured>> = BTreeMap::new();
         for row in &of_name {
-            rates
-                .entry(row.learning_rate.to_bits())
-                .or_default()
-                .push(row);
+            let rate = row.learning_rate.to_bits();
+            rates.entry(rate).or_default().push(row);
         }
-        let mut lengths: Vec<u64> = of_name
-            .iter()
-            .filter_map(|row| row.steps.map(f64::to_bits))
-            .collect();
-        let all = lengths.len();
-        lengths.sort_unstable();
-        lengths.dedup();
-        match rates.len() > 1 && lengths.len() < all {
+        let lengths = |rows: &[&Measured]| {
+            let lengths = rows.iter().filter_map(|row| row.steps.map(f64::to_bits));
+            lengths.collect::<BTreeSet<u64>>().len()
+        };
+        let of_rates: usize = rates.values().map(|rows| lengths(rows)).sum();
+        let is_sweep = rates.len() > 1 && 2 * of_rates >= rates.len() * lengths(&of_name);
+        match is_sweep {
             true => runs.extend(rates.into_values()),
             false => {
                 scheduled += u64::from(rates.len() > 1);
@@ -98,6 +99,26 @@ fn runs(rows: &[Measured]) -> (Vec<Vec<&Measured>>, u64) {
         }
     }
     (runs, scheduled)
+}
+
+/// Peaks of schedules that are logged at steps of their own differ a little: those within a tenth are one.
+fn join_peaks(records: &mut [TrialRecord]) {
+    let mut peaks: Vec<f64> = records.iter().map(|r| r.spec.learning_rate).collect();
+    peaks.sort_by(|a, b| b.total_cmp(a));
+    let mut kept: Vec<f64> = Vec::new();
+    for peak in peaks.into_iter().filter(|peak| *peak > 0.0) {
+        if kept.last().is_none_or(|last| peak < 0.9 * last) {
+            kept.push(peak);
+        }
+    }
+    for record in records {
+        let rate = &mut record.spec.learning_rate;
+        let of = kept
+            .iter()
+            .copied()
+            .find(|peak| *rate <= *peak && *rate >= 0.9 * peak);
+        *rate = of.unwrap_or(*rate);
+    }
 }
 
 /// The values of a run by their steps. What comes after the first that is not finite is left out.

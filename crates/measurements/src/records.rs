@@ -153,7 +153,7 @@ fn rows_without_runs(rows: &[Measured]) -> Option<String> {
 /// that nobody would make. The rate is the one with the shortest runs.
 fn best_rates(records: Vec<TrialRecord>, notes: &mut Vec<String>) -> Vec<TrialRecord> {
     let place = |record: &TrialRecord| (record.spec.curves.clone(), record.spec.batch_size);
-    // Lengths by rate: their mean logarithm, runs that did not reach the target being endless.
+    // Lengths by rate, in logarithms, runs that did not reach the target being endless.
     let mut rates: BTreeMap<_, BTreeMap<u64, Vec<f64>>> = BTreeMap::new();
     for record in records.iter().filter(|r| !r.spec.learning_rate.is_nan()) {
         let length = record.outcome.crossing().map_or(f64::INFINITY, f64::ln);
@@ -167,13 +167,27 @@ fn best_rates(records: Vec<TrialRecord>, notes: &mut Vec<String>) -> Vec<TrialRe
     if rates.is_empty() {
         return records;
     }
-    let mean = |lengths: &Vec<f64>| lengths.iter().sum::<f64>() / lengths.len() as f64;
+    // The median, then the share of runs that reached the target: one run that did not makes no rate endless.
+    let score = |lengths: &Vec<f64>| {
+        let mut sorted = lengths.clone();
+        sorted.sort_by(f64::total_cmp);
+        let missed = sorted.iter().filter(|x| x.is_infinite()).count();
+        let middle = batchscope_core::statistics::quantile(&sorted, 0.5);
+        let middle = if middle.is_nan() {
+            f64::INFINITY
+        } else {
+            middle
+        };
+        (middle, missed as f64 / sorted.len() as f64)
+    };
+    let shorter = |a: &Vec<f64>, b: &Vec<f64>| {
+        let (a, b) = (score(a), score(b));
+        a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+    };
     let best: BTreeMap<_, u64> = rates
         .into_iter()
         .filter_map(|(batch, by_rate)| {
-            let least = by_rate
-                .iter()
-                .min_by(|a, b| mean(a.1).total_cmp(&mean(b.1)))?;
+            let least = by_rate.iter().min_by(|a, b| shorter(a.1, b.1))?;
             Some((batch, *least.0))
         })
         .collect();

@@ -27,6 +27,15 @@ pub struct Row {
 }
 
 impl Table {
+    /// Puts the folder's name before those of its runs, which other folders may have too.
+    pub(crate) fn name_runs_after(&mut self, folder: &Path) {
+        if let Some(at) = self.columns.iter().position(|column| column == "run") {
+            for row in &mut self.rows {
+                row.cells[at] = format!("{}/{}", folder.display(), row.cells[at]);
+            }
+        }
+    }
+
     /// Both tables' rows, where they have the same headings in any order.
     ///
     /// # Errors

@@ -231,6 +231,23 @@ fn what_is_none_is_refused_by_name() {
     damaged.put(folder.path(), "events.out.tfevents.1");
     let error = refused(folder.path());
     assert!(error.contains("checksum"), "{error}");
+    // No value of the target's metric: its tags are named.
+    let other = File::new().losses("val_accuracy", 10..=60);
+    other.put(folder.path(), "events.out.tfevents.1");
+    let error = refused(folder.path());
+    assert!(
+        error.contains("no tag is val-loss") && error.contains("'val_accuracy'"),
+        "{error}"
+    );
+    // One folder, two runs.
+    let twice = File::new()
+        .settings(&[("batch_size", "8")])
+        .settings(&[("batch_size", "16")]);
+    twice
+        .losses("val_loss", 10..=60)
+        .put(folder.path(), "events.out.tfevents.1");
+    let error = refused(folder.path());
+    assert!(error.contains("two values of batch_size"), "{error}");
     // Runs that do not say their batch size.
     File::new()
         .losses("val_loss", 10..=60)
@@ -240,4 +257,54 @@ fn what_is_none_is_refused_by_name() {
         matches!(error, MeasurementsError::NoColumn { .. }),
         "{error}"
     );
+}
+
+/// Keras counts epochs, from 0: the loss is 1 after the hundredth, which it calls 99.
+#[test]
+fn epochs_of_keras_are_not_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = File::new();
+    let mut writer = file.writer();
+    for epoch in 0..150 {
+        let loss = 2.0 - 0.01 * (epoch + 1) as f64;
+        writer.scalar("epoch_loss", loss, epoch, 1000.0).unwrap();
+    }
+    file.put(folder.path(), "bs32/validation/events.out.tfevents.1");
+    let found = read(&[folder.path().to_owned()], &options());
+    assert!(found.unwrap_err().to_string().contains("train-examples"));
+    let epochs = ReadOptions {
+        train_examples: Some(3200),
+        ..options()
+    };
+    let found = read(&[folder.path().to_owned()], &epochs).unwrap();
+    let at = found.records[0].outcome.crossing().unwrap();
+    assert!((at / 10_000.0 - 1.0).abs() < 0.01, "{at}");
+}
+
+/// A scalar along a run says nothing of what the run is.
+#[test]
+fn scalars_are_no_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = File::new()
+        .losses("batch", 10..=150)
+        .losses("global_step", 10..=150)
+        .losses("model", 10..=150);
+    file.losses("val_loss", 10..=150)
+        .put(folder.path(), "bs8_seed1/events.out.tfevents.1");
+    assert_eq!(crossed(&of(folder.path())), [8]);
+}
+
+/// Two folders whose runs have the same names are twice as many runs.
+#[test]
+fn folders_of_the_same_names_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let both = ["alice", "bob"].map(|name| folder.path().join(name));
+    for path in &both {
+        let file = File::new()
+            .settings(&[("batch_size", "8")])
+            .losses("val_loss", 10..=150);
+        file.put(path, "version_0/events.out.tfevents.1");
+    }
+    let found = read(&both, &options()).unwrap();
+    assert_eq!(crossed(&found), [8, 8], "{:?}", found.notes);
 }

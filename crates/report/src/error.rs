@@ -11,6 +11,9 @@ pub enum ReportError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The folder of an export holds something.
+    #[error("{} is not empty, and TensorBoard shows all that is in a folder: name a new one", .0.display())]
+    Occupied(std::path::PathBuf),
     /// The destination of an export failed.
     #[error("cannot write the export: {0}")]
     Export(#[source] std::io::Error),

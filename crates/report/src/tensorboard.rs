@@ -23,9 +23,7 @@ pub fn export_tensorboard(records: &[TrialRecord], folder: &Path) -> Result<usiz
     std::fs::create_dir_all(folder).map_err(failed("create the folder", folder))?;
     let mut inside = std::fs::read_dir(folder).map_err(failed("read the folder", folder))?;
     if inside.next().is_some() {
-        let source =
-            std::io::Error::other("it is not empty, and TensorBoard shows all that is in it");
-        return Err(failed("export into", folder)(source));
+        return Err(ReportError::Occupied(folder.to_owned()));
     }
     let evaluated = || records.iter().filter(|r| !r.measurements.is_empty());
     for record in evaluated() {
@@ -62,6 +60,14 @@ fn events(record: &TrialRecord) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The curves that a trial serves; of one that serves none, what it was for.
+fn curve(record: &TrialRecord) -> String {
+    match record.spec.curves.is_empty() {
+        true => format!("({})", export::purpose(&record.spec.purpose).0),
+        false => record.spec.curves.join(" "),
+    }
+}
+
 /// What tells the trial from others.
 fn settings(record: &TrialRecord) -> Vec<Setting> {
     let spec = &record.spec;
@@ -70,7 +76,7 @@ fn settings(record: &TrialRecord) -> Vec<Setting> {
         ("micro_batch", record.micro_batch.to_string()),
         ("learning_rate", spec.learning_rate.to_string()),
         ("optimizer", export::optimizer(&spec.optimizer)),
-        ("curve", spec.curves.join(" ")),
+        ("curve", curve(record)),
         ("purpose", export::purpose(&spec.purpose).0.to_owned()),
         ("seed", spec.seed.to_string()),
         ("state", record.outcome.name().to_owned()),

@@ -14,5 +14,5 @@ mod writer;
 
 pub use entries::{Entries, Entry, Setting};
 pub use records::{LONGEST_RECORD, RecordError, Records};
-pub use runs::{Run, is_event_file};
+pub use runs::{Run, is_by_epoch, is_event_file, without_epoch};
 pub use writer::Writer;

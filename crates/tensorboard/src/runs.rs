@@ -30,9 +30,8 @@ const SPLITS: [&str; 6] = ["train", "training", "val", "valid", "validation", "e
 impl Run {
     /// The runs under a folder, by name. Links are not followed.
     ///
-    /// A folder with event files is a run. Below it, a folder that is called like a split belongs to it; any other
-    /// with event files that has no folder below it may hold its settings, and is also a run of its own: only its
-    /// contents tell ([`Run::settings`]).
+    /// A folder with event files is a run. Below it, a folder that is called like a split belongs to it; any other may
+    /// hold its settings, and is a run of its own as well: only its contents tell ([`Run::settings`]).
     ///
     /// # Errors
     /// When a folder cannot be read, or there are too many files.
@@ -76,8 +75,10 @@ fn search(
     runs: &mut Vec<Run>,
 ) -> io::Result<()> {
     let (mut files, mut folders) = (Vec::new(), Vec::new());
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
+    let here =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()));
+    for entry in fs::read_dir(folder).map_err(here)? {
+        let entry = entry.map_err(here)?;
         *entries += 1;
         if *entries > MOST_ENTRIES {
             return Err(io::Error::other(format!(
@@ -135,6 +136,21 @@ fn search(
 pub fn is_event_file(path: &Path) -> bool {
     let name = path.file_name().unwrap_or(OsStr::new(""));
     name.to_string_lossy().contains("tfevents")
+}
+
+/// True for tags of Keras's callback whose step is an epoch, counted from 0: `validation/epoch_loss`.
+pub fn is_by_epoch(tag: &str) -> bool {
+    tag.rsplit('/')
+        .next()
+        .is_some_and(|own| own.starts_with("epoch_"))
+}
+
+/// The tag without what says so: `validation/loss`.
+pub fn without_epoch(tag: &str) -> String {
+    match tag.rsplit_once('/') {
+        Some((before, own)) => format!("{before}/{}", own.trim_start_matches("epoch_")),
+        None => tag.trim_start_matches("epoch_").to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::values::{self, Switch};
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct FitArgs {
-    /// Tables of runs or logs of them: CSV, TSV, JSON lines or Parquet; `-` is standard input
+    /// Tables of runs or logs of them: CSV, TSV, JSON lines or Parquet; folders of TensorBoard's event files; `-` is standard input
     #[arg(required = true, value_name = "TABLE")]
     pub tables: Vec<PathBuf>,
     /// How they are read.

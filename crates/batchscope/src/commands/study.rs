@@ -65,7 +65,7 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     let mut store = SqliteStore::open(folder.database()).map_err(CliError::study)?;
     folder.sweep();
     // Nobody else runs trials here now: what runs was left behind by a process that was killed.
-    if let Ok(trials) = std::path::absolute(folder.trials()) {
+    if let Ok(trials) = trainers::resolved(&folder.trials()) {
         batchscope_command::end_orphans(&trials, &settings.trainer.command);
     }
 

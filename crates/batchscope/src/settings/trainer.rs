@@ -32,7 +32,7 @@ pub struct TrainerArgs {
     #[arg(long, value_name = "FILE", help_heading = "Program")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report_csv: Option<String>,
-    /// Read the program's reports from TensorBoard's event files in this folder too, which it writes; placeholders are filled in
+    /// Read the program's reports from TensorBoard's event files in this folder too, which it writes, as in {checkpoint_dir}/../tb; placeholders are filled in
     #[arg(long, value_name = "FOLDER", help_heading = "Program")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report_tensorboard: Option<String>,

@@ -1,6 +1,10 @@
 //! The trainer that runs somebody's program.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use batchscope_command::{CommandConfig, CommandTrainer, Devices, Names, Template, TemplateError};
 use batchscope_core::{Descriptor, Direction, Metric, Quantity, Split, Target};
@@ -42,8 +46,7 @@ fn open(opening: &Opening<'_>) -> Result<CommandTrainer, CliError> {
     let folder = opening
         .checkpoints
         .map_or_else(std::env::temp_dir, |folder| folder.with_file_name("trials"));
-    let folder =
-        std::path::absolute(&folder).map_err(|e| CliError::file("cannot find", &folder, e))?;
+    let folder = resolved(&folder).map_err(|e| CliError::file("cannot find", &folder, e))?;
     let (grace, retries) = patience(args);
     let place = |key: &str, path: &Option<String>| {
         let template = path.as_ref().map(|path| Template::new(&[path]));
@@ -68,6 +71,17 @@ fn open(opening: &Opening<'_>) -> Result<CommandTrainer, CliError> {
         template,
     });
     trainer.map_err(|error| CliError::flag(error.key.into_owned(), error.why))
+}
+
+/// The folder of trials, without links: jobs and processes are known by it, whatever path a study is resumed by.
+pub fn resolved(trials: &Path) -> std::io::Result<PathBuf> {
+    match (
+        trials.parent().map(std::fs::canonicalize),
+        trials.file_name(),
+    ) {
+        (Some(Ok(study)), Some(name)) => Ok(study.join(name)),
+        _ => std::path::absolute(trials),
+    }
 }
 
 /// The program's words.

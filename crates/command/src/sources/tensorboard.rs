@@ -8,7 +8,7 @@ use std::{
 };
 
 use batchscope_core::Metric;
-use batchscope_tensorboard::{Entries, Entry, Run};
+use batchscope_tensorboard::{Entries, Entry, Run, is_by_epoch, without_epoch};
 
 use crate::{Names, Reading};
 
@@ -32,6 +32,8 @@ pub(crate) struct EventFiles {
     measured: i64,
     /// The step up to which values were passed on.
     passed: i64,
+    /// Tags say that the program counts epochs; Keras does, from 0.
+    by_epoch: bool,
 }
 
 impl EventFiles {
@@ -45,6 +47,7 @@ impl EventFiles {
             waiting: BTreeMap::new(),
             measured: -1,
             passed: -1,
+            by_epoch: false,
         }
     }
 
@@ -86,6 +89,7 @@ impl EventFiles {
             target,
             waiting,
             measured,
+            by_epoch,
             ..
         } = self;
         for (path, (tail, entries, before)) in files {
@@ -97,13 +101,19 @@ impl EventFiles {
                     return;
                 };
                 let tag = format!("{before}{tag}");
-                let Some(metric) = names.metric(&tag) else {
+                let plain = without_epoch(&tag);
+                let named = names.metric(&tag).map(|metric| (metric, tag.clone()));
+                // The usual names, where the tag itself is not told of.
+                let usual = || names.metric(&plain).map(|metric| (metric, plain.clone()));
+                let Some((metric, name)) = named.or_else(usual) else {
                     return;
                 };
+                let step = if is_by_epoch(&tag) { step + 1 } else { step };
+                *by_epoch |= is_by_epoch(&tag);
                 if target.as_ref() == Some(metric) {
                     *measured = step.max(*measured);
                 }
-                waiting.entry(step).or_default().0.push((tag, value));
+                waiting.entry(step).or_default().0.push((name, value));
             };
             loop {
                 let bytes = tail.next()?;
@@ -129,7 +139,8 @@ impl EventFiles {
             // What comes late is told of a step that is past.
             if step >= self.passed {
                 self.passed = step;
-                reading.0.insert(0, ("step".to_owned(), step as f64));
+                let count = if self.by_epoch { "epoch" } else { "step" };
+                reading.0.insert(0, (count.to_owned(), step as f64));
                 take(reading);
             }
         }
@@ -226,6 +237,16 @@ mod tests {
             left,
             [[("step".to_owned(), 4.0), ("train/loss".to_owned(), 4.0)]]
         );
+    }
+
+    #[test]
+    fn epochs_of_keras_are_epochs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.out.tfevents.1");
+        let mut writer = Writer::new(File::create(&path).unwrap(), 0.0).unwrap();
+        let mut source = EventFiles::new(folder.path(), &names(), None);
+        writer.scalar("val/epoch_loss", 1.0, 0, 0.0).unwrap();
+        assert_eq!(readings(&mut source), ["epoch=1 val/loss=1"]);
     }
 
     #[test]
