@@ -31,11 +31,7 @@ struct Work {
 const STUDY: Work = Work {
     name: "study",
     command: |dir| small_study(dir),
-    found: |dir, _| {
-        let out = batchscope().arg("trials").arg(dir).arg("--json").output();
-        let trials: Value = serde_json::from_slice(&out.unwrap().stdout).unwrap();
-        timeless(Value::Array(vec![support::timeless(dir), trials]))
-    },
+    found: |dir, _| support::found_by_study(dir),
 };
 
 const TRAIN: Work = Work {
@@ -55,7 +51,7 @@ const TRAIN: Work = Work {
         command.args(["--json", "--checkpoint"]).arg(dir);
         command
     },
-    found: |_, out| timeless(serde_json::from_slice(out).unwrap()),
+    found: |_, out| support::clockless(serde_json::from_slice(out).unwrap()),
 };
 
 const LANDSCAPE: Work = Work {
@@ -76,7 +72,7 @@ const LANDSCAPE: Work = Work {
         command.arg(dir);
         command
     },
-    found: |_, out| timeless(serde_json::from_slice(out).unwrap()),
+    found: |_, out| support::clockless(serde_json::from_slice(out).unwrap()),
 };
 
 const REPRODUCE: Work = Work {
@@ -91,24 +87,8 @@ const REPRODUCE: Work = Work {
         command.args(["--json", "--dir"]).arg(dir);
         command
     },
-    found: |_, out| timeless(serde_json::from_slice(out).unwrap()),
+    found: |_, out| support::clockless(serde_json::from_slice(out).unwrap()),
 };
-
-/// Without what depends on the clock, and without numbers of processes.
-fn timeless(mut value: Value) -> Value {
-    fn strip(value: &mut Value) {
-        match value {
-            Value::Object(map) => {
-                map.retain(|key, _| !key.contains("seconds") && key != "notes");
-                map.values_mut().for_each(strip);
-            }
-            Value::Array(items) => items.iter_mut().for_each(strip),
-            _ => {}
-        }
-    }
-    strip(&mut value);
-    value
-}
 
 /// The files of a folder and of the folders in it.
 fn files(dir: &Path) -> BTreeSet<PathBuf> {

@@ -16,30 +16,10 @@ use std::{
 
 use batchscope_core::{Purpose, StreamKey};
 use rand_core::Rng;
-use serde_json::Value;
-use support::{batchscope, run, signal, small_program_study, text};
+use support::{batchscope, found_by_study, run, signal, small_program_study, text};
 
 /// Seconds before each report of the program: a study of some seconds.
 const PAUSE: &str = "0.01";
-
-/// What a study found and how each of its trials ended, without what depends on the clock or tells of kills.
-fn found(dir: &Path) -> Value {
-    fn strip(value: &mut Value) {
-        match value {
-            Value::Object(map) => {
-                map.retain(|key, _| !key.contains("seconds") && key != "notes");
-                map.values_mut().for_each(strip);
-            }
-            Value::Array(items) => items.iter_mut().for_each(strip),
-            _ => {}
-        }
-    }
-    let out = batchscope().arg("trials").arg(dir).arg("--json").output();
-    let trials: Value = serde_json::from_slice(&out.unwrap().stdout).unwrap();
-    let mut both = Value::Array(vec![support::timeless(dir), trials]);
-    strip(&mut both);
-    both
-}
 
 /// Processes of the programs of a study, by the mark in their environment.
 fn programs(dir: &Path) -> Vec<i32> {
@@ -77,7 +57,7 @@ fn survives(kills: u32) {
     let began = Instant::now();
     let out = small_program_study(&straight, PAUSE).output().unwrap();
     assert!(out.status.success(), "{}", text(&out.stderr));
-    let (takes, expected) = (began.elapsed(), found(&straight));
+    let (takes, expected) = (began.elapsed(), found_by_study(&straight));
     let key = StreamKey {
         study_seed: 13,
         trial: 0,
@@ -125,7 +105,7 @@ fn survives(kills: u32) {
         child.wait().unwrap();
         let out = run(&["study", "--dir", dir.to_str().unwrap()]);
         assert!(out.status.success(), "{}", text(&out.stderr));
-        assert_eq!(found(&dir), expected, "study {studies}");
+        assert_eq!(found_by_study(&dir), expected, "study {studies}");
         assert_eq!(programs(&dir), [] as [i32; 0], "study {studies}");
         fs::remove_dir_all(&dir).unwrap();
     }

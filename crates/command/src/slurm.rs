@@ -59,12 +59,10 @@ impl Job {
     /// Sends SIGTERM to the program. Slurm sends signals to the steps of a job; `--full` means a batch script and what
     /// it started instead, and reaches no step of `srun`.
     pub fn terminate(&self) {
+        let full = self.is_batch.then_some("--full");
         for id in self.ids() {
-            let signal = ["--signal=TERM", &id];
-            match self.is_batch {
-                true => slurm("scancel", &["--full", "--signal=TERM", &id]),
-                false => slurm("scancel", &signal),
-            };
+            let options: Vec<&str> = full.into_iter().chain(["--signal=TERM", &id]).collect();
+            slurm("scancel", &options);
         }
     }
 

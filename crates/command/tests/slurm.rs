@@ -18,7 +18,7 @@ use std::{
 use batchscope_command::{Child, CommandConfig, CommandTrainer, Template, end_orphans};
 use batchscope_core::Outcome;
 use batchscope_study::{MemoryStore, Plan, RateRange, StopToken, TargetChoice, run};
-use common::{config, record_of, target};
+use common::{config, one_line, record_of, target};
 
 /// One test at a time has the node. `None` is said on standard error.
 fn slurm() -> Option<MutexGuard<'static, ()>> {
@@ -213,27 +213,14 @@ fn jobs_of_a_coordinator_that_was_killed_are_ended() {
     wait_until("the job is gone", || jobs().is_empty());
 }
 
-/// As in `study.rs`, slowed down so that its jobs can be cancelled: `S = 60·(1 + 256/B)` steps to 0.1 at the best rate.
-const SLOW: &str = r#"BEGIN { srand(seed); z = 0; for (i = 0; i < 12; i++) z += rand(); z -= 6; r = log(lr * (1 + 256 / b)); S = 60 * (1 + 256 / b) * exp(0.15 * r * r + 0.05 * z); for (s = 1; s <= n; s = int(s * 1.1) + 1) { printf "step=%d val_error=%.6f\n", s, 0.9 / (1 + 8 * s / S); fflush(); system("sleep 0.02") } }"#;
-
 /// Runs a study, and returns how each trial ended.
 fn study(launcher: &[&str], jobs: usize) -> Vec<(u64, u64, Option<f64>)> {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config("", folder.path());
-    let program = SLOW.replace('{', "{{").replace('}', "}}");
-    let awk = [
-        "awk",
-        "-v",
-        "b={batch_size}",
-        "-v",
-        "lr={learning_rate}",
-        "-v",
-        "seed={seed}",
-        "-v",
-        "n={max_steps}",
-        &program,
-    ];
-    config.template = Template::new(&[launcher, &awk].concat()).unwrap();
+    // Slow enough for its jobs to be cancelled.
+    let launcher = launcher.iter().map(|&word| word.to_owned());
+    let words: Vec<String> = launcher.chain(one_line("0.02")).collect();
+    config.template = Template::new(&words).unwrap();
     config.retries = 10;
     config.grace = Duration::from_secs(20);
     let trainer = CommandTrainer::new(config).unwrap();

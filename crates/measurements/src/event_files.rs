@@ -59,7 +59,6 @@ pub(crate) fn of_file(file: &Path, options: &ReadOptions) -> Result<Table, Measu
     let run = Run {
         name: folder.map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
         files: vec![(file.to_owned(), String::new())],
-        settings: Vec::new(),
     };
     of_runs(&[run], file, options)
 }
@@ -209,16 +208,14 @@ fn give_settings(runs: &[Run], contents: &mut BTreeMap<&str, Content>) -> Vec<St
         if !contents.get(run.name.as_str()).is_some_and(lacks) {
             continue;
         }
-        let below = runs.iter().filter(|below| {
-            let own = |file| run.settings.contains(file);
-            below.files.iter().all(|(file, _)| own(file))
-        });
-        let found: Vec<&Run> = below
-            .filter(|below| {
-                contents
-                    .get(below.name.as_str())
-                    .is_some_and(|c| !c.settings.is_empty())
-            })
+        let has_settings = |below: &Run| {
+            contents
+                .get(below.name.as_str())
+                .is_some_and(|c| !c.settings.is_empty())
+        };
+        let found: Vec<&Run> = runs
+            .iter()
+            .filter(|below| below.lies_in(run) && has_settings(below))
             .collect();
         // Of several that differ nobody can say which is this run's.
         let agree = found

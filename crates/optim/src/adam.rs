@@ -80,16 +80,26 @@ pub(crate) static ADAMW: OptimizerKind = OptimizerKind {
     build: |choice, layout, policy| Ok(Box::new(Adam::new(choice, true, layout, policy))),
 };
 
+/// The constants of an optimizer of this family; learning rate and weight decay belong to each update.
+pub(crate) fn constants(choice: &Choice, decoupled: bool) -> kernels::Adam {
+    let number = |key: &str| choice.number(key).unwrap_or(0.0);
+    kernels::Adam {
+        learning_rate: 0.0,
+        beta1: number("beta1"),
+        beta2: number("beta2"),
+        epsilon: number("epsilon"),
+        weight_decay: 0.0,
+        decoupled,
+    }
+}
+
 /// Adam, or AdamW where weight decay is decoupled.
 #[derive(Debug, Clone)]
 pub struct Adam {
-    betas: [f64; 2],
-    epsilon: f64,
-    decoupled: bool,
+    settings: kernels::Adam,
     decay: Vec<f64>,
     first: Buffers,
     second: Buffers,
-    learning_rate: f64,
     /// The update under way, counted from 1.
     update: u64,
 }
@@ -102,15 +112,12 @@ impl Adam {
         layout: &ParameterLayout,
         policy: DecayPolicy,
     ) -> Self {
-        let number = |key: &str| choice.number(key).unwrap_or(0.0);
+        let weight_decay = choice.number("weight_decay").unwrap_or(0.0);
         Self {
-            betas: [number("beta1"), number("beta2")],
-            epsilon: number("epsilon"),
-            decoupled,
-            decay: decay_table(policy, layout, number("weight_decay")),
+            settings: constants(choice, decoupled),
+            decay: decay_table(policy, layout, weight_decay),
             first: Buffers::zeros("first_moment", layout),
             second: Buffers::zeros("second_moment", layout),
-            learning_rate: 0.0,
             update: 1,
         }
     }
@@ -118,18 +125,14 @@ impl Adam {
 
 impl Optimizer for Adam {
     fn begin_step(&mut self, learning_rate: f64, step: u64) {
-        self.learning_rate = learning_rate;
+        self.settings.learning_rate = learning_rate;
         self.update = step.saturating_add(1);
     }
 
     fn update(&mut self, tensor: usize, parameters: &mut [f32], gradient: &[f32]) {
         let settings = kernels::Adam {
-            learning_rate: self.learning_rate,
-            beta1: self.betas[0],
-            beta2: self.betas[1],
-            epsilon: self.epsilon,
             weight_decay: self.decay[tensor],
-            decoupled: self.decoupled,
+            ..self.settings
         };
         let (first, second) = (self.first.values(tensor), self.second.values(tensor));
         kernels::adam_step(

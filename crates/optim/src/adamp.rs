@@ -33,7 +33,7 @@ use batchscope_kernels::{self as kernels, Channels, Projection};
 
 use crate::{
     Optimizer, OptimizerKind, StateError, WORKSPACE,
-    adam::{BETA1, BETA2, EPSILON},
+    adam::{self, BETA1, BETA2, EPSILON},
     buffers::{self, Buffers},
     optimizer::{MOMENTUM, NESTEROV, WEIGHT_DECAY, decay_table, is_adapted},
 };
@@ -120,14 +120,7 @@ impl Projected {
                 kernels::projection_scratch(tensor.len() / channels.row.max(1), *channels)
             });
         Self {
-            settings: kernels::Adam {
-                learning_rate: 0.0,
-                beta1: number("beta1"),
-                beta2: number("beta2"),
-                epsilon: number("epsilon"),
-                weight_decay: 0.0,
-                decoupled: true,
-            },
+            settings: adam::constants(choice, true),
             momentum: number("momentum"),
             projection: Projection {
                 delta: number("delta"),

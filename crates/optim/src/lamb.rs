@@ -28,7 +28,7 @@ use batchscope_kernels as kernels;
 
 use crate::{
     Optimizer, OptimizerKind, StateError, WORKSPACE,
-    adam::{BETA1, BETA2, EPSILON},
+    adam::{self, BETA1, BETA2, EPSILON},
     buffers::{self, Buffers},
     optimizer::{WEIGHT_DECAY, decay_table, is_adapted},
 };
@@ -88,14 +88,7 @@ impl Lamb {
         let number = |key: &str| choice.number(key).unwrap_or(0.0);
         let clamp = number("clamp");
         Self {
-            settings: kernels::Adam {
-                learning_rate: 0.0,
-                beta1: number("beta1"),
-                beta2: number("beta2"),
-                epsilon: number("epsilon"),
-                weight_decay: 0.0,
-                decoupled: true,
-            },
+            settings: adam::constants(choice, true),
             corrected: choice.is_on("bias_correction"),
             clamp: if clamp > 0.0 { clamp } else { f64::INFINITY },
             decay: decay_table(policy, layout, number("weight_decay")),

@@ -20,8 +20,6 @@ pub struct Run {
     /// Each file, with what stands before the tags in it: `validation/`, or nothing. Files of a folder are in the
     /// order of their names, which begin with the time.
     pub files: Vec<(PathBuf, String)>,
-    /// Files of folders within that hold settings: PyTorch's `add_hparams` writes them apart from the curves.
-    pub settings: Vec<PathBuf>,
 }
 
 /// Folders that hold one split's curves of the run above.
@@ -30,8 +28,8 @@ const SPLITS: [&str; 6] = ["train", "training", "val", "valid", "validation", "e
 impl Run {
     /// The runs under a folder, by name. Links are not followed.
     ///
-    /// A folder with event files is a run. Below it, a folder that is called like a split belongs to it; any other may
-    /// hold its settings, and is a run of its own as well: only its contents tell ([`Run::settings`]).
+    /// A folder with event files is a run. Below it, a folder that is called like a split belongs to it; any other is a
+    /// run of its own, or holds the settings of the one above ([`Run::lies_in`]): only its contents tell.
     ///
     /// # Errors
     /// When a folder cannot be read, or there are too many files.
@@ -40,22 +38,13 @@ impl Run {
         let mut entries = 0;
         search(folder, (String::new(), 0), &mut entries, &mut runs)?;
         runs.sort_by(|a, b| a.name.cmp(&b.name));
-        let names: Vec<(String, Vec<PathBuf>)> = runs
-            .iter()
-            .map(|run| {
-                (
-                    run.name.clone(),
-                    run.files.iter().map(|(file, _)| file.clone()).collect(),
-                )
-            })
-            .collect();
-        for run in &mut runs {
-            let below = names
-                .iter()
-                .filter(|(name, _)| parent(name) == Some(&run.name));
-            run.settings = below.flat_map(|(_, files)| files.clone()).collect();
-        }
         Ok(runs)
+    }
+
+    /// True if its folder lies in that of `above`, with none between: PyTorch's `add_hparams` writes a run's settings
+    /// into such a one.
+    pub fn lies_in(&self, above: &Run) -> bool {
+        parent(&self.name) == Some(&above.name)
     }
 }
 
@@ -123,11 +112,7 @@ fn search(
     }
     runs.extend(others);
     if !files.is_empty() {
-        runs.push(Run {
-            name,
-            files,
-            settings: Vec::new(),
-        });
+        runs.push(Run { name, files });
     }
     Ok(())
 }
@@ -191,7 +176,9 @@ mod tests {
                 "bs=32/events.out.tfevents.2.host"
             ]
         );
-        let settings: Vec<String> = runs[0].settings.iter().map(|file| short(file)).collect();
+        let below: Vec<&Run> = runs.iter().filter(|run| run.lies_in(&runs[0])).collect();
+        let settings = below.iter().flat_map(|run| &run.files);
+        let settings: Vec<String> = settings.map(|(file, _)| short(file)).collect();
         assert_eq!(settings, ["bs=32/17000.5/events.out.tfevents.3.host"]);
         let prefixes: Vec<&str> = runs[2]
             .files

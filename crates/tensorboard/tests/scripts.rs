@@ -79,8 +79,10 @@ writer.close()
         ("val/loss".to_owned(), 20, 0.05),
     ];
     assert_eq!(scalars, curve);
-    assert_eq!(run.settings.len(), 1, "{found:?}");
-    let settings = entries(&run.settings[0])
+    let below: Vec<&Run> = found.iter().filter(|below| below.lies_in(run)).collect();
+    assert_eq!(below.len(), 1, "{found:?}");
+    assert_eq!(below[0].files.len(), 1, "{found:?}");
+    let settings = entries(&below[0].files[0].0)
         .into_iter()
         .find_map(|entry| match entry {
             Entry::Settings(settings) if !settings.is_empty() => Some(settings),

@@ -188,3 +188,26 @@ pub fn study_of_a_program(dir: &Path, pause: &str, flags: &[&str]) -> Command {
         .args(["-v", &format!("pause={pause}"), PROGRAM]);
     command
 }
+
+/// Without what depends on the clock, and without numbers of processes.
+pub fn clockless(mut value: Value) -> Value {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(map) => {
+                map.retain(|key, _| !key.contains("seconds") && key != "notes");
+                map.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    strip(&mut value);
+    value
+}
+
+/// What a study found and how each of its trials ended, without what depends on the clock.
+pub fn found_by_study(dir: &Path) -> Value {
+    let out = batchscope().arg("trials").arg(dir).arg("--json").output();
+    let trials: Value = serde_json::from_slice(&out.unwrap().stdout).unwrap();
+    clockless(Value::Array(vec![timeless(dir), trials]))
+}

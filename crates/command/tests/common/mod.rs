@@ -39,6 +39,27 @@ pub fn config(script: &str, folder: &Path) -> CommandConfig {
     }
 }
 
+/// A program of one line, which sleeps so many seconds after each report: `S = 60·(1 + 256/B)` steps to 0.1 at the best
+/// rate `1/(1 + 256/B)`, and seeds that differ by 5 %.
+pub fn one_line(pause: &str) -> Vec<String> {
+    const PROGRAM: &str = r#"BEGIN { srand(seed); z = 0; for (i = 0; i < 12; i++) z += rand(); z -= 6; r = log(lr * (1 + 256 / b)); S = 60 * (1 + 256 / b) * exp(0.15 * r * r + 0.05 * z); for (s = 1; s <= n; s = int(s * 1.1) + 1) { printf "step=%d val_error=%.6f\n", s, 0.9 / (1 + 8 * s / S); fflush(); if (pause) system("sleep " pause) } }"#;
+    let settings = [
+        "b={batch_size}",
+        "lr={learning_rate}",
+        "seed={seed}",
+        "n={max_steps}",
+        &format!("pause={pause}"),
+    ];
+    let mut words = vec!["awk".to_owned()];
+    words.extend(
+        settings
+            .iter()
+            .flat_map(|setting| ["-v".to_owned(), (*setting).to_owned()]),
+    );
+    words.push(PROGRAM.replace('{', "{{").replace('}', "}}"));
+    words
+}
+
 /// A trial of batch size 32 and at most 1000 steps.
 pub fn spec() -> TrialSpec {
     TrialSpec {
