@@ -201,7 +201,7 @@ pub(crate) fn assemble(found: Items, options: ReaderOptions<'_>) -> Result<Array
 
     let (pictures, (height, width)) = decode_all(
         &source,
-        placed.par_iter().map(|(.., item)| item),
+        &placed.iter().map(|(.., item)| item).collect::<Vec<_>>(),
         options.resize,
         &mut notes,
     )?;
@@ -246,9 +246,9 @@ pub(crate) fn widest(pictures: &[Picture]) -> usize {
 }
 
 /// Decodes images, all to one size: that of `resize`, or of the first. Gives them in their order.
-pub(crate) fn decode_all<'a>(
+pub(crate) fn decode_all(
     source: &Path,
-    items: impl IndexedParallelIterator<Item = &'a Item> + Clone,
+    items: &[&Item],
     resize: Option<Resize>,
     notes: &mut Vec<String>,
 ) -> Result<(Vec<Picture>, (usize, usize)), DataError> {
@@ -256,17 +256,12 @@ pub(crate) fn decode_all<'a>(
     let load = |item: &Item, target| item.read(source, |bytes, file| load(bytes, target, file));
     let size = match resize {
         Some(Resize { height, width }) => (height as usize, width as usize),
-        None => match items
-            .clone()
-            .take(1)
-            .map(|item| load(item, Target::Any))
-            .collect::<Vec<_>>()
-        {
-            mut first if first.len() == 1 => {
-                let Loaded { picture, .. } = first.remove(0)?;
+        None => match items.first() {
+            Some(first) => {
+                let Loaded { picture, .. } = load(first, Target::Any)?;
                 (picture.height, picture.width)
             }
-            _ => (0, 0),
+            None => (0, 0),
         },
     };
     let all = limits::product(&[count as u64, size.0 as u64, size.1 as u64, 3]);
@@ -275,9 +270,7 @@ pub(crate) fn decode_all<'a>(
         Some(_) => Target::Resized(size.0, size.1),
         None => Target::Exactly(size.0, size.1),
     };
-    let loaded: Vec<Loaded> = items
-        .map(|item| load(item, target))
-        .collect::<Result<_, _>>()?;
+    let loaded = in_order(items, |item| load(item, target))?;
     let count = |test: fn(&Loaded) -> bool| loaded.iter().filter(|one| test(one)).count();
     let (turned, resized) = (count(|one| one.turned), count(|one| one.resized));
     if turned > 0 {
@@ -294,6 +287,24 @@ pub(crate) fn decode_all<'a>(
         ));
     }
     Ok((loaded.into_iter().map(|one| one.picture).collect(), size))
+}
+
+/// Applies `read` to all items in parallel, and gives what it gave in their order, or the error of the
+/// first item that has one, whichever thread met its own first. Little is read in vain after an error.
+pub(crate) fn in_order<T: Sync, R: Send>(
+    items: &[T],
+    read: impl Fn(&T) -> Result<R, DataError> + Sync,
+) -> Result<Vec<R>, DataError> {
+    /// Enough for all threads to have work, few enough to stop soon.
+    const AT_ONCE: usize = 1024;
+    let mut done = Vec::with_capacity(items.len());
+    for some in items.chunks(AT_ONCE) {
+        let results: Vec<_> = some.par_iter().map(&read).collect();
+        for result in results {
+            done.push(result?);
+        }
+    }
+    Ok(done)
 }
 
 /// Notes classes of which nothing was read: their folder is empty, or its images are of other kinds.

@@ -16,7 +16,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use batchscope_core::{Described, Descriptor, InputShape, Task};
-use rayon::prelude::*;
 
 use super::archive::Member;
 use super::images::{self, Picture, is_image};
@@ -136,16 +135,15 @@ pub(crate) fn assemble(found: Items, options: ReaderOptions<'_>) -> Result<Array
         "images are neither image nor mask of an example and were left out",
         &left_out,
     );
-    let images = examples.par_iter().map(|(_, image, _)| image);
-    let (pictures, size) = images::decode_all(&source, images, options.resize, &mut notes)?;
+    let images: Vec<_> = examples.iter().map(|(_, image, _)| image).collect();
+    let (pictures, size) = images::decode_all(&source, &images, options.resize, &mut notes)?;
     let (height, width) = size;
-    let masks = examples.par_iter().map(|(_, _, mask)| {
+    let mut masks = images::in_order(&examples, |(_, _, mask)| {
         let expected = options.resize.is_none().then_some(size);
         mask.read(&source, |bytes, file| {
             levels::decode(bytes, expected, options.resize, file)
         })
-    });
-    let mut masks: Vec<Vec<u8>> = masks.collect::<Result<_, _>>()?;
+    })?;
     let paths: Vec<&Path> = examples
         .iter()
         .map(|(.., mask)| mask.path.as_path())

@@ -43,6 +43,22 @@ fn photos_are_turned_as_viewers_show_them() {
     assert!(notes(&found, &["1 images were turned", "EXIF"]), "{found}");
 }
 
+/// Which of several broken images was named depended on which thread came first: a test that read the
+/// message failed now and then.
+#[test]
+fn of_several_broken_images_the_first_is_named() {
+    let mut files = named(&[("a/0000.png", gray(4, 4, 1)), ("b/0000.png", gray(4, 4, 2))]);
+    for at in 1..64 {
+        // Small ones come later: they are refused sooner.
+        let side = 200 - 3 * at as u32;
+        files.push((format!("a/{at:04}.png"), gray(side, side, 3)));
+    }
+    for _ in 0..20 {
+        let error = refusal(&files, &LoadOptions::default());
+        assert!(error.contains("a/0001.png: is 197×197"), "{error}");
+    }
+}
+
 /// Images of several sizes, as any photo collection has, could not be read at all.
 #[test]
 fn images_are_resized_where_that_is_asked_for() {
