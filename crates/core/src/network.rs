@@ -51,6 +51,25 @@ pub struct ParameterLayout {
 }
 
 impl ParameterLayout {
+    /// The tensor of weights that makes the network's outputs: a matrix or kernel of the layer whose tensors stand last
+    /// (`output.weight` before `output.bias`). `None` where that layer has none, as with an embedding used twice.
+    pub fn head(&self) -> Option<usize> {
+        fn layer(tensor: &ParameterTensor) -> Option<&str> {
+            tensor.name.rsplit_once('.').map(|(layer, _)| layer)
+        }
+        let is_weights =
+            |kind: ParameterKind| matches!(kind, ParameterKind::Matrix | ParameterKind::Kernel);
+        let last = self.tensors.last()?;
+        let same = |t: &&ParameterTensor| {
+            std::ptr::eq(*t, last) || layer(t).is_some() && layer(t) == layer(last)
+        };
+        let of_layer = self.tensors.iter().rev().take_while(same);
+        let position = of_layer
+            .into_iter()
+            .position(|tensor| is_weights(tensor.kind))?;
+        Some(self.tensors.len() - 1 - position)
+    }
+
     /// Number of scalars in all.
     pub fn parameters(&self) -> usize {
         self.tensors.iter().map(ParameterTensor::len).sum()
@@ -235,6 +254,21 @@ pub trait Network: Send {
 
     /// Ends the step: folds the step's batch-norm statistics into the running ones, once per step.
     fn end_step(&mut self);
+
+    /// Replaces batch norm's running statistics by the exact ones of all examples that `next` fills in, batch by batch
+    /// until it returns false: at the parameters as they are, normalized in groups of `ghost` examples as in training, without
+    /// noise. A batch holds a multiple of `ghost` examples; the last may hold fewer. Neither the gradient window nor the
+    /// step's statistics take anything in. Without batch norm nothing changes, which is the default.
+    ///
+    /// # Errors
+    /// When a batch does not fit the network or the device fails; the statistics are unchanged then.
+    fn recalibrate(
+        &mut self,
+        _ghost: u64,
+        _next: &mut dyn FnMut(&mut Batch) -> bool,
+    ) -> Result<(), NetworkError> {
+        Ok(())
+    }
 
     /// Metric sums of a batch in evaluation mode (running statistics, no dropout, no smoothing).
     /// Text streams: batches of an evaluation come in order, `fresh_streams` marks the first.

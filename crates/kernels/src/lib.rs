@@ -29,7 +29,7 @@
 //! | softmax cross-entropy, label smoothing | [`softmax_cross_entropy`] | in the same pass |
 //! | LSTM over a sequence | [`lstm_forward`] | [`lstm_backward`] |
 //! | embedding | [`embedding_gather`] | [`embedding_scatter_add`] |
-//! | optimizer update in place | [`sgd_step`], [`adam_step`] | |
+//! | optimizer update in place | [`sgd_step`], [`adam_step`], [`lamb_step`], [`adamp_step`], [`sgdp_step`], [`muon_step`], [`schedule_free_step`] | |
 //! | squared norm of a tensor | [`squared_norm`] | |
 //! | squared norms of every example's gradient | | [`linear_example_norms`], [`lstm_example_norms`], [`embedding_example_norms`], [`tied_example_products`], [`conv_example_norms`], [`conv_bias_relu_maxpool_example_norms`] |
 //!
@@ -65,6 +65,7 @@ mod layerwise;
 mod linear;
 mod loss;
 mod lstm;
+mod muon;
 mod norm;
 mod norms;
 mod optimizer;
@@ -73,6 +74,7 @@ mod product;
 mod projected;
 mod rectifier;
 mod reduce;
+mod schedule_free;
 mod simd;
 mod upsample;
 mod workspace;
@@ -92,6 +94,7 @@ pub use layerwise::{SquaredNorms, lamb_step, squared_norms};
 pub use linear::{LinearGradients, LinearShape, linear_backward, linear_forward};
 pub use loss::{LossSums, softmax_cross_entropy};
 pub use lstm::{LstmGradients, LstmShape, lstm_backward, lstm_forward};
+pub use muon::{Muon, muon_step, newton_schulz};
 pub use norm::{
     NormGradients, NormParameters, NormShape, NormStatistics, batch_norm_backward,
     batch_norm_forward, batch_norm_inference, batch_norm_inference_backward,
@@ -104,6 +107,7 @@ pub use optimizer::{Adam, Sgd, adam_step, sgd_step};
 pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
 pub use projected::{Channels, Projection, adamp_step, projection_scratch, sgdp_step};
 pub use rectifier::{Rectified, Rectifier};
+pub use schedule_free::{ScheduleFree, SecondMoment, schedule_free_step};
 pub use simd::{Isa, Real};
 pub use upsample::{UpsampleShape, upsample_backward, upsample_forward};
 pub use workspace::{Scratch, Workspace};

@@ -287,7 +287,7 @@ pub(crate) fn flat(len: usize) -> usize {
     chunks::piece(len, chunks::UPDATE).next_multiple_of(64)
 }
 
-fn finite(name: &'static str, value: f64) -> Result<(), KernelError> {
+pub(crate) fn finite(name: &'static str, value: f64) -> Result<(), KernelError> {
     if value.is_finite() {
         Ok(())
     } else {
@@ -299,7 +299,7 @@ fn finite(name: &'static str, value: f64) -> Result<(), KernelError> {
     }
 }
 
-fn fraction(name: &'static str, value: f64) -> Result<(), KernelError> {
+pub(crate) fn fraction(name: &'static str, value: f64) -> Result<(), KernelError> {
     if (0.0..1.0).contains(&value) {
         Ok(())
     } else {

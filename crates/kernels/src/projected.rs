@@ -67,10 +67,11 @@ struct Base {
     nesterov: bool,
 }
 
-/// The first pass over some rows. `ADAM` has a second moment.
-struct SumsShare<'a, T, const ADAM: bool> {
+/// The first pass over some rows. `ADAM` has a second moment; channels are rows or columns.
+struct SumsShare<'a, T, const ADAM: bool, const BY_ROWS: bool> {
     base: Base,
-    channels: Channels,
+    /// Elements of a row.
+    row: usize,
     weights: &'a [T],
     first: &'a mut [T],
     /// Empty without one.
@@ -82,7 +83,7 @@ struct SumsShare<'a, T, const ADAM: bool> {
     sums: &'a mut [T],
 }
 
-impl<T: Real, const ADAM: bool> Kernel<T> for SumsShare<'_, T, ADAM> {
+impl<T: Real, const ADAM: bool, const BY_ROWS: bool> Kernel<T> for SumsShare<'_, T, ADAM, BY_ROWS> {
     type Output = ();
 
     #[inline(always)]
@@ -91,48 +92,63 @@ impl<T: Real, const ADAM: bool> Kernel<T> for SumsShare<'_, T, ADAM> {
         let Base { nesterov, .. } = self.base;
         let ([keep, keep2], [add, add2]) = (self.base.keep.map(splat), self.base.add.map(splat));
         let (root, epsilon) = (splat(self.base.root), splat(self.base.epsilon));
-        let Channels { row, by_rows } = self.channels;
+        let row = self.row;
         self.sums.fill(T::ZERO);
-        for (r, weights) in self.weights.chunks(row).enumerate() {
-            let begin = r * row;
-            let end = begin + weights.len();
-            let mut of_row = [s.zero(); SUMS];
-            for column in (0..weights.len()).step_by(S::LANES) {
-                let from = begin + column;
-                let (w, g) = (
-                    s.load(&weights[column..]),
-                    s.load(&self.gradient[from..end]),
-                );
-                let first = &mut self.first[from..end];
-                let m = s.fma(keep, s.load(first), s.mul(add, g));
+        // Moves the moments of a vector on, stores its direction, and gives the products to be summed.
+        let step =
+            |weights: &[T], gradient: &[T], first: &mut [T], second: &mut [T], update: &mut [T]| {
+                let (w, g) = (s.load(weights), s.load(gradient));
+                let added = s.mul(add, g);
+                let m = s.fma(keep, s.load(first), added);
                 s.store(first, m);
-                let ahead = if nesterov {
-                    s.fma(keep, m, s.mul(add, g))
-                } else {
-                    m
-                };
+                let ahead = if nesterov { s.fma(keep, m, added) } else { m };
                 let u = if ADAM {
-                    let second = &mut self.second[from..end];
                     let v = s.fma(keep2, s.load(second), s.mul(add2, s.mul(g, g)));
                     s.store(second, v);
                     s.div(ahead, s.fma(s.sqrt(v), root, epsilon))
                 } else {
                     ahead
                 };
-                s.store(&mut self.update[from..end], u);
-                let products = [(g, w), (g, g), (w, w), (w, u)];
-                if by_rows {
+                s.store(update, u);
+                [(g, w), (g, g), (w, w), (w, u)]
+            };
+        let mut second = self.second;
+        let rows = self
+            .weights
+            .chunks(row)
+            .zip(self.gradient.chunks(row))
+            .zip(self.first.chunks_mut(row).zip(self.update.chunks_mut(row)));
+        for (r, ((weights, gradient), (first, update))) in rows.enumerate() {
+            let mut of_row = [s.zero(); SUMS];
+            let of_columns = &mut *self.sums;
+            let mut add_up = |i: usize, products: [(S::V, S::V); SUMS]| {
+                if BY_ROWS {
                     for (sum, (a, b)) in of_row.iter_mut().zip(products) {
                         *sum = s.fma(a, b, *sum);
                     }
                 } else {
-                    for (sums, (a, b)) in self.sums.chunks_mut(row).zip(products) {
-                        let sums = &mut sums[column..];
+                    for (sums, (a, b)) in of_columns.chunks_mut(row).zip(products) {
+                        let sums = &mut sums[i * S::LANES..];
                         s.store(sums, s.fma(a, b, s.load(sums)));
                     }
                 }
+            };
+            let vectors = weights
+                .chunks(S::LANES)
+                .zip(gradient.chunks(S::LANES))
+                .zip(first.chunks_mut(S::LANES).zip(update.chunks_mut(S::LANES)))
+                .enumerate();
+            if ADAM {
+                let second = second.split_off_mut(..weights.len()).unwrap_or_default();
+                for ((i, ((w, g), (m, u))), v) in vectors.zip(second.chunks_mut(S::LANES)) {
+                    add_up(i, step(w, g, m, v, u));
+                }
+            } else {
+                for (i, ((w, g), (m, u))) in vectors {
+                    add_up(i, step(w, g, m, &mut [], u));
+                }
             }
-            if by_rows {
+            if BY_ROWS {
                 halved(s, of_row, &mut self.sums[SUMS * r..SUMS * (r + 1)]);
             }
         }
@@ -159,8 +175,8 @@ fn halved<T: Real, S: Simd<Scalar = T>>(s: S, vectors: [S::V; SUMS], sums: &mut 
 }
 
 /// The second pass over some rows: `w ← f·w − η·u`, `f` a channel's factor.
-struct ApplyShare<'a, T> {
-    channels: Channels,
+struct ApplyShare<'a, T, const BY_ROWS: bool> {
+    row: usize,
     descent: f64,
     weights: &'a mut [T],
     update: &'a [T],
@@ -168,24 +184,31 @@ struct ApplyShare<'a, T> {
     factors: &'a [T],
 }
 
-impl<T: Real> Kernel<T> for ApplyShare<'_, T> {
+impl<T: Real, const BY_ROWS: bool> Kernel<T> for ApplyShare<'_, T, BY_ROWS> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd<Scalar = T>>(self, s: S) {
         let descent = s.splat(T::from_f64(-self.descent));
-        let Channels { row, by_rows } = self.channels;
-        let rows = self.weights.chunks_mut(row).zip(self.update.chunks(row));
+        let apply = |weights: &mut [T], update: &[T], factor: S::V| {
+            let kept = s.mul(factor, s.load(weights));
+            s.store(weights, s.fma(descent, s.load(update), kept));
+        };
+        let rows = self
+            .weights
+            .chunks_mut(self.row)
+            .zip(self.update.chunks(self.row));
         for (r, (weights, update)) in rows.enumerate() {
-            let of_row = s.splat(if by_rows { self.factors[r] } else { T::ZERO });
             let vectors = weights.chunks_mut(S::LANES).zip(update.chunks(S::LANES));
-            for (i, (weights, update)) in vectors.enumerate() {
-                let factor = match by_rows {
-                    true => of_row,
-                    false => s.load(&self.factors[i * S::LANES..]),
-                };
-                let kept = s.mul(factor, s.load(weights));
-                s.store(weights, s.fma(descent, s.load(update), kept));
+            if BY_ROWS {
+                let factor = s.splat(self.factors[r]);
+                for (weights, update) in vectors {
+                    apply(weights, update, factor);
+                }
+            } else {
+                for ((weights, update), factors) in vectors.zip(self.factors.chunks(S::LANES)) {
+                    apply(weights, update, s.load(factors));
+                }
             }
         }
     }
@@ -287,10 +310,27 @@ struct Rates {
 
 fn update<T: Real, const ADAM: bool>(
     workspace: &Workspace,
-    (base, rates, projection): (Base, Rates, Projection),
+    settings: (Base, Rates, Projection),
     channels: Channels,
     tensors: Tensors<'_, T>,
 ) -> Result<(), KernelError> {
+    let row = channels.row;
+    match channels.by_rows {
+        true => update_by::<T, ADAM, true>(workspace, settings, row, tensors),
+        false => update_by::<T, ADAM, false>(workspace, settings, row, tensors),
+    }
+}
+
+fn update_by<T: Real, const ADAM: bool, const BY_ROWS: bool>(
+    workspace: &Workspace,
+    (base, rates, projection): (Base, Rates, Projection),
+    row: usize,
+    tensors: Tensors<'_, T>,
+) -> Result<(), KernelError> {
+    let channels = Channels {
+        row,
+        by_rows: BY_ROWS,
+    };
     let Tensors {
         weights,
         first,
@@ -298,7 +338,7 @@ fn update<T: Real, const ADAM: bool>(
         gradient,
         scratch,
     } = tensors;
-    let (len, Channels { row, by_rows }) = (weights.len(), channels);
+    let len = weights.len();
     check_length("first_moment", first, len)?;
     check_length("gradient", gradient, len)?;
     let rows = len / row.max(1);
@@ -315,11 +355,11 @@ fn update<T: Real, const ADAM: bool>(
         .chunks(piece)
         .zip(first.chunks_mut(piece).zip(second))
         .zip(gradient.chunks(piece).zip(update.chunks_mut(piece)))
-        .zip(sums.chunks_mut(SUMS * if by_rows { of_piece } else { row }));
+        .zip(sums.chunks_mut(SUMS * if BY_ROWS { of_piece } else { row }));
     let shares = pieces.map(
-        |(((weights, (first, second)), (gradient, update)), sums)| SumsShare::<T, ADAM> {
+        |(((weights, (first, second)), (gradient, update)), sums)| SumsShare::<T, ADAM, BY_ROWS> {
             base,
-            channels,
+            row,
             weights,
             first,
             second: second.unwrap_or_default(),
@@ -329,16 +369,17 @@ fn update<T: Real, const ADAM: bool>(
         },
     );
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
-    let count = if by_rows { rows } else { row };
-    factors(sums, (count, by_rows), len, rates, projection);
+    let count = if BY_ROWS { rows } else { row };
+    factors(sums, (count, BY_ROWS), len, rates, projection);
     let (sums, update) = (&*sums, &*update);
     let pieces = weights.chunks_mut(piece).zip(update.chunks(piece));
-    let shares = pieces.enumerate().map(|(i, (weights, update))| ApplyShare {
-        channels,
+    let shares = pieces.enumerate();
+    let shares = shares.map(|(i, (weights, update))| ApplyShare::<T, BY_ROWS> {
+        row,
         descent: rates.descent,
         weights,
         update,
-        factors: match by_rows {
+        factors: match BY_ROWS {
             true => &sums[i * of_piece..],
             false => &sums[..row],
         },
@@ -366,7 +407,8 @@ fn factors<T: Real>(
         std::array::from_fn(sum)
     };
     let epsilon = projection.epsilon;
-    let cosine = |[gw, gg, ww, _]: [f64; SUMS]| gw.abs() / (gg * ww).sqrt().max(epsilon);
+    // The square of the cosine: no root for every channel.
+    let cosine = |[gw, gg, ww, _]: [f64; SUMS]| gw * gw / (gg * ww).max(epsilon * epsilon);
     let mut of_all = [0.0; SUMS];
     let mut largest: f64 = 0.0;
     for channel in 0..count {
@@ -377,7 +419,7 @@ fn factors<T: Real>(
             .for_each(|(all, sum)| *all += sum);
         largest = largest.max(cosine(sums));
     }
-    let below = |cosine: f64, n: usize| cosine < projection.delta / (n as f64).sqrt();
+    let below = |cosine: f64, n: usize| cosine < projection.delta * projection.delta / n as f64;
     let along = |[_, _, ww, wu]: [f64; SUMS]| wu / (ww.sqrt() + epsilon).powi(2);
     let by_channel = below(largest, len / count);
     let whole = !by_channel && below(cosine(of_all), len);

@@ -266,6 +266,50 @@ impl ModelNetwork {
     }
 }
 
+impl ModelNetwork {
+    /// Examples that an evaluation computes at a time.
+    fn evaluation_chunk(&self) -> usize {
+        (EVALUATION_FLOATS / self.activations.max(1)).max(1)
+    }
+
+    /// Forward passes over all examples that `next` fills in, normalized in groups of `ghost`, without noise.
+    fn pass_through(
+        &mut self,
+        ghost: usize,
+        next: &mut dyn FnMut(&mut Batch) -> bool,
+    ) -> Result<(), NetworkError> {
+        let chunk = self.evaluation_chunk().next_multiple_of(ghost);
+        let mut batch = Batch::empty(self.shape);
+        while next(&mut batch) {
+            self.check(&batch)?;
+            for start in (0..batch.len).step_by(chunk) {
+                let rows = ExampleRange {
+                    batch: &batch,
+                    start,
+                    len: chunk.min(batch.len - start),
+                };
+                if !self.evaluation.is_empty() {
+                    self.evaluation.resize(rows.len);
+                    self.evaluation.clear(0, rows.len);
+                }
+                let context = PassContext {
+                    parameters: &self.parameters,
+                    norms: &mut self.norms,
+                    streams: &mut self.evaluation,
+                    device: &self.device,
+                    kernels: self.kernels,
+                    first: 0,
+                    len: rows.len,
+                };
+                let mut pass = Pass::of_objective(context, false, Some(ghost));
+                forward(&self.model, &rows, &mut self.input, &mut pass, |_, _| ());
+                pass.finish()?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A run has ended: its memory is for whoever comes next, of another size perhaps.
 impl Drop for ModelNetwork {
     fn drop(&mut self) {
@@ -433,6 +477,26 @@ impl Network for ModelNetwork {
         self.norms.iter_mut().for_each(NormState::end_step);
     }
 
+    fn recalibrate(
+        &mut self,
+        ghost: u64,
+        next: &mut dyn FnMut(&mut Batch) -> bool,
+    ) -> Result<(), NetworkError> {
+        if self.norms.is_empty() {
+            return Ok(());
+        }
+        self.norms.iter_mut().for_each(NormState::collect);
+        let passed = self.pass_through(ghost.max(1) as usize, next);
+        let pooled: Result<Vec<_>, _> = self.norms.iter_mut().map(NormState::pooled).collect();
+        passed?;
+        for (norm, [mean, variance]) in self.norms.iter_mut().zip(pooled?) {
+            let shape = [norm.channels];
+            norm.mean.set_numbers(&mean, &shape, &self.device);
+            norm.variance.set_numbers(&variance, &shape, &self.device);
+        }
+        Ok(())
+    }
+
     fn evaluate(&mut self, batch: &Batch) -> Result<MetricSums, NetworkError> {
         self.check(batch)?;
         let mut sums = MetricSums::default();
@@ -446,7 +510,7 @@ impl Network for ModelNetwork {
                 self.evaluation.clear(first, batch.len);
             }
         }
-        let chunk = (EVALUATION_FLOATS / self.activations.max(1)).max(1);
+        let chunk = self.evaluation_chunk();
         for start in (0..batch.len).step_by(chunk) {
             let rows = ExampleRange {
                 batch,

@@ -2,7 +2,7 @@
 
 mod common;
 
-use batchscope_core::{DataShape, NetworkError, Task};
+use batchscope_core::{Batch, DataShape, Inputs, NetworkError, Task};
 use common::*;
 
 const CASES: [(&str, DataShape, usize, &[usize]); 11] = [
@@ -152,7 +152,7 @@ fn running_statistics_take_a_step_in_once() {
     let after = network.export().unwrap();
 
     let batch = batch(shape, 0, 10);
-    let batchscope_core::Inputs::Values(x) = &batch.inputs else {
+    let Inputs::Values(x) = &batch.inputs else {
         unreachable!()
     };
     let hidden = |i: usize, unit: usize| -> f64 {
@@ -174,4 +174,58 @@ fn running_statistics_take_a_step_in_once() {
         assert!((running_mean - 0.1 * mean_sum / 10.0).abs() < 1e-6);
         assert!((running_variance - (0.9 + 0.1 * variance_sum / 10.0)).abs() < 1e-6);
     }
+}
+
+/// Statistics measured anew are those of all examples in groups as in training, and nothing else moves: neither the step
+/// under way nor its gradient.
+#[test]
+fn statistics_are_measured_anew_beside_a_step() {
+    let shape = vectors(3, Task::Regress { outputs: 1 });
+    let mut network = network("mlp(2,norm,ghost=4,dropout=0.5)", &shape);
+    let mut other = common::network("mlp(2,norm,ghost=4,dropout=0.5)", &shape);
+    for network in [&mut network, &mut other] {
+        network.begin_step(8);
+        network.accumulate(&batch(shape, 0, 4), 0.1).unwrap();
+    }
+    // 4 + 4 + 3 examples in two batches.
+    let mut batches = vec![batch(shape, 8, 3), batch(shape, 0, 8)];
+    let mut next = |to: &mut Batch| batches.pop().map(|batch| *to = batch).is_some();
+    network.recalibrate(4, &mut next).unwrap();
+    let state = network.export().unwrap();
+    let find = |name: &str| &state.iter().find(|t| t.name == name).unwrap().values;
+    let weight = find("linear1.weight");
+    let Inputs::Values(x) = batch(shape, 0, 11).inputs else {
+        unreachable!()
+    };
+    for unit in 0..2 {
+        let hidden: Vec<f64> = x
+            .chunks(3)
+            .map(|row| {
+                (0..3)
+                    .map(|k| f64::from(row[k]) * f64::from(weight[2 * k + unit]))
+                    .sum()
+            })
+            .collect();
+        let mean = hidden.iter().sum::<f64>() / 11.0;
+        let squares: f64 = hidden.iter().map(|h| (h - mean).powi(2)).sum();
+        let found = |name: &str| f64::from(find(&format!("linear1.norm.running_{name}"))[unit]);
+        assert!((found("mean") - mean).abs() < 1e-6);
+        assert!((found("variance") - squares / 10.0).abs() < 1e-5);
+    }
+    // The step goes on as it would have.
+    let gradients = [&mut network, &mut other].map(|network| {
+        network.accumulate(&batch(shape, 4, 4), 0.1).unwrap();
+        let mut all = Vec::new();
+        network
+            .visit(&mut |_, _, gradient| all.push(gradient.to_vec()))
+            .unwrap();
+        all
+    });
+    assert_eq!(gradients[0], gradients[1]);
+    // A batch of another shape changes nothing.
+    let before = network.export().unwrap();
+    let mut foreign = vec![batch(DIGITS, 0, 4), batch(shape, 0, 4)];
+    let mut next = |to: &mut Batch| foreign.pop().map(|batch| *to = batch).is_some();
+    assert!(network.recalibrate(4, &mut next).is_err());
+    assert_eq!(network.export().unwrap(), before);
 }

@@ -25,7 +25,7 @@ use batchscope_core::{
 use batchscope_kernels as kernels;
 
 use crate::{
-    Optimizer, OptimizerKind, StateError, WORKSPACE,
+    Optimizer, OptimizerKind, Rates, StateError, WORKSPACE,
     buffers::{self, Buffers},
     optimizer::WEIGHT_DECAY,
     optimizer::decay_table,
@@ -34,21 +34,21 @@ use crate::{
 /// Decay of the first moment.
 pub(crate) const BETA1: Parameter = Parameter {
     name: "beta1",
-    about: "First-moment decay of adam, adamw, adamp and lamb",
+    about: "First-moment decay of adam, adamw, adamp, lamb and muon; share of the average for schedule_free_adamw",
     kind: Kind::Number(Range::FRACTION),
     default: ParameterDefault::Number(0.9),
 };
 /// Decay of the second moment.
 pub(crate) const BETA2: Parameter = Parameter {
     name: "beta2",
-    about: "Second-moment decay of adam, adamw, adamp and lamb",
+    about: "Second-moment decay of adam and its kin",
     kind: Kind::Number(Range::FRACTION),
     default: ParameterDefault::Number(0.999),
 };
 /// What keeps a small second moment from a large step.
 pub(crate) const EPSILON: Parameter = Parameter {
     name: "epsilon",
-    about: "Added to the root of the second moment of adam, adamw, adamp and lamb",
+    about: "Added to the root of the second moment of adam and its kin",
     kind: Kind::Number(Range::POSITIVE),
     default: ParameterDefault::Number(1e-8),
 };
@@ -65,6 +65,7 @@ pub(crate) static ADAM: OptimizerKind = OptimizerKind {
         source: "Kingma and Ba 2015, arXiv 1412.6980",
         parameters: PARAMETERS,
     },
+    rates: Rates::around(0.001),
     build: |choice, layout, policy| Ok(Box::new(Adam::new(choice, false, layout, policy))),
 };
 
@@ -77,6 +78,7 @@ pub(crate) static ADAMW: OptimizerKind = OptimizerKind {
         source: "Loshchilov and Hutter 2019, arXiv 1711.05101",
         parameters: PARAMETERS,
     },
+    rates: Rates::around(0.001),
     build: |choice, layout, policy| Ok(Box::new(Adam::new(choice, true, layout, policy))),
 };
 
@@ -106,7 +108,7 @@ pub struct Adam {
 
 impl Adam {
     /// Adam for a layout, from the settings of the descriptor.
-    fn new(
+    pub(crate) fn new(
         choice: &Choice,
         decoupled: bool,
         layout: &ParameterLayout,
@@ -120,6 +122,13 @@ impl Adam {
             second: Buffers::zeros("second_moment", layout),
             update: 1,
         }
+    }
+}
+
+impl Adam {
+    /// What it remembers, to be loaded together with what another does.
+    pub(crate) fn buffers(&mut self) -> [&mut Buffers; 2] {
+        [&mut self.first, &mut self.second]
     }
 }
 
@@ -152,6 +161,6 @@ impl Optimizer for Adam {
     }
 
     fn load(&mut self, state: &[StateTensor]) -> Result<(), StateError> {
-        buffers::load(&mut [&mut self.first, &mut self.second], state)
+        buffers::load(&mut self.buffers(), state)
     }
 }

@@ -32,7 +32,7 @@ use batchscope_core::{
 use batchscope_kernels::{self as kernels, Channels, Projection};
 
 use crate::{
-    Optimizer, OptimizerKind, StateError, WORKSPACE,
+    Optimizer, OptimizerKind, Rates, StateError, WORKSPACE,
     adam::{self, BETA1, BETA2, EPSILON},
     buffers::{self, Buffers},
     optimizer::{MOMENTUM, NESTEROV, WEIGHT_DECAY, decay_table, is_adapted},
@@ -68,6 +68,7 @@ pub(crate) static ADAMP: OptimizerKind = OptimizerKind {
             WEIGHT_DECAY,
         ],
     },
+    rates: Rates::around(0.001),
     build: |choice, layout, policy| Ok(Box::new(Projected::new(choice, true, layout, policy))),
 };
 
@@ -80,6 +81,7 @@ pub(crate) static SGDP: OptimizerKind = OptimizerKind {
         source: "Heo et al. 2021, arXiv 2006.08217",
         parameters: &[MOMENTUM, NESTEROV, DELTA, DECAY_RATIO, WEIGHT_DECAY],
     },
+    rates: Rates::around(0.02),
     build: |choice, layout, policy| Ok(Box::new(Projected::new(choice, false, layout, policy))),
 };
 

@@ -27,7 +27,7 @@ use batchscope_core::{
 use batchscope_kernels as kernels;
 
 use crate::{
-    Optimizer, OptimizerKind, StateError, WORKSPACE,
+    Optimizer, OptimizerKind, Rates, StateError, WORKSPACE,
     adam::{self, BETA1, BETA2, EPSILON},
     buffers::{self, Buffers},
     optimizer::{WEIGHT_DECAY, decay_table, is_adapted},
@@ -62,6 +62,7 @@ pub(crate) static LAMB: OptimizerKind = OptimizerKind {
             WEIGHT_DECAY,
         ],
     },
+    rates: Rates::around(0.01),
     build: |choice, layout, policy| Ok(Box::new(Lamb::new(choice, layout, policy))),
 };
 

@@ -30,7 +30,7 @@ use batchscope_core::{
 use batchscope_kernels as kernels;
 
 use crate::{
-    Optimizer, OptimizerKind, StateError, WORKSPACE,
+    Optimizer, OptimizerKind, Rates, StateError, WORKSPACE,
     buffers::{self, Buffers},
     optimizer::{MOMENTUM, WEIGHT_DECAY, decay_table, is_adapted},
 };
@@ -59,6 +59,7 @@ pub(crate) static LARS: OptimizerKind = OptimizerKind {
             WEIGHT_DECAY,
         ],
     },
+    rates: Rates::around(1.0),
     build: |choice, layout, policy| Ok(Box::new(Lars::new(choice, layout, policy))),
 };
 

@@ -32,6 +32,8 @@ mod adam;
 mod adamp;
 mod lamb;
 mod lars;
+mod muon;
+mod schedule_free;
 mod sgd;
 
 use batchscope_core::Registry;
@@ -47,6 +49,9 @@ pub static OPTIMIZERS: Registry<OptimizerKind> = Registry {
         &lamb::LAMB,
         &adamp::ADAMP,
         &adamp::SGDP,
+        &muon::MUON,
+        &schedule_free::SGD,
+        &schedule_free::ADAMW,
     ],
 };
 
@@ -55,7 +60,9 @@ pub use adamp::Projected;
 pub use clip::{clip_factor, sum_of_squares};
 pub use lamb::Lamb;
 pub use lars::Lars;
-pub use optimizer::{Build, Optimizer, OptimizerKind, StateError, build};
+pub use muon::Muon;
+pub use optimizer::{Build, Optimizer, OptimizerKind, Rates, StateError, build};
+pub use schedule_free::ScheduleFree;
 pub use sgd::Sgd;
 
 /// Chooses the instruction set of the updates; they need no scratch memory.

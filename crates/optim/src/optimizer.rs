@@ -18,6 +18,17 @@ pub trait Optimizer: Send {
     /// When there is no such tensor or a slice has not its length: a fault of the caller's.
     fn update(&mut self, tensor: usize, parameters: &mut [f32], gradient: &[f32]);
 
+    /// True for an optimizer whose runs are judged by an average of their parameters, not by those in training.
+    fn averages(&self) -> bool {
+        false
+    }
+
+    /// Replaces the parameters of tensor number `tensor` by their average. The caller keeps those in training.
+    ///
+    /// # Panics
+    /// As [`Optimizer::update`].
+    fn average(&self, _tensor: usize, _parameters: &mut [f32]) {}
+
     /// Everything the optimizer remembers between steps, named `QUANTITY.TENSOR`, in canonical
     /// layout. Empty where nothing is remembered (SGD without momentum).
     fn state(&self) -> Vec<StateTensor>;
@@ -48,10 +59,31 @@ pub type Build = fn(&Choice, &ParameterLayout, DecayPolicy) -> Built;
 /// The optimizer, or the setting that is wrong.
 type Built = Result<Box<dyn Optimizer>, ChoiceError>;
 
+/// Learning rates of an optimizer when nothing is said.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rates {
+    /// Of a single run: its authors' or the common libraries' default where that trains small networks too.
+    pub usual: f64,
+    /// What a search begins with, the lowest and the highest.
+    pub searched: [f64; 2],
+}
+
+impl Rates {
+    /// Searched is from a twentieth to twenty times the usual rate.
+    pub const fn around(usual: f64) -> Self {
+        Self {
+            usual,
+            searched: [usual / 20.0, usual * 20.0],
+        }
+    }
+}
+
 /// An optimizer that can be chosen: its description, and what builds it.
 pub struct OptimizerKind {
     /// Name, source and settings.
     pub descriptor: Descriptor,
+    /// Learning rates to start from.
+    pub rates: Rates,
     /// Makes it for a network with this layout, from settings that the descriptor has checked.
     pub build: Build,
 }
@@ -71,7 +103,7 @@ pub(crate) fn is_adapted(tensor: &ParameterTensor) -> bool {
 /// The momentum of those that have one.
 pub(crate) const MOMENTUM: Parameter = Parameter {
     name: "momentum",
-    about: "Momentum of sgd, sgdp and lars",
+    about: "Momentum of sgd, sgdp, lars and muon; share of the average for schedule_free_sgd",
     kind: Kind::Number(Range::FRACTION),
     default: ParameterDefault::Number(0.9),
 };
@@ -87,7 +119,7 @@ pub(crate) const NESTEROV: Parameter = Parameter {
 /// The weight decay that every optimizer takes.
 pub(crate) const WEIGHT_DECAY: Parameter = Parameter {
     name: "weight_decay",
-    about: "Weight decay (coupled for sgd, lars and adam, decoupled for adamw, adamp and sgdp; part of lamb's step)",
+    about: "Weight decay (coupled for sgd, lars and adam, decoupled for adamw, adamp, sgdp and muon, at the parameters in training for the schedule-free two; part of lamb's step)",
     kind: Kind::Number(Range::NOT_NEGATIVE),
     default: ParameterDefault::Number(0.0),
 };

@@ -22,7 +22,7 @@ use batchscope_core::{
 use batchscope_kernels as kernels;
 
 use crate::{
-    Optimizer, OptimizerKind, StateError, WORKSPACE,
+    Optimizer, OptimizerKind, Rates, StateError, WORKSPACE,
     buffers::{self, Buffers},
     optimizer::{MOMENTUM, NESTEROV, WEIGHT_DECAY, decay_table},
 };
@@ -35,6 +35,11 @@ pub(crate) static SGD: OptimizerKind = OptimizerKind {
         about: "Stochastic gradient descent with momentum",
         source: "Polyak 1964; Sutskever et al. 2013",
         parameters: &[MOMENTUM, NESTEROV, WEIGHT_DECAY],
+    },
+    // The usual one is safe for most models with momentum 0.9.
+    rates: Rates {
+        usual: 0.02,
+        searched: [0.005, 2.0],
     },
     build: |choice, layout, policy| Ok(Box::new(Sgd::new(choice, layout, policy)?)),
 };

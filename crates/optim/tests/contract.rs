@@ -30,6 +30,7 @@ fn layout() -> ParameterLayout {
             tensor("weight", &[3, 4], ParameterKind::Matrix),
             tensor("kernel", &[4, 3, 2, 2], ParameterKind::Kernel),
             tensor("bias", &[4], ParameterKind::Bias),
+            tensor("head.weight", &[4, 2], ParameterKind::Matrix),
         ],
     }
 }
@@ -56,6 +57,8 @@ struct Case {
     policy: DecayPolicy,
     clip: Option<f64>,
     trace: Vec<Vec<Vec<f32>>>,
+    /// The averages of an optimizer that has them.
+    averages: Vec<Vec<Vec<f32>>>,
     label: String,
 }
 
@@ -81,6 +84,7 @@ fn arguments(settings: &Value) -> String {
                 arguments.extend([1, 2].map(|n| format!("beta{n}={}", pair[n - 1])));
             }
             ("eps", value) => arguments.push(format!("epsilon={value}")),
+            (key, Value::String(word)) => arguments.push(format!("{key}={word}")),
             (key, value) => arguments.push(format!("{key}={value}")),
         }
     }
@@ -106,6 +110,12 @@ fn cases() -> Vec<Case> {
                 .as_array()
                 .unwrap()
                 .iter()
+                .map(tensors)
+                .collect(),
+            averages: case["averages"]
+                .as_array()
+                .into_iter()
+                .flatten()
                 .map(tensors)
                 .collect(),
             label: format!("{} {}", case["kind"], case["settings"]),
@@ -147,21 +157,37 @@ fn start() -> Vec<Vec<f32>> {
 #[test]
 fn steps_follow_other_implementations() {
     let cases = cases();
-    assert!(cases.len() >= 27);
+    assert!(cases.len() >= 34);
     assert!(cases.iter().all(|case| case.trace.len() == 20));
     for case in cases {
         let (mut optimizer, mut parameters) = (case.build(), start());
-        for (k, expected) in case.trace.iter().enumerate() {
-            step(optimizer.as_mut(), &mut parameters, k, case.clip);
-            for (w, e) in parameters.iter().flatten().zip(expected.iter().flatten()) {
+        let near = |found: &[Vec<f32>], expected: &[Vec<f32>], k: usize| {
+            for (w, e) in found.iter().flatten().zip(expected.iter().flatten()) {
                 assert!(
                     (w - e).abs() <= 3e-6 * (1.0 + e.abs()),
                     "{} step {k}: {w} against {e}",
                     case.label
                 );
             }
+        };
+        assert_eq!(optimizer.averages(), !case.averages.is_empty());
+        for (k, expected) in case.trace.iter().enumerate() {
+            step(optimizer.as_mut(), &mut parameters, k, case.clip);
+            near(&parameters, expected, k);
+            if let Some(expected) = case.averages.get(k) {
+                near(&averaged(optimizer.as_ref(), &parameters), expected, k);
+            }
         }
     }
+}
+
+/// The parameters that a run is judged by.
+fn averaged(optimizer: &dyn Optimizer, parameters: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    let mut average = parameters.to_vec();
+    for (tensor, w) in average.iter_mut().enumerate() {
+        optimizer.average(tensor, w);
+    }
+    average
 }
 
 /// The same against the formulas in double precision, also for settings that no other implementation has.
@@ -172,6 +198,8 @@ fn steps_follow_plain_arithmetic() {
         "lamb(clamp=0.5,weight_decay=0.1)",
         "lamb(clamp=100)",
         "sgdp(nesterov,delta=1.8,weight_decay=0.02)",
+        "muon(weight_decay=0.1)",
+        "schedule_free_sgd(weight_lr_power=0)",
     ];
     let own = more.map(|text| (chosen(text), DecayPolicy::Weights, None));
     let traced = cases()
@@ -249,6 +277,60 @@ fn the_first_step_of_lars_is_a_fraction_of_the_weights() {
         let moved: Vec<f32> = before.iter().zip(after).map(|(b, a)| b - a).collect();
         let expected = rate * 0.5 * norm(before);
         assert!((norm(&moved) / expected - 1.0).abs() < 1e-5);
+    }
+}
+
+/// Muon's steps are of one size: nearly all singular values of a step on a matrix are near the rate times the scale.
+#[test]
+fn steps_of_muon_go_by_the_shape_alone() {
+    let mut optimizer = build(&chosen("muon"), &layout(), DecayPolicy::All).unwrap();
+    let mut parameters = start();
+    for k in 0..20 {
+        let before = parameters.clone();
+        step(optimizer.as_mut(), &mut parameters, k, None);
+        let rate = golden()["rates"][k].as_f64().unwrap();
+        // Of a matrix of 3 inputs and 4 outputs, and a kernel of 4 outputs and 12 inputs.
+        for (tensor, [rank, longer]) in [(0, [3.0, 4.0]), (1, [4.0, 12.0f64])] {
+            let moved: Vec<f32> = before[tensor]
+                .iter()
+                .zip(&parameters[tensor])
+                .map(|(b, a)| b - a)
+                .collect();
+            let singular = sum_of_squares(&moved).sqrt() / (rate * 0.2 * longer.sqrt());
+            let mean = singular / f64::sqrt(rank);
+            assert!((0.6..1.25).contains(&mean), "step {k}: {mean}");
+        }
+    }
+}
+
+/// The average of schedule-free SGD is that of its sequence of plain steps, whatever the interpolation.
+#[test]
+fn schedule_free_averages_the_plain_steps() {
+    let spec = chosen("schedule_free_sgd(momentum=0.7,weight_lr_power=0)");
+    let mut optimizer = build(&spec, &layout(), DecayPolicy::All).unwrap();
+    let mut parameters = start();
+    assert_eq!(averaged(optimizer.as_ref(), &parameters), start());
+    let (mut sequence, mut sum) = (start(), vec![0.0f64; 12]);
+    for k in 0..50 {
+        let rate = 0.1 / (1.0 + k as f64);
+        optimizer.begin_step(rate, k);
+        for (tensor, w) in parameters.iter_mut().enumerate() {
+            let gradient: Vec<f32> = w.iter().map(|&x| x + 0.3).collect();
+            optimizer.update(tensor, w, &gradient);
+            for (z, g) in sequence[tensor].iter_mut().zip(&gradient) {
+                *z -= rate as f32 * g;
+            }
+        }
+        sum.iter_mut()
+            .zip(&sequence[0])
+            .for_each(|(sum, &z)| *sum += f64::from(z));
+        let average = averaged(optimizer.as_ref(), &parameters);
+        for (x, sum) in average[0].iter().zip(&sum) {
+            assert!(
+                (f64::from(*x) - sum / (k + 1) as f64).abs() < 1e-5,
+                "step {k}"
+            );
+        }
     }
 }
 
@@ -350,8 +432,11 @@ fn every_optimizer_descends_a_quadratic() {
                 optimizer.update(tensor, w, &gradient);
             }
         }
+        // An average keeps a share of where the run has come from.
+        let bound = if optimizer.averages() { 0.3 } else { 0.05 };
+        let parameters = averaged(optimizer.as_ref(), &parameters);
         assert!(
-            parameters.iter().flatten().all(|w| w.abs() < 0.05),
+            parameters.iter().flatten().all(|w| w.abs() < bound),
             "{}",
             case.label
         );
@@ -398,6 +483,9 @@ fn constants_out_of_range_are_named() {
         (with("lars", "beta1", 0.9), "beta1"),
         (with("lamb", "clamp", -1.0), "clamp"),
         (with("lamb", "trust_coefficient", 1.0), "trust_coefficient"),
+        (with("muon", "momentum", 1.0), "momentum"),
+        (with("schedule_free_sgd", "momentum", 0.0), "momentum"),
+        (with("schedule_free_adamw", "beta1", 0.0), "beta1"),
     ] {
         let error = build(&spec, &layout(), DecayPolicy::All).err().unwrap();
         assert_eq!(error.key(), Some(name), "{spec:?}");
@@ -429,11 +517,11 @@ proptest! {
             for (k, &rate) in rates.iter().enumerate() {
                 forward.begin_step(rate, k as u64);
                 backward.begin_step(rate, k as u64);
-                for tensor in [0, 1, 2] {
+                for tensor in [0, 1, 2, 3] {
                     let n = a[tensor].len();
                     forward.update(tensor, &mut a[tensor], &seed[..n]);
                 }
-                for tensor in [2, 0, 1] {
+                for tensor in [2, 0, 3, 1] {
                     let n = b[tensor].len();
                     backward.update(tensor, &mut b[tensor], &seed[..n]);
                 }
@@ -442,10 +530,10 @@ proptest! {
         }
     }
 
-    /// A rate of zero moves nothing, whatever is remembered.
+    /// A rate of zero moves nothing, whatever is remembered; only an average goes on toward where the run is.
     #[test]
     fn a_rate_of_zero_moves_nothing(gradient in prop::collection::vec(-2.0f32..2.0, 12)) {
-        for case in cases() {
+        for case in cases().into_iter().filter(|case| case.averages.is_empty()) {
             let (mut optimizer, mut parameters) = (case.build(), start());
             step(optimizer.as_mut(), &mut parameters, 0, case.clip);
             let before = parameters[0].clone();

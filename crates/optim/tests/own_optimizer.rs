@@ -8,7 +8,7 @@ use batchscope_core::{
     Choice, ChoiceError, DecayPolicy, Descriptor, Kind, Parameter, ParameterDefault, ParameterKind,
     ParameterLayout, ParameterTensor, Range, Registry, StateTensor,
 };
-use batchscope_optim::{Optimizer, OptimizerKind, StateError};
+use batchscope_optim::{Optimizer, OptimizerKind, Rates, StateError};
 
 /// What can be chosen.
 static SIGN_SGD: OptimizerKind = OptimizerKind {
@@ -24,6 +24,7 @@ static SIGN_SGD: OptimizerKind = OptimizerKind {
             default: ParameterDefault::Number(0.0),
         }],
     },
+    rates: Rates::around(0.001),
     build: |choice: &Choice, _: &ParameterLayout, _: DecayPolicy| {
         Ok(Box::new(SignSgd {
             threshold: choice.number("threshold").unwrap_or(0.0) as f32,

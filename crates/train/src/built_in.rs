@@ -300,10 +300,13 @@ impl BuiltIn {
             within,
             config.micro_batch_ceiling,
         )?;
+        let optimizer = batchscope_optim::build(&spec.optimizer, network.layout(), spec.decay)
+            .map_err(|error| TrainError::choice("optimizer", &error))?;
         let evaluator = self.evaluator(spec, within)?;
+        let recalibrates = optimizer.averages() && ghost.is_some();
         let driving = Driving {
             cadence,
-            cost: evaluator.cost(spec.target.as_ref()),
+            cost: evaluator.cost(spec.target.as_ref(), recalibrates),
             looks_at_test: evaluator.test.is_some(),
             warm_up_steps: controller.warm_up_steps(),
         };
@@ -318,8 +321,6 @@ impl BuiltIn {
         }
 
         let augmenter = Augmenter::new(&config.augment, &shape, key)?;
-        let optimizer = batchscope_optim::build(&spec.optimizer, network.layout(), spec.decay)
-            .map_err(|error| TrainError::choice("optimizer", &error))?;
         let portions = Portions::whole(micro_batch);
         let stream = BatchStream::new(sampler, shape, portions, augmenter, key);
         let (source, method) = methods::assemble(&spec.methods, stream)?;

@@ -1,6 +1,6 @@
 //! Evaluation: the metrics of fixed subsets of the splits.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use batchscope_core::{
     Batch, Confusion, DataShape, EvaluationCost, Examples, Metric, MetricSums, Network, Purpose,
@@ -27,16 +27,19 @@ pub struct Evaluator<'a> {
 }
 
 impl Evaluator<'_> {
-    /// Examples in the subsets that an evaluation passes through on the way to `target`.
-    pub fn cost(&self, target: Option<&Target>) -> EvaluationCost {
+    /// Examples that an evaluation passes through on the way to `target`; where it `recalibrates` batch norm, the
+    /// training subset once more.
+    pub fn cost(&self, target: Option<&Target>, recalibrates: bool) -> EvaluationCost {
         let train = self.train.len();
         let validation = self.validation.as_ref().map_or(0, EvaluationSet::len);
+        let before = if recalibrates { train } else { 0 };
         EvaluationCost {
-            target: match target.map(|target| target.metric.split) {
-                Some(Split::Train) => train,
-                _ => validation,
-            },
-            whole: train + validation,
+            target: before
+                + match target.map(|target| target.metric.split) {
+                    Some(Split::Train) => train,
+                    _ => validation,
+                },
+            whole: before + train + validation,
         }
     }
 
@@ -137,22 +140,47 @@ impl<'a> EvaluationSet<'a> {
         let mut sums = MetricSums::default();
         let mut from = 0;
         while from < self.count {
-            let range = from..from.saturating_add(self.chunk).min(self.count);
-            let next = range.end;
-            match &mut self.source {
-                Source::Stored(examples) => examples.fill_in_order(range, &mut self.batch),
-                Source::Drawn(sampler) => {
-                    let all = StepBatch::constant(0, self.count);
-                    sampler.fill(all, range, &mut self.batch);
-                }
-            }
-            self.batch.fresh_streams |= from == 0;
-            self.batch.noise = None;
+            from = fill(
+                &mut self.source,
+                from..self.count,
+                self.chunk,
+                &mut self.batch,
+            );
             sums += network.evaluate(&self.batch)?;
-            from = next;
         }
         Ok(sums)
     }
+
+    /// Gives the network's batch norm the statistics of the whole subset, by groups of `ghost` examples.
+    ///
+    /// # Errors
+    /// When the network does.
+    pub fn recalibrate(&mut self, network: &mut dyn Network, ghost: u64) -> Result<(), TrainError> {
+        let chunk = self.chunk.next_multiple_of(ghost.max(1));
+        let mut from = 0;
+        let mut next = |batch: &mut Batch| {
+            let more = from < self.count;
+            if more {
+                from = fill(&mut self.source, from..self.count, chunk, batch);
+            }
+            more
+        };
+        Ok(network.recalibrate(ghost, &mut next)?)
+    }
+}
+
+/// Fills a batch with the first `chunk` of these examples; returns the number after the last.
+fn fill(source: &mut Source<'_>, from: Range<u64>, chunk: u64, batch: &mut Batch) -> u64 {
+    let count = from.end;
+    let range = from.start..from.start.saturating_add(chunk).min(count);
+    let (first, next) = (range.start, range.end);
+    match source {
+        Source::Stored(examples) => examples.fill_in_order(range, batch),
+        Source::Drawn(sampler) => sampler.fill(StepBatch::constant(0, count), range, batch),
+    }
+    batch.fresh_streams |= first == 0;
+    batch.noise = None;
+    next
 }
 
 /// The quantities measured on every split for this kind of task.

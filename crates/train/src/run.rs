@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use batchscope_core::{
-    Diagnostic, Divergence, Evaluate, Evaluation, Group, LossSum, Network, Split, TrialDriver,
-    TrialPurpose,
+    Diagnostic, Divergence, Evaluate, Evaluation, Group, LossSum, Network, Split, StateTensor,
+    TrialDriver, TrialPurpose,
 };
 use batchscope_rules::{Controller, StepSeen};
 
@@ -94,12 +94,16 @@ impl Run<'_> {
         };
         let step = self.driver.step();
         let mut metrics = BTreeMap::new();
+        let in_training = self.judge_by_average(step)?;
         let mut finite = true;
         for split in splits {
             let loss = self
                 .evaluator
                 .measure(split, self.network.as_mut(), &mut metrics)?;
             finite &= loss.is_none_or(f64::is_finite);
+        }
+        if let Some(state) = in_training {
+            self.network.import(&state)?;
         }
         if self.driver.wants_diagnostics() && self.asks_for(Diagnostic::Linearity) {
             linearity::measure(self, &mut metrics)?;
@@ -110,6 +114,23 @@ impl Run<'_> {
             finite,
             examples: Some(self.controller.at(step).batch.first_draw),
         })
+    }
+
+    /// Brings the network to the parameters that the run is judged by after `step` steps, with batch norm's statistics
+    /// measured there. Returns its state in training, to be put back; `None` where nothing has changed.
+    fn judge_by_average(&mut self, step: u64) -> Result<Option<Vec<StateTensor>>, TrainError> {
+        let Some(last) = step.checked_sub(1).filter(|_| self.rule.averages()) else {
+            return Ok(None);
+        };
+        let state = self.network.export()?;
+        self.rule.average(self.network.as_mut())?;
+        let batch_size = self.controller.at(last).batch.batch_size;
+        if let Some(ghost) = self.network.ghost_size(batch_size) {
+            self.evaluator
+                .train
+                .recalibrate(self.network.as_mut(), ghost)?;
+        }
+        Ok(Some(state))
     }
 
     /// True if the trial asks for this diagnostic.

@@ -20,6 +20,19 @@ pub trait UpdateRule: Send {
         step: u64,
     ) -> Result<(), TrainError>;
 
+    /// True where a run is judged by other parameters than those in training.
+    fn averages(&self) -> bool {
+        false
+    }
+
+    /// Replaces the parameters by those that the run is judged by. The caller keeps those in training.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn average(&self, _network: &mut dyn Network) -> Result<(), NetworkError> {
+        Ok(())
+    }
+
     /// Everything remembered between steps, in canonical layout.
     fn state(&self) -> Vec<StateTensor>;
 
@@ -67,6 +80,14 @@ impl UpdateRule for Synchronous {
             self.optimizer.update(tensor, parameters, gradient);
         })?;
         Ok(())
+    }
+
+    fn averages(&self) -> bool {
+        self.optimizer.averages()
+    }
+
+    fn average(&self, network: &mut dyn Network) -> Result<(), NetworkError> {
+        network.visit(&mut |tensor, parameters, _| self.optimizer.average(tensor, parameters))
     }
 
     fn state(&self) -> Vec<StateTensor> {

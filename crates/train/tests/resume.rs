@@ -6,11 +6,14 @@ mod common;
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use batchscope_core::{
-    Cadence, Choice, Decay, Diagnostic, Length, NeverStop, NoiseRecord, Outcome, Schedule, Solo,
-    StepBatch, Trainer, TrainerError, TrialPurpose, TrialRecord, TrialSpec, Value,
+    Cadence, Choice, Decay, Diagnostic, Length, NetworkFactory, NeverStop, NoiseRecord, Outcome,
+    Purpose, Schedule, Solo, StateTensor, StepBatch, StreamKey, Trainer, TrainerError,
+    TrialPurpose, TrialRecord, TrialSpec, Value,
 };
 use batchscope_rules::{Controller, RulesError, StepSeen, StepSetting};
-use batchscope_train::{BuiltIn, Checkpointer, SingleRun, testing::TinyFactory, train_loop};
+use batchscope_train::{
+    BuiltIn, Checkpointer, EvaluationSet, SingleRun, Stored, testing::TinyFactory, train_loop,
+};
 use common::*;
 use proptest::prelude::*;
 
@@ -61,8 +64,26 @@ fn a_run_in_pieces_is_the_run_in_one_go() {
             ("weight_decay", Value::from(1e-3)),
         ],
     );
+    let schedule_free = |name: &str| batchscope_optim::OPTIMIZERS.read(name).unwrap().1;
     let cases = [
         (TinyFactory::default(), reaching()),
+        (
+            TinyFactory::default(),
+            TrialSpec {
+                optimizer: schedule_free("schedule_free_sgd(weight_decay=0.001)"),
+                learning_rate: 0.1,
+                ..reaching()
+            },
+        ),
+        // With batch norm, whose statistics are measured anew for every evaluation.
+        (
+            ghost,
+            TrialSpec {
+                optimizer: schedule_free("schedule_free_adamw"),
+                cap: 150,
+                ..reaching()
+            },
+        ),
         (
             ghost,
             TrialSpec {
@@ -162,6 +183,77 @@ fn trials_side_by_side_are_trials_one_after_another() {
             .iter()
             .any(|e| e.measurements != alone[0].measurements)
     );
+}
+
+/// A schedule-free run is judged by its averaged parameters; those in training, and batch norm's statistics, are the same
+/// however often it is evaluated. Its checkpoint gives the average to whoever looks at the network.
+#[test]
+fn evaluations_at_the_average_leave_the_run_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, optimizer) = batchscope_optim::OPTIMIZERS
+        .read("schedule_free_sgd")
+        .unwrap();
+    let spec = TrialSpec {
+        optimizer,
+        learning_rate: 0.2,
+        target: None,
+        cap: 40,
+        ..spec()
+    };
+    for ghost in [None, Some(4)] {
+        let factory = TinyFactory {
+            ghost,
+            ..TinyFactory::default()
+        };
+        let config = config(factory, classes());
+        let trainer = BuiltIn::new(config.clone()).unwrap();
+        let ends = [1, 40].map(|every| {
+            let path = folder.path().join(format!("{every}.safetensors"));
+            let single = SingleRun {
+                cadence: Cadence::Every(every),
+                resume: None,
+                checkpoint: Some(path.clone()),
+            };
+            let record = trainer
+                .train_once(&spec, &single, &NeverStop, &mut |_| {})
+                .unwrap();
+            let stored = Stored::read(&path).unwrap();
+            let metrics = record.measurements.last().unwrap().metrics.clone();
+            (stored.network.clone(), stored.into_run().unwrap(), metrics)
+        });
+        let [(often, run, metrics), (once, _, same)] = ends;
+        assert_eq!((&often, &metrics), (&once, &same));
+        assert!(run.is_average);
+        assert_ne!(often, run.network);
+        // What was measured is the average's.
+        let measured = |state: &[StateTensor]| {
+            let mut network = factory.build(&classes(), key()).unwrap();
+            let ordered = network.export().unwrap().into_iter().map(|tensor| {
+                let stored = state.iter().find(|stored| stored.name == tensor.name);
+                stored.unwrap().clone()
+            });
+            network.import(&ordered.collect::<Vec<_>>()).unwrap();
+            let (train, validation) = (&config.train, config.validation.as_ref().unwrap());
+            let mut set = EvaluationSet::drawn(train.as_ref(), 2000, 250, spec.study_seed).unwrap();
+            if let Some(ghost) = network.ghost_size(spec.batch_size) {
+                set.recalibrate(network.as_mut(), ghost).unwrap();
+            }
+            let mut set = EvaluationSet::stored(validation.as_ref(), 2000, 250);
+            let sums = set.measure(network.as_mut()).unwrap();
+            sums.loss / sums.weight
+        };
+        let stored = metrics[&"val-loss".parse().unwrap()];
+        assert_eq!(measured(&run.network), stored);
+        assert_ne!(measured(&often), stored);
+    }
+}
+
+fn key() -> StreamKey {
+    StreamKey {
+        study_seed: 0,
+        trial: 0,
+        purpose: Purpose::Initialization,
+    }
 }
 
 /// A single run interrupted after 40 steps, and where it was saved.

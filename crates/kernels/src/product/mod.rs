@@ -127,11 +127,16 @@ impl<'a, T: Real> Product<'a, T> {
 
     /// Writes the product to `c`, row-major, on the threads of the current pool.
     pub(crate) fn compute(self, workspace: &Workspace, c: &mut [T]) {
+        self.compute_from(SMALL, workspace, c);
+    }
+
+    /// The same, on one thread where there are fewer than `small` multiply-adds.
+    pub(crate) fn compute_from(self, small: usize, workspace: &Workspace, c: &mut [T]) {
         let Self { a, b, .. } = self;
         let (m, n) = (a.rows, b.columns);
         let c = MatrixBlock::new(c, m, n);
         let threads = rayon::current_num_threads();
-        if threads == 1 || m * n * a.columns < SMALL {
+        if threads == 1 || m * n * a.columns < small {
             T::dispatch(workspace.isa(), self.piece(workspace, c));
             return;
         }

@@ -1,8 +1,8 @@
 """Golden traces of optimizer steps from other implementations, written to traces.json beside this file.
 
-Run on the CPU with PyTorch 2.x, timm 1.x, adamp 0.3:  python make_traces.py
-Parameters: a matrix `weight`, a convolution's `kernel` and a vector `bias`, in PyTorch's layouts. The gradient of step k
-is `0.5 * w + noise_k`: it depends on the parameters, so an error in one step shows in the next. Traces are stored in
+Run on the CPU with PyTorch 2.x, timm 1.x, adamp 0.3, schedulefree 1.4:  python make_traces.py
+Parameters: a matrix `weight`, a convolution's `kernel`, a vector `bias` and a last matrix `head.weight`, in PyTorch's
+layouts. The gradient of step k is `0.5 * w + noise_k`: it depends on the parameters, so an error in one step shows in the next. Traces are stored in
 batchscope's layouts: a matrix as [inputs, outputs], a kernel as PyTorch has it.
 """
 
@@ -11,13 +11,16 @@ import json
 import pathlib
 
 import adamp
+import schedulefree
 import timm
 import timm.optim
+import timm.optim.muon
 import torch
 
 STEPS = 20
 torch.manual_seed(20240229)
-START = {"weight": torch.randn(4, 3), "kernel": torch.randn(4, 3, 2, 2), "bias": torch.randn(4)}
+SHAPES = {"weight": (4, 3), "kernel": (4, 3, 2, 2), "bias": (4,), "head.weight": (2, 4)}
+START = {name: torch.randn(shape) for name, shape in SHAPES.items()}
 NOISE = [{name: torch.randn_like(p) for name, p in START.items()} for _ in range(STEPS)]
 RATES = [0.05 * (1.0 - 0.04 * k) for k in range(STEPS)]  # a schedule: the rate changes each step
 
@@ -52,6 +55,14 @@ CASES = [
     ("sgdp", {"momentum": 0.9, "weight_decay": 0.02, "delta": 2.5}, {}),
     ("sgdp", {"momentum": 0.8, "weight_decay": 0.05, "delta": 1.0, "nesterov": True, "decay_ratio": 0.5}, {}),
     ("sgdp", {"momentum": 0.5}, {}),
+    ("muon", {"betas": [0.9, 0.95], "eps": 1e-7}, {}),
+    ("muon", {"betas": [0.9, 0.95], "eps": 1e-7, "momentum": 0.9, "nesterov": False, "adjust_lr_fn": "original",
+              "weight_decay": 0.1}, {"decay": "weights"}),
+    ("muon", {"betas": [0.8, 0.9], "momentum": 0.0, "adjust_lr_fn": "original", "eps": 1e-7}, {"clip": 1.0}),
+    ("schedule_free_sgd", {"momentum": 0.9}, {}),
+    ("schedule_free_sgd", {"momentum": 0.5, "weight_decay": 0.1, "r": 1.0}, {"decay": "weights"}),
+    ("schedule_free_adamw", {"betas": [0.9, 0.999], "eps": 1e-8}, {}),
+    ("schedule_free_adamw", {"betas": [0.8, 0.95], "eps": 1e-3, "weight_decay": 0.1, "weight_lr_power": 1.0}, {}),
 ]
 
 CLASSES = {
@@ -63,7 +74,13 @@ CLASSES = {
     "adamp": adamp.AdamP,
     # adamp 0.3 writes the projected direction into the velocity, where the two are one tensor.
     "sgdp": timm.optim.SGDP,
+    "muon": timm.optim.Muon,
+    "schedule_free_sgd": schedulefree.SGDScheduleFree,
+    "schedule_free_adamw": schedulefree.AdamWScheduleFree,
 }
+# timm orthogonalizes in bfloat16, of eight bits; here in single precision, as batchscope does.
+newton_schulz = timm.optim.muon.zeropower_via_newtonschulz
+timm.optim.muon.zeropower_via_newtonschulz = lambda *a, **k: newton_schulz(*a, **k, dtype=torch.float32)
 # Optimizers that go by a tensor's norms leave biases alone, which timm tells by their weight decay of 0.
 BY_NORMS = {"lars", "lamb"}
 # Names there that are others here.
@@ -72,7 +89,8 @@ RENAMED = {"trust_coefficient": "trust_coeff", "decay_ratio": "wd_ratio"}
 
 def run(kind, settings, extra):
     parameters = {name: p.clone().requires_grad_() for name, p in START.items()}
-    groups = [{"params": [parameters["weight"], parameters["kernel"]]}, {"params": [parameters["bias"]]}]
+    weights = [parameters[name] for name in SHAPES if name != "bias"]
+    groups = [{"params": weights}, {"params": [parameters["bias"]]}]
     settings = {RENAMED.get(name, name): value for name, value in settings.items()}
     if extra.get("decay") == "weights":
         groups[1]["weight_decay"] = 0.0
@@ -80,12 +98,24 @@ def run(kind, settings, extra):
         groups[0]["always_adapt"], groups[1]["always_adapt"] = True, False
     # Some decay unless they are told not to.
     settings.setdefault("weight_decay", 0.0)
+    if kind == "muon":
+        # The head is AdamW's. timm leaves it small matrices too, and has other coefficients unless told.
+        groups[0]["use_muon"], settings["ns_coefficients"] = True, "original"
+        groups.insert(1, {"params": [groups[0]["params"].pop()], "use_fallback": True})
+        # With the look-ahead, timm takes NAdamW for AdamW.
+        groups[1]["nesterov"] = groups[2]["nesterov"] = False
+        settings.setdefault("nesterov", True)
+    if kind.startswith("schedule_free"):
+        settings["foreach"] = False
     if kind == "lamb":
         settings["max_grad_norm"] = None
     if kind in ("sgd", "adam", "adamw"):
         settings["foreach"] = False
     optimizer = CLASSES[kind](groups, lr=1.0, **settings)
-    trace = []
+    is_averaged = kind.startswith("schedule_free")
+    if is_averaged:
+        optimizer.train()
+    trace, averages = [], []
     for step in range(STEPS):
         for group in optimizer.param_groups:
             group["lr"] = RATES[step]
@@ -95,7 +125,11 @@ def run(kind, settings, extra):
             torch.nn.utils.clip_grad_norm_(parameters.values(), extra["clip"])
         optimizer.step()
         trace.append(flat(parameters))
-    return trace
+        if is_averaged:
+            beta = settings["momentum"] if "momentum" in settings else settings["betas"][0]
+            average = lambda p: p.detach().lerp(optimizer.state[p]["z"], 1 - 1 / beta)
+            averages.append(flat({name: average(p) for name, p in parameters.items()}))
+    return {"trace": trace, **({"averages": averages} if averages else {})}
 
 
 def flat(tensors):
@@ -106,12 +140,15 @@ def flat(tensors):
 
 
 document = {
-    "made_by": f"PyTorch {torch.__version__}, timm {timm.__version__}, adamp {importlib.metadata.version('adamp')}",
+    "made_by": ", ".join(
+        [f"PyTorch {torch.__version__}"]
+        + [f"{name} {importlib.metadata.version(name)}" for name in ("timm", "adamp", "schedulefree")]
+    ),
     "start": flat(START),
     "noise": [flat(n) for n in NOISE],
     "rates": RATES,
     "cases": [
-        {"kind": kind, "settings": settings, **extra, "trace": run(kind, settings, extra)}
+        {"kind": kind, "settings": settings, **extra, **run(kind, settings, extra)}
         for kind, settings, extra in CASES
     ],
 }

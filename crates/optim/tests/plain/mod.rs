@@ -14,8 +14,14 @@ struct Tensor {
     is_weights: bool,
     /// The channel of each value.
     channel: Vec<usize>,
+    /// Rows, columns, and the scale of Muon's steps; of what is not its own, none.
+    matrix: Option<(usize, usize, f64)>,
     first: Vec<f64>,
     second: Vec<f64>,
+    /// Of schedule-free: the sequence and the average, the largest rate, the sum of the weights.
+    sequence: Vec<f64>,
+    average: Vec<f64>,
+    sums: [f64; 2],
 }
 
 /// Matrices have a channel a column, kernels and embeddings one a row.
@@ -24,6 +30,27 @@ fn channel(tensor: &ParameterTensor, i: usize) -> usize {
         ParameterKind::Matrix => i % tensor.shape[1],
         _ => i / (tensor.len() / tensor.shape[0]),
     }
+}
+
+/// A matrix of inputs by outputs, or a kernel of outputs by everything else. The last is the head.
+fn matrix(tensor: &ParameterTensor, choice: &Choice) -> Option<(usize, usize, f64)> {
+    let (rows, columns, [outputs, inputs]) = match tensor.kind {
+        ParameterKind::Matrix if !tensor.name.starts_with("head") => {
+            let (rows, columns) = (tensor.shape[0], tensor.shape[1]);
+            (rows, columns, [columns, rows])
+        }
+        ParameterKind::Kernel => {
+            let (rows, columns) = (tensor.shape[0], tensor.len() / tensor.shape[0]);
+            (rows, columns, [rows, columns])
+        }
+        _ => return None,
+    };
+    let [outputs, inputs] = [outputs, inputs].map(|n| n as f64);
+    let scale = match choice.text("adjust_lr_fn") {
+        Some("original") => (outputs / inputs).max(1.0).sqrt(),
+        _ => 0.2 * outputs.max(inputs).sqrt(),
+    };
+    Some((rows, columns, scale))
 }
 
 fn norm(x: &[f64]) -> f64 {
@@ -43,6 +70,10 @@ impl Plain {
             channel: (0..tensor.len()).map(|i| channel(tensor, i)).collect(),
             first: vec![0.0; tensor.len()],
             second: vec![0.0; tensor.len()],
+            matrix: matrix(tensor, choice),
+            sequence: Vec::new(),
+            average: Vec::new(),
+            sums: [0.0; 2],
         });
         Self {
             choice: choice.clone(),
@@ -59,6 +90,10 @@ impl Plain {
             "adam" | "adamw" => tensor.adam(choice, (rate, t), w, g),
             "lars" => tensor.lars(choice, rate, w, g),
             "lamb" => tensor.lamb(choice, (rate, t), w, g),
+            "muon" => tensor.muon(choice, (rate, t), w, g),
+            "schedule_free_sgd" | "schedule_free_adamw" => {
+                tensor.schedule_free(choice, (rate, t), w, g);
+            }
             "adamp" | "sgdp" => tensor.projected(choice, (rate, t), w, g),
             other => panic!("{other} is not written out here"),
         }
@@ -105,6 +140,82 @@ impl Tensor {
                 *w -= rate * decay * *w;
             }
             *w -= rate * ratio;
+        }
+    }
+
+    /// By the definition: `X ← a·X + b·(X·Xᵀ)·X + c·(X·Xᵀ)²·X` with the products one after the other.
+    fn muon(&mut self, choice: &Choice, (rate, t): (f64, i32), w: &mut [f64], g: &[f64]) {
+        let Some((rows, columns, scale)) = self.matrix else {
+            let ratios = self.moments(choice, (t, true), g);
+            for (w, ratio) in w.iter_mut().zip(ratios) {
+                *w = (1.0 - rate * self.decay) * *w - rate * ratio;
+            }
+            return;
+        };
+        let momentum = choice.number("momentum").unwrap();
+        let direction = |i: usize| {
+            self.first[i] = momentum * self.first[i] + (1.0 - momentum) * g[i];
+            if choice.is_on("nesterov") {
+                (1.0 - momentum) * g[i] + momentum * self.first[i]
+            } else {
+                self.first[i]
+            }
+        };
+        let u: Vec<f64> = (0..w.len()).map(direction).collect();
+        let mut x: Vec<f64> = u.iter().map(|value| value / norm(&u)).collect();
+        // (X·Xᵀ)·Y for a Y of X's shape.
+        let twice = |x: &[f64], y: &[f64]| -> Vec<f64> {
+            let gram = |i: usize, j: usize| -> f64 {
+                (0..columns)
+                    .map(|k| x[i * columns + k] * x[j * columns + k])
+                    .sum()
+            };
+            let element = |at: usize| {
+                let (i, k) = (at / columns, at % columns);
+                (0..rows).map(|j| gram(i, j) * y[j * columns + k]).sum()
+            };
+            (0..x.len()).map(element).collect()
+        };
+        for _ in 0..5 {
+            let cubed = twice(&x, &x);
+            let fifth = twice(&x, &cubed);
+            for ((x, cubed), fifth) in x.iter_mut().zip(cubed).zip(fifth) {
+                *x = 3.4445 * *x - 4.7750 * cubed + 2.0315 * fifth;
+            }
+        }
+        for (w, x) in w.iter_mut().zip(x) {
+            *w = (1.0 - rate * self.decay) * *w - rate * scale * x;
+        }
+    }
+
+    /// By the paper's three sequences, the average kept as such.
+    fn schedule_free(&mut self, choice: &Choice, (rate, t): (f64, i32), w: &mut [f64], g: &[f64]) {
+        if t == 1 {
+            (self.sequence, self.average) = (w.to_vec(), w.to_vec());
+        }
+        let [r, power] = ["r", "weight_lr_power"].map(|key| choice.number(key).unwrap());
+        let (beta, adam) = match choice.number("momentum") {
+            Some(momentum) => (momentum, None),
+            None => {
+                let [beta1, beta2, epsilon] =
+                    ["beta1", "beta2", "epsilon"].map(|key| choice.number(key).unwrap());
+                (beta1, Some((beta2, epsilon)))
+            }
+        };
+        self.sums[0] = self.sums[0].max(rate);
+        let weight = f64::from(t).powf(r) * self.sums[0].powf(power);
+        self.sums[1] += weight;
+        let share = weight / self.sums[1];
+        for i in 0..w.len() {
+            let mut d = g[i];
+            if let Some((beta2, epsilon)) = adam {
+                self.second[i] = beta2 * self.second[i] + (1.0 - beta2) * g[i] * g[i];
+                d /= (self.second[i] / (1.0 - beta2.powi(t))).sqrt() + epsilon;
+            }
+            d += self.decay * w[i];
+            self.sequence[i] -= rate * d;
+            self.average[i] += share * (self.sequence[i] - self.average[i]);
+            w[i] = (1.0 - beta) * self.sequence[i] + beta * self.average[i];
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use batchscope_core::{Network, StateTensor};
+use batchscope_core::{Network, ParameterKind, ParameterLayout, ParameterTensor, StateTensor};
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{FORMAT, Identity, STATE_BYTES, StoredState, file};
@@ -20,9 +20,11 @@ const COPIES: u64 = 6;
 #[derive(Debug, Clone)]
 pub struct Stored {
     path: PathBuf,
-    /// The network's state. [`Stored::read`] gives its tensors in the order of their names,
+    /// The network's state, as it was in training. [`Stored::read`] gives its tensors in the order of their names,
     /// [`Stored::read_like`] in that of the network.
     pub network: Vec<StateTensor>,
+    /// The update rule's memory.
+    rule: Vec<StateTensor>,
     /// What stored it.
     pub origin: Origin,
     /// CRC-32 of the file's content, in hexadecimal digits: tells files apart.
@@ -53,8 +55,11 @@ pub struct StoredRun {
     pub identity: Identity,
     /// Optimizer steps done.
     pub step: u64,
-    /// The network's state, as in [`Stored::network`].
+    /// The network's state, as in [`Stored::network`]; with the averaged parameters where a run is judged by those. Batch
+    /// norm's running statistics are those of training.
     pub network: Vec<StateTensor>,
+    /// The parameters are averages.
+    pub is_average: bool,
     /// As in [`Stored::checksum`].
     pub checksum: String,
 }
@@ -94,15 +99,21 @@ impl Stored {
     /// The run it is a checkpoint of.
     ///
     /// # Errors
-    /// [`TrainError::Stored`] when it is a state alone.
+    /// [`TrainError::Stored`] when it is a state alone, or its optimizer's memory is not that optimizer's.
     pub fn into_run(self) -> Result<StoredRun, TrainError> {
         match self.origin {
-            Origin::Run { identity, step } => Ok(StoredRun {
-                identity: *identity,
-                step,
-                network: self.network,
-                checksum: self.checksum,
-            }),
+            Origin::Run { identity, step } => {
+                let mut network = self.network;
+                let is_average = to_average(&identity, &mut network, &self.rule)
+                    .map_err(|why| unusable(&self.path, why))?;
+                Ok(StoredRun {
+                    identity: *identity,
+                    step,
+                    network,
+                    is_average,
+                    checksum: self.checksum,
+                })
+            }
             Origin::Alone { .. } => Err(unusable(
                 &self.path,
                 "it holds a network's state, not a run".to_owned(),
@@ -129,14 +140,16 @@ impl Stored {
     }
 
     fn of(contents: file::Contents, path: &Path) -> Result<Self, String> {
-        let [network, rest @ ..] = contents.parts;
+        let [network, rule, rest] = contents.parts;
         let origin = origin(contents.state)?;
-        if matches!(origin, Origin::Alone { .. }) && rest.iter().any(|part| !part.is_empty()) {
+        let is_of_a_run = !(rule.is_empty() && rest.is_empty());
+        if matches!(origin, Origin::Alone { .. }) && is_of_a_run {
             return Err("it holds tensors of a run, but says nothing of the run".to_owned());
         }
         Ok(Self {
             path: path.to_owned(),
             network,
+            rule,
             origin,
             checksum: contents.checksum,
         })
@@ -165,6 +178,45 @@ impl Stored {
         self.network = network;
         Ok(self)
     }
+}
+
+/// Where a run is judged by an average of its parameters, puts that in their place and returns true.
+fn to_average(
+    identity: &Identity,
+    network: &mut [StateTensor],
+    rule: &[StateTensor],
+) -> Result<bool, String> {
+    let (optimizer, decay) = (&identity.spec.optimizer, identity.spec.decay);
+    let build = |layout: &ParameterLayout| {
+        batchscope_optim::build(optimizer, layout, decay).map_err(|error| error.to_string())
+    };
+    if !build(&ParameterLayout::default())?.averages() {
+        return Ok(false);
+    }
+    let is_parameter = |tensor: &StateTensor| {
+        rule.iter().any(|memory| {
+            let of = memory.name.split_once('.');
+            of.is_some_and(|(_, name)| name == tensor.name)
+        })
+    };
+    let parameters: Vec<&mut StateTensor> = network
+        .iter_mut()
+        .filter(|tensor| is_parameter(tensor))
+        .collect();
+    let tensors = parameters.iter().map(|tensor| ParameterTensor {
+        name: tensor.name.clone(),
+        shape: tensor.shape.clone(),
+        // The memory is the same for every kind.
+        kind: ParameterKind::Matrix,
+    });
+    let mut optimizer = build(&ParameterLayout {
+        tensors: tensors.collect(),
+    })?;
+    optimizer.load(rule).map_err(|error| error.to_string())?;
+    for (at, tensor) in parameters.into_iter().enumerate() {
+        optimizer.average(at, &mut tensor.values);
+    }
+    Ok(true)
 }
 
 /// What the metadata's text says: a run's is JSON with a format and an identity, all else is a note.

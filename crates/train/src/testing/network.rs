@@ -1,6 +1,7 @@
 use batchscope_core::{
-    Batch, DataShape, Inputs, Labels, LossSum, MetricSums, Network, NetworkError, NetworkFactory,
-    NormsOf, ParameterKind, ParameterLayout, ParameterTensor, StateTensor, StreamKey, Task,
+    Batch, DataShape, InputShape, Inputs, Labels, LossSum, MetricSums, Network, NetworkError,
+    NetworkFactory, NormsOf, ParameterKind, ParameterLayout, ParameterTensor, StateTensor,
+    StreamKey, Task,
 };
 use rand_core::Rng;
 
@@ -462,6 +463,32 @@ impl Network for TinyNetwork {
                 }
             }
         }
+    }
+
+    fn recalibrate(
+        &mut self,
+        ghost: u64,
+        next: &mut dyn FnMut(&mut Batch) -> bool,
+    ) -> Result<(), NetworkError> {
+        if self.settings.ghost.is_none() {
+            return Ok(());
+        }
+        let zero = vec![0.0; self.settings.hidden];
+        let window = std::mem::replace(&mut self.window, ([zero.clone(), zero], 0.0));
+        let group = std::mem::replace(&mut self.group, ghost as usize);
+        let mut batch = Batch::empty(DataShape {
+            input: InputShape::Vector {
+                features: self.inputs,
+            },
+            task: self.task,
+        });
+        while next(&mut batch) {
+            self.forward(&batch, true)?;
+        }
+        self.group = group;
+        let (sums, count) = std::mem::replace(&mut self.window, window);
+        self.running = sums.map(|sums| sums.iter().map(|sum| sum / count).collect());
+        Ok(())
     }
 
     fn evaluate(&mut self, batch: &Batch) -> Result<MetricSums, NetworkError> {

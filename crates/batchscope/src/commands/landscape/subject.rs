@@ -191,9 +191,16 @@ impl LandscapeTarget {
         let layout = |name: &str| !(name.ends_with(".hidden") || name.ends_with(".cell"));
         let state = checkpoint.network.iter().filter(|t| layout(&t.name));
         let state: Vec<_> = state.cloned().collect();
-        self.factory
+        let mut objective = self
+            .factory
             .objective(&shape, &state, examples.to_vec(), settings)
-            .map_err(unfit)
+            .map_err(unfit)?;
+        if checkpoint.is_average {
+            // The stored statistics are of the parameters in training.
+            let x = objective.parameters().to_vec();
+            objective.estimate_statistics(&x).map_err(unfit)?;
+        }
+        Ok(objective)
     }
 }
 
