@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A value other than the default for every flag that states one, so that comparing means something.
-const OTHERS: [(&str, &str); 52] = [
+const OTHERS: [(&str, &str); 56] = [
     ("trainer", "another"),
     ("method", "conservative"),
     ("controller", "grow"),
@@ -36,6 +36,10 @@ const OTHERS: [(&str, &str); 52] = [
     ("clamp", "10"),
     ("delta", "0.2"),
     ("decay-ratio", "0.5"),
+    ("nesterov", "on"),
+    ("adjust-lr-fn", "original"),
+    ("r", "1"),
+    ("weight-lr-power", "1"),
     ("warm-up-shape", "gradual"),
     ("schedule", "cosine:3ep"),
     ("eval-examples", "100"),
@@ -143,6 +147,8 @@ fn stated_defaults_are_taken() {
                 "beta1" | "beta2" | "epsilon" => &[command, "--optimizer", "adam"],
                 "trust-coefficient" | "rate-inside" => &[command, "--optimizer", "lars"],
                 "delta" | "decay-ratio" => &[command, "--optimizer", "sgdp"],
+                "adjust-lr-fn" => &[command, "--optimizer", "muon"],
+                "r" | "weight-lr-power" => &[command, "--optimizer", "schedule_free_sgd"],
                 "bias-correction" | "clamp" => &[command, "--optimizer", "lamb"],
                 "controller" => &[command, "--schedule", "step:0.5@1ep"],
                 _ => &[command],

@@ -5,7 +5,7 @@ use batchscope_core::{
 };
 use batchscope_data::{Dataset, LoadOptions, TableTask};
 use batchscope_nn::{Factory, ModelSpec};
-use batchscope_study::Plan;
+use batchscope_study::{Plan, RateRange};
 
 use crate::{
     error::CliError,
@@ -53,13 +53,14 @@ pub fn plan(settings: &StudySettings) -> Result<Plan, CliError> {
     let base = Plan::default();
     let tune = q.tune.unwrap_or(base.tune);
     let warm_up = Length::Steps(tune.warm_up_steps());
+    let [low, high] = w.optimizer.rates().searched;
     let mut plan = Plan {
         batch_sizes: q.batch_sizes.map_or(base.batch_sizes, |sizes| sizes.0),
         base_batch: q.base_batch.unwrap_or(base.base_batch),
         tune,
         rules: q.rules.map_or(base.rules, |rules| rules.0),
         tune_trials: q.tune_trials.unwrap_or(base.tune_trials),
-        learning_rates: q.learning_rates.unwrap_or(base.learning_rates),
+        learning_rates: q.learning_rates.unwrap_or(RateRange { low, high }),
         tune_width: q.tune_width.map_or(base.tune_width, |width| width.0),
         tune_momentum: q.tune_momentum,
         widen_factor: q.widen_factor.unwrap_or(base.widen_factor),

@@ -12,24 +12,49 @@ fn rows(arguments: &[&str]) -> Vec<(String, u64, f64, bool)> {
     assert!(out.status.success(), "{}", text(&out.stderr));
     let rows: Value = serde_json::from_slice(&out.stdout).unwrap();
     let row = |row: &Value| {
-        (
+        Some((
             row["by"].as_str().unwrap().to_owned(),
             row["batch_size"].as_u64().unwrap(),
-            row["learning_rate"]["value"].as_f64().unwrap(),
+            row["learning_rate"]["value"].as_f64()?,
             row["beyond"].as_bool().unwrap(),
-        )
+        ))
     };
-    rows.as_array().unwrap().iter().map(row).collect()
+    rows.as_array().unwrap().iter().filter_map(row).collect()
+}
+
+/// Rules that move more than the rate say so, and those that cannot be followed say why.
+#[test]
+fn what_rules_move_besides_the_rate_is_said() {
+    let from =
+        "batch=256,lr=0.1,warm_up=5ep,optimizer=adamw(beta1=0.9,beta2=0.99,weight_decay=0.1)";
+    let out = run(&["scale", "--from", from, "--to", "1024,2560"]);
+    let said = text(&out.stdout);
+    for part in [
+        "warm_up 20ep",
+        "beta1 0.6, beta2 0.96, epsilon 5e",
+        "beta2 0.961",
+        "weight_decay 0.4",
+        "sde does not reach batch size 2560: from this base it allows at most 2559",
+        "none by surge at 1024",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
 }
 
 #[test]
 fn every_rule_says_what_it_gives_and_where_it_fails() {
     let of = |by: &str, batch_size: u64, rate: f64| (by.to_owned(), batch_size, rate, false);
-    let found = rows(&["--from", "batch=256,lr=0.1,optimizer=adamw", "--to", "1024"]);
+    let from = "batch=256,lr=0.1,optimizer=adamw,noise_scale=256";
+    let found = rows(&["--from", from, "--to", "1024"]);
     let expected = [
         of("blr", 1024, 0.1),
         of("lsr", 1024, 0.4),
         of("srsr", 1024, 0.2),
+        of("legw", 1024, 0.2),
+        // 2/(1/2 + 2) of the peak, which is at the base.
+        of("surge", 1024, 0.08),
+        of("sde", 1024, 0.2),
+        of("half_life", 1024, 0.1),
     ];
     assert_eq!(found, expected);
     let out = run(&["scale", "--from", "batch=256,lr=0.1", "--to", "1024,4096"]);

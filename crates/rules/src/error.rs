@@ -45,6 +45,46 @@ pub enum RulesError {
         "a growing batch replaces the marks of a step schedule, and there are none: give one, for example step(0.2@30ep@60ep)"
     )]
     NothingToGrowAt,
+    /// A rule that moves a setting which the optimizer has not.
+    #[error("{rule} moves {key}, which {optimizer} has not: choose another optimizer or rule")]
+    OptimizerLacks {
+        /// The rule.
+        rule: &'static str,
+        /// The optimizer.
+        optimizer: String,
+        /// The setting.
+        key: &'static str,
+    },
+    /// A rule for other optimizers.
+    #[error("{rule} is made for {made_for}, not for {optimizer}: choose another optimizer or rule")]
+    OtherOptimizer {
+        /// The rule.
+        rule: &'static str,
+        /// The optimizer.
+        optimizer: String,
+        /// Those it is for.
+        made_for: &'static str,
+    },
+    /// A batch size that a rule does not reach.
+    #[error(
+        "{rule} does not reach batch size {batch_size}: from this base it allows at most {largest}"
+    )]
+    TooLarge {
+        /// The rule.
+        rule: &'static str,
+        /// What was asked for.
+        batch_size: u64,
+        /// The largest that it allows.
+        largest: u64,
+    },
+    /// The surge law without a noise scale.
+    #[error(
+        "surge needs the gradient noise scale: measure it, and give it as surge(noise_scale=1000)"
+    )]
+    NoNoiseScale,
+    /// A rule for the weight decay where there is none.
+    #[error("timescale moves the weight decay, and there is none: set one, or leave the rule out")]
+    NoWeightDecay,
     /// A saved state that belongs to another controller.
     #[error("the saved state of the controller is not this controller's")]
     ForeignState,

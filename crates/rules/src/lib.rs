@@ -2,8 +2,8 @@
 //!
 //! Pure arithmetic, parts that compose:
 //!
-//! * [`Rule`]: the setting at a batch size from the setting at the base batch size, a file each in
-//!   `rules/`, listed in [`RULES`];
+//! * [`Rule`]: the setting at a batch size from the setting at the base batch size, of one part or several, a file
+//!   each in `rules/`, listed in [`RULES`];
 //! * [`LearningRate`]: the rate of every step, from the full rate and a
 //!   [`batchscope_core::Schedule`] of warm-up and decay, whose shapes are [`SCHEDULES`];
 //! * [`Controller`]: the learning rate and batch size of every step, from the steps before it, a
@@ -27,6 +27,6 @@ pub use controllers::CONTROLLERS;
 pub use error::RulesError;
 pub use half_life::token_half_life_beta2;
 pub use learning_rate::{LearningRate, steps_in};
-pub use rule::{Base, Rule, RuleKind, Setting};
+pub use rule::{Base, Moves, Rule, RuleKind, Setting};
 pub use rules::RULES;
 pub use schedules::{SCHEDULES, ScheduleKind, read_decay, write_decay};

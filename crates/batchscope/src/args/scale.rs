@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use batchscope_core::{Call, Choice};
+use batchscope_core::{Call, Choice, Length};
 use batchscope_optim::OPTIMIZERS;
 use clap::Args;
 
@@ -11,7 +11,7 @@ use crate::values::BatchSizes;
 /// `batchscope scale`.
 #[derive(Debug, Args)]
 pub struct ScaleArgs {
-    /// A setting that works: batch=256,lr=0.1,optimizer=adamw
+    /// A setting that works: batch=256,lr=0.1,optimizer=adamw; also warm_up=5ep and noise_scale=3000
     #[arg(long, value_name = "SETTING")]
     pub from: Known,
     /// Batch sizes to carry it to: 2048, 512..4096
@@ -37,6 +37,10 @@ pub struct Known {
     pub learning_rate: f64,
     /// The optimizer, with its settings.
     pub optimizer: Choice,
+    /// Warm-up.
+    pub warm_up: Length,
+    /// Gradient noise scale, in examples.
+    pub noise_scale: Option<f64>,
 }
 
 impl FromStr for Known {
@@ -44,6 +48,12 @@ impl FromStr for Known {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (mut batch_size, mut learning_rate, mut optimizer) = (None, None, "sgd".to_owned());
+        let (mut warm_up, mut noise_scale) = (Length::Steps(0), None);
+        let above_0 = |text: &str| {
+            text.parse()
+                .ok()
+                .filter(|x: &f64| x.is_finite() && *x > 0.0)
+        };
         for part in batchscope_core::split_list(text).map_err(|e| e.to_string())? {
             let (key, value) = part.split_once('=').ok_or("write batch=256,lr=0.1")?;
             let value = value.trim();
@@ -53,14 +63,19 @@ impl FromStr for Known {
                     batch_size = Some(size.ok_or("batch must be a whole number of at least 1")?);
                 }
                 "lr" | "learning_rate" | "learning-rate" => {
-                    let rate = value
-                        .parse()
-                        .ok()
-                        .filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
-                    learning_rate = Some(rate.ok_or("lr must be a number above 0")?);
+                    learning_rate = Some(above_0(value).ok_or("lr must be a number above 0")?);
                 }
                 "optimizer" => optimizer = value.to_owned(),
-                other => return Err(format!("'{other}' is none of batch, lr and optimizer")),
+                "warm_up" | "warm-up" => warm_up = value.parse().map_err(|e| format!("{e}"))?,
+                "noise_scale" | "noise-scale" => {
+                    let scale = above_0(value).ok_or("noise_scale must be a number above 0")?;
+                    noise_scale = Some(scale);
+                }
+                other => {
+                    return Err(format!(
+                        "'{other}' is none of batch, lr, optimizer, warm_up and noise_scale"
+                    ));
+                }
             }
         }
         let call: Call = optimizer.parse().map_err(|e| format!("{e}"))?;
@@ -69,6 +84,8 @@ impl FromStr for Known {
             batch_size: batch_size.ok_or("batch is missing: write batch=256,lr=0.1")?,
             learning_rate: learning_rate.ok_or("lr is missing: write batch=256,lr=0.1")?,
             optimizer: kind.descriptor.read(&call).map_err(|e| e.to_string())?,
+            warm_up,
+            noise_scale,
         })
     }
 }

@@ -1,6 +1,8 @@
 //! `batchscope scale`: what each rule makes of a learning rate at another batch size.
 
-use batchscope_core::{Estimate, Schedule};
+use std::collections::BTreeMap;
+
+use batchscope_core::{Estimate, Schedule, WarmUp, WarmUpShape};
 use batchscope_measurements::ReadOptions;
 use batchscope_report::{
     TextColumn,
@@ -25,6 +27,9 @@ struct Row {
     by: String,
     batch_size: u64,
     learning_rate: Estimate,
+    /// Everything else that the rule moves, by its key: `beta2`, `warm_up`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    moved: BTreeMap<String, String>,
     /// True where a measured law is followed outside the batch sizes it was measured at.
     beyond: bool,
 }
@@ -45,24 +50,22 @@ pub fn run(args: &ScaleArgs) -> Result<(), CliError> {
     let base = Base {
         setting: Setting {
             learning_rate: from.learning_rate,
-            schedule: Schedule::constant(),
+            schedule: Schedule {
+                warm_up: WarmUp {
+                    length: from.warm_up,
+                    shape: WarmUpShape::Linear,
+                },
+                ..Schedule::constant()
+            },
             optimizer: from.optimizer.clone(),
         },
         batch_size: from.batch_size,
         train_examples: None,
-        noise_scale: None,
+        noise_scale: from.noise_scale,
     };
     let mut rows = Vec::new();
     for &batch_size in &args.to.0 {
-        for rule in Rule::all() {
-            let setting = rule.apply(&base, batch_size).map_err(CliError::failed)?;
-            rows.push(Row {
-                by: rule.name().to_owned(),
-                batch_size,
-                learning_rate: Estimate::exact(setting.learning_rate),
-                beyond: false,
-            });
-        }
+        rows.extend(Rule::all().iter().map(|rule| row(rule, &base, batch_size)));
     }
     let measured = measured(args)?;
     for law in &measured {
@@ -74,6 +77,45 @@ pub fn run(args: &ScaleArgs) -> Result<(), CliError> {
         return print_json(&rows);
     }
     print(&text(&rows, &measured, from.optimizer.name()))
+}
+
+/// What a rule makes of the setting at a batch size, or why it cannot be followed.
+fn row(rule: &Rule, base: &Base, batch_size: u64) -> Row {
+    let (learning_rate, moved) = match rule.apply(base, batch_size) {
+        Ok(setting) => (
+            Estimate::exact(setting.learning_rate),
+            moved(base, &setting),
+        ),
+        Err(error) => (
+            Estimate::undefined(LEVEL, 0, error.to_string()),
+            BTreeMap::new(),
+        ),
+    };
+    Row {
+        by: rule.to_string(),
+        batch_size,
+        learning_rate,
+        moved,
+        beyond: false,
+    }
+}
+
+/// What differs between a base and a setting, the learning rate aside.
+fn moved(base: &Base, setting: &Setting) -> BTreeMap<String, String> {
+    let before = &base.setting;
+    let mut moved = BTreeMap::new();
+    for (key, value) in setting.optimizer.values() {
+        if before.optimizer.get(key) != Some(value)
+            && let Some(x) = setting.optimizer.number(key)
+        {
+            moved.insert(key.to_owned(), number(x));
+        }
+    }
+    let warm_up = setting.schedule.warm_up.length;
+    if warm_up != before.schedule.warm_up.length {
+        moved.insert("warm_up".to_owned(), warm_up.to_string());
+    }
+    moved
 }
 
 impl Measured {
@@ -99,6 +141,7 @@ impl Measured {
                 high,
                 ..self.power.clone()
             },
+            moved: BTreeMap::new(),
             beyond: !inside.contains(&batch_size) || !inside.contains(&base.batch_size),
         }
     }
@@ -192,14 +235,30 @@ fn text(rows: &[Row], measured: &[Measured], optimizer: &str) -> String {
         column("by", false, &|row| row.by.clone()),
         column("batch size", true, &|row| row.batch_size.to_string()),
         column("learning rate", false, &|row| {
+            let Some(_) = row.learning_rate.value else {
+                return "none (see below)".to_owned();
+            };
             let rate = match row.learning_rate.low == row.learning_rate.high {
                 true => row.learning_rate.value.map_or_else(String::new, number),
                 false => estimate_as(&row.learning_rate, number),
             };
             format!("{rate}{}", if row.beyond { ", extrapolated" } else { "" })
         }),
+        column("and", false, &|row| {
+            let moved = row
+                .moved
+                .iter()
+                .map(|(key, value)| format!("{key} {value}"));
+            moved.collect::<Vec<_>>().join(", ")
+        }),
     ];
     let mut text = text_table(&columns, width) + "\n";
+    for row in rows {
+        if let (None, Some(reason)) = (row.learning_rate.value, &row.learning_rate.reason) {
+            let why = format!("none by {} at {}: {reason}.", row.by, row.batch_size);
+            text += &folded(&why, width, 2);
+        }
+    }
     for kind in RULES.all {
         let d = &kind.descriptor;
         text += &folded(

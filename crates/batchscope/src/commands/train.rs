@@ -29,8 +29,6 @@ use crate::{
 const DEFAULT_EPOCHS: f64 = 5.0;
 /// Batch size when none is given: the pilot's of a study.
 const DEFAULT_BATCH: u64 = 64;
-/// Learning rate when none is given: safe for most models with momentum 0.9.
-const DEFAULT_RATE: f64 = 0.02;
 
 /// Coverage of the noise scale's intervals.
 const LEVEL: f64 = 0.95;
@@ -138,7 +136,7 @@ pub fn spec(w: &Workload, run: &RunArgs, train_examples: u64) -> Result<TrialSpe
             format!("{batch_size} is larger than the training set ({train_examples} examples)"),
         ));
     }
-    let learning_rate = run.learning_rate.unwrap_or(DEFAULT_RATE);
+    let learning_rate = run.learning_rate.unwrap_or(w.optimizer.rates().usual);
     let schedule = resolve::schedule(&w.step, Length::Steps(0));
     let cap = match (run.steps, run.controller()) {
         (Some(steps), _) => steps,

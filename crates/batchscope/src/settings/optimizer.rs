@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use batchscope_core::{
     Call, Choice, ChoiceError, DecayPolicy, Kind, Parameter, ParameterDefault, Value,
 };
-use batchscope_optim::OPTIMIZERS;
+use batchscope_optim::{OPTIMIZERS, OptimizerKind, Rates};
 use clap::{
     Arg, ArgMatches, Args, Command, Error, FromArgMatches,
     builder::{PossibleValue, TypedValueParser, ValueParser},
@@ -102,6 +102,16 @@ impl OptimizerArgs {
         }
     }
 
+    /// The learning rates of the optimizer when nothing is said.
+    pub fn rates(&self) -> Rates {
+        // Unknown names are refused by `choice`.
+        OPTIMIZERS
+            .find(self.name())
+            .or_else(|_| OPTIMIZERS.find(DEFAULT_OPTIMIZER))
+            .expect("the default is in the registry")
+            .rates
+    }
+
     /// The name of the optimizer.
     pub fn name(&self) -> &str {
         self.optimizer
@@ -134,12 +144,7 @@ impl OptimizerSettings {
 
     fn arguments() -> impl Iterator<Item = Arg> {
         parameters().into_iter().map(|parameter| {
-            let stated = match parameter.default {
-                ParameterDefault::Number(x) => format!(" [default: {}]", short(x)),
-                ParameterDefault::Whole(n) => format!(" [default: {n}]"),
-                ParameterDefault::Text(text) => format!(" [default: {text}]"),
-                _ => String::new(),
-            };
+            let stated = defaults(parameter.name);
             let range = match parameter.kind {
                 Kind::Number(range) => format!(", {range}"),
                 _ => String::new(),
@@ -158,6 +163,36 @@ impl OptimizerSettings {
                 _ => argument.value_name("X"),
             }
         })
+    }
+}
+
+/// What a parameter is by default, and for whom it is something else: ` [default: 0.9] [muon: 0.95]`.
+fn defaults(name: &str) -> String {
+    let stated = |kind: &OptimizerKind| {
+        Some(match kind.descriptor.parameter(name)?.default {
+            ParameterDefault::Number(x) => short(x),
+            ParameterDefault::Whole(n) => n.to_string(),
+            ParameterDefault::Text(text) => text.to_owned(),
+            ParameterDefault::Switch(on) => if on { "on" } else { "off" }.to_owned(),
+            _ => return None,
+        })
+    };
+    let of_all = OPTIMIZERS
+        .all
+        .iter()
+        .filter_map(|kind| Some((kind.descriptor.name, stated(kind)?)));
+    let of_all: Vec<(&str, String)> = of_all.collect();
+    let Some((_, usual)) = of_all.first() else {
+        return String::new();
+    };
+    let others = of_all.iter().filter(|(_, default)| default != usual);
+    let others: String = others
+        .map(|(name, default)| format!(" [{name}: {default}]"))
+        .collect();
+    // A switch that is off until it is named needs no word.
+    match usual == "off" && others.is_empty() {
+        true => others,
+        false => format!(" [default: {usual}]{others}"),
     }
 }
 
@@ -238,7 +273,11 @@ impl TypedValueParser for OptimizerParser {
             let of = &kind.descriptor;
             PossibleValue::new(of.name)
                 .aliases(of.aliases)
-                .help(of.about)
+                .help(format!(
+                    "{}; usual learning rate {}",
+                    of.about,
+                    short(kind.rates.usual)
+                ))
         });
         Some(Box::new(values))
     }

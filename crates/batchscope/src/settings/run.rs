@@ -13,7 +13,7 @@ pub struct RunArgs {
     /// Examples per step [default: 64]
     #[arg(long, value_name = "B", value_parser = values::at_least_one)]
     pub batch_size: Option<u64>,
-    /// Full learning rate [default: 0.02]
+    /// Full learning rate [default: 0.02] [other optimizers: their usual one, see --optimizer]
     #[arg(long, value_name = "RATE", value_parser = values::positive)]
     pub learning_rate: Option<f64>,
     /// Train this many steps

@@ -29,7 +29,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "B")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_batch: Option<u64>,
-    /// With --tune base: the rules to follow, of blr, lsr, srsr [default: blr,lsr,srsr]
+    /// With --tune base: the rules to follow, of blr, lsr, srsr, legw, surge, sde, half_life, timescale; parts of one rule are joined, sqrt+half_life [default: blr,lsr,srsr]
     #[arg(long, value_name = "RULES")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub rules: Option<Rules>,
@@ -37,7 +37,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tune_trials: Option<u32>,
-    /// Learning rates to search, log-uniformly: 0.01..1 [default: 0.005..2]
+    /// Learning rates to search, log-uniformly: 0.01..1 [default: 0.005..2] [other optimizers: a twentieth to twenty times their usual rate]
     #[arg(long, value_name = "LOW..HIGH", value_parser = values::of_plan::<RateRange>)]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub learning_rates: Option<RateRange>,

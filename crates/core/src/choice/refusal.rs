@@ -71,6 +71,16 @@ pub enum ChoiceError {
         /// Whether it is on.
         on: bool,
     },
+    /// Two parts of one thing decide the same.
+    #[error("{name} and {other} both move {what}: keep one of them")]
+    Clash {
+        /// One part.
+        name: String,
+        /// The other.
+        other: String,
+        /// What both decide.
+        what: String,
+    },
     /// A parameter was given twice.
     #[error("{key} of {name} is given twice")]
     Twice {
@@ -87,7 +97,7 @@ impl ChoiceError {
         match self {
             Self::Key { key, .. } | Self::Value { key, .. } | Self::Twice { key, .. } => Some(key),
             Self::Missing { key, .. } | Self::Excluded { key, .. } => Some(key),
-            Self::Call(_) | Self::Unknown { .. } => None,
+            Self::Call(_) | Self::Unknown { .. } | Self::Clash { .. } => None,
         }
     }
 }

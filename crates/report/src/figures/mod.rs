@@ -19,7 +19,6 @@ pub(crate) use curves::thin;
 pub(crate) use law::{definition, formula, size};
 
 use batchscope_core::{Estimate, EstimateState, Outcome, Target, TrialPurpose, TrialRecord};
-use batchscope_rules::RULES;
 use batchscope_scaling::{Curve, Findings};
 
 use crate::format::number;
@@ -113,7 +112,8 @@ impl<'a> Data<'a> {
 
 /// A rule as people write it: the short names are abbreviations.
 pub(crate) fn rule_name(rule: &str) -> String {
-    if RULES.find(rule).is_ok() {
+    // Abbreviations are written as such.
+    if ["blr", "lsr", "srsr", "legw", "sde"].contains(&rule) {
         rule.to_uppercase()
     } else {
         rule.to_owned()

@@ -212,14 +212,14 @@ fn rule_lines(data: &Data, columns: &[Column]) -> Vec<RuleLine> {
         train_examples: data.findings.study.train_examples,
         noise_scale: None,
     };
-    let lines = Rule::all().into_iter().map(|rule| {
+    let lines = Rule::golmant().into_iter().map(|rule| {
         let points = columns.iter().filter_map(|column| {
             let setting = rule.apply(&base, column.batch as u64).ok()?;
             Some((column.batch, setting.learning_rate))
         });
         (
-            rule.name().to_owned(),
-            data.category(rule.name()),
+            rule.to_string(),
+            data.category(&rule.to_string()),
             points.collect(),
         )
     });

@@ -79,7 +79,11 @@ pub(crate) fn category(rule: &str, rules: &[&str]) -> usize {
     fixed(rule).unwrap_or_else(|| {
         let others = rules.iter().filter(|r| fixed(r).is_none());
         let place = others.clone().position(|r| *r == rule).unwrap_or(0);
-        taken + place % (CATEGORIES - taken)
+        // Last, the colors of those that are not drawn.
+        let drawn = |k: &usize| rules.iter().any(|r| fixed(r) == Some(*k));
+        let free = (taken..CATEGORIES).chain((0..taken).filter(|k| !drawn(k)));
+        let free: Vec<usize> = free.collect();
+        free[place % free.len()]
     })
 }
 

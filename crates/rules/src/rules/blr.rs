@@ -5,9 +5,7 @@
 
 use batchscope_core::Descriptor;
 
-use crate::RuleKind;
-
-use super::scaled;
+use crate::{RuleKind, rule::Moves};
 
 /// What can be chosen.
 pub(crate) static BLR: RuleKind = RuleKind {
@@ -18,7 +16,8 @@ pub(crate) static BLR: RuleKind = RuleKind {
         source: "Golmant et al. 2018, arXiv 1811.12941",
         parameters: &[],
     },
+    moves: &[Moves::LearningRate],
     is_linear: false,
     limits: "leaves speed unused where the best rate grows with the batch size; Golmant et al. 2018 found it ahead of the other two above 2048, mostly on CIFAR-10",
-    apply: |_, base, _| Ok(scaled(base, 1.0)),
+    apply: |_, _, _, _| Ok(()),
 };

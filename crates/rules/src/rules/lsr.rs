@@ -7,9 +7,9 @@
 
 use batchscope_core::Descriptor;
 
-use crate::RuleKind;
+use crate::{RuleKind, rule::Moves};
 
-use super::{ratio, scaled};
+use super::ratio;
 
 /// What can be chosen.
 pub(crate) static LSR: RuleKind = RuleKind {
@@ -20,7 +20,11 @@ pub(crate) static LSR: RuleKind = RuleKind {
         source: "Goyal et al. 2017, arXiv 1706.02677",
         parameters: &[],
     },
+    moves: &[Moves::LearningRate],
     is_linear: true,
     limits: "with warm-up it held up to 8,192 images for ResNet-50 on ImageNet (Goyal et al. 2017); it fails past the critical batch size (Golmant et al. 2018), and its derivation does not hold for Adam and its kin (Malladi et al. 2022)",
-    apply: |_, base, batch_size| Ok(scaled(base, ratio(base, batch_size))),
+    apply: |_, base, setting, batch_size| {
+        setting.learning_rate *= ratio(base, batch_size);
+        Ok(())
+    },
 };

@@ -7,9 +7,9 @@
 
 use batchscope_core::Descriptor;
 
-use crate::RuleKind;
+use crate::{RuleKind, rule::Moves};
 
-use super::{ratio, scaled};
+use super::ratio;
 
 /// What can be chosen.
 pub(crate) static SRSR: RuleKind = RuleKind {
@@ -20,7 +20,11 @@ pub(crate) static SRSR: RuleKind = RuleKind {
         source: "Hoffer et al. 2017, arXiv 1705.08741",
         parameters: &[],
     },
+    moves: &[Moves::LearningRate],
     is_linear: false,
     limits: "for Adam and its kin Malladi et al. 2022 derive it together with a change of both betas, 1 - beta' = k (1 - beta) at k times the batch size; for SGD it keeps the noise of the update, not the path of training",
-    apply: |_, base, batch_size| Ok(scaled(base, ratio(base, batch_size).sqrt())),
+    apply: |_, base, setting, batch_size| {
+        setting.learning_rate *= ratio(base, batch_size).sqrt();
+        Ok(())
+    },
 };

@@ -2,7 +2,7 @@ use batchscope_core::{
     Direction, Metric, Quantity, SettingError, Split, Target, TrainerInfo,
     setting::{above, check_clip, check_micro_batch, require},
 };
-use batchscope_rules::LearningRate;
+use batchscope_rules::{Base, LearningRate, Moves, Setting};
 
 use super::{Plan, TargetChoice, Tune};
 use crate::{
@@ -144,6 +144,34 @@ impl Plan {
                 .enumerate()
                 .any(|(i, rule)| self.rules[..i].contains(rule));
             require(!repeated, "rules", "names a rule twice")?;
+            self.check_reach()?;
+        }
+        Ok(())
+    }
+
+    /// Every rule must reach every batch size from the base, with this optimizer. What rate will be found there does not
+    /// matter for that.
+    fn check_reach(&self) -> Result<(), SettingError> {
+        let base = Base {
+            setting: Setting {
+                learning_rate: self.learning_rates.high,
+                schedule: self.schedule.clone(),
+                optimizer: self.optimizer.clone(),
+            },
+            batch_size: self.base_batch,
+            train_examples: None,
+            noise_scale: None,
+        };
+        for rule in &self.rules {
+            require(
+                !(self.token_half_life && rule.moves(Moves::Betas)),
+                "token-half-life",
+                "moves beta2, and so does one of the rules: keep one of them",
+            )?;
+            for &batch_size in &self.batch_sizes {
+                rule.apply(&base, batch_size)
+                    .map_err(|error| SettingError::new("rules", format!("{rule}: {error}")))?;
+            }
         }
         Ok(())
     }

@@ -104,7 +104,7 @@ impl Default for Plan {
             batch_sizes: vec![8, 16, 32, 64, 128, 256, 512, 1024, 2048],
             base_batch: 64,
             tune: Tune::Every,
-            rules: Rule::all(),
+            rules: Rule::golmant(),
             tune_trials: 8,
             learning_rates: RateRange {
                 low: 0.005,
@@ -215,11 +215,7 @@ impl Plan {
     pub fn curves(&self) -> Vec<String> {
         match self.tune {
             Tune::Every => vec!["tuned".to_owned()],
-            Tune::Base => self
-                .rules
-                .iter()
-                .map(|rule| rule.name().to_owned())
-                .collect(),
+            Tune::Base => self.rules.iter().map(Rule::to_string).collect(),
         }
     }
 }

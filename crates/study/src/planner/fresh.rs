@@ -79,7 +79,7 @@ fn points(
                 let setting = rule.apply(&base, batch_size).map_err(|e| {
                     SettingError::new("rules", format!("{rule} at batch size {batch_size}: {e}"))
                 })?;
-                Ok((rule.name().to_owned(), setting, rule.kind().is_linear))
+                Ok((rule.to_string(), setting, rule.is_linear()))
             });
             curves.collect::<Result<_, SettingError>>()?
         }
