@@ -63,6 +63,7 @@ fn run(cli: Cli, trainers: &Trainers) -> Result<(), Error> {
     let quiet = cli.quiet;
     match cli.command {
         Command::Study(args) => commands::study::run(*args, trainers, quiet),
+        Command::Compare(args) => commands::compare::run(&args, trainers, quiet),
         Command::Fit(args) => commands::fit::run(&args, quiet),
         Command::Scale(args) => commands::scale::run(&args),
         Command::Train(args) => commands::train::run(*args, quiet),

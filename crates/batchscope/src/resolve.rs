@@ -1,11 +1,12 @@
 //! From settings to meaning: the settings of a command become the types of the crates below.
 
 use batchscope_core::{
-    Choice, ChoiceError, Decay, Length, Schedule, SettingError, WarmUp, WarmUpShape,
+    Choice, ChoiceError, Decay, Length, Metric, Schedule, SettingError, WarmUp, WarmUpShape,
 };
 use batchscope_data::{Dataset, LoadOptions, TableTask};
 use batchscope_nn::{Factory, ModelSpec};
-use batchscope_study::{Plan, RateRange};
+use batchscope_scaling::Endpoint;
+use batchscope_study::{Comparison, Plan, RateRange, TargetChoice};
 
 use crate::{
     error::CliError,
@@ -21,6 +22,9 @@ use crate::{
 pub const DEFAULT_DATA: &str = "glyphs";
 /// See [`DEFAULT_DATA`].
 pub const DEFAULT_MODEL: &str = "mlp(128)";
+
+/// Length of the runs of a comparison.
+const DEFAULT_EPOCHS: f64 = 5.0;
 
 /// The optimizer that was asked for.
 pub fn optimizer(args: &OptimizerArgs) -> Result<Choice, CliError> {
@@ -49,51 +53,93 @@ pub fn schedule(step: &StepArgs, warm_up: Length) -> Schedule {
 
 /// The study's plan: its defaults, with what was asked for laid over them, checked.
 pub fn plan(settings: &StudySettings) -> Result<Plan, CliError> {
-    let (w, q) = (&settings.workload, settings.plan.clone());
+    let (w, q, t) = (
+        &settings.workload,
+        settings.plan.clone(),
+        settings.trials.clone(),
+    );
     let base = Plan::default();
     let tune = q.tune.unwrap_or(base.tune);
     let warm_up = Length::Steps(tune.warm_up_steps());
     let [low, high] = w.optimizer.rates().searched;
     let mut plan = Plan {
-        batch_sizes: q.batch_sizes.map_or(base.batch_sizes, |sizes| sizes.0),
-        base_batch: q.base_batch.unwrap_or(base.base_batch),
+        batch_sizes: t.batch_sizes.map_or(base.batch_sizes, |sizes| sizes.0),
+        base_batch: t.base_batch.unwrap_or(base.base_batch),
         tune,
         rules: q.rules.map_or(base.rules, |rules| rules.0),
-        tune_trials: q.tune_trials.unwrap_or(base.tune_trials),
+        tune_trials: t.tune_trials.unwrap_or(base.tune_trials),
         learning_rates: q.learning_rates.unwrap_or(RateRange { low, high }),
         tune_width: q.tune_width.map_or(base.tune_width, |width| width.0),
         tune_momentum: q.tune_momentum,
-        widen_factor: q.widen_factor.unwrap_or(base.widen_factor),
-        max_widenings: q.max_widenings.unwrap_or(base.max_widenings),
-        seeds: q.seeds.unwrap_or(base.seeds),
+        widen_factor: t.widen_factor.unwrap_or(base.widen_factor),
+        max_widenings: t.max_widenings.unwrap_or(base.max_widenings),
+        seeds: t.seeds.unwrap_or(base.seeds),
         study_seed: w.compute.seed.unwrap_or(base.study_seed),
-        target: q.target.unwrap_or(base.target),
+        target: t.target.unwrap_or(base.target),
         optimizer: optimizer(&w.optimizer)?,
         methods: w.step.methods(),
-        token_half_life: q.token_half_life.map_or(base.token_half_life, |on| on.0),
+        token_half_life: t.token_half_life.map_or(base.token_half_life, |on| on.0),
         schedule: schedule(&w.step, warm_up),
         clip: w.optimizer.clip,
         decay: w.optimizer.weight_decay_on.unwrap_or_default(),
         micro_batch: w.compute.micro_batch,
         evaluation: base.evaluation,
         cap_factor: q.cap_factor.unwrap_or(base.cap_factor),
-        max_steps: q.max_steps,
+        max_steps: t.max_steps,
         pilot_trials: q.pilot_trials.unwrap_or(base.pilot_trials),
         pilot_epochs: q.pilot_epochs.unwrap_or(base.pilot_epochs),
         pilot_batch: q.pilot_batch,
         linearity_seeds: q.linearity_seeds.unwrap_or(base.linearity_seeds),
         noise: w.measure.noise.map(|on| on.0),
-        jobs: q
+        comparison: None,
+        jobs: t
             .jobs
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
     };
     let evaluation = &mut plan.evaluation;
-    evaluation.first = q.eval_first.unwrap_or(evaluation.first);
-    evaluation.ratio = q.eval_ratio.unwrap_or(evaluation.ratio);
-    evaluation.refine = q.eval_refine.unwrap_or(evaluation.refine);
+    evaluation.first = t.eval_first.unwrap_or(evaluation.first);
+    evaluation.ratio = t.eval_ratio.unwrap_or(evaluation.ratio);
+    evaluation.refine = t.eval_refine.unwrap_or(evaluation.refine);
     evaluation.examples = w.measure.eval_examples.unwrap_or(evaluation.examples);
+    if settings.comparison.methods.is_some() {
+        compare(settings, &mut plan)?;
+    }
     plan.check().map_err(from_plan)?;
     Ok(plan)
+}
+
+/// Makes a plan one that compares methods.
+fn compare(settings: &StudySettings, plan: &mut Plan) -> Result<(), CliError> {
+    let asked = &settings.comparison;
+    let methods = asked.methods.clone().unwrap_or_default();
+    let endpoint = match &settings.trials.target {
+        Some(TargetChoice::Fixed(target)) => Endpoint::Steps(target.clone()),
+        Some(_) => {
+            let why = "must be a value that is fixed beforehand, for all methods: val-error=0.03";
+            return Err(CliError::flag("target", why));
+        }
+        None => {
+            let metric = asked.metric.clone().unwrap_or_else(default_metric);
+            plan.target = TargetChoice::Auto {
+                metric: metric.clone(),
+            };
+            Endpoint::Metric(metric)
+        }
+    };
+    // Methods with rules are tuned at the base, and have no warm-up unless one is asked for.
+    plan.schedule = schedule(&settings.workload.step, Length::Steps(0));
+    plan.noise = Some(false);
+    plan.comparison = Some(Comparison {
+        methods: methods.0,
+        epochs: asked.epochs.unwrap_or(DEFAULT_EPOCHS),
+        endpoint,
+    });
+    Ok(())
+}
+
+/// What methods are compared by when nothing is said.
+pub fn default_metric() -> Metric {
+    "val-error".parse().expect("a metric")
 }
 
 /// How the data are to be read.
@@ -168,7 +214,9 @@ pub fn resolved(settings: &StudySettings, plan: &Plan) -> StudySettings {
     let StudySettings {
         trainer,
         workload: mut w,
+        trials: mut t,
         plan: mut q,
+        mut comparison,
     } = settings.clone();
     w.optimizer = w.optimizer.resolved(&plan.optimizer);
     w.optimizer.weight_decay_on = Some(plan.decay);
@@ -176,30 +224,39 @@ pub fn resolved(settings: &StudySettings, plan: &Plan) -> StudySettings {
     w.measure.eval_examples = Some(plan.evaluation.examples);
     w.measure.noise = plan.noise.map(Switch);
     w.compute.seed = Some(plan.study_seed);
-    q.batch_sizes = Some(BatchSizes(plan.batch_sizes.clone()));
-    q.target = Some(plan.target.clone());
+    t.batch_sizes = Some(BatchSizes(plan.batch_sizes.clone()));
+    t.target = Some(plan.target.clone());
+    if let Some(compared) = &plan.comparison {
+        comparison.epochs = Some(compared.epochs);
+        if let Endpoint::Metric(metric) = &compared.endpoint {
+            comparison.metric = Some(metric.clone());
+            t.target = None;
+        }
+    }
     q.tune = Some(plan.tune);
-    q.base_batch = Some(plan.base_batch);
+    t.base_batch = Some(plan.base_batch);
     q.rules = Some(Rules(plan.rules.clone()));
-    q.tune_trials = Some(plan.tune_trials);
+    t.tune_trials = Some(plan.tune_trials);
     q.learning_rates = Some(plan.learning_rates);
     q.tune_width = Some(TuneWidth(plan.tune_width));
     q.tune_momentum = plan.tune_momentum;
-    q.widen_factor = Some(plan.widen_factor);
-    q.max_widenings = Some(plan.max_widenings);
-    q.seeds = Some(plan.seeds);
+    t.widen_factor = Some(plan.widen_factor);
+    t.max_widenings = Some(plan.max_widenings);
+    t.seeds = Some(plan.seeds);
     q.linearity_seeds = Some(plan.linearity_seeds);
     q.cap_factor = Some(plan.cap_factor);
     q.pilot_trials = Some(plan.pilot_trials);
     q.pilot_epochs = Some(plan.pilot_epochs);
-    q.eval_first = Some(plan.evaluation.first);
-    q.eval_ratio = Some(plan.evaluation.ratio);
-    q.eval_refine = Some(plan.evaluation.refine);
-    q.token_half_life = Some(Switch(plan.token_half_life));
+    t.eval_first = Some(plan.evaluation.first);
+    t.eval_ratio = Some(plan.evaluation.ratio);
+    t.eval_refine = Some(plan.evaluation.refine);
+    t.token_half_life = Some(Switch(plan.token_half_life));
     let settings = StudySettings {
         trainer,
         workload: w,
+        trials: t,
         plan: q,
+        comparison,
     };
     match settings.trainer.command.is_empty() {
         true => settings,

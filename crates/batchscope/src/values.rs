@@ -7,8 +7,9 @@ use batchscope_core::{
     Choice, ChoiceError, Decay, Descriptor, Metric, Quantity, SettingError, Target, Value,
     split_list,
 };
+use batchscope_optim::OPTIMIZERS;
 use batchscope_rules::{CONTROLLERS, Rule, read_decay, write_decay};
-use batchscope_study::{TargetChoice, parse_batch_sizes};
+use batchscope_study::{Method, RateRange, TargetChoice, parse_batch_sizes};
 use batchscope_train::{METHODS, read_methods};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -239,6 +240,68 @@ impl FromStr for Rules {
         let rules: Result<_, ChoiceError> = rules.into_iter().map(str::parse).collect();
         rules.map(Self)
     }
+}
+
+/// Methods to compare: an optimizer and a rule each.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MethodList(pub Vec<Method>);
+
+impl fmt::Display for MethodList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.0.iter().map(|method| method.name.as_str()).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
+impl FromStr for MethodList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = split_list(text).map_err(|error| error.to_string())?;
+        parts
+            .into_iter()
+            .map(method)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+/// `adamw(beta2=0.99)+sqrt+timescale`: an optimizer up to the first plus sign outside of parentheses, then a rule, or
+/// `tuned`.
+fn method(text: &str) -> Result<Method, String> {
+    /// How a method without a rule is written.
+    const TUNED: &str = "tuned";
+    let mut depth = 0;
+    let plus = text.char_indices().find(|(_, c)| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        *c == '+' && depth == 0
+    });
+    let Some((at, _)) = plus else {
+        return Err(format!(
+            "'{}' names no rule: write an optimizer and a rule, sgd+lsr, or sgd+tuned",
+            text.trim()
+        ));
+    };
+    let (kind, optimizer) = OPTIMIZERS.read(&text[..at]).map_err(|e| e.to_string())?;
+    let rule = text[at + 1..].trim();
+    let rule: Option<Rule> = match rule.eq_ignore_ascii_case(TUNED) {
+        true => None,
+        false => Some(rule.parse().map_err(|e: ChoiceError| e.to_string())?),
+    };
+    let [low, high] = kind.rates.searched;
+    let written = rule
+        .as_ref()
+        .map_or_else(|| TUNED.to_owned(), Rule::to_string);
+    Ok(Method {
+        name: format!("{}+{written}", kind.descriptor.shortest(&optimizer)),
+        optimizer,
+        rule,
+        rates: RateRange { low, high },
+    })
 }
 
 /// The ratio of a tuning range's ends; `full` for `--learning-rates` themselves.

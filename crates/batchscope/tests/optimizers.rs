@@ -1,11 +1,7 @@
 //! Every optimizer of the registry through the program, at the rate that it takes when none is given.
-//!
-//! docs/results/optimizers.md has what this printed:
-//! `cargo test --release -p batchscope --test optimizers -- --ignored --nocapture`
+//! docs/results/optimizers.md has two real networks.
 
 mod support;
-
-use std::{env, path::PathBuf};
 
 use batchscope_optim::OPTIMIZERS;
 use serde_json::Value;
@@ -78,65 +74,4 @@ fn every_optimizer_accumulates_and_resumes() {
             "{optimizer}: {whole} {resumed}"
         );
     }
-}
-
-/// The MNIST files, where there are any.
-fn mnist() -> Option<PathBuf> {
-    let data = env::var_os("BATCHSCOPE_DATA").map(PathBuf::from);
-    data.map(|data| data.join("mnist"))
-        .filter(|path| path.exists())
-}
-
-/// LeNet on MNIST, and a row LSTM on 10,000 of its digits, 600 steps of 64: every optimizer ends at most at these
-/// validation errors with each of three seeds.
-#[test]
-#[ignore = "takes five minutes, and needs MNIST"]
-fn real_digits() {
-    let Some(data) = mnist() else {
-        eprintln!("skipped: no MNIST in BATCHSCOPE_DATA");
-        return;
-    };
-    let data = data.to_str().unwrap();
-    let models: [(&str, &[&str], f64); 2] = [
-        ("lenet", &[], 0.05),
-        ("row-lstm", &["--examples", "10000"], 0.15),
-    ];
-    let mut missed = Vec::new();
-    for (model, more, bound) in models {
-        println!(
-            "\n| {model} | usual rate | validation error of three seeds |\n| --- | ---: | --- |"
-        );
-        for kind in OPTIMIZERS.all {
-            let name = kind.descriptor.name;
-            let errors = ["0", "1", "2"].map(|seed| {
-                let fixed = [
-                    "--data",
-                    data,
-                    "--model",
-                    model,
-                    "--batch-size",
-                    "64",
-                    "--steps",
-                    "600",
-                    "--eval-examples",
-                    "6000",
-                    "--seed",
-                    seed,
-                ];
-                last(&trained(name, &[&fixed, more].concat()), "val-error")
-            });
-            println!(
-                "| {name} | {} | {} |",
-                kind.rates.usual,
-                errors.map(|e| format!("{e:.4}")).join(", ")
-            );
-            missed.extend(
-                errors
-                    .iter()
-                    .filter(|error| **error > bound)
-                    .map(|error| format!("{model} {name} {error}")),
-            );
-        }
-    }
-    assert!(missed.is_empty(), "{missed:?}");
 }

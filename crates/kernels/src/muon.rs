@@ -224,9 +224,9 @@ mod tests {
                         let (a, b) = (row[p], row[q]);
                         (row[p], row[q]) = (cos * a - sin * b, sin * a + cos * b);
                     }
-                    for k in 0..n {
-                        let (a, b) = (s[p][k], s[q][k]);
-                        (s[p][k], s[q][k]) = (cos * a - sin * b, sin * a + cos * b);
+                    let (low, high) = s.split_at_mut(q);
+                    for (x, y) in low[p].iter_mut().zip(&mut high[0]) {
+                        (*x, *y) = (cos * *x - sin * *y, sin * *x + cos * *y);
                     }
                 }
             }

@@ -11,6 +11,7 @@
 
 mod advice;
 mod analyze;
+mod contrasts;
 mod cost;
 mod critical;
 mod curves;
@@ -40,6 +41,7 @@ mod trajectory;
 
 pub use advice::{AdviceError, advise};
 pub use analyze::{AnalysisOptions, analyze};
+pub use contrasts::{Contrast, ContrastVerdict, Contrasts, Endpoint, MethodPoint, contrasts};
 pub use facts::{Agreement, Gain, Swap};
 pub use findings::*;
 pub use fit::{Hyperbola, LACK_OF_FIT_LEVEL, NoFit, fit};

@@ -6,8 +6,8 @@ use batchscope_core::{
 use batchscope_scaling::{Conditions, StudySummary, TuningSummary};
 
 use crate::{
-    Header, Observer, Plan, Planner, Queue, StopToken, Store, StudyError, StudyEvent, TargetChoice,
-    TunedPlanner,
+    ComparisonPlanner, Header, Observer, Plan, Planner, Queue, StopToken, Store, StudyError,
+    StudyEvent, TargetChoice, TunedPlanner,
     forecast::Tracker,
     known::Known,
     observer::tell,
@@ -33,8 +33,16 @@ pub struct StudyResult {
     pub interrupted: bool,
 }
 
-/// Runs the study of a plan with [`TunedPlanner`]: [`run_with`] is the loop. Observers may be none:
-/// `&[]`.
+/// The planner of a plan: [`ComparisonPlanner`] where it compares methods, else [`TunedPlanner`].
+fn planner_of(plan: &Plan) -> &'static dyn Planner {
+    match plan.comparison {
+        Some(_) => &ComparisonPlanner,
+        None => &TunedPlanner,
+    }
+}
+
+/// Runs the study of a plan with its planner, [`TunedPlanner`] or [`ComparisonPlanner`]: [`run_with`] is the loop.
+/// Observers may be none: `&[]`.
 ///
 /// # Errors
 /// See [`StudyError`]; whatever was finished is stored.
@@ -45,7 +53,7 @@ pub fn run(
     stop: &StopToken,
     observers: &[&dyn Observer],
 ) -> Result<StudyResult, StudyError> {
-    run_with(&TunedPlanner, plan, trainer, store, stop, observers)
+    run_with(planner_of(plan), plan, trainer, store, stop, observers)
 }
 
 /// The study loop: asks the planner what comes next, runs it, stores it, until nothing is left.
@@ -110,13 +118,16 @@ pub fn run_with(
     }
 }
 
-/// What a stored study has given so far, as [`TunedPlanner`] sees it, without running anything;
-/// `None` before its first run. It counts as interrupted while trials are missing.
+/// What a stored study has given so far, as its planner sees it, without running anything; `None` before its first
+/// run. It counts as interrupted while trials are missing.
 ///
 /// # Errors
 /// When the store cannot be read, or its pilot gave no target.
 pub fn load(store: &dyn Store) -> Result<Option<StudyResult>, StudyError> {
-    load_with(&TunedPlanner, store)
+    match store.header()? {
+        Some(header) => load_with(planner_of(&header.plan), store),
+        None => Ok(None),
+    }
 }
 
 /// What a stored study has given so far, as [`load`], as a planner sees it.

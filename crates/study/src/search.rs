@@ -37,11 +37,22 @@ impl RateRange {
         study_seed: u64,
         search: u64,
     ) -> Vec<(f64, f64)> {
+        self.rates_with(n, study_seed, search, |part| momenta.at(part))
+    }
+
+    /// The same rates, each with what `other` makes of a part in [0, 1) of its own.
+    pub(crate) fn rates_with<T>(
+        &self,
+        n: u32,
+        study_seed: u64,
+        search: u64,
+        other: impl Fn(f64) -> T,
+    ) -> Vec<(f64, T)> {
         let scramble = scramble(study_seed, search);
         (0..n)
             .map(|i| {
                 let place = |dimension| unit(i, dimension, scramble);
-                (self.at(place(0)), momenta.at(place(1)))
+                (self.at(place(0)), other(place(1)))
             })
             .collect()
     }

@@ -20,7 +20,8 @@ pub use scale::ScaleArgs;
 use crate::{
     commands::advise,
     settings::{
-        ComputeArgs, DataArgs, ExamplesArgs, ModelArgs, ReadArgs, RunArgs, StudySettings, Workload,
+        ComparisonArgs, ComputeArgs, DataArgs, ExamplesArgs, MeasureArgs, ModelArgs, ReadArgs,
+        RunArgs, StepArgs, StudySettings, TrialArgs, Workload,
     },
     values,
 };
@@ -55,6 +56,11 @@ pub enum Command {
         after_help = "Run a study's command again to resume it. A larger --seeds, or more --batch-sizes, extends a finished study."
     )]
     Study(Box<StudyArgs>),
+    /// Compare optimizers and rules over batch sizes, at equal budgets and seeds
+    #[command(
+        after_help = "Without --target, runs are equally long and their metric at the end is compared; with one, the steps to it. The first method is the baseline of the others. The same command resumes an interrupted comparison."
+    )]
+    Compare(Box<CompareArgs>),
     /// Find the critical batch size in a table of runs measured elsewhere
     #[command(
         after_help = "A table has a row a run: its batch size, and the steps, examples, epochs or tokens it took. A log has several rows a run: --target says which value of a metric they are to reach."
@@ -130,6 +136,77 @@ pub struct StudyArgs {
     /// Print the findings as JSON on standard output
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+}
+
+/// `batchscope compare`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct CompareArgs {
+    /// What is compared.
+    #[command(flatten)]
+    pub comparison: ComparisonArgs,
+    /// Batch sizes, target, how many trials.
+    #[command(flatten)]
+    pub trials: TrialArgs,
+    /// The data.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How they are read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Which of them.
+    #[command(flatten)]
+    pub examples: ExamplesArgs,
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// How a step is made.
+    #[command(flatten)]
+    pub step: StepArgs,
+    /// Where it is computed.
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+    /// Evaluate on at most this many examples of each split [default: 1000]
+    #[arg(long, value_name = "N", help_heading = "Measuring", value_parser = values::at_least_one)]
+    pub eval_examples: Option<u64>,
+    /// Folder of the comparison: results, and what resuming needs
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "batchscope-compare",
+        help_heading = "Running"
+    )]
+    pub dir: PathBuf,
+    /// Read settings from this file; flags win over it
+    #[arg(long, value_name = "FILE", help_heading = "Running")]
+    pub config: Option<PathBuf>,
+    /// Print what was found as JSON on standard output
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+impl CompareArgs {
+    /// As a study's settings.
+    pub fn settings(&self) -> StudySettings {
+        StudySettings {
+            workload: Workload {
+                data: self.data.clone(),
+                read: self.read.clone(),
+                examples: self.examples.clone(),
+                model: self.model.clone(),
+                step: self.step.clone(),
+                compute: self.compute.clone(),
+                measure: MeasureArgs {
+                    eval_examples: self.eval_examples,
+                    ..MeasureArgs::default()
+                },
+                ..Workload::default()
+            },
+            trials: self.trials.clone(),
+            comparison: self.comparison.clone(),
+            ..StudySettings::default()
+        }
+    }
 }
 
 /// `batchscope train`.

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod advise;
+pub mod compare;
 pub mod data;
 mod dry_run;
 pub mod export;

@@ -1,6 +1,6 @@
 //! `batchscope report DIR`: the report of a stored study, written again.
 
-use batchscope_study::SqliteStore;
+use batchscope_study::{SqliteStore, Store};
 
 use crate::{args::ReportArgs, error::CliError, folder::StudyFolder, progress::Display};
 
@@ -9,6 +9,15 @@ pub fn run(args: &ReportArgs, quiet: bool) -> Result<(), CliError> {
     let folder = StudyFolder::existing(&args.dir)?;
     let store = SqliteStore::read(folder.database()).map_err(CliError::study)?;
     let result = super::load(&store, &args.dir)?;
+    if let Some(comparison) = &result.plan.comparison {
+        let header = store.header().map_err(CliError::study)?;
+        let info = header
+            .ok_or_else(|| CliError::failed("the study has not begun"))?
+            .trainer;
+        let facts = folder.facts()?;
+        let found = super::compare::report(&folder, &result, comparison, &info, &facts)?;
+        return super::compare::show(&found, &args.dir, args.json, &Display::new(quiet));
+    }
     let findings = super::study::report(&folder, &result, &folder.facts()?)?;
     let display = Display::new(quiet);
     if result.interrupted {

@@ -13,7 +13,7 @@ use super::{color, print, print_json, width};
 use crate::{
     args::StudyArgs,
     error::CliError,
-    folder::{RunFacts, StudyFolder},
+    folder::{Log, RunFacts, StudyFolder},
     jobs::{self, Parallelism},
     lengths, machine,
     observers::{ProgressLine, RunLog, SavedSettings},
@@ -29,34 +29,117 @@ use crate::{
 pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliError> {
     let settings =
         StudyFolder(args.dir.clone()).settings_under(args.settings, args.config.as_deref())?;
+    if settings.comparison.methods.is_some() {
+        let why = "holds a comparison of methods: `batchscope compare` continues it";
+        return Err(CliError::flag("dir", why));
+    }
     let plan = resolve::plan(&settings)?;
     let folder = StudyFolder(args.dir.clone());
     let trainer = trainers.open(&settings, Some(&folder.checkpoints()))?;
-    plan.check_against(&trainer.info())
-        .map_err(resolve::from_plan)?;
-    trainer
-        .check(&plan.trial(
-            TrialPurpose::Single,
-            plan.base_batch,
-            plan.learning_rates.low,
-        ))
-        .map_err(CliError::trainer)?;
+    check(&plan, &*trainer)?;
     if args.dry_run {
         return super::dry_run::run(&settings, &plan, &*trainer, &args.dir, quiet);
     }
+    let resume = resume_command(&args.dir);
+    let ran = run_trials(
+        settings,
+        plan,
+        &*trainer,
+        trainers,
+        (&args.dir, resume),
+        quiet,
+    )?;
+    let (log, display) = (&ran.log, &ran.display);
+    log.line("stage: timing");
+    let shown = Shown {
+        display,
+        started: ran.clock,
+    };
+    let may_run = trainers::times_steps(&ran.settings.trainer);
+    let timings = timing::time(
+        &*trainer,
+        &ran.result,
+        (&ran.facts.timings, may_run),
+        &shown,
+        &ran.signals,
+    )?;
+    ran.stopped("every trial is stored; the timing of steps and the report are left")?;
+    let facts = RunFacts {
+        timings,
+        ..ran.facts.clone()
+    };
+    ran.folder.write_facts(&facts)?;
+    log.line("stage: report");
+    display.show(1.0, "writing the report");
+    let findings = report(&ran.folder, &ran.result, &facts)?;
+    display.finish();
+    log.line(&format!("finished: {}", findings.verdict));
+    // A signal while the report was written: that was too short a time to stop in.
+    ran.stopped("every trial is stored and the report is written; nothing is left")?;
+    show(&findings, &args.dir, args.json, display)
+}
 
+/// Refuses a plan that this trainer cannot follow.
+pub fn check(plan: &Plan, trainer: &dyn Trainer) -> Result<(), CliError> {
+    plan.check_against(&trainer.info())
+        .map_err(resolve::from_plan)?;
+    let rate = plan.learning_rates.low;
+    trainer
+        .check(&plan.trial(TrialPurpose::Single, plan.base_batch, rate))
+        .map_err(CliError::trainer)
+}
+
+/// What is there once every trial of a plan has run.
+pub struct Ran {
+    /// The study's folder.
+    pub folder: StudyFolder,
+    /// How it ran.
+    pub facts: RunFacts,
+    /// What was found.
+    pub result: StudyResult,
+    /// The settings, every choice of the trainer made.
+    pub settings: StudySettings,
+    /// Where progress is shown.
+    pub display: Display,
+    /// Where it is kept.
+    pub log: Log,
+    /// When it began.
+    pub clock: Instant,
+    signals: Signals,
+    resume: String,
+}
+
+impl Ran {
+    /// Ends the command where a signal came; `left` says what is done and what is not.
+    pub fn stopped(&self, left: &'static str) -> Result<(), CliError> {
+        let Some(signal) = self.signals.raised() else {
+            return Ok(());
+        };
+        self.display.finish();
+        self.log.line(&format!("interrupted; {left}"));
+        Err(CliError::Interrupted {
+            signal,
+            left,
+            resume: self.resume.clone(),
+        })
+    }
+}
+
+/// Runs the trials of a checked plan in a folder, those that are not stored there; `resume` is the command that goes on
+/// after an interruption.
+pub fn run_trials(
+    settings: StudySettings,
+    plan: Plan,
+    trainer: &dyn Trainer,
+    trainers: &Trainers,
+    (dir, resume): (&Path, String),
+    quiet: bool,
+) -> Result<Ran, CliError> {
     let signals = Signals::listen()?;
-    let folder = StudyFolder::create(&args.dir)?;
+    let folder = StudyFolder::create(dir)?;
     // Found out now rather than after hours of training.
     folder.facts()?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let side_by_side = match settings.plan.jobs {
-        Some(jobs) => Parallelism::fixed(jobs, cores),
-        None => match trainer.side_by_side() {
-            Some(jobs) => Parallelism::fixed(jobs, cores),
-            None => jobs::choose(&plan, cores, &signals, &*trainer),
-        },
-    };
+    let side_by_side = side_by_side(&settings, &plan, trainer, &signals);
     let plan = Plan {
         jobs: side_by_side.jobs,
         ..plan
@@ -68,21 +151,9 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     if let Ok(trials) = trainers::resolved(&folder.trials()) {
         batchscope_command::end_orphans(&trials, &settings.trainer.command);
     }
-
     let display = Display::new(quiet);
     let log = folder.log()?;
-    for note in trainer.notes() {
-        display.line(&format!("note: {note}"));
-    }
-    if let Some(most) = plan.max_steps {
-        let examples = trainer.info().train_examples;
-        for &batch_size in &plan.batch_sizes {
-            if let Some(remark) = lengths::long_warm_up(&plan.schedule, batch_size, examples, most)
-            {
-                display.line(&format!("note: batch size {batch_size}: {remark}"));
-            }
-        }
-    }
+    show_notes(&plan, trainer, &display);
     let started = machine::now();
     log.line(&format!(
         "batchscope {} started: {}",
@@ -96,61 +167,63 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     let saved = SavedSettings::new(&folder, &settings, &plan, &log);
     let (line, run_log) = (ProgressLine::new(&display), RunLog(&log));
     let observers: [&dyn Observer; 3] = [&saved, &line, &run_log];
-    let result = batchscope_study::run(&plan, &*trainer, &mut store, &stop, &observers);
+    let result = batchscope_study::run(&plan, trainer, &mut store, &stop, &observers);
     let result = result.map_err(|e| {
         display.finish();
         log.line(&format!("ended: {e}"));
         CliError::study(e)
     })?;
-
-    let facts = facts(
-        &folder,
-        &settings,
-        &*trainer,
-        &result,
-        started,
-        clock.elapsed().as_secs_f64(),
-    )?;
+    let seconds = clock.elapsed().as_secs_f64();
+    let facts = facts(&folder, &settings, trainer, &result, started, seconds)?;
     folder.write_facts(&facts)?;
-    let stopped = |left: &'static str| match signals.raised() {
-        None => Ok(()),
-        Some(signal) => {
-            display.finish();
-            log.line(&format!("interrupted; {left}"));
-            Err(CliError::Interrupted {
-                signal,
-                left,
-                resume: resume_command(&args.dir),
-            })
-        }
+    let interrupted = result.interrupted;
+    let ran = Ran {
+        folder,
+        facts,
+        result,
+        settings,
+        display,
+        log,
+        clock,
+        signals,
+        resume,
     };
-    if result.interrupted {
-        stopped("finished trials are stored; the others, their timing and the report are left")?;
+    if interrupted {
+        ran.stopped(
+            "finished trials are stored; the others, their timing and the report are left",
+        )?;
     }
-    log.line("stage: timing");
-    let shown = Shown {
-        display: &display,
-        started: clock,
-    };
-    let may_run = trainers::times_steps(&settings.trainer);
-    let timings = timing::time(
-        &*trainer,
-        &result,
-        (&facts.timings, may_run),
-        &shown,
-        &signals,
-    )?;
-    stopped("every trial is stored; the timing of steps and the report are left")?;
-    let facts = RunFacts { timings, ..facts };
-    folder.write_facts(&facts)?;
-    log.line("stage: report");
-    display.show(1.0, "writing the report");
-    let findings = report(&folder, &result, &facts)?;
-    display.finish();
-    log.line(&format!("finished: {}", findings.verdict));
-    // A signal while the report was written: that was too short a time to stop in.
-    stopped("every trial is stored and the report is written; nothing is left")?;
-    show(&findings, &args.dir, args.json, &display)
+    Ok(ran)
+}
+
+/// How many trials run at a time, and on how many threads each.
+fn side_by_side(
+    settings: &StudySettings,
+    plan: &Plan,
+    trainer: &dyn Trainer,
+    signals: &Signals,
+) -> Parallelism {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    match settings.trials.jobs.or_else(|| trainer.side_by_side()) {
+        Some(jobs) => Parallelism::fixed(jobs, cores),
+        None => jobs::choose(plan, cores, signals, trainer),
+    }
+}
+
+/// What whoever reads the results should know beforehand.
+fn show_notes(plan: &Plan, trainer: &dyn Trainer, display: &Display) {
+    for note in trainer.notes() {
+        display.line(&format!("note: {note}"));
+    }
+    if let Some(most) = plan.max_steps {
+        let examples = trainer.info().train_examples;
+        for &batch_size in &plan.batch_sizes {
+            if let Some(remark) = lengths::long_warm_up(&plan.schedule, batch_size, examples, most)
+            {
+                display.line(&format!("note: batch size {batch_size}: {remark}"));
+            }
+        }
+    }
 }
 
 /// Prints the findings: as JSON, or in words with the place of the report.
@@ -190,6 +263,12 @@ pub fn findings(
     result: &StudyResult,
     facts: &RunFacts,
 ) -> Result<Findings, CliError> {
+    if result.plan.comparison.is_some() {
+        return Err(CliError::Failed(format!(
+            "{} holds a comparison of methods: `batchscope report` tells what it found",
+            folder.0.display()
+        )));
+    }
     let summary = result.summary.clone().ok_or_else(|| {
         CliError::Failed(format!(
             "the study in {} has no target yet: run it to its end first",

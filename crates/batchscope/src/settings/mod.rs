@@ -6,6 +6,7 @@
 //! uses, so that no command shows a flag that it refuses. Values are read into the types that the
 //! crates below use; what they mean together is `resolve`'s.
 
+mod comparison;
 mod data;
 #[cfg(test)]
 mod hostile;
@@ -24,12 +25,13 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{error::CliError, files::read_text};
 
+pub use comparison::ComparisonArgs;
 pub use data::{DataArgs, ExamplesArgs, ReadArgs};
 pub use model::{ComputeArgs, ModelArgs};
 pub use optimizer::{OptimizerArgs, OptimizerSettings};
 pub use run::RunArgs;
 pub use step::{MeasureArgs, StepArgs};
-pub use study::PlanArgs;
+pub use study::{PlanArgs, TrialArgs};
 pub use trainer::TrainerArgs;
 
 /// Everything that a training run needs, apart from its length: data, model, optimizer, step.
@@ -70,9 +72,15 @@ pub struct StudySettings {
     /// Data, model, optimizer, step.
     #[command(flatten)]
     pub workload: Workload,
-    /// Batch sizes, target, tuning.
+    /// Batch sizes, target, how many trials.
+    #[command(flatten)]
+    pub trials: TrialArgs,
+    /// Tuning and pilot.
     #[command(flatten)]
     pub plan: PlanArgs,
+    /// Of `compare`, which has flags for it.
+    #[arg(skip)]
+    pub comparison: ComparisonArgs,
 }
 
 impl StudySettings {
@@ -99,7 +107,9 @@ impl StudySettings {
             to_table(step),
             to_table(compute),
             to_table(measure),
+            to_table(&self.trials),
             to_table(&self.plan),
+            to_table(&self.comparison),
         ]
         .into_iter()
         .flatten()
@@ -128,6 +138,7 @@ impl StudySettings {
             .or_else(|| too_large(&w.optimizer.settings))
             .or_else(|| too_large(&w.compute))
             .or_else(|| too_large(&w.measure))
+            .or_else(|| too_large(&self.trials))
             .or_else(|| too_large(&self.plan));
         match key {
             None => Ok(()),
@@ -160,7 +171,9 @@ impl StudySettings {
                 compute: take(&mut table, path)?,
                 measure: take(&mut table, path)?,
             },
+            trials: take(&mut table, path)?,
             plan: take(&mut table, path)?,
+            comparison: take(&mut table, path)?,
         };
         match table.keys().next() {
             None => Ok(read),

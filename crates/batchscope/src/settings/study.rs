@@ -8,11 +8,11 @@ use crate::values::{self, BatchSizes, Rules, Switch, TuneWidth};
 
 use super::text;
 
-/// What a study asks.
+/// What every comparison of batch sizes or of methods asks: which batch sizes, how many trials, towards what.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 #[command(next_help_heading = "Study")]
-pub struct PlanArgs {
+pub struct TrialArgs {
     /// Batch sizes: 8..2048 (powers of two), 8..2048:x4, or 8,24,96 [default: 8..2048]
     #[arg(long, value_name = "SIZES")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
@@ -21,34 +21,14 @@ pub struct PlanArgs {
     #[arg(long, value_name = "TARGET", value_parser = values::target)]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetChoice>,
-    /// Tune the learning rate at every batch size, or once at the base batch size [default: every]
-    #[arg(long, value_name = "every|base", value_parser = values::of_plan::<Tune>)]
-    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
-    pub tune: Option<Tune>,
     /// Batch size of the pilot, and from which the rules scale [default: 64]
     #[arg(long, value_name = "B")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_batch: Option<u64>,
-    /// With --tune base: the rules to follow, of blr, lsr, srsr, legw, surge, sde, half_life, timescale; parts of one rule are joined, sqrt+half_life [default: blr,lsr,srsr]
-    #[arg(long, value_name = "RULES")]
-    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
-    pub rules: Option<Rules>,
     /// Tuning trials per batch size (and round of widening) [default: 8]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tune_trials: Option<u32>,
-    /// Learning rates to search, log-uniformly: 0.01..1 [default: 0.005..2] [other optimizers: a twentieth to twenty times their usual rate]
-    #[arg(long, value_name = "LOW..HIGH", value_parser = values::of_plan::<RateRange>)]
-    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
-    pub learning_rates: Option<RateRange>,
-    /// Try --learning-rates themselves at every batch size, or a window this wide (ratio) around the pilot's best [default: 16]
-    #[arg(long, value_name = "RATIO|full")]
-    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
-    pub tune_width: Option<TuneWidth>,
-    /// Tune momentum too, in this range, with as many trials as without: 0.5..0.99
-    #[arg(long, value_name = "LOW..HIGH", value_parser = values::of_plan::<MomentumRange>)]
-    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
-    pub tune_momentum: Option<MomentumRange>,
     /// Widen a batch size's range of rates by this factor where its best lies on an edge [default: 4]
     #[arg(long, value_name = "F")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,26 +41,6 @@ pub struct PlanArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seeds: Option<u32>,
-    /// Seeds of the lsr curve that also measure how linear the loss is along a step [default: 1]
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub linearity_seeds: Option<u32>,
-    /// Cap: stop a trial after this many times the steps that the pilot predicts for it [default: 4]
-    #[arg(long, value_name = "C")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cap_factor: Option<f64>,
-    /// Pilot trials at each of its two batch sizes [default: 6]
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pilot_trials: Option<u32>,
-    /// Epochs the pilot may train at most [default: 10]
-    #[arg(long, value_name = "E")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pilot_epochs: Option<f64>,
-    /// The pilot's other batch size (default: 16 times the base, within the range)
-    #[arg(long, value_name = "B")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pilot_batch: Option<u64>,
     /// First evaluated step [default: 5]
     #[arg(long, value_name = "STEP")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +65,53 @@ pub struct PlanArgs {
     #[arg(long, value_name = "N", help_heading = "Running")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jobs: Option<usize>,
+}
+
+/// What a study asks besides.
+#[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+#[command(next_help_heading = "Study")]
+pub struct PlanArgs {
+    /// Tune the learning rate at every batch size, or once at the base batch size [default: every]
+    #[arg(long, value_name = "every|base", value_parser = values::of_plan::<Tune>)]
+    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
+    pub tune: Option<Tune>,
+    /// With --tune base: the rules to follow, of blr, lsr, srsr, legw, surge, sde, half_life, timescale; parts of one rule are joined, sqrt+half_life [default: blr,lsr,srsr]
+    #[arg(long, value_name = "RULES")]
+    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Rules>,
+    /// Learning rates to search, log-uniformly: 0.01..1 [default: 0.005..2] [other optimizers: a twentieth to twenty times their usual rate]
+    #[arg(long, value_name = "LOW..HIGH", value_parser = values::of_plan::<RateRange>)]
+    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
+    pub learning_rates: Option<RateRange>,
+    /// Try --learning-rates themselves at every batch size, or a window this wide (ratio) around the pilot's best [default: 16]
+    #[arg(long, value_name = "RATIO|full")]
+    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
+    pub tune_width: Option<TuneWidth>,
+    /// Tune momentum too, in this range, with as many trials as without: 0.5..0.99
+    #[arg(long, value_name = "LOW..HIGH", value_parser = values::of_plan::<MomentumRange>)]
+    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
+    pub tune_momentum: Option<MomentumRange>,
+    /// Seeds of the lsr curve that also measure how linear the loss is along a step [default: 1]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linearity_seeds: Option<u32>,
+    /// Cap: stop a trial after this many times the steps that the pilot predicts for it [default: 4]
+    #[arg(long, value_name = "C")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cap_factor: Option<f64>,
+    /// Pilot trials at each of its two batch sizes [default: 6]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pilot_trials: Option<u32>,
+    /// Epochs the pilot may train at most [default: 10]
+    #[arg(long, value_name = "E")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pilot_epochs: Option<f64>,
+    /// The pilot's other batch size (default: 16 times the base, within the range)
+    #[arg(long, value_name = "B")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pilot_batch: Option<u64>,
     /// Price of one device, per hour, in your currency
     #[arg(long, value_name = "PRICE", help_heading = "Cost", value_parser = values::at_least_zero)]
     #[serde(skip_serializing_if = "Option::is_none")]

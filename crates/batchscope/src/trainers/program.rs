@@ -114,7 +114,7 @@ pub fn times_steps(args: &TrainerArgs) -> bool {
 /// Trials that run at a time where no devices are named: as many as are asked for, else as many as are led.
 pub fn slots(settings: &StudySettings) -> usize {
     let asked = settings.trainer.slots.and_then(|n| usize::try_from(n).ok());
-    asked.or(settings.plan.jobs).unwrap_or(SLOTS)
+    asked.or(settings.trials.jobs).unwrap_or(SLOTS)
 }
 
 /// How long a program has to end, and how often it is run again.
@@ -139,7 +139,7 @@ fn names(settings: &StudySettings) -> Names {
         .flat_map(|split| quantities().map(|quantity| Metric::new(split, quantity)));
     let mut wanted: Vec<Metric> = usual.collect();
     let target = settings
-        .plan
+        .trials
         .target
         .as_ref()
         .map(|target| target.metric().clone());
@@ -155,7 +155,7 @@ fn names(settings: &StudySettings) -> Names {
 
 /// The direction of a target whose metric is the program's own: as the target's sign says.
 fn directions(settings: &StudySettings) -> BTreeMap<Metric, Direction> {
-    match &settings.plan.target {
+    match &settings.trials.target {
         Some(TargetChoice::Fixed(Target {
             metric, direction, ..
         })) if *direction != metric.natural_direction() => {
@@ -181,10 +181,9 @@ pub fn without_unused(mut settings: StudySettings) -> StudySettings {
         w.step = StepArgs::default();
     }
     w.measure = MeasureArgs::default();
-    let q = &mut settings.plan;
-    (q.eval_refine, q.linearity_seeds) = (None, None);
+    (settings.trials.eval_refine, settings.plan.linearity_seeds) = (None, None);
     if !optimizer {
-        q.token_half_life = None;
+        settings.trials.token_half_life = None;
     }
     settings
 }
@@ -228,7 +227,7 @@ mod tests {
     fn as_many_run_as_are_led() {
         let mut settings = StudySettings::default();
         assert_eq!(slots(&settings), 1);
-        settings.plan.jobs = Some(64);
+        settings.trials.jobs = Some(64);
         assert_eq!(slots(&settings), 64);
         settings.trainer.slots = Some(4);
         assert_eq!(slots(&settings), 4);

@@ -132,6 +132,9 @@ impl Plan {
         if let TargetChoice::Fixed(target) = &self.target {
             require(target.value.is_finite(), "target", "must be a finite value")?;
         }
+        if let Some(comparison) = &self.comparison {
+            return comparison.check(self);
+        }
         if self.tune == Tune::Base {
             require(
                 !self.rules.is_empty(),

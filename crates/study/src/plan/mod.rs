@@ -1,5 +1,6 @@
 mod check;
 mod choices;
+mod comparison;
 #[cfg(test)]
 mod tests;
 mod trial;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{MomentumRange, RateRange};
 
 pub use choices::{TargetChoice, Tune};
+pub use comparison::{Comparison, Method};
 
 /// Everything a study is asked to do, beyond the model and the data.
 ///
@@ -94,6 +96,10 @@ pub struct Plan {
     /// was a watch has none in its stored plan, and goes on without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<bool>,
+    /// Compare methods, rather than batch sizes of one: see [`crate::ComparisonPlanner`]. Target, optimizer, rules and
+    /// rates of the plan are then the comparison's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
     /// Trials at a time.
     pub jobs: usize,
 }
@@ -141,6 +147,7 @@ impl Default for Plan {
             pilot_batch: None,
             linearity_seeds: 1,
             noise: None,
+            comparison: None,
             jobs: 1,
         }
     }

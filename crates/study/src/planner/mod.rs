@@ -7,6 +7,7 @@
 //!
 //! Stages are barriers: a trial's spec depends only on records of earlier stages.
 
+mod comparison;
 mod fresh;
 mod loads;
 mod pilot;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Load, Plan, StudyError, identity};
 
+pub use comparison::ComparisonPlanner;
 pub use tuned::TunedPlanner;
 
 pub(crate) use racing::coarse_end;

@@ -1,0 +1,28 @@
+//! What `compare` asks beside a study's settings.
+
+use batchscope_core::Metric;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::values::{self, MethodList};
+
+use super::text;
+
+/// What is compared.
+#[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+#[command(next_help_heading = "Comparison")]
+pub struct ComparisonArgs {
+    /// Methods, an optimizer and a rule each, the first the baseline: 'sgd+lsr, lars+legw, adamw(beta2=0.99)+sqrt+timescale'; +tuned tunes the rate at every batch size
+    #[arg(long, value_name = "METHODS")]
+    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
+    pub methods: Option<MethodList>,
+    /// Passes over the training examples: of every run, or with --target at most [default: 5]
+    #[arg(long, value_name = "E", value_parser = values::positive)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<f64>,
+    /// Without --target: the metric at the end of the runs that methods are compared by [default: val-error]
+    #[arg(long, value_name = "METRIC", conflicts_with = "target")]
+    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
+    pub metric: Option<Metric>,
+}

@@ -1,0 +1,215 @@
+//! `batchscope compare`: methods over batch sizes.
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::Value;
+use support::{run, text};
+
+const SMALL: [&str; 15] = [
+    "compare",
+    "--quiet",
+    "--data",
+    "glyphs",
+    "--examples",
+    "1500",
+    "--model",
+    "softmax",
+    "--batch-sizes",
+    "16,128",
+    "--base-batch",
+    "16",
+    "--tune-trials",
+    "3",
+    "--max-widenings=1",
+];
+
+fn compared(dir: &Path, more: &[&str]) -> Value {
+    let dir = dir.to_str().unwrap();
+    let out = run(&[&SMALL[..], &["--json", "--dir", dir], more].concat());
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+fn trials(dir: &Path) -> usize {
+    let out = run(&["trials", "--json", dir.to_str().unwrap()]);
+    let all: Value = serde_json::from_slice(&out.stdout).unwrap();
+    all.as_array().unwrap().len()
+}
+
+/// One endpoint at the largest batch size against the first method, every value beside it, and a folder that the other
+/// commands understand.
+#[test]
+fn methods_are_compared_after_equally_many_epochs() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let methods = "sgd+lsr, sgd(momentum=0.5)+tuned, adamw+sqrt";
+    let found = compared(dir, &["--methods", methods, "--epochs", "2"]);
+    assert_eq!(found["baseline"], "sgd+lsr");
+    assert_eq!(found["batch_size"], 128);
+    assert_eq!(
+        found["endpoint"],
+        serde_json::json!({ "metric": "val-error" })
+    );
+    let primary = found["primary"].as_array().unwrap();
+    let names: Vec<&str> = primary
+        .iter()
+        .map(|c| c["method"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["sgd(momentum=0.5)+tuned", "adamw+srsr"]);
+    for contrast in primary {
+        assert_eq!(contrast["difference"]["n"], 3);
+        let [p, holm] = ["p", "p_holm"].map(|key| contrast[key].as_f64().unwrap());
+        assert!(p <= holm && holm <= 1.0);
+    }
+    let points = found["points"].as_array().unwrap();
+    assert_eq!(points.len(), 6);
+    assert!(points.iter().all(|point| point["with_value"] == 3));
+    // sgd+lsr has 8 times the rate at 8 times the batch.
+    let rate = |at: usize| points[at]["learning_rate"].as_f64().unwrap();
+    assert!((rate(1) / rate(0) - 8.0).abs() < 1e-9);
+    for file in [
+        "comparison.json",
+        "report.html",
+        "study.db",
+        "study.toml",
+        "figures/methods.svg",
+    ] {
+        assert!(dir.join(file).is_file(), "{file}");
+    }
+    // Again, by the folder alone: nothing is run, the same is found.
+    let before = trials(dir);
+    let again = run(&[
+        "compare",
+        "--quiet",
+        "--json",
+        "--dir",
+        dir.to_str().unwrap(),
+    ]);
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    assert_eq!(
+        serde_json::from_slice::<Value>(&again.stdout).unwrap(),
+        found
+    );
+    assert_eq!(trials(dir), before);
+    let report = run(&["report", "--json", dir.to_str().unwrap()]);
+    assert_eq!(
+        serde_json::from_slice::<Value>(&report.stdout).unwrap(),
+        found
+    );
+    // More seeds are added.
+    let more = compared(
+        dir,
+        &["--methods", methods, "--epochs", "2", "--seeds", "4"],
+    );
+    assert_eq!(more["primary"][0]["difference"]["n"], 4);
+    assert_eq!(trials(dir), before + 3 * 2);
+    // A study is something else.
+    let other = run(&["study", "--dir", dir.to_str().unwrap()]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(
+        text(&other.stderr).contains("batchscope compare"),
+        "{}",
+        text(&other.stderr)
+    );
+    let advise = run(&["advise", dir.to_str().unwrap()]);
+    assert!(
+        text(&advise.stderr).contains("comparison of methods"),
+        "{}",
+        text(&advise.stderr)
+    );
+    // In words.
+    let words = run(&["report", dir.to_str().unwrap()]);
+    let said = text(&words.stdout);
+    for part in [
+        "At batch size 128",
+        "Holm",
+        "adamw+srsr",
+        "Tuning trials were not equal in number",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn methods_are_compared_by_their_steps_to_a_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let found = compared(
+        folder.path(),
+        &[
+            "--methods",
+            "sgd+srsr,sgd+tuned",
+            "--target",
+            "train-loss=1.8",
+            "--epochs",
+            "20",
+            "--schedule",
+            "cosine(1ep)",
+        ],
+    );
+    assert_eq!(found["endpoint"]["steps"]["value"], 1.8);
+    let difference = &found["primary"][0]["difference"];
+    assert!(difference["value"].as_f64().unwrap() > 0.0, "{found}");
+    assert_eq!(
+        found["budgets"][0]["tuned"],
+        serde_json::json!(["rate", "length of the decay"])
+    );
+    let curves = found["curves"].as_array().unwrap();
+    assert!(
+        curves
+            .iter()
+            .all(|curve| curve["s_min"].is_object() && curve["critical_batch_size"].is_object())
+    );
+}
+
+#[test]
+fn comparisons_that_make_no_sense_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("new");
+    for (arguments, flag, says) in [
+        (&["--methods", "sgd+lsr"][..], "--methods", "fewer than two"),
+        (
+            &["--methods", "sgd, adam+lsr"],
+            "--methods",
+            "names no rule",
+        ),
+        (
+            &["--methods", "sdg+lsr, adam+lsr"],
+            "--methods",
+            "did you mean sgd",
+        ),
+        (
+            &["--methods", "sgd+lsrr, adam+lsr"],
+            "--methods",
+            "did you mean lsr",
+        ),
+        (&["--methods", "sgd+lsr, sgd+linear"], "--methods", "twice"),
+        (&["--methods", "sgd+lsr, sgd+sde"], "--methods", "sde"),
+        (
+            &["--methods", "sgd+lsr, adam+lsr", "--target", "auto"],
+            "--target",
+            "fixed beforehand",
+        ),
+        (
+            &["--methods", "sgd+lsr, adam+lsr", "--epochs", "0"],
+            "--epochs",
+            "0",
+        ),
+        (
+            &["--methods", "sgd+lsr, adam+lsr", "--metric", "val-f1"],
+            "val-f1",
+            "val-error",
+        ),
+        (&[], "--methods", "missing"),
+    ] {
+        let out = run(&[&SMALL[..], &["--dir", dir.to_str().unwrap()], arguments].concat());
+        let said = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(
+            said.contains(flag) && said.contains(says),
+            "{arguments:?}: {said}"
+        );
+        assert!(!dir.exists());
+    }
+}

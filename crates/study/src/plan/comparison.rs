@@ -1,0 +1,145 @@
+//! A study whose axis is the method.
+
+use batchscope_core::{Choice, Decay, Length, SettingError, setting::require};
+use batchscope_rules::{Base, Moves, Rule, Setting};
+use batchscope_scaling::Endpoint;
+use serde::{Deserialize, Serialize};
+
+use crate::{Plan, RateRange};
+
+/// What is compared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Comparison {
+    /// The methods; the first is the baseline.
+    pub methods: Vec<Method>,
+    /// Passes over the training examples: of every run, or, on the way to a target, at most.
+    pub epochs: f64,
+    /// By what they are compared: stored with the study before anything runs.
+    pub endpoint: Endpoint,
+}
+
+/// An optimizer, and how its setting is found at each batch size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Method {
+    /// As it was written: `lars+legw`. The name of its curve.
+    pub name: String,
+    /// The optimizer with its settings.
+    pub optimizer: Choice,
+    /// Carries the rate tuned at the base batch size; without, the rate is tuned at every batch size.
+    pub rule: Option<Rule>,
+    /// The rates that a search begins with: in proportion to the optimizer's own.
+    pub rates: RateRange,
+}
+
+impl Method {
+    /// The batch sizes at which its rate is tuned.
+    pub fn tuned_sizes(&self, plan: &Plan) -> Vec<u64> {
+        match self.rule {
+            Some(_) => vec![plan.base_batch],
+            None => plan.batch_sizes.clone(),
+        }
+    }
+
+    /// Its setting at a batch size, from the rate tuned at the base batch size (or, without a rule, there).
+    ///
+    /// # Errors
+    /// Key `methods`, when the rule cannot be followed.
+    pub(crate) fn setting(
+        &self,
+        plan: &Plan,
+        rate: f64,
+        train_examples: Option<u64>,
+        batch_size: u64,
+    ) -> Result<Setting, SettingError> {
+        let setting = Setting {
+            learning_rate: rate,
+            schedule: plan.schedule_from(rate),
+            optimizer: self.optimizer.clone(),
+        };
+        let Some(rule) = &self.rule else {
+            return Ok(setting);
+        };
+        let base = Base {
+            setting,
+            batch_size: plan.base_batch,
+            train_examples,
+            noise_scale: None,
+        };
+        rule.apply(&base, batch_size)
+            .map_err(|error| SettingError::new("methods", format!("{}: {error}", self.name)))
+    }
+}
+
+impl Comparison {
+    /// The names of the methods.
+    pub fn names(&self) -> Vec<String> {
+        self.methods
+            .iter()
+            .map(|method| method.name.clone())
+            .collect()
+    }
+
+    /// True where the length of the decay is tuned too: on the way to a target, how soon the rate comes
+    /// down decides the steps.
+    pub fn tunes_horizon(&self, plan: &Plan) -> bool {
+        matches!(self.endpoint, Endpoint::Steps(_)) && plan.schedule.decay != Decay::Constant
+    }
+
+    /// Refuses a comparison that makes no sense, or that a rule cannot follow to every batch size.
+    ///
+    /// # Errors
+    /// By key.
+    pub(crate) fn check(&self, plan: &Plan) -> Result<(), SettingError> {
+        require(
+            self.methods.len() >= 2,
+            "methods",
+            "names fewer than two: the first is the baseline of the others",
+        )?;
+        let mut names = self.names();
+        names.sort();
+        let repeated = names.windows(2).any(|pair| pair[0] == pair[1]);
+        require(!repeated, "methods", "names a method twice")?;
+        require(
+            self.epochs.is_finite() && self.epochs > 0.0,
+            "epochs",
+            "must be a number above 0",
+        )?;
+        let stepwise = matches!(plan.schedule.decay, Decay::Step { .. });
+        require(
+            !(stepwise && self.tunes_horizon(plan)),
+            "schedule",
+            "with steps has no length to tune on the way to a target: choose linear, cosine, polynomial or constant",
+        )?;
+        for method in &self.methods {
+            for &batch_size in &plan.batch_sizes {
+                method.setting(plan, method.rates.high, None, batch_size)?;
+            }
+            require(
+                !(plan.token_half_life
+                    && method
+                        .rule
+                        .as_ref()
+                        .is_some_and(|rule| rule.moves(Moves::Betas))),
+                "token-half-life",
+                "moves beta2, and so does one of the rules: keep one of them",
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The decay's length of a run of at most `cap` steps, a share of it.
+    pub(crate) fn with_horizon(mut decay: Decay, cap: u64, share: f64) -> Decay {
+        let steps = Length::Steps(((cap as f64 * share).round() as u64).max(1));
+        match &mut decay {
+            Decay::Linear { over, .. }
+            | Decay::Cosine { over, .. }
+            | Decay::Polynomial { over, .. } => {
+                *over = steps;
+            }
+            Decay::Constant | Decay::Step { .. } => {}
+        }
+        decay
+    }
+}

@@ -1,0 +1,557 @@
+//! The planner of comparisons: every method gets the same number of tuning trials, in a range in
+//! proportion to its optimizer's own rates, and the same fresh seeds.
+//!
+//! * A method with a rule is tuned at the base batch size, one without at every batch size. Methods that
+//!   tune the same optimizer in the same range share the trials.
+//! * Runs are as long as the comparison says, in examples; on the way to a target they end there. Nothing
+//!   is raced.
+//! * Where the schedule decays on the way to a target, its length is searched beside the rate, between a
+//!   sixteenth of the longest run and all of it. At the other batch sizes of a method with a rule it is
+//!   searched alone, with as many trials, the rate being the rule's.
+//! * The best trial's own setting is taken, and a range on whose edge it sits is widened, as in a study.
+
+use batchscope_core::{
+    Choice, Decay, Direction, Length, Outcome, SettingError, Target, TrainerInfo, TrialPurpose,
+    TrialRecord, TrialSpec, format::number,
+};
+use batchscope_rules::steps_in;
+use batchscope_scaling::Endpoint;
+
+use super::{Assessment, Finished, Planner, Stage};
+use crate::{
+    Load, Plan, RateRange, StudyError,
+    identity::{identity, trial_seed},
+    plan::{Comparison, Method},
+};
+
+/// Runs the [`Comparison`] of a plan.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ComparisonPlanner;
+
+impl Planner for ComparisonPlanner {
+    fn assess(
+        &self,
+        plan: &Plan,
+        info: &TrainerInfo,
+        finished: &Finished,
+    ) -> Result<Assessment, StudyError> {
+        let comparison = plan.comparison.as_ref().ok_or_else(|| {
+            StudyError::from(SettingError::new(
+                "methods",
+                "are missing: name at least two",
+            ))
+        })?;
+        let mut work = Work {
+            plan,
+            comparison,
+            info,
+            finished,
+            study: Assessment::default(),
+        };
+        if let Endpoint::Steps(target) = &comparison.endpoint {
+            work.study.target = Some((target.clone(), "fixed beforehand".to_owned()));
+        }
+        work.run()?;
+        let mut study = work.study;
+        study.modeled = true;
+        study.loads = loads(plan, comparison, info, &study)?;
+        Ok(study)
+    }
+}
+
+/// The searches of optimizers' settings.
+fn tuning(round: u32) -> Stage {
+    let stage = Stage::new("tuning");
+    match round {
+        0 => stage,
+        round => stage.labeled(format!("tuning (widening {round})")),
+    }
+}
+
+/// The searches of decays alone.
+fn horizons() -> Stage {
+    Stage::new("decays")
+}
+
+/// The runs that are compared.
+fn fresh() -> Stage {
+    Stage::new("fresh").labeled("fresh seeds")
+}
+
+/// Shortest decay that is searched, as a share of the longest run.
+const SHORTEST: f64 = 1.0 / 16.0;
+
+/// Steps of a run at a batch size: at most, where it may end at a target.
+fn cap(
+    plan: &Plan,
+    comparison: &Comparison,
+    info: &TrainerInfo,
+    batch_size: u64,
+) -> Result<u64, SettingError> {
+    let length = Length::Epochs(comparison.epochs);
+    let steps = steps_in(length, batch_size, info.train_examples)
+        .map_err(|error| SettingError::new("epochs", error.to_string()))?;
+    Ok(steps.max(1).min(plan.max_steps.unwrap_or(u64::MAX)))
+}
+
+/// What was found for an optimizer at a batch size.
+#[derive(Debug, Clone)]
+struct Tuned {
+    rate: f64,
+    decay: Decay,
+}
+
+/// A search at one batch size.
+struct Search {
+    optimizer: Choice,
+    /// Where it began: with the optimizer and the batch size, what names it.
+    rates: RateRange,
+    batch_size: u64,
+    /// What has been searched so far.
+    range: RateRange,
+    /// The range of the round to come.
+    next: Option<RateRange>,
+    /// Records of all rounds so far.
+    records: Vec<TrialRecord>,
+}
+
+/// The name of a method, a batch size, and its run there.
+type Point = (String, u64, TrialSpec);
+
+struct Work<'a> {
+    plan: &'a Plan,
+    comparison: &'a Comparison,
+    info: &'a TrainerInfo,
+    finished: &'a Finished,
+    study: Assessment,
+}
+
+impl Work<'_> {
+    fn run(&mut self) -> Result<(), StudyError> {
+        let Some(searches) = self.tune()? else {
+            return Ok(());
+        };
+        let Some(settings) = self.settings(&searches)? else {
+            return Ok(());
+        };
+        // Seed by seed, so that an interrupted comparison has something to say about every method.
+        let mut specs: Vec<TrialSpec> = Vec::new();
+        for index in 0..self.plan.seeds {
+            let purpose = TrialPurpose::Fresh { index };
+            for (method, batch_size, spec) in &settings {
+                let spec = TrialSpec {
+                    purpose,
+                    seed: trial_seed(purpose, *batch_size),
+                    ..spec.clone()
+                };
+                let same = identity(&spec);
+                match specs.iter_mut().find(|other| identity(other) == same) {
+                    Some(shared) => shared.curves.push(method.clone()),
+                    None => specs.push(TrialSpec {
+                        curves: vec![method.clone()],
+                        ..spec
+                    }),
+                }
+            }
+        }
+        self.study.records_of(&fresh(), specs, self.finished)?;
+        Ok(())
+    }
+
+    /// Tunes the rates, and with them the decays that are tuned; `None` while trials are missing.
+    fn tune(&mut self) -> Result<Option<Vec<Search>>, StudyError> {
+        let mut searches: Vec<Search> = Vec::new();
+        for method in &self.comparison.methods {
+            for batch_size in method.tuned_sizes(self.plan) {
+                if !searches
+                    .iter()
+                    .any(|search| search.is_of(method, batch_size))
+                {
+                    searches.push(Search::new(method, batch_size));
+                }
+            }
+        }
+        for round in 0..=self.plan.max_widenings {
+            let mut specs = Vec::new();
+            for search in &searches {
+                specs.extend(self.tuning_specs(search, round)?);
+            }
+            if specs.is_empty() {
+                break;
+            }
+            let Some(records) = self
+                .study
+                .records_of(&tuning(round), specs, self.finished)?
+            else {
+                return Ok(None);
+            };
+            for search in &mut searches {
+                let own = records
+                    .iter()
+                    .filter(|record| search.owns(self.plan, &record.spec, round));
+                let own: Vec<TrialRecord> = own.cloned().collect();
+                search.records.extend(own);
+                if let Some(decision) = search.widen(self.plan, self.comparison, round) {
+                    self.study.decide(decision);
+                }
+            }
+        }
+        for search in &searches {
+            self.study.decide(search.decision(self.comparison));
+        }
+        Ok(Some(searches))
+    }
+
+    /// The fresh trial of every method at every batch size, its purpose and seed still to come; `None`
+    /// while the decays of some are still to be tuned.
+    fn settings(&mut self, searches: &[Search]) -> Result<Option<Vec<Point>>, StudyError> {
+        let (plan, comparison) = (self.plan, self.comparison);
+        let mut settings = Vec::new();
+        for method in &comparison.methods {
+            for &batch_size in &plan.batch_sizes {
+                let own = method.rule.is_none();
+                let tuned_at = if own { batch_size } else { plan.base_batch };
+                let search = searches
+                    .iter()
+                    .find(|search| search.is_of(method, tuned_at));
+                let tuned = search.map(|search| search.tuned(plan, comparison));
+                let tuned =
+                    tuned.ok_or_else(|| StudyError::Bug("a method was not tuned".to_owned()))?;
+                let purpose = TrialPurpose::Single;
+                let spec = self.trial(method, &tuned, batch_size, purpose)?;
+                settings.push((method, batch_size, tuned_at, spec));
+            }
+        }
+        if comparison.tunes_horizon(plan) {
+            let mut specs: Vec<TrialSpec> = Vec::new();
+            for (_, batch_size, tuned_at, spec) in &settings {
+                if batch_size != tuned_at {
+                    specs.extend(self.decay_specs(spec));
+                }
+            }
+            specs.sort_by_key(identity);
+            specs.dedup_by_key(|spec| identity(spec));
+            if !specs.is_empty() {
+                let Some(records) = self.study.records_of(&horizons(), specs, self.finished)?
+                else {
+                    return Ok(None);
+                };
+                for (_, batch_size, tuned_at, spec) in &mut settings {
+                    if batch_size == tuned_at {
+                        continue;
+                    }
+                    let own = |record: &&TrialRecord| {
+                        let asked = &record.spec;
+                        asked.batch_size == *batch_size
+                            && asked.optimizer == spec.optimizer
+                            && asked.learning_rate == spec.learning_rate
+                            && asked.schedule.warm_up == spec.schedule.warm_up
+                    };
+                    let own: Vec<TrialRecord> = records.iter().filter(own).cloned().collect();
+                    if let Some(best) = best(&own, &comparison.endpoint) {
+                        spec.schedule.decay = best.spec.schedule.decay.clone();
+                    }
+                }
+            }
+        }
+        let named = settings
+            .into_iter()
+            .map(|(method, batch_size, _, spec)| (method.name.clone(), batch_size, spec));
+        Ok(Some(named.collect()))
+    }
+
+    /// A run of a method with what was tuned for it.
+    fn trial(
+        &self,
+        method: &Method,
+        tuned: &Tuned,
+        batch_size: u64,
+        purpose: TrialPurpose,
+    ) -> Result<TrialSpec, StudyError> {
+        let (plan, examples) = (self.plan, self.info.train_examples);
+        let setting = method.setting(plan, tuned.rate, examples, batch_size)?;
+        let mut schedule = setting.schedule;
+        if self.comparison.tunes_horizon(plan) {
+            schedule.decay = tuned.decay.clone();
+        }
+        Ok(TrialSpec {
+            schedule,
+            optimizer: plan.with_half_life(setting.optimizer, batch_size),
+            cap: cap(plan, self.comparison, self.info, batch_size)?,
+            target: self.target(),
+            ..plan.trial(purpose, batch_size, setting.learning_rate)
+        })
+    }
+
+    fn target(&self) -> Option<Target> {
+        match &self.comparison.endpoint {
+            Endpoint::Steps(target) => Some(target.clone()),
+            Endpoint::Metric(_) => None,
+        }
+    }
+
+    /// The trials of a search's round.
+    fn tuning_specs(&self, search: &Search, round: u32) -> Result<Vec<TrialSpec>, StudyError> {
+        let (plan, batch_size) = (self.plan, search.batch_size);
+        let Some(range) = search.next else {
+            return Ok(Vec::new());
+        };
+        let first = round * plan.tune_trials;
+        let scramble = trial_seed(
+            TrialPurpose::Tune {
+                index: first,
+                round,
+            },
+            batch_size,
+        );
+        let cap = cap(plan, self.comparison, self.info, batch_size)?;
+        let points = range.rates_with(plan.tune_trials, plan.study_seed, scramble, |part| {
+            SHORTEST.powf(1.0 - part)
+        });
+        let specs = (first..).zip(points).map(|(index, (rate, share))| {
+            let purpose = TrialPurpose::Tune { index, round };
+            let mut schedule = plan.schedule_from(rate);
+            if self.comparison.tunes_horizon(plan) {
+                schedule.decay = Comparison::with_horizon(schedule.decay, cap, share);
+            }
+            TrialSpec {
+                schedule,
+                optimizer: plan.with_half_life(search.optimizer.clone(), batch_size),
+                seed: trial_seed(purpose, batch_size),
+                cap,
+                target: self.target(),
+                ..plan.trial(purpose, batch_size, rate)
+            }
+        });
+        Ok(specs.collect())
+    }
+
+    /// The trials that search the decay of a setting alone.
+    fn decay_specs(&self, setting: &TrialSpec) -> Vec<TrialSpec> {
+        let plan = self.plan;
+        let of = |index: u32| TrialPurpose::Tune { index, round: 0 };
+        let scramble = trial_seed(of(0), setting.batch_size);
+        let unit = RateRange {
+            low: SHORTEST,
+            high: 1.0,
+        };
+        let shares = unit.rates(plan.tune_trials, plan.study_seed, scramble);
+        let specs = (0..).zip(shares).map(|(index, share)| {
+            let decay = setting.schedule.decay.clone();
+            let mut spec = TrialSpec {
+                purpose: of(index),
+                seed: trial_seed(of(index), setting.batch_size),
+                ..setting.clone()
+            };
+            spec.schedule.decay = Comparison::with_horizon(decay, setting.cap, share);
+            spec
+        });
+        specs.collect()
+    }
+}
+
+/// How good a run is: the lower the better, those that reached their target first.
+fn score(record: &TrialRecord, endpoint: &Endpoint) -> Option<(u8, f64)> {
+    let ended = |metric, direction: Direction| {
+        let value: f64 = *record.measurements.last()?.metrics.get(metric)?;
+        let sign = if direction.better(1.0, 0.0) {
+            -1.0
+        } else {
+            1.0
+        };
+        value.is_finite().then_some(sign * value)
+    };
+    match (endpoint, &record.outcome) {
+        (Endpoint::Metric(metric), Outcome::Completed { .. }) => {
+            Some((0, ended(metric, metric.natural_direction())?))
+        }
+        (Endpoint::Steps(_), Outcome::Reached { step, .. }) => Some((0, *step as f64)),
+        (Endpoint::Steps(target), Outcome::NotReached { .. }) => {
+            Some((1, ended(&target.metric, target.direction)?))
+        }
+        _ => None,
+    }
+}
+
+/// The best of some runs, the lower rate of two that are as good; where none has a score, the lowest
+/// rate.
+fn best<'a>(records: &'a [TrialRecord], endpoint: &Endpoint) -> Option<&'a TrialRecord> {
+    let rate = |record: &TrialRecord| record.spec.learning_rate;
+    let scored = records
+        .iter()
+        .filter_map(|r| Some((score(r, endpoint)?, r)));
+    let best = scored.min_by(|((a_class, a), x), ((b_class, b), y)| {
+        a_class
+            .cmp(b_class)
+            .then(a.total_cmp(b))
+            .then(rate(x).total_cmp(&rate(y)))
+    });
+    let lowest = || records.iter().min_by(|a, b| rate(a).total_cmp(&rate(b)));
+    best.map(|(_, record)| record).or_else(lowest)
+}
+
+impl Search {
+    fn new(method: &Method, batch_size: u64) -> Self {
+        Self {
+            optimizer: method.optimizer.clone(),
+            rates: method.rates,
+            batch_size,
+            range: method.rates,
+            next: Some(method.rates),
+            records: Vec::new(),
+        }
+    }
+
+    fn is_of(&self, method: &Method, batch_size: u64) -> bool {
+        self.optimizer == method.optimizer
+            && self.rates == method.rates
+            && self.batch_size == batch_size
+    }
+
+    /// True of the trials of its round.
+    fn owns(&self, plan: &Plan, spec: &TrialSpec, round: u32) -> bool {
+        let of_round =
+            matches!(spec.purpose, TrialPurpose::Tune { round: own, .. } if own == round);
+        of_round
+            && spec.batch_size == self.batch_size
+            && spec.optimizer == plan.with_half_life(self.optimizer.clone(), self.batch_size)
+    }
+
+    /// Plans the next round if the best sits on an edge.
+    fn widen(&mut self, plan: &Plan, comparison: &Comparison, round: u32) -> Option<String> {
+        self.next.take()?;
+        let best = best(&self.records, &comparison.endpoint)?;
+        if matches!(
+            best.outcome,
+            Outcome::Failed { .. } | Outcome::Infeasible { .. }
+        ) {
+            return None; // Another rate would not help.
+        }
+        let rate = best.spec.learning_rate;
+        let mut rates = self.records.iter().map(|record| record.spec.learning_rate);
+        let is_lowest = rates.clone().all(|other| other >= rate);
+        let (next, side) = match is_lowest {
+            true => (self.range.below(plan.widen_factor), "lower"),
+            false if rates.all(|other| other <= rate) => {
+                (self.range.above(plan.widen_factor), "upper")
+            }
+            false => return None,
+        };
+        if round >= plan.max_widenings {
+            return None;
+        }
+        let old = self.range;
+        self.range = RateRange {
+            low: old.low.min(next.low),
+            high: old.high.max(next.high),
+        };
+        self.next = Some(next);
+        Some(format!(
+            "{} at batch size {}: the best sat on the {side} edge of {}..{}: widened by a factor of {}",
+            self.optimizer.name(),
+            self.batch_size,
+            number(old.low),
+            number(old.high),
+            plan.widen_factor
+        ))
+    }
+
+    /// What was found, or the lowest rate that was tried.
+    fn tuned(&self, plan: &Plan, comparison: &Comparison) -> Tuned {
+        let best = best(&self.records, &comparison.endpoint);
+        best.map_or_else(
+            || Tuned {
+                rate: self.range.low,
+                decay: plan.schedule.decay.clone(),
+            },
+            |record| Tuned {
+                rate: record.spec.learning_rate,
+                decay: record.spec.schedule.decay.clone(),
+            },
+        )
+    }
+
+    fn decision(&self, comparison: &Comparison) -> String {
+        let found = best(&self.records, &comparison.endpoint);
+        let scored = found.is_some_and(|record| score(record, &comparison.endpoint).is_some());
+        format!(
+            "{} at batch size {}: {} of {} trials{}",
+            self.optimizer.name(),
+            self.batch_size,
+            found.map_or_else(
+                || "no rate".to_owned(),
+                |record| format!("learning rate {}", number(record.spec.learning_rate))
+            ),
+            self.records.len(),
+            if scored {
+                ""
+            } else {
+                ", none of which came to an end: the lowest"
+            }
+        )
+    }
+}
+
+/// The work, as far as it can be foreseen.
+fn loads(
+    plan: &Plan,
+    comparison: &Comparison,
+    info: &TrainerInfo,
+    study: &Assessment,
+) -> Result<Vec<Load>, StudyError> {
+    let mut loads: Vec<Load> = Vec::new();
+    let mut add = |stage: Stage, batch_size: u64, trials: u64| -> Result<(), StudyError> {
+        let steps = cap(plan, comparison, info, batch_size)? as f64;
+        let is_fresh = stage.name == "fresh";
+        let done = study.records.iter().filter(|record| {
+            record.spec.batch_size == batch_size
+                && matches!(record.spec.purpose, TrialPurpose::Fresh { .. }) == is_fresh
+        });
+        let done = done.count() as u64;
+        loads.push(Load {
+            stage,
+            batch_size,
+            trials: trials.max(done),
+            done,
+            expected_steps: steps,
+            most_steps: steps,
+        });
+        Ok(())
+    };
+    let trials = u64::from(plan.tune_trials);
+    for &batch_size in &plan.batch_sizes {
+        let mut optimizers: Vec<(&Choice, RateRange)> = Vec::new();
+        let mut decays = 0;
+        for method in &comparison.methods {
+            let key = (&method.optimizer, method.rates);
+            if method.tuned_sizes(plan).contains(&batch_size) {
+                if !optimizers.contains(&key) {
+                    optimizers.push(key);
+                }
+            } else if comparison.tunes_horizon(plan) {
+                decays += 1;
+            }
+        }
+        add(
+            tuning(0),
+            batch_size,
+            trials * (optimizers.len() as u64 + decays),
+        )?;
+    }
+    if !plan.batch_sizes.contains(&plan.base_batch) {
+        let with_rule = comparison
+            .methods
+            .iter()
+            .filter(|method| method.rule.is_some());
+        add(
+            tuning(0),
+            plan.base_batch,
+            trials * with_rule.count() as u64,
+        )?;
+    }
+    for &batch_size in &plan.batch_sizes {
+        let runs = comparison.methods.len() as u64 * u64::from(plan.seeds);
+        add(fresh(), batch_size, runs)?;
+    }
+    Ok(loads)
+}
