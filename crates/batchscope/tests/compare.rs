@@ -66,6 +66,13 @@ fn methods_are_compared_after_equally_many_epochs() {
     let points = found["points"].as_array().unwrap();
     assert_eq!(points.len(), 6);
     assert!(points.iter().all(|point| point["with_value"] == 3));
+    // A search of three trials and at most one widening by three: one for a rule, two for a rate tuned at both batch sizes.
+    let trials_of = |at: usize| found["budgets"][at]["trials"].as_u64().unwrap();
+    assert!(
+        [3, 6].contains(&trials_of(0)) && [3, 6].contains(&trials_of(2)),
+        "{found}"
+    );
+    assert!([6, 9, 12].contains(&trials_of(1)), "{found}");
     // sgd+lsr has 8 times the rate at 8 times the batch.
     let rate = |at: usize| points[at]["learning_rate"].as_f64().unwrap();
     assert!((rate(1) / rate(0) - 8.0).abs() < 1e-9);
@@ -155,6 +162,10 @@ fn methods_are_compared_by_their_steps_to_a_target() {
         found["budgets"][0]["tuned"],
         serde_json::json!(["rate", "length of the decay"])
     );
+    // At 128 the rule's decay has a search of its own, of three trials.
+    let trials_of = |at: usize| found["budgets"][at]["trials"].as_u64().unwrap();
+    assert!([6, 9].contains(&trials_of(0)), "{found}");
+    assert!([6, 9, 12].contains(&trials_of(1)), "{found}");
     let curves = found["curves"].as_array().unwrap();
     assert!(
         curves

@@ -4,7 +4,9 @@ mod page;
 
 use std::path::Path;
 
-use batchscope_core::{Estimate, TrainerInfo, TrialPurpose, TrialRecord, format::p_value};
+use batchscope_core::{
+    Estimate, TrainerInfo, TrialPurpose, TrialRecord, TrialSpec, format::p_value,
+};
 use batchscope_report::{
     TextColumn,
     format::{estimate_short_as, number, percent},
@@ -153,7 +155,7 @@ pub fn report(
     );
     let budget = |method: &Method| Budget {
         method: method.name.clone(),
-        trials: tuning_trials(method, result),
+        trials: tuning_trials(method, comparison, &contrasts, result),
         tuned: tuned(result, comparison),
     };
     let found = Compared {
@@ -199,14 +201,45 @@ fn tuned(result: &StudyResult, comparison: &Comparison) -> Vec<&'static str> {
     tuned
 }
 
-/// Tuning trials that a method had a part in.
-fn tuning_trials(method: &Method, result: &StudyResult) -> u64 {
-    let sizes = method.tuned_sizes(&result.plan);
+/// Tuning trials of a method: its own, and those it shares with methods that tune the same optimizer.
+fn tuning_trials(
+    method: &Method,
+    comparison: &Comparison,
+    contrasts: &Contrasts,
+    result: &StudyResult,
+) -> u64 {
+    let base = result.plan.base_batch;
+    // At a rate that a rule gives, only the length of a decay is tuned.
+    let tunes_decay = |of: &Method, spec: &TrialSpec| {
+        let point = contrasts
+            .points
+            .iter()
+            .find(|point| point.method == of.name && point.batch_size == spec.batch_size);
+        of.rule.is_some()
+            && spec.batch_size != base
+            && point.is_some_and(|point| point.learning_rate == spec.learning_rate)
+    };
+    let has_optimizer = |spec: &TrialSpec| {
+        let mut optimizer = spec.optimizer.clone();
+        // A token half-life moves it.
+        if let Some(beta2) = method.optimizer.number("beta2") {
+            optimizer.set("beta2", beta2);
+        }
+        optimizer == method.optimizer
+    };
     let own = |record: &&TrialRecord| {
         let spec = &record.spec;
-        matches!(spec.purpose, TrialPurpose::Tune { .. })
-            && spec.optimizer.name() == method.optimizer.name()
-            && (sizes.contains(&spec.batch_size) || method.rule.is_some())
+        let tunes = matches!(spec.purpose, TrialPurpose::Tune { .. });
+        tunes
+            && match method.rule {
+                Some(_) => {
+                    spec.batch_size == base && has_optimizer(spec) || tunes_decay(method, spec)
+                }
+                None => {
+                    let others = &comparison.methods;
+                    has_optimizer(spec) && !others.iter().any(|other| tunes_decay(other, spec))
+                }
+            }
     };
     result.records.iter().filter(own).count() as u64
 }
