@@ -174,7 +174,7 @@ impl StudyFolder {
              # A relative `data` starts from the folder in which the study was begun, which run.json\n\
              # remembers; give --data again if the data have moved.\n\n{}",
             env!("CARGO_PKG_VERSION"),
-            crate::commands::study::resume_command(&self.0),
+            crate::commands::study::resume_command(settings.command(), &self.0),
             settings.to_table()
         );
         write_whole(&self.0.join("study.toml"), text.as_bytes())?;

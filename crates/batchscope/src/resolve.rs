@@ -1,7 +1,7 @@
 //! From settings to meaning: the settings of a command become the types of the crates below.
 
 use batchscope_core::{
-    Choice, ChoiceError, Decay, Length, Metric, Schedule, SettingError, WarmUp, WarmUpShape,
+    Choice, ChoiceError, Decay, Length, Schedule, SettingError, WarmUp, WarmUpShape,
 };
 use batchscope_data::{Dataset, LoadOptions, TableTask};
 use batchscope_nn::{Factory, ModelSpec};
@@ -119,7 +119,8 @@ fn compare(settings: &StudySettings, plan: &mut Plan) -> Result<(), CliError> {
             return Err(CliError::flag("target", why));
         }
         None => {
-            let metric = asked.metric.clone().unwrap_or_else(default_metric);
+            let metric = asked.metric.clone();
+            let metric = metric.unwrap_or_else(|| "val-error".parse().expect("a metric"));
             plan.target = TargetChoice::Auto {
                 metric: metric.clone(),
             };
@@ -135,11 +136,6 @@ fn compare(settings: &StudySettings, plan: &mut Plan) -> Result<(), CliError> {
         endpoint,
     });
     Ok(())
-}
-
-/// What methods are compared by when nothing is said.
-pub fn default_metric() -> Metric {
-    "val-error".parse().expect("a metric")
 }
 
 /// How the data are to be read.

@@ -50,7 +50,8 @@ pub struct TrialSpec {
     pub id: u64,
     /// What it is for.
     pub purpose: TrialPurpose,
-    /// Curves it serves: `tuned`, or the names of rules that agree here. Empty in tuning.
+    /// Curves it serves: `tuned`, or the names of rules or methods that agree here. In tuning empty, or the methods of a
+    /// comparison that it is for.
     pub curves: Vec<String>,
     /// Examples per step over all devices; at the beginning, where a controller changes it.
     pub batch_size: u64,

@@ -31,7 +31,7 @@ fn load(store: &SqliteStore, folder: &Path) -> Result<StudyResult, CliError> {
             CliError::Failed(format!(
                 "the study in {} has not begun: run `{}`",
                 folder.display(),
-                study::resume_command(folder)
+                study::resume_command("study", folder)
             ))
         })
 }

@@ -40,7 +40,7 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     if args.dry_run {
         return super::dry_run::run(&settings, &plan, &*trainer, &args.dir, quiet);
     }
-    let resume = resume_command(&args.dir);
+    let resume = resume_command(settings.command(), &args.dir);
     let ran = run_trials(
         settings,
         plan,
@@ -296,7 +296,7 @@ pub fn findings(
         )
         .ok()
     });
-    let command = resume_command(&folder.0);
+    let command = resume_command("study", &folder.0);
     batchscope_report::put_into_words(&mut findings, |batch_sizes| {
         let list: Vec<String> = batch_sizes.iter().map(u64::to_string).collect();
         format!("{command} --batch-sizes {}", list.join(","))
@@ -352,10 +352,10 @@ pub fn command() -> String {
     quoted.join(" ")
 }
 
-/// The command that resumes the study of a folder.
-pub fn resume_command(folder: &Path) -> String {
+/// The command, `study` or `compare`, that resumes what a folder holds.
+pub fn resume_command(command: &str, folder: &Path) -> String {
     format!(
-        "{} study --dir {}",
+        "{} {command} --dir {}",
         program(),
         quote(&folder.display().to_string())
     )

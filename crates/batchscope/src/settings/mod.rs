@@ -84,6 +84,14 @@ pub struct StudySettings {
 }
 
 impl StudySettings {
+    /// The command whose settings they are.
+    pub fn command(&self) -> &'static str {
+        match self.comparison.methods {
+            Some(_) => "compare",
+            None => "study",
+        }
+    }
+
     /// The settings as a table of those that are set.
     pub fn to_table(&self) -> toml::Table {
         let Workload {

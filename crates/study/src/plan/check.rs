@@ -2,7 +2,7 @@ use batchscope_core::{
     Direction, Metric, Quantity, SettingError, Split, Target, TrainerInfo,
     setting::{above, check_clip, check_micro_batch, require},
 };
-use batchscope_rules::{Base, LearningRate, Moves, Setting};
+use batchscope_rules::{Base, LearningRate, Moves, Rule, Setting};
 
 use super::{Plan, TargetChoice, Tune};
 use crate::{
@@ -165,18 +165,26 @@ impl Plan {
             train_examples: None,
             noise_scale: None,
         };
+        self.check_half_life(self.rules.iter())?;
         for rule in &self.rules {
-            require(
-                !(self.token_half_life && rule.moves(Moves::Betas)),
-                "token-half-life",
-                "moves beta2, and so does one of the rules: keep one of them",
-            )?;
             for &batch_size in &self.batch_sizes {
                 rule.apply(&base, batch_size)
                     .map_err(|error| SettingError::new("rules", format!("{rule}: {error}")))?;
             }
         }
         Ok(())
+    }
+
+    /// The plan's half-life and a rule must not both move beta2.
+    pub(super) fn check_half_life<'a>(
+        &self,
+        mut rules: impl Iterator<Item = &'a Rule>,
+    ) -> Result<(), SettingError> {
+        require(
+            !(self.token_half_life && rules.any(|rule| rule.moves(Moves::Betas))),
+            "token-half-life",
+            "moves beta2, and so does one of the rules: keep one of them",
+        )
     }
 
     /// What concerns a single step.

@@ -1,7 +1,7 @@
 //! A study whose axis is the method.
 
 use batchscope_core::{Choice, Decay, Length, SettingError, setting::require};
-use batchscope_rules::{Base, Moves, Rule, Setting};
+use batchscope_rules::{Base, Rule, Setting};
 use batchscope_scaling::Endpoint;
 use serde::{Deserialize, Serialize};
 
@@ -116,16 +116,12 @@ impl Comparison {
             for &batch_size in &plan.batch_sizes {
                 method.setting(plan, method.rates.high, None, batch_size)?;
             }
-            require(
-                !(plan.token_half_life
-                    && method
-                        .rule
-                        .as_ref()
-                        .is_some_and(|rule| rule.moves(Moves::Betas))),
-                "token-half-life",
-                "moves beta2, and so does one of the rules: keep one of them",
-            )?;
         }
+        plan.check_half_life(
+            self.methods
+                .iter()
+                .filter_map(|method| method.rule.as_ref()),
+        )?;
         Ok(())
     }
 

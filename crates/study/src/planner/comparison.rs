@@ -17,10 +17,10 @@ use batchscope_core::{
 use batchscope_rules::steps_in;
 use batchscope_scaling::Endpoint;
 
-use super::{Assessment, Finished, Planner, Stage};
+use super::{Assessment, Finished, Planner, Stage, fresh::shared};
 use crate::{
     Load, Plan, RateRange, StudyError,
-    identity::{identity, trial_seed},
+    identity::trial_seed,
     plan::{Comparison, Method},
 };
 
@@ -103,6 +103,8 @@ struct Tuned {
 
 /// A search at one batch size.
 struct Search {
+    /// The methods that it is for.
+    methods: Vec<String>,
     optimizer: Choice,
     /// Where it began: with the optimizer and the batch size, what names it.
     rates: RateRange,
@@ -114,9 +116,6 @@ struct Search {
     /// Records of all rounds so far.
     records: Vec<TrialRecord>,
 }
-
-/// The name of a method, a batch size, and its run there.
-type Point = (String, u64, TrialSpec);
 
 struct Work<'a> {
     plan: &'a Plan,
@@ -138,23 +137,14 @@ impl Work<'_> {
         let mut specs: Vec<TrialSpec> = Vec::new();
         for index in 0..self.plan.seeds {
             let purpose = TrialPurpose::Fresh { index };
-            for (method, batch_size, spec) in &settings {
-                let spec = TrialSpec {
-                    purpose,
-                    seed: trial_seed(purpose, *batch_size),
-                    ..spec.clone()
-                };
-                let same = identity(&spec);
-                match specs.iter_mut().find(|other| identity(other) == same) {
-                    Some(shared) => shared.curves.push(method.clone()),
-                    None => specs.push(TrialSpec {
-                        curves: vec![method.clone()],
-                        ..spec
-                    }),
-                }
-            }
+            specs.extend(settings.iter().map(|spec| TrialSpec {
+                purpose,
+                seed: trial_seed(purpose, spec.batch_size),
+                ..spec.clone()
+            }));
         }
-        self.study.records_of(&fresh(), specs, self.finished)?;
+        self.study
+            .records_of(&fresh(), shared(specs), self.finished)?;
         Ok(())
     }
 
@@ -163,11 +153,12 @@ impl Work<'_> {
         let mut searches: Vec<Search> = Vec::new();
         for method in &self.comparison.methods {
             for batch_size in method.tuned_sizes(self.plan) {
-                if !searches
-                    .iter()
-                    .any(|search| search.is_of(method, batch_size))
-                {
-                    searches.push(Search::new(method, batch_size));
+                let known = searches
+                    .iter_mut()
+                    .find(|search| search.is_of(method, batch_size));
+                match known {
+                    Some(search) => search.methods.push(method.name.clone()),
+                    None => searches.push(Search::new(method, batch_size)),
                 }
             }
         }
@@ -186,11 +177,11 @@ impl Work<'_> {
                 return Ok(None);
             };
             for search in &mut searches {
-                let own = records
-                    .iter()
-                    .filter(|record| search.owns(self.plan, &record.spec, round));
-                let own: Vec<TrialRecord> = own.cloned().collect();
-                search.records.extend(own);
+                let own = records.iter().filter(|record| {
+                    record.spec.batch_size == search.batch_size
+                        && record.spec.curves == search.methods
+                });
+                search.records.extend(own.cloned());
                 if let Some(decision) = search.widen(self.plan, self.comparison, round) {
                     self.study.decide(decision);
                 }
@@ -202,11 +193,12 @@ impl Work<'_> {
         Ok(Some(searches))
     }
 
-    /// The fresh trial of every method at every batch size, its purpose and seed still to come; `None`
-    /// while the decays of some are still to be tuned.
-    fn settings(&mut self, searches: &[Search]) -> Result<Option<Vec<Point>>, StudyError> {
+    /// The run of every method at every batch size, its purpose and seed still to come; `None` while the decays of some
+    /// are still to be tuned.
+    fn settings(&mut self, searches: &[Search]) -> Result<Option<Vec<TrialSpec>>, StudyError> {
         let (plan, comparison) = (self.plan, self.comparison);
         let mut settings = Vec::new();
+        let mut specs: Vec<TrialSpec> = Vec::new();
         for method in &comparison.methods {
             for &batch_size in &plan.batch_sizes {
                 let own = method.rule.is_none();
@@ -217,47 +209,32 @@ impl Work<'_> {
                 let tuned = search.map(|search| search.tuned(plan, comparison));
                 let tuned =
                     tuned.ok_or_else(|| StudyError::Bug("a method was not tuned".to_owned()))?;
-                let purpose = TrialPurpose::Single;
-                let spec = self.trial(method, &tuned, batch_size, purpose)?;
-                settings.push((method, batch_size, tuned_at, spec));
+                let spec = self.trial(method, &tuned, batch_size)?;
+                if comparison.tunes_horizon(plan) && batch_size != tuned_at {
+                    specs.extend(self.decay_specs(&spec));
+                }
+                settings.push(spec);
             }
         }
-        if comparison.tunes_horizon(plan) {
-            let mut specs: Vec<TrialSpec> = Vec::new();
-            for (_, batch_size, tuned_at, spec) in &settings {
-                if batch_size != tuned_at {
-                    specs.extend(self.decay_specs(spec));
-                }
-            }
-            specs.sort_by_key(identity);
-            specs.dedup_by_key(|spec| identity(spec));
-            if !specs.is_empty() {
-                let Some(records) = self.study.records_of(&horizons(), specs, self.finished)?
-                else {
-                    return Ok(None);
-                };
-                for (_, batch_size, tuned_at, spec) in &mut settings {
-                    if batch_size == tuned_at {
-                        continue;
-                    }
-                    let own = |record: &&TrialRecord| {
-                        let asked = &record.spec;
-                        asked.batch_size == *batch_size
-                            && asked.optimizer == spec.optimizer
-                            && asked.learning_rate == spec.learning_rate
-                            && asked.schedule.warm_up == spec.schedule.warm_up
-                    };
-                    let own: Vec<TrialRecord> = records.iter().filter(own).cloned().collect();
-                    if let Some(best) = best(&own, &comparison.endpoint) {
-                        spec.schedule.decay = best.spec.schedule.decay.clone();
-                    }
-                }
+        if specs.is_empty() {
+            return Ok(Some(settings));
+        }
+        let specs = shared(specs);
+        let Some(records) = self.study.records_of(&horizons(), specs, self.finished)? else {
+            return Ok(None);
+        };
+        for spec in &mut settings {
+            let own = records.iter().filter(|record| {
+                let asked = &record.spec;
+                asked.batch_size == spec.batch_size
+                    && spec.curves.iter().all(|name| asked.curves.contains(name))
+            });
+            let own: Vec<TrialRecord> = own.cloned().collect();
+            if let Some(best) = best(&own, &comparison.endpoint) {
+                spec.schedule.decay = best.spec.schedule.decay.clone();
             }
         }
-        let named = settings
-            .into_iter()
-            .map(|(method, batch_size, _, spec)| (method.name.clone(), batch_size, spec));
-        Ok(Some(named.collect()))
+        Ok(Some(settings))
     }
 
     /// A run of a method with what was tuned for it.
@@ -266,7 +243,6 @@ impl Work<'_> {
         method: &Method,
         tuned: &Tuned,
         batch_size: u64,
-        purpose: TrialPurpose,
     ) -> Result<TrialSpec, StudyError> {
         let (plan, examples) = (self.plan, self.info.train_examples);
         let setting = method.setting(plan, tuned.rate, examples, batch_size)?;
@@ -275,11 +251,12 @@ impl Work<'_> {
             schedule.decay = tuned.decay.clone();
         }
         Ok(TrialSpec {
+            curves: vec![method.name.clone()],
             schedule,
             optimizer: plan.with_half_life(setting.optimizer, batch_size),
             cap: cap(plan, self.comparison, self.info, batch_size)?,
             target: self.target(),
-            ..plan.trial(purpose, batch_size, setting.learning_rate)
+            ..plan.trial(TrialPurpose::Single, batch_size, setting.learning_rate)
         })
     }
 
@@ -315,6 +292,7 @@ impl Work<'_> {
                 schedule.decay = Comparison::with_horizon(schedule.decay, cap, share);
             }
             TrialSpec {
+                curves: search.methods.clone(),
                 schedule,
                 optimizer: plan.with_half_life(search.optimizer.clone(), batch_size),
                 seed: trial_seed(purpose, batch_size),
@@ -393,6 +371,7 @@ fn best<'a>(records: &'a [TrialRecord], endpoint: &Endpoint) -> Option<&'a Trial
 impl Search {
     fn new(method: &Method, batch_size: u64) -> Self {
         Self {
+            methods: vec![method.name.clone()],
             optimizer: method.optimizer.clone(),
             rates: method.rates,
             batch_size,
@@ -406,15 +385,6 @@ impl Search {
         self.optimizer == method.optimizer
             && self.rates == method.rates
             && self.batch_size == batch_size
-    }
-
-    /// True of the trials of its round.
-    fn owns(&self, plan: &Plan, spec: &TrialSpec, round: u32) -> bool {
-        let of_round =
-            matches!(spec.purpose, TrialPurpose::Tune { round: own, .. } if own == round);
-        of_round
-            && spec.batch_size == self.batch_size
-            && spec.optimizer == plan.with_half_life(self.optimizer.clone(), self.batch_size)
     }
 
     /// Plans the next round if the best sits on an edge.

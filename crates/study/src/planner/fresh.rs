@@ -111,7 +111,7 @@ fn diagnostics(plan: &Plan, info: &TrainerInfo, linearity: bool) -> Vec<Diagnost
 }
 
 /// Curves that ask for the same run share it, and its diagnostics.
-fn shared(points: Vec<TrialSpec>) -> Vec<TrialSpec> {
+pub(super) fn shared(points: Vec<TrialSpec>) -> Vec<TrialSpec> {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut merged: Vec<TrialSpec> = Vec::new();
     for point in points {

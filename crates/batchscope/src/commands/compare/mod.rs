@@ -4,9 +4,7 @@ mod page;
 
 use std::path::Path;
 
-use batchscope_core::{
-    Estimate, TrainerInfo, TrialPurpose, TrialRecord, TrialSpec, format::p_value,
-};
+use batchscope_core::{Estimate, TrainerInfo, TrialPurpose, TrialRecord, format::p_value};
 use batchscope_report::{
     TextColumn,
     format::{estimate_short_as, number, percent},
@@ -95,7 +93,7 @@ pub fn run(args: &CompareArgs, trainers: &Trainers, quiet: bool) -> Result<(), C
     let plan = resolve::plan(&settings)?;
     let trainer = trainers.open(&settings, Some(&folder.checkpoints()))?;
     study::check(&plan, &*trainer)?;
-    let resume = resume_command(&args.dir);
+    let resume = study::resume_command(settings.command(), &args.dir);
     let ran = study::run_trials(
         settings,
         plan,
@@ -121,15 +119,6 @@ pub fn run(args: &CompareArgs, trainers: &Trainers, quiet: bool) -> Result<(), C
     show(&found, &args.dir, args.json, &ran.display)
 }
 
-/// The command that resumes the comparison of a folder.
-fn resume_command(folder: &Path) -> String {
-    format!(
-        "{} compare --dir {}",
-        study::program(),
-        study::quote(&folder.display().to_string())
-    )
-}
-
 /// Analyzes a finished comparison, and writes `comparison.json` and the report.
 pub fn report(
     folder: &StudyFolder,
@@ -142,7 +131,7 @@ pub fn report(
         return Err(CliError::Failed(format!(
             "the comparison in {} is unfinished: `{}` goes on with it",
             folder.0.display(),
-            resume_command(&folder.0)
+            study::resume_command("compare", &folder.0)
         )));
     }
     let plan = &result.plan;
@@ -155,7 +144,7 @@ pub fn report(
     );
     let budget = |method: &Method| Budget {
         method: method.name.clone(),
-        trials: tuning_trials(method, comparison, &contrasts, result),
+        trials: tuning_trials(method, result),
         tuned: tuned(result, comparison),
     };
     let found = Compared {
@@ -202,44 +191,10 @@ fn tuned(result: &StudyResult, comparison: &Comparison) -> Vec<&'static str> {
 }
 
 /// Tuning trials of a method: its own, and those it shares with methods that tune the same optimizer.
-fn tuning_trials(
-    method: &Method,
-    comparison: &Comparison,
-    contrasts: &Contrasts,
-    result: &StudyResult,
-) -> u64 {
-    let base = result.plan.base_batch;
-    // At a rate that a rule gives, only the length of a decay is tuned.
-    let tunes_decay = |of: &Method, spec: &TrialSpec| {
-        let point = contrasts
-            .points
-            .iter()
-            .find(|point| point.method == of.name && point.batch_size == spec.batch_size);
-        of.rule.is_some()
-            && spec.batch_size != base
-            && point.is_some_and(|point| point.learning_rate == spec.learning_rate)
-    };
-    let has_optimizer = |spec: &TrialSpec| {
-        let mut optimizer = spec.optimizer.clone();
-        // A token half-life moves it.
-        if let Some(beta2) = method.optimizer.number("beta2") {
-            optimizer.set("beta2", beta2);
-        }
-        optimizer == method.optimizer
-    };
+fn tuning_trials(method: &Method, result: &StudyResult) -> u64 {
     let own = |record: &&TrialRecord| {
-        let spec = &record.spec;
-        let tunes = matches!(spec.purpose, TrialPurpose::Tune { .. });
-        tunes
-            && match method.rule {
-                Some(_) => {
-                    spec.batch_size == base && has_optimizer(spec) || tunes_decay(method, spec)
-                }
-                None => {
-                    let others = &comparison.methods;
-                    has_optimizer(spec) && !others.iter().any(|other| tunes_decay(other, spec))
-                }
-            }
+        matches!(record.spec.purpose, TrialPurpose::Tune { .. })
+            && record.spec.curves.contains(&method.name)
     };
     result.records.iter().filter(own).count() as u64
 }
