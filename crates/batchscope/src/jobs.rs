@@ -157,6 +157,7 @@ fn steps_a_second(
 /// A trial that only serves to be timed.
 pub fn probe(plan: &Plan, batch_size: u64) -> TrialSpec {
     TrialSpec {
+        max_examples: None,
         id: 0,
         purpose: TrialPurpose::Single,
         curves: Vec::new(),

@@ -19,6 +19,7 @@ mod machine;
 mod observers;
 mod progress;
 mod resolve;
+mod schedule_table;
 mod settings;
 mod signals;
 mod timing;

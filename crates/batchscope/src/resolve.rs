@@ -131,6 +131,7 @@ fn compare(settings: &StudySettings, plan: &mut Plan) -> Result<(), CliError> {
     plan.schedule = schedule(&settings.workload.step, Length::Steps(0));
     plan.noise = Some(false);
     plan.comparison = Some(Comparison {
+        tune_warm_up: matches!(asked.tune_warm_up, Some(Switch(true))),
         methods: methods.0,
         epochs: asked.epochs.unwrap_or(DEFAULT_EPOCHS),
         endpoint,
@@ -224,6 +225,7 @@ pub fn resolved(settings: &StudySettings, plan: &Plan) -> StudySettings {
     t.target = Some(plan.target.clone());
     if let Some(compared) = &plan.comparison {
         comparison.epochs = Some(compared.epochs);
+        comparison.tune_warm_up = compared.tune_warm_up.then_some(Switch(true));
         if let Endpoint::Metric(metric) = &compared.endpoint {
             comparison.metric = Some(metric.clone());
             t.target = None;

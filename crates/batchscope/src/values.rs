@@ -13,6 +13,8 @@ use batchscope_study::{Method, RateRange, TargetChoice, parse_batch_sizes};
 use batchscope_train::{METHODS, read_methods};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::schedule_table;
+
 /// `on` or `off`; also `true`, `false`, `yes` and `no`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Switch(pub bool);
@@ -120,10 +122,16 @@ pub fn conservative(text: &str) -> Result<Methods, ChoiceError> {
 pub struct Controlled(pub Choice);
 
 impl FromStr for Controlled {
-    type Err = ChoiceError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, ChoiceError> {
-        CONTROLLERS.read(text).map(|(_, choice)| Self(choice))
+    /// A table that is named by its file is read here: what is kept does not depend on the file.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (_, mut choice) = CONTROLLERS.read(text).map_err(|e| e.to_string())?;
+        if let Some(rows) = choice.text("rows") {
+            let rows = schedule_table::resolve(rows)?;
+            choice.set("rows", rows.as_str());
+        }
+        Ok(Self(choice))
     }
 }
 
@@ -266,42 +274,80 @@ impl FromStr for MethodList {
     }
 }
 
-/// `adamw(beta2=0.99)+sqrt+timescale`: an optimizer up to the first plus sign outside of parentheses, then a rule, or
-/// `tuned`.
+/// `adamw(beta2=0.99)+sqrt+timescale+grow`: an optimizer, then the parts of a rule, or `tuned`, and a controller, between
+/// plus signs outside of parentheses. A controller that finds the rate needs no rule.
 fn method(text: &str) -> Result<Method, String> {
     /// How a method without a rule is written.
     const TUNED: &str = "tuned";
     let mut depth = 0;
-    let plus = text.char_indices().find(|(_, c)| {
+    let parts = text.split(|c| {
         match c {
             '(' => depth += 1,
             ')' => depth -= 1,
             _ => {}
         }
-        *c == '+' && depth == 0
+        c == '+' && depth == 0
     });
-    let Some((at, _)) = plus else {
-        return Err(format!(
-            "'{}' names no rule: write an optimizer and a rule, sgd+lsr, or sgd+tuned",
-            text.trim()
-        ));
-    };
-    let (kind, optimizer) = OPTIMIZERS.read(&text[..at]).map_err(|e| e.to_string())?;
-    let rule = text[at + 1..].trim();
-    let rule: Option<Rule> = match rule.eq_ignore_ascii_case(TUNED) {
-        true => None,
-        false => Some(rule.parse().map_err(|e: ChoiceError| e.to_string())?),
-    };
+    let parts: Vec<&str> = parts.map(str::trim).collect();
+    let (kind, optimizer) = OPTIMIZERS.read(parts[0]).map_err(|e| e.to_string())?;
+    let (mut rules, mut led, mut is_tuned) = (Vec::new(), None, false);
+    for part in &parts[1..] {
+        let name = part.split(['(', ':']).next().unwrap_or_default().trim();
+        if part.eq_ignore_ascii_case(TUNED) {
+            is_tuned = true;
+        } else if CONTROLLERS.find(name).is_ok() {
+            let Controlled(choice) = part.parse()?;
+            if led.replace(choice).is_some() {
+                return Err(format!("'{text}' names two controllers: keep one of them"));
+            }
+        } else {
+            rules.push(*part);
+        }
+    }
     let [low, high] = kind.rates.searched;
-    let written = rule
-        .as_ref()
-        .map_or_else(|| TUNED.to_owned(), Rule::to_string);
-    Ok(Method {
-        name: format!("{}+{written}", kind.descriptor.shortest(&optimizer)),
+    let mut method = Method {
+        name: String::new(),
         optimizer,
-        rule,
+        rule: match rules.is_empty() {
+            true => None,
+            false => Some(
+                rules
+                    .join("+")
+                    .parse()
+                    .map_err(|e: ChoiceError| e.to_string())?,
+            ),
+        },
+        controller: led,
         rates: RateRange { low, high },
-    })
+    };
+    let shown = text.trim();
+    match (method.finds_rate(), &method.rule, is_tuned) {
+        (true, None, false) | (false, Some(_), false) | (false, None, true) => {}
+        (true, _, _) => {
+            return Err(format!(
+                "'{shown}' tunes or carries a rate, and its controller finds one: keep one of them"
+            ));
+        }
+        (false, Some(_), true) => {
+            return Err(format!(
+                "'{shown}' tunes the rate at every batch size and carries it by a rule: keep one of them"
+            ));
+        }
+        (false, None, false) => {
+            return Err(format!(
+                "'{shown}' names no rule: write an optimizer and a rule, sgd+lsr, or sgd+tuned"
+            ));
+        }
+    }
+    let mut written = vec![kind.descriptor.shortest(&method.optimizer)];
+    written.extend(is_tuned.then(|| TUNED.to_owned()));
+    written.extend(method.rule.as_ref().map(Rule::to_string));
+    if let Some(choice) = &method.controller {
+        let kind = CONTROLLERS.find(choice.name()).map_err(|e| e.to_string())?;
+        written.push(kind.descriptor.shortest(choice));
+    }
+    method.name = written.join("+");
+    Ok(method)
 }
 
 /// The ratio of a tuning range's ends; `full` for `--learning-rates` themselves.

@@ -224,3 +224,54 @@ fn comparisons_that_make_no_sense_are_refused() {
         assert!(!dir.exists());
     }
 }
+
+/// AutoWU finds the rate of its runs, so it has no tuning trials, and that is said; against it a rate and a warm-up are tuned.
+#[test]
+fn a_method_may_be_led_by_a_controller() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let methods = "sgd+tuned, sgd+autowu, sgd+lsr+late_switch(1ep,2)";
+    let more = [
+        "--methods",
+        methods,
+        "--epochs",
+        "2",
+        "--tune-warm-up",
+        "--schedule",
+        "cosine(2ep)",
+    ];
+    let found = compared(dir, &more);
+    let budgets = found["budgets"].as_array().unwrap();
+    assert_eq!(budgets[1]["method"], "sgd+autowu");
+    assert_eq!(budgets[1]["trials"], 0);
+    assert_eq!(budgets[1]["tuned"], serde_json::json!([]));
+    assert_eq!(
+        budgets[0]["tuned"],
+        serde_json::json!(["rate", "length of the warm-up"])
+    );
+    assert_eq!(budgets[2]["method"], "sgd+lsr+late_switch(at=1ep,growth=2)");
+    let report = std::fs::read_to_string(dir.join("report.html")).unwrap();
+    assert!(report.contains("Tuning trials were not equal in number"));
+    // What was found goes with the trials.
+    let out = run(&["export", "--to", "json", dir.to_str().unwrap()]);
+    let exported: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(exported["findings"]["baseline"], "sgd+tuned");
+    let led = exported["trials"].as_array().unwrap().iter();
+    assert!(led.filter(|t| t["decisions"].is_array()).count() >= 4);
+    assert!(dir.join("trials.csv").exists());
+}
+
+#[test]
+fn methods_that_contradict_themselves_are_refused() {
+    for (methods, what) in [
+        ("sgd+tuned, sgd+lsr+autowu", "its controller finds one"),
+        ("sgd+tuned, sgd+lsr+tuned", "carries it by a rule"),
+        ("sgd+tuned, sgd+grow", "names no rule"),
+        ("sgd+tuned, sgd+lsr+grow+cabs", "names two controllers"),
+    ] {
+        let out = run(&["compare", "--methods", methods]);
+        let said = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{said}");
+        assert!(said.contains(what), "{said}");
+    }
+}

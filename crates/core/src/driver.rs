@@ -23,8 +23,9 @@ mod reports;
 use std::collections::BTreeMap;
 
 use crate::{
-    Cadence, Control, Crossed, Crossing, Divergence, Driving, Evaluate, Evaluation, Event, Flow,
-    Measurement, Metric, Next, NoiseRecord, Outcome, Progress, TrialRecord, TrialSpec,
+    Cadence, Control, Crossed, Crossing, Decision, Diagnostic, Divergence, Driving, Evaluate,
+    Evaluation, Event, Flow, Measurement, Metric, Next, NoiseRecord, Outcome, Progress,
+    ScheduleRow, TrialRecord, TrialSpec,
 };
 
 pub use reports::{Report, ReportError};
@@ -172,6 +173,34 @@ impl<'a> TrialDriver<'a> {
         self.stepped
     }
 
+    /// The step at which the trial ends at the latest.
+    pub fn cap(&self) -> u64 {
+        let cap = self.spec.cap;
+        self.progress.last_step.map_or(cap, |last| last.min(cap))
+    }
+
+    /// Says whether the trial is over after the steps so far: it ends as at its cap, evaluated once more.
+    pub fn end_here(&mut self, over: bool) {
+        self.progress.last_step = over.then_some(self.progress.step);
+    }
+
+    /// Takes down what the next step is made with, where the trial asks for it.
+    pub fn made_with(&mut self, row: ScheduleRow) {
+        let rows = &mut self.progress.schedule;
+        let differs = rows.last().is_none_or(|last| {
+            (last.batch_size, last.learning_rate) != (row.batch_size, row.learning_rate)
+        });
+        if differs && self.spec.diagnostics.contains(&Diagnostic::Schedule) {
+            rows.push(row);
+        }
+    }
+
+    /// The controller decided something for the next step.
+    pub fn decided(&mut self, decision: Decision, events: &mut Events<'_>) {
+        events(Event::Decided(decision.clone()));
+        self.progress.decisions.push(decision);
+    }
+
     /// Begins a session: the first, or one after an interruption.
     pub fn start(&mut self, events: &mut Events<'_>) {
         self.stepped = false;
@@ -184,9 +213,7 @@ impl<'a> TrialDriver<'a> {
     fn next_planned(&self) -> u64 {
         let plan = &self.spec.evaluation;
         let evaluated = self.progress.evaluated;
-        self.driving
-            .cadence
-            .next_after(evaluated, plan, self.spec.cap)
+        self.driving.cadence.next_after(evaluated, plan, self.cap())
     }
 
     /// Whether the evaluation that was asked for includes the trial's diagnostics. These are
@@ -212,7 +239,7 @@ impl<'a> TrialDriver<'a> {
             return self.finer(planned);
         }
         let every = matches!(self.driving.cadence, Cadence::Every(_));
-        if every || step >= self.spec.cap || self.affords(Evaluate::Whole, 10) {
+        if every || step >= self.cap() || self.affords(Evaluate::Whole, 10) {
             return Some(Evaluate::Whole);
         }
         let plan = &self.spec.evaluation;
@@ -257,7 +284,7 @@ impl<'a> TrialDriver<'a> {
     /// What to do next. `control` is asked for the race bound before every step, and whether to
     /// stop once after every step.
     pub fn next(&mut self, control: &dyn Control) -> Next {
-        let (step, cap) = (self.progress.step, self.spec.cap);
+        let (step, cap) = (self.progress.step, self.cap());
         match (&self.phase, &self.spec.target) {
             (Phase::Found(_), Some(target)) => {
                 return self.ask(Evaluate::Rest(target.metric.split));
@@ -352,6 +379,8 @@ impl<'a> TrialDriver<'a> {
             measurements: self.progress.measurements,
             micro_batch,
             seconds: self.progress.seconds,
+            decisions: self.progress.decisions,
+            schedule: self.progress.schedule,
             notes: self.progress.notes,
         }
     }
@@ -372,10 +401,11 @@ impl<'a> TrialDriver<'a> {
 
     /// Shows the watch for the target the metrics after `step` steps.
     fn watch(&mut self, step: u64, metrics: &BTreeMap<Metric, f64>) -> Option<Crossed> {
+        let cap = self.cap();
         let crossing = self.crossing.as_mut()?;
         let value = *metrics.get(&crossing.target().metric)?;
         let crossed = crossing.observe(step, value);
-        if step < self.spec.cap {
+        if step < cap {
             return crossed;
         }
         crossed.or_else(|| crossing.at_end(step))
@@ -390,7 +420,7 @@ impl<'a> TrialDriver<'a> {
         events: &mut Events<'_>,
     ) {
         let step = self.progress.step;
-        let last = evaluation.finite && (crossed.is_some() || step >= self.spec.cap);
+        let last = evaluation.finite && (crossed.is_some() || step >= self.cap());
         let pending = Pending {
             finite: evaluation.finite,
             measurement: Measurement {

@@ -31,6 +31,31 @@ pub struct Measurement {
     pub noise: Option<NoiseRecord>,
 }
 
+/// A row of a run's schedule, as other trainers can follow it: learning rate and batch size from a step on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleRow {
+    /// The first step, from 0.
+    pub step: u64,
+    /// Examples per step, at least 1.
+    pub batch_size: u64,
+    /// Learning rate, finite and at least 0.
+    pub learning_rate: f64,
+}
+
+/// What a controller decided on the way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The first step made so, from 0.
+    pub step: u64,
+    /// Its learning rate.
+    pub learning_rate: f64,
+    /// Its examples.
+    pub batch_size: u64,
+    /// Why, in a sentence without a full stop.
+    pub why: String,
+}
+
 /// What a trainer says while it runs a trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -51,6 +76,8 @@ pub enum Event {
     },
     /// An evaluation is done.
     Measured(Measurement),
+    /// The controller decided something.
+    Decided(Decision),
     /// A checkpoint was written after `step` steps.
     Checkpointed {
         /// Optimizer steps done so far.

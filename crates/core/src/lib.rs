@@ -52,7 +52,7 @@ pub use driver::{Events, Report, ReportError, TrialDriver};
 pub use driving::{Driving, Evaluate, Evaluation, EvaluationCost, Next};
 pub use estimate::{Estimate, EstimateState};
 pub use evaluation::EvaluationPlan;
-pub use event::{Event, Measurement};
+pub use event::{Decision, Event, Measurement, ScheduleRow};
 pub use group::{Group, GroupError, Solo};
 pub use metric::{Direction, Metric, Quantity, Split, Target, TargetError, plain_name};
 pub use network::{

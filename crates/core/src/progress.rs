@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Divergence, EvaluationPlan, Measurement, NoiseRecord, Outcome};
+use crate::{Decision, Divergence, EvaluationPlan, Measurement, NoiseRecord, Outcome, ScheduleRow};
 
 /// When a run is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -45,6 +45,15 @@ pub struct Progress {
     pub noise: Option<NoiseRecord>,
     /// The evaluations so far, in the order of their steps.
     pub measurements: Vec<Measurement>,
+    /// What the controller decided so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decision>,
+    /// What the steps so far were made with, where that is asked for: a row where it changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<ScheduleRow>,
+    /// The step at which the trial ends before its cap: its examples are drawn, or its controller has ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_step: Option<u64>,
     /// Remarks for the reader of the record.
     pub notes: Vec<String>,
     /// How the trial ended, if it ended for good: a cap alone may still be raised.

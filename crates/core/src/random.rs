@@ -24,6 +24,8 @@ pub enum Purpose {
     Simulation = 8,
     /// Random starts, subspaces, probes and directions in a loss landscape.
     Landscape = 9,
+    /// What a controller draws; the stream index is the controller's own.
+    Controller = 10,
 }
 
 /// Names one family of random streams: (study seed, trial, purpose).

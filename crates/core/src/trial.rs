@@ -1,7 +1,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Choice, Crossed, Crossing, DecayPolicy, Estimate, EvaluationPlan, Measurement, Schedule, Target,
+    Choice, Crossed, Crossing, DecayPolicy, Decision, Estimate, EvaluationPlan, Measurement,
+    Purpose, Schedule, ScheduleRow, StreamKey, Target,
 };
 
 /// What a trial is for. Only `Fresh` trials enter reported estimates.
@@ -41,6 +42,9 @@ pub enum Diagnostic {
     /// [`crate::Measurement::noise`]. A step that is split in two to be measured may differ from the
     /// unsplit one by rounding, as with any other micro-batch.
     Noise,
+    /// The learning rate and the batch size of every step where either changes, as other trainers can follow them.
+    /// Reported as [`TrialRecord::schedule`].
+    Schedule,
 }
 
 /// One training run to do: everything a trainer needs beyond the model and the data.
@@ -82,6 +86,9 @@ pub struct TrialSpec {
     pub seed: u64,
     /// Steps after which the trial ends not reached.
     pub cap: u64,
+    /// Examples after which it does, where the controller decides on the way how many a step has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_examples: Option<u64>,
     /// The goal; `None` trains to the cap.
     pub target: Option<Target>,
     /// When and on how much to evaluate.
@@ -89,6 +96,17 @@ pub struct TrialSpec {
     /// What to measure besides.
     #[serde(alias = "probes")]
     pub diagnostics: Vec<Diagnostic>,
+}
+
+impl TrialSpec {
+    /// The key of what its controller draws.
+    pub fn controller_key(&self) -> StreamKey {
+        StreamKey {
+            study_seed: self.study_seed,
+            trial: self.seed,
+            purpose: Purpose::Controller,
+        }
+    }
 }
 
 /// How a trial ended.
@@ -177,6 +195,12 @@ pub struct TrialRecord {
     pub micro_batch: u64,
     /// Seconds of training, evaluations left out. Never steers a decision.
     pub seconds: f64,
+    /// What its controller decided, in the order of the steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decision>,
+    /// What its steps were made with, where that was asked for ([`Diagnostic::Schedule`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<ScheduleRow>,
     /// Remarks a reader must know (batch-norm ghost size reduced, target reached in warm-up).
     pub notes: Vec<String>,
 }
@@ -187,6 +211,26 @@ impl TrialRecord {
         match self.outcome {
             Outcome::Reached { step, .. } => Some(step),
             _ => None,
+        }
+    }
+
+    /// The examples drawn before a step: between two evaluations in proportion to the steps, since a controller may change
+    /// the batch size; beyond the last at the batch size that the trial began with.
+    pub fn examples_at(&self, step: u64) -> f64 {
+        let after = self.measurements.partition_point(|m| m.step < step);
+        let before = after.checked_sub(1).map(|at| &self.measurements[at]);
+        let (from, seen) = before.map_or((0, 0), |m| (m.step, m.examples));
+        match self.measurements.get(after) {
+            Some(next) if next.step > from => {
+                let part = (step - from) as f64 / (next.step - from) as f64;
+                seen as f64 + part * next.examples.saturating_sub(seen) as f64
+            }
+            _ => {
+                seen as f64
+                    + step
+                        .saturating_sub(from)
+                        .saturating_mul(self.spec.batch_size) as f64
+            }
         }
     }
 

@@ -374,6 +374,7 @@ pub(crate) fn spec(row: &Measured) -> TrialSpec {
         study_seed: 0,
         seed: 0,
         cap: u64::MAX,
+        max_examples: None,
         target: None,
         evaluation: EvaluationPlan::default(),
         diagnostics: Vec::new(),
@@ -388,6 +389,8 @@ pub(crate) fn record(spec: TrialSpec, outcome: Outcome, seconds: Option<f64>) ->
         outcome,
         measurements: Vec::new(),
         seconds: seconds.unwrap_or(0.0),
+        decisions: Vec::new(),
+        schedule: Vec::new(),
         notes: Vec::new(),
     }
 }

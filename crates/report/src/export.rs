@@ -23,19 +23,19 @@ pub enum Format {
 }
 
 /// Writes the study for another tool: the table of [`trials_records`] as CSV or Parquet, or as
-/// JSON `{"findings": …, "trials": […]}` with every setting and measurement.
+/// JSON `{"findings": …, "trials": […]}` with what was found, and every setting and measurement.
 ///
 /// # Errors
 /// When the destination fails.
-pub fn export(
+pub fn export<F: Serialize>(
     records: &[TrialRecord],
-    findings: &Findings,
+    findings: &F,
     format: Format,
     mut writer: impl Write + Send,
 ) -> Result<(), ReportError> {
     #[derive(Serialize)]
-    struct Whole<'a> {
-        findings: &'a Findings,
+    struct Whole<'a, F> {
+        findings: &'a F,
         trials: &'a [TrialRecord],
     }
     match format {

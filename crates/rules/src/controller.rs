@@ -1,10 +1,12 @@
 //! What leads a run: the learning rate and the batch size of every step.
 
+use std::ops::RangeInclusive;
+
 use batchscope_core::{
-    Choice, ChoiceError, Described, Descriptor, NoiseRecord, Schedule, StepBatch,
+    Choice, ChoiceError, Described, Descriptor, NoiseMoments, Schedule, StepBatch, StreamKey,
 };
 
-use crate::{CONTROLLERS, RulesError};
+use crate::{CONTROLLERS, LearningRate, RulesError};
 
 /// What a step is made with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,8 +24,9 @@ pub struct StepSeen<'a> {
     pub setting: StepSetting,
     /// Mean training loss over its examples.
     pub loss: f64,
-    /// Gradient noise of the steps since the last evaluation, where it is watched.
-    pub noise: Option<&'a NoiseRecord>,
+    /// The two pieces of the gradient noise in this step's gradient, where it was measured: not every step is
+    /// ([`Controller::watches_noise`]).
+    pub noise: Option<&'a NoiseMoments>,
 }
 
 /// Leads a run: sees each step, and says what the next one is made with.
@@ -67,7 +70,7 @@ pub struct StepSeen<'a> {
 /// assert_eq!(careful.at(3).learning_rate, 0.05);
 /// ```
 pub trait Controller: Send {
-    /// What step `step` (from 0) is made with; asked for steps up to the one after the last seen.
+    /// What step `step` (from 0) is made with; asked for the last step seen, and for the one after it.
     fn at(&self, step: u64) -> StepSetting;
 
     /// Sees a step that was taken.
@@ -78,8 +81,24 @@ pub trait Controller: Send {
         0
     }
 
-    /// True if the batch size may change on the way.
-    fn changes_batch_size(&self) -> bool {
+    /// The smallest and the largest batch size it may use, where the batch size may change on the way.
+    fn batch_sizes(&self) -> Option<RangeInclusive<u64>> {
+        None
+    }
+
+    /// True where it goes by the gradient noise of steps: that is then measured, wherever it can be.
+    fn watches_noise(&self) -> bool {
+        false
+    }
+
+    /// Why step `step` is made otherwise than the course before would have it, where that is a decision: a sentence
+    /// without a full stop. Asked for the step after the last seen.
+    fn decision(&self, _step: u64) -> Option<String> {
+        None
+    }
+
+    /// True once the run has come to its end by the controller's own count: no step is taken after.
+    fn has_ended(&self) -> bool {
         false
     }
 
@@ -101,8 +120,11 @@ pub trait Controller: Send {
 }
 
 /// Number of steps after which a run led by `led` has drawn at least `examples` examples;
-/// `u64::MAX` where it never does.
+/// `u64::MAX` where it never does. Where batch sizes follow from what is seen on the way, the most steps it may be.
 pub fn steps_to_draw(led: &dyn Controller, examples: u64) -> u64 {
+    if let (true, Some(sizes)) = (led.watches_noise(), led.batch_sizes()) {
+        return examples.div_ceil((*sizes.start()).max(1));
+    }
     let (mut low, mut high) = (0, u64::MAX);
     while low < high {
         let middle = low + (high - low) / 2;
@@ -126,12 +148,16 @@ pub struct Course<'a> {
     pub batch_size: u64,
     /// Training examples `N`, where there is a training set.
     pub train_examples: Option<u64>,
+    /// Any key of the trial's: of what a controller draws at random.
+    pub key: StreamKey,
 }
 
 /// A controller that can be chosen.
 pub struct ControllerKind {
     /// Name, source and parameters.
     pub descriptor: Descriptor,
+    /// It finds the learning rate itself: a rate that is set, or tuned, changes nothing.
+    pub finds_rate: bool,
     /// Makes it for a run, from parameters that the descriptor has checked.
     pub build: BuildController,
 }
@@ -140,6 +166,26 @@ pub struct ControllerKind {
 pub type BuildController = fn(&Choice, &Course<'_>) -> Built;
 /// The controller, or why it cannot lead the run.
 type Built = Result<Box<dyn Controller>, RulesError>;
+
+impl Course<'_> {
+    /// The rates of a schedule at the batch size the run begins with.
+    pub(crate) fn rates(&self, schedule: &Schedule) -> Result<LearningRate, RulesError> {
+        LearningRate::new(
+            schedule,
+            self.learning_rate,
+            self.batch_size,
+            self.train_examples,
+        )
+    }
+}
+
+/// For tests that draw nothing.
+#[cfg(test)]
+pub(crate) const KEY: StreamKey = StreamKey {
+    study_seed: 0,
+    trial: 0,
+    purpose: batchscope_core::Purpose::Controller,
+};
 
 impl Described for ControllerKind {
     fn descriptor(&self) -> &Descriptor {

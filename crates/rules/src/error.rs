@@ -1,3 +1,5 @@
+use batchscope_core::LengthError;
+
 /// Why a rule or schedule could not be used. Each message names the setting and the remedy.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RulesError {
@@ -45,6 +47,22 @@ pub enum RulesError {
         "a growing batch replaces the marks of a step schedule, and there are none: give one, for example step(0.2@30ep@60ep)"
     )]
     NothingToGrowAt,
+    /// Seesaw without a decay.
+    #[error(
+        "seesaw follows a schedule that decays, and this one is constant: give one, for example cosine(30ep)"
+    )]
+    NothingToSaw,
+    /// A length that is none.
+    #[error(transparent)]
+    Length(LengthError),
+    /// A table that leads no run.
+    #[error("the table of learning rates and batch sizes: {0}")]
+    Table(String),
+    /// AutoWU without the length of the run.
+    #[error(
+        "autowu needs to know how long the run is, and decays by a cosine to its end: give that as the schedule, for example cosine(30ep), without warm-up"
+    )]
+    NoHorizon,
     /// A rule that moves a setting which the optimizer has not.
     #[error("{rule} moves {key}, which {optimizer} has not: choose another optimizer or rule")]
     OptimizerLacks {

@@ -170,6 +170,24 @@ impl LearningRate {
         climb * self.decay.factor(step, self.warm_up_steps)
     }
 
+    /// The first step at which the decay has done all it does: the end of its length, or its last mark. `None` for a
+    /// constant rate.
+    pub fn end(&self) -> Option<u64> {
+        match &self.decay {
+            Resolved::Constant => None,
+            Resolved::Step { at, .. } => at.last().copied(),
+            Resolved::Falling { .. } => self.end_of_fall(),
+        }
+    }
+
+    /// As [`LearningRate::end`], of a decay that falls over a length.
+    pub(crate) fn end_of_fall(&self) -> Option<u64> {
+        match self.decay {
+            Resolved::Falling { over, .. } => Some(self.warm_up_steps.saturating_add(over)),
+            _ => None,
+        }
+    }
+
     /// The full rate, reached at the end of warm-up.
     pub fn full(&self) -> f64 {
         self.full

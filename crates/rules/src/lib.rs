@@ -13,8 +13,10 @@
 mod controller;
 mod controllers;
 mod error;
+mod gaussian_process;
 mod half_life;
 mod learning_rate;
+mod phases;
 mod rule;
 mod rules;
 mod schedules;
@@ -23,7 +25,7 @@ pub use controller::{
     BuildController, Controller, ControllerError, ControllerKind, Course, StepSeen, StepSetting,
     controller, steps_to_draw,
 };
-pub use controllers::CONTROLLERS;
+pub use controllers::{CONTROLLERS, check_rows, read_rows, write_rows};
 pub use error::RulesError;
 pub use half_life::token_half_life_beta2;
 pub use learning_rate::{LearningRate, steps_in};

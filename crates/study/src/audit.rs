@@ -29,6 +29,8 @@ pub(crate) fn failed(spec: &TrialSpec, why: String) -> TrialRecord {
         measurements: Vec::new(),
         micro_batch,
         seconds: 0.0,
+        decisions: Vec::new(),
+        schedule: Vec::new(),
         notes: Vec::new(),
     }
 }

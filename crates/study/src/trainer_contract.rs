@@ -175,7 +175,7 @@ fn events_tell_the_record(trainer: &dyn Trainer, spec: &TrialSpec, whole: &Trial
             steps.push(step);
         }
         Event::Measured(m) => measured.push(m.step),
-        Event::Checkpointed { .. } => {}
+        Event::Decided(_) | Event::Checkpointed { .. } => {}
     });
     trainer.forget(spec);
     assert_eq!(started, 1, "one Started for a run");

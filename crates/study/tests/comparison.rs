@@ -1,6 +1,7 @@
 //! Comparisons of methods, on the trainer without a model.
 
-use batchscope_core::{Choice, Decay, Length, Outcome, Schedule, TrialPurpose};
+use batchscope_core::{Choice, Decay, Length, Outcome, Schedule, TrialPurpose, TrialRecord};
+use batchscope_rules::CONTROLLERS;
 use batchscope_scaling::{ContrastVerdict, Endpoint, contrasts};
 use batchscope_study::{
     Comparison, ComparisonPlanner, FakeTrainer, MemoryStore, Method, Plan, RateRange, StopToken,
@@ -13,6 +14,7 @@ fn method(name: &str) -> Method {
         name: name.to_owned(),
         optimizer: Choice::new(optimizer, [("momentum", 0.9.into())]),
         rule: (rule != "tuned").then(|| rule.parse().unwrap()),
+        controller: None,
         rates: RateRange {
             low: 0.01,
             high: 1.0,
@@ -36,6 +38,7 @@ fn plan(methods: &[&str], endpoint: Endpoint) -> Plan {
             methods: methods.iter().map(|name| method(name)).collect(),
             epochs: 1.0,
             endpoint,
+            tune_warm_up: false,
         }),
         ..Plan::default()
     }
@@ -102,6 +105,123 @@ fn methods_are_told_apart_at_the_largest_batch_size() {
     assert!(of("sgd+blr").difference.value.unwrap() > 0.0);
     assert!(of("sgd+blr").p_holm.unwrap() >= of("sgd+blr").p.unwrap());
     assert!(of("sgd+blr").detectable.unwrap() > 0.0);
+}
+
+/// A controller that finds the rate is not tuned; one that changes the batch size ends after as many examples, in fewer
+/// steps; one that decides on the way is capped by examples.
+#[test]
+fn controllers_lead_the_runs_of_a_method() {
+    let mut plan = plan(
+        &["sgd+tuned", "sgd+srsr", "sgd+blr", "sgd+sqrt"],
+        by_metric(),
+    );
+    plan.schedule = Schedule {
+        decay: Decay::Cosine {
+            over: Length::Epochs(1.0),
+            floor: 0.0,
+        },
+        ..Schedule::warm_up(2)
+    };
+    let methods = &mut plan.comparison.as_mut().unwrap().methods;
+    for (at, controller) in [
+        (1, "late_switch(0.5ep, 4)"),
+        (2, "autowu"),
+        (3, "cabs(16, 2048)"),
+    ] {
+        let (_, choice) = CONTROLLERS.read(controller).unwrap();
+        methods[at].controller = Some(choice);
+        methods[at].name = controller.to_owned();
+    }
+    methods[2].rule = None;
+    let result = run(&plan).unwrap();
+    let of = |name: &str| -> Vec<&TrialRecord> {
+        let is_own = |r: &&TrialRecord| r.spec.curves.iter().any(|curve| curve == name);
+        result.records.iter().filter(is_own).collect()
+    };
+    let (switched, found, open) = (
+        of("late_switch(0.5ep, 4)"),
+        of("autowu"),
+        of("cabs(16, 2048)"),
+    );
+    assert!(
+        found
+            .iter()
+            .all(|r| matches!(r.spec.purpose, TrialPurpose::Fresh { .. })
+                && r.spec.learning_rate == 1.0
+                && r.spec.schedule.warm_up.length.is_zero()
+                && r.spec.max_examples.is_none())
+    );
+    assert_eq!(found.len(), 3 * 4);
+    // Half the examples in steps of 64, half in steps of 256.
+    let at_64 = switched.iter().find(|r| r.spec.batch_size == 64).unwrap();
+    assert_eq!(at_64.spec.cap, 157 + (20_032 - 157 * 64u64).div_ceil(256));
+    assert!(open.iter().all(|r| {
+        let examples = r.spec.max_examples.unwrap();
+        examples >= 20_000 && r.spec.cap == examples.div_ceil(16)
+    }));
+    // Searches of the same optimizer are not shared where other controllers lead them.
+    let tuning = |records: &[&TrialRecord]| {
+        let tuned = |r: &&&TrialRecord| matches!(r.spec.purpose, TrialPurpose::Tune { .. });
+        records.iter().filter(tuned).count()
+    };
+    assert!(tuning(&switched) >= 8 && tuning(&open) >= 8);
+    let methods = &mut plan.comparison.as_mut().unwrap().methods;
+    methods[3].controller = Some(CONTROLLERS.read("adascale(128)").unwrap().1);
+    let refused = run(&plan).unwrap_err().to_string();
+    assert!(
+        refused.contains("adascale(base=128) at batch size 64"),
+        "{refused}"
+    );
+}
+
+/// In runs of equal length the warm-up's length is searched beside the rate, and the decay ends with the run.
+#[test]
+fn the_warm_up_can_be_tuned() {
+    let mut plan = plan(&["sgd+tuned", "sgd+legw"], by_metric());
+    plan.schedule.decay = Decay::Cosine {
+        over: Length::Epochs(1.0),
+        floor: 0.0,
+    };
+    plan.comparison.as_mut().unwrap().tune_warm_up = true;
+    let result = run(&plan).unwrap();
+    let warm_up = |r: &TrialRecord| match (r.spec.schedule.warm_up.length, &r.spec.schedule.decay) {
+        (
+            Length::Steps(steps),
+            Decay::Cosine {
+                over: Length::Steps(over),
+                ..
+            },
+        ) => {
+            assert_eq!(steps + over, r.spec.cap);
+            steps
+        }
+        other => panic!("{other:?}"),
+    };
+    let at = |batch_size: u64, fresh: bool| {
+        let is_of = move |r: &&TrialRecord| {
+            r.spec.batch_size == batch_size
+                && matches!(r.spec.purpose, TrialPurpose::Fresh { .. }) == fresh
+        };
+        result.records.iter().filter(is_of)
+    };
+    let mut searched: Vec<u64> = at(64, false).map(warm_up).collect();
+    searched.sort_unstable();
+    searched.dedup();
+    assert!(
+        searched.len() >= 6 && searched[0] < 20 && searched[searched.len() - 1] > 60,
+        "{searched:?}"
+    );
+    for batch_size in [64, 256, 1024] {
+        assert!(at(batch_size, true).all(|r| warm_up(r) >= 1));
+    }
+    let endpoint = Endpoint::Steps("val-error=0.2".parse().unwrap());
+    plan.comparison.as_mut().unwrap().endpoint = endpoint;
+    assert!(
+        run(&plan)
+            .unwrap_err()
+            .to_string()
+            .contains("runs of equal length")
+    );
 }
 
 /// The same seeds, so the same runs, at the same rate: no difference, and none that could be tested.

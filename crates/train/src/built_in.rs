@@ -263,6 +263,7 @@ impl BuiltIn {
             learning_rate: spec.learning_rate,
             batch_size: spec.batch_size,
             train_examples: Some(self.config.train.len()),
+            key: spec.controller_key(),
         };
         Ok(controller(spec.controller.as_ref(), &course)?)
     }
@@ -286,15 +287,33 @@ impl BuiltIn {
         let controller = self.controller(spec)?;
         let network = config.factory.build(&shape, key)?;
 
-        let ghost = network.ghost_size(spec.batch_size);
-        if controller.changes_batch_size() {
-            check_growth(spec, sampler.as_ref(), ghost, network.ghost_size(u64::MAX))?;
+        let sizes = controller.batch_sizes();
+        let (smallest, largest) = match &sizes {
+            None => (spec.batch_size, spec.batch_size),
+            Some(sizes) => (*sizes.start(), *sizes.end()),
+        };
+        let ghost = network.ghost_size(smallest);
+        if sizes.is_some() {
+            let most = config.train.len();
+            if largest > most {
+                return Err(SettingError::new(
+                    "controller",
+                    format!("may make steps of {largest} examples, more than the {most} there are to train on"),
+                )
+                .into());
+            }
+            check_growth(
+                smallest,
+                sampler.as_ref(),
+                ghost,
+                network.ghost_size(u64::MAX),
+            )?;
         }
         let within = config
             .max_memory
             .and_then(|bytes| self.micro_batch_within(bytes));
         let micro_batch = micro_batch::choose(
-            spec.batch_size,
+            largest,
             spec.micro_batch,
             ghost,
             within,
@@ -425,15 +444,14 @@ impl BuiltIn {
 }
 
 /// Refuses a batch size that changes where the data or the network would not be the same with
-/// another: `ghost` is the size of batch norm's groups at the run's first batch size, `model_ghost`
+/// another: `ghost` is the size of batch norm's groups at the run's smallest batch size, `model_ghost`
 /// what the model asks for.
 fn check_growth(
-    spec: &TrialSpec,
+    batch_size: u64,
     sampler: &dyn Sampler,
     ghost: Option<u64>,
     model_ghost: Option<u64>,
 ) -> Result<(), TrainError> {
-    let batch_size = spec.batch_size;
     if sampler.only_batch_size().is_some() {
         return Err(TrainError::Refused(format!(
             "text is read in {batch_size} streams, as many as a step has examples, so its batch \
@@ -442,7 +460,7 @@ fn check_growth(
     }
     if ghost != model_ghost {
         return Err(TrainError::Refused(format!(
-            "batch norm would normalize over more examples as the batch grows from {batch_size}: begin with at least {} examples, or choose a model whose ghost batches are no larger than {batch_size}",
+            "batch norm would normalize over more examples as the batch grows from {batch_size}: begin with, and keep to, at least {} examples, or choose a model whose ghost batches are no larger than {batch_size}",
             model_ghost.unwrap_or(1)
         )));
     }
@@ -457,6 +475,8 @@ fn not_run(spec: &TrialSpec, outcome: Outcome) -> TrialRecord {
         measurements: Vec::new(),
         micro_batch: 0,
         seconds: 0.0,
+        decisions: Vec::new(),
+        schedule: Vec::new(),
         notes: Vec::new(),
     }
 }

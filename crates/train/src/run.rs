@@ -1,14 +1,14 @@
 use std::collections::BTreeMap;
 
 use batchscope_core::{
-    Diagnostic, Divergence, Evaluate, Evaluation, Group, LossSum, Network, Split, StateTensor,
-    TrialDriver, TrialPurpose,
+    Decision, Diagnostic, Divergence, Evaluate, Evaluation, Events, Group, LossSum, Network,
+    NoiseRecord, ScheduleRow, Split, StateTensor, TrialDriver, TrialPurpose,
 };
 use batchscope_rules::{Controller, StepSeen};
 
 use crate::{
     Evaluator, GradientSource, NoiseWatch, StepContext, StepMethod, TrainError, UpdateRule,
-    checkpoint::Checkpointer, linearity,
+    checkpoint::Checkpointer, linearity, noise,
 };
 
 /// A training run: everything [`crate::train_loop`] works with.
@@ -44,7 +44,31 @@ impl Run<'_> {
             };
             self.driver.watch_divergence(uninformed);
         }
+        self.end_if_over();
         Ok(())
+    }
+
+    /// Tells the driver where the run is over before its cap.
+    pub(crate) fn end_if_over(&mut self) {
+        let drawn = || self.controller.at(self.driver.step()).batch.first_draw;
+        let most = self.driver.spec().max_examples;
+        let over = self.controller.has_ended() || most.is_some_and(|most| drawn() >= most);
+        self.driver.end_here(over);
+    }
+
+    /// Tells the driver what the controller has decided for the next step.
+    pub(crate) fn take_down_decision(&mut self, events: &mut Events<'_>) {
+        let step = self.driver.step();
+        if let Some(why) = self.controller.decision(step) {
+            let setting = self.controller.at(step);
+            let decision = Decision {
+                step,
+                learning_rate: setting.learning_rate,
+                batch_size: setting.batch.batch_size,
+                why,
+            };
+            self.driver.decided(decision, events);
+        }
     }
 
     /// One optimizer step: gradient, update, bookkeeping. Returns the mean loss over its examples
@@ -55,7 +79,14 @@ impl Run<'_> {
         step: u64,
     ) -> Result<(f64, f64), TrainError> {
         let setting = self.controller.at(step);
-        let noise = self.asks_for(Diagnostic::Noise);
+        self.driver.made_with(ScheduleRow {
+            step,
+            batch_size: setting.batch.batch_size,
+            learning_rate: setting.learning_rate,
+        });
+        let is_recorded = self.asks_for(Diagnostic::Noise);
+        let is_watched = is_recorded || self.controller.watches_noise();
+        let mut noise = None;
         // Where trials are many, in tuning, they are not looked at layer by layer.
         let layers = matches!(
             self.driver.spec().purpose,
@@ -68,18 +99,32 @@ impl Run<'_> {
             group,
             learning_rate: setting.learning_rate,
             step: setting.batch,
-            noise: noise.then(|| NoiseWatch {
-                record: self.driver.noise(),
+            noise: is_watched.then_some(NoiseWatch {
+                record: &mut noise,
                 layers,
             }),
         })?;
         self.network.end_step();
         let loss = mean_over(sum, group)?;
+        let moments = match &noise {
+            Some(NoiseRecord::Measured(moments)) => Some(moments),
+            Some(NoiseRecord::Undefined { why })
+                if self.controller.watches_noise() && loss.is_finite() =>
+            {
+                return Err(TrainError::Refused(format!(
+                    "the controller goes by the gradient noise, which is undefined: {why}"
+                )));
+            }
+            _ => None,
+        };
         self.controller.observe(&StepSeen {
             setting,
             loss,
-            noise: self.driver.progress().noise.as_ref(),
+            noise: moments,
         });
+        if let Some(found) = noise.filter(|_| is_recorded) {
+            noise::merge(self.driver.noise(), found);
+        }
         Ok((loss, setting.learning_rate))
     }
 

@@ -34,6 +34,8 @@ pub fn train_loop(
                 let (loss, learning_rate) = run.take_step(group, step)?;
                 let seconds = clock.elapsed().as_secs_f64();
                 run.driver.stepped(loss, learning_rate, seconds, events);
+                run.take_down_decision(events);
+                run.end_if_over();
             }
             Next::Evaluate(what) => {
                 let evaluation = run.evaluate(what)?;

@@ -21,6 +21,7 @@ use common::*;
 /// What leads a run of a spec on so many examples.
 fn led_by(spec: &TrialSpec, train_examples: u64) -> Box<dyn Controller> {
     let course = Course {
+        key: spec.controller_key(),
         schedule: &spec.schedule,
         learning_rate: spec.learning_rate,
         batch_size: spec.batch_size,

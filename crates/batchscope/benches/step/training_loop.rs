@@ -103,6 +103,7 @@ fn time(trainer: &BuiltIn, clock: &Clock, steps: u64, part: Part) -> Duration {
 
 fn spec(cap: u64) -> TrialSpec {
     TrialSpec {
+        max_examples: None,
         id: 0,
         purpose: TrialPurpose::Single,
         curves: Vec::new(),

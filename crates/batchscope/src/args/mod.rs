@@ -222,6 +222,9 @@ pub struct TrainArgs {
     /// Folder for checkpoints; an unfinished run found there is resumed
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     pub checkpoint: Option<PathBuf>,
+    /// Write the run's learning rates and batch sizes, as other trainers can follow them, to this CSV or JSON file
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub write_schedule: Option<PathBuf>,
     /// Print the record of the run as JSON on standard output
     #[arg(long, help_heading = "Output")]
     pub json: bool,

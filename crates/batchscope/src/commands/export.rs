@@ -8,8 +8,8 @@ use std::{
 
 use batchscope_core::TrialRecord;
 use batchscope_report::{Format, ReportError};
-use batchscope_scaling::Findings;
 use batchscope_study::SqliteStore;
+use serde::Serialize;
 
 use crate::{
     args::{ExportArgs, ExportFormat},
@@ -29,10 +29,30 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
         ExportFormat::Parquet => Format::Parquet,
         ExportFormat::Tensorboard => return event_files(args, &result.records),
     };
-    let findings = super::study::findings(&folder, &result, &folder.facts()?)?;
+    let facts = folder.facts()?;
+    match &result.plan.comparison {
+        None => {
+            let findings = super::study::findings(&folder, &result, &facts)?;
+            write(args, format, &result.records, &findings)
+        }
+        Some(comparison) => {
+            let info = super::report::trained_by(&store)?;
+            let found = super::compare::found(&folder, &result, comparison, &info)?;
+            write(args, format, &result.records, &found)
+        }
+    }
+}
+
+/// Writes the trials, and what was found, where they were asked for.
+fn write<F: Serialize>(
+    args: &ExportArgs,
+    format: Format,
+    records: &[TrialRecord],
+    findings: &F,
+) -> Result<(), CliError> {
     let content = Content {
-        records: &result.records,
-        findings: &findings,
+        records,
+        findings,
         format,
         evaluations: args.evaluations,
     };
@@ -60,14 +80,14 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
 }
 
 /// What one file holds.
-struct Content<'a> {
+struct Content<'a, F> {
     records: &'a [TrialRecord],
-    findings: &'a Findings,
+    findings: &'a F,
     format: Format,
     evaluations: bool,
 }
 
-impl Content<'_> {
+impl<F: Serialize> Content<'_, F> {
     fn write(&self, to: impl Write + Send) -> Result<(), ReportError> {
         match self.evaluations {
             true => batchscope_report::export_measurements(self.records, self.format, to),

@@ -3,11 +3,11 @@
 use std::sync::Mutex;
 
 use batchscope_core::{
-    Cadence, Diagnostic, Estimate, EvaluationPlan, Event, Length, Measurement, NoiseRecord,
-    Outcome, Trainer, TrialPurpose, TrialRecord, TrialSpec, check_untrained,
+    Cadence, Choice, Decision, Diagnostic, Estimate, EvaluationPlan, Event, Length, Measurement,
+    NoiseRecord, Outcome, Trainer, TrialPurpose, TrialRecord, TrialSpec, check_untrained,
 };
 use batchscope_report::format::{count, duration, exact, fixed, number};
-use batchscope_rules::{Course, controller, steps_in, steps_to_draw};
+use batchscope_rules::{CONTROLLERS, Course, controller, read_rows, steps_in, steps_to_draw};
 use batchscope_scaling::noise::NoiseTrajectory;
 use batchscope_train::SingleRun;
 
@@ -18,7 +18,7 @@ use crate::{
     files::{CHECKPOINT, work_alone},
     lengths,
     progress::Display,
-    resolve,
+    resolve, schedule_table,
     settings::{RunArgs, Workload},
     signals::Signals,
     trainers::built_in,
@@ -36,7 +36,11 @@ const LEVEL: f64 = 0.95;
 /// Runs the command.
 pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
     let data = resolve::workload_data(&args.workload)?;
-    let spec = spec(&args.workload, &args.run, data.train.len())?;
+    let mut spec = spec(&args.workload, &args.run, data.train.len())?;
+    if args.write_schedule.is_some() {
+        spec.diagnostics.push(Diagnostic::Schedule);
+    }
+    let spec = spec;
     let trainer = built_in(&args.workload, &data)?;
     trainer.check(&spec).map_err(CliError::trainer)?;
     check_untrained(&trainer, &spec).map_err(CliError::trainer)?;
@@ -95,6 +99,7 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
                     .lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner) = text;
             }
+            Event::Decided(decision) => display.line(&format!("from step {}", decided(&decision))),
             Event::Measured(_) | Event::Checkpointed { .. } => {}
         })
         .map_err(CliError::trainer);
@@ -114,6 +119,9 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
             resume: resume.to_owned(),
         });
     }
+    if let Some(path) = &args.write_schedule {
+        schedule_table::write(path, &record.schedule)?;
+    }
     if args.json {
         print_json(&record)?;
     }
@@ -129,56 +137,35 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
 
 /// The run that was asked for, checked.
 pub fn spec(w: &Workload, run: &RunArgs, train_examples: u64) -> Result<TrialSpec, CliError> {
-    let batch_size = run.batch_size.unwrap_or(DEFAULT_BATCH);
+    let controller = run.controller();
+    let (batch_size, learning_rate) = begun_with(w, run, controller.as_ref())?;
     if batch_size > train_examples {
         return Err(CliError::flag(
             "batch-size",
             format!("{batch_size} is larger than the training set ({train_examples} examples)"),
         ));
     }
-    let learning_rate = run.learning_rate.unwrap_or(w.optimizer.rates().usual);
-    let schedule = resolve::schedule(&w.step, Length::Steps(0));
-    let cap = match (run.steps, run.controller()) {
-        (Some(steps), _) => steps,
-        (None, None) => {
-            let length = Length::Epochs(run.epochs.unwrap_or(DEFAULT_EPOCHS));
-            steps_in(length, batch_size, Some(train_examples))
-                .map_err(|e| CliError::flag("epochs", e))?
-        }
-        // An epoch is a pass over the examples, in however many steps.
-        (None, Some(choice)) => {
-            let course = Course {
-                schedule: &schedule,
-                learning_rate,
-                batch_size,
-                train_examples: Some(train_examples),
-            };
-            let led =
-                controller(Some(&choice), &course).map_err(|e| CliError::flag("controller", e))?;
-            let epochs = run.epochs.unwrap_or(DEFAULT_EPOCHS);
-            steps_to_draw(&*led, (epochs * train_examples as f64).ceil() as u64)
-        }
-    };
     let examples = w
         .measure
         .eval_examples
         .unwrap_or(EvaluationPlan::default().examples);
-    Ok(TrialSpec {
+    let mut spec = TrialSpec {
         id: 0,
         purpose: TrialPurpose::Single,
         curves: Vec::new(),
         batch_size,
         micro_batch: w.compute.micro_batch,
         learning_rate,
-        schedule,
+        schedule: resolve::schedule(&w.step, Length::Steps(0)),
         optimizer: resolve::optimizer(&w.optimizer)?,
         methods: w.step.methods(),
-        controller: run.controller(),
+        controller,
         clip: w.optimizer.clip,
         decay: w.optimizer.weight_decay_on.unwrap_or_default(),
         study_seed: w.compute.seed.unwrap_or(0),
         seed: 0,
-        cap: cap.max(1),
+        cap: 1,
+        max_examples: None,
         target: run.target.clone(),
         evaluation: EvaluationPlan {
             examples,
@@ -188,7 +175,90 @@ pub fn spec(w: &Workload, run: &RunArgs, train_examples: u64) -> Result<TrialSpe
             Some(Switch(false)) => Vec::new(),
             _ => vec![Diagnostic::Noise],
         },
-    })
+    };
+    set_length(&mut spec, run, train_examples)?;
+    Ok(spec)
+}
+
+/// The batch size and the full learning rate. A controller may find the rate itself, and a table says both.
+fn begun_with(
+    w: &Workload,
+    run: &RunArgs,
+    controller: Option<&Choice>,
+) -> Result<(u64, f64), CliError> {
+    let batch_size = run.batch_size.unwrap_or(DEFAULT_BATCH);
+    let Some(choice) = controller.filter(|choice| finds_rate(choice)) else {
+        let usual = || w.optimizer.rates().usual;
+        return Ok((batch_size, run.learning_rate.unwrap_or_else(usual)));
+    };
+    if run.learning_rate.is_some() {
+        let why = format!(
+            "has no effect: {} sets the rate of every step",
+            choice.name()
+        );
+        return Err(CliError::flag("learning-rate", why));
+    }
+    let Some(rows) = choice.text("rows") else {
+        return Ok((batch_size, choice.number("max").unwrap_or(1.0)));
+    };
+    let rows = read_rows(rows).map_err(|e| CliError::flag("controller", e))?;
+    let highest = rows.iter().map(|row| row.learning_rate).fold(0.0, f64::max);
+    if highest == 0.0 {
+        let why = "the table's learning rates are all 0: nothing would be learned";
+        return Err(CliError::flag("controller", why));
+    }
+    Ok((run.batch_size.unwrap_or(rows[0].batch_size), highest))
+}
+
+/// True where the learning rate is the controller's to say.
+fn finds_rate(choice: &Choice) -> bool {
+    CONTROLLERS
+        .find(choice.name())
+        .is_ok_and(|kind| kind.finds_rate)
+}
+
+/// Sets the steps that a run has at most: those asked for, or those that pass through the examples so many times.
+fn set_length(spec: &mut TrialSpec, run: &RunArgs, train_examples: u64) -> Result<(), CliError> {
+    let epochs = run.epochs.unwrap_or(DEFAULT_EPOCHS);
+    let steps = match (run.steps, &spec.controller) {
+        (Some(steps), _) => steps,
+        (None, None) => steps_in(
+            Length::Epochs(epochs),
+            spec.batch_size,
+            Some(train_examples),
+        )
+        .map_err(|e| CliError::flag("epochs", e))?,
+        // An epoch is a pass over the examples, in however many steps.
+        (None, Some(choice)) => {
+            let course = Course {
+                schedule: &spec.schedule,
+                learning_rate: spec.learning_rate,
+                batch_size: spec.batch_size,
+                train_examples: Some(train_examples),
+                key: spec.controller_key(),
+            };
+            let led =
+                controller(Some(choice), &course).map_err(|e| CliError::flag("controller", e))?;
+            let examples = (epochs * train_examples as f64).ceil() as u64;
+            // How many steps they make is seen on the way.
+            let is_open = led.watches_noise() && led.batch_sizes().is_some();
+            spec.max_examples = is_open.then_some(examples);
+            steps_to_draw(&*led, examples)
+        }
+    };
+    spec.cap = steps.max(1);
+    Ok(())
+}
+
+/// What was decided: `640: batch 64, rate 0.1 (the schedule's mark at 2ep: the batch grows)`.
+fn decided(decision: &Decision) -> String {
+    format!(
+        "{}: batch {}, rate {} ({})",
+        count(decision.step),
+        count(decision.batch_size),
+        number(decision.learning_rate),
+        decision.why
+    )
 }
 
 fn measured(m: &Measurement) -> String {
@@ -232,17 +302,7 @@ fn noise(record: &TrialRecord, train_examples: u64) -> String {
 
 fn summary(record: &TrialRecord) -> String {
     let spec = &record.spec;
-    // Between two evaluations in proportion to the steps: a controller may change the batch size.
-    let examples = |step: u64| {
-        let after = record.measurements.partition_point(|m| m.step < step);
-        let Some(high) = record.measurements.get(after) else {
-            return step * spec.batch_size;
-        };
-        let low = after.checked_sub(1).map(|i| &record.measurements[i]);
-        let (from, seen) = low.map_or((0, 0), |m| (m.step, m.examples));
-        let part = (step - from) as f64 / (high.step - from).max(1) as f64;
-        seen + (part * high.examples.saturating_sub(seen) as f64).round() as u64
-    };
+    let examples = |step: u64| record.examples_at(step).round() as u64;
     let end = match &record.outcome {
         Outcome::Reached {
             step,
@@ -276,12 +336,18 @@ fn summary(record: &TrialRecord) -> String {
         m if m < spec.batch_size => format!(", micro-batch {m}"),
         _ => String::new(),
     };
+    let rate = match &spec.controller {
+        Some(choice) if finds_rate(choice) => format!("by {}", choice.name()),
+        _ => exact(spec.learning_rate),
+    };
     let mut text = format!(
-        "{end}\n{last}\nbatch size {}{micro}, learning rate {}, {} of training\n",
+        "{end}\n{last}\nbatch size {}{micro}, learning rate {rate}, {} of training\n",
         spec.batch_size,
-        exact(spec.learning_rate),
         duration(record.seconds)
     );
+    for decision in &record.decisions {
+        text += &format!("from step {}\n", decided(decision));
+    }
     for note in &record.notes {
         text += &format!("note: {note}\n");
     }

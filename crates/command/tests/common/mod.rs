@@ -63,6 +63,7 @@ pub fn one_line(pause: &str) -> Vec<String> {
 /// A trial of batch size 32 and at most 1000 steps.
 pub fn spec() -> TrialSpec {
     TrialSpec {
+        max_examples: None,
         id: 7,
         purpose: TrialPurpose::Fresh { index: 0 },
         curves: vec!["tuned".to_owned()],

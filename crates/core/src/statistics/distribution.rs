@@ -1,7 +1,7 @@
 //! Quantiles of the normal and of Student's distribution.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
-use statrs::function::erf::erfc_inv;
+use statrs::function::erf::{erfc, erfc_inv};
 
 /// Degrees of freedom above which Student's distribution is taken as normal: its quantiles are then
 /// larger by `(z² + 1)/(4·dof)` of their size (Abramowitz and Stegun 26.7.5), 1.2e-6 for 95 %, which
@@ -16,6 +16,16 @@ const NORMAL_FROM: f64 = 1e6;
 /// ```
 pub fn normal_quantile(p: f64) -> f64 {
     -std::f64::consts::SQRT_2 * erfc_inv(2.0 * p)
+}
+
+/// `Φ(z)`, the probability of a standard normal number below `z`.
+///
+/// ```
+/// use batchscope_core::statistics::normal_probability;
+/// assert!((normal_probability(1.959963984540054) - 0.975).abs() < 1e-12);
+/// ```
+pub fn normal_probability(z: f64) -> f64 {
+    erfc(-z / std::f64::consts::SQRT_2) / 2.0
 }
 
 /// `t` with `P(|T| ≤ t) = level` for Student's T with `dof` degrees of freedom, any above 0, and

@@ -7,6 +7,6 @@ mod distribution;
 mod normal;
 mod quantile;
 
-pub use distribution::{normal_quantile, t_quantile};
+pub use distribution::{normal_probability, normal_quantile, t_quantile};
 pub use normal::NormalDraws;
 pub use quantile::quantile;

@@ -82,6 +82,7 @@ pub(crate) fn spec(setting: &Setting, run: &RunId) -> TrialSpec {
         study_seed: setting.seed,
         seed: u64::from(run.start),
         cap: u64::from(setting.epochs) * per_epoch,
+        max_examples: None,
         target: None,
         evaluation: EvaluationPlan {
             examples: setting.evaluation,
@@ -244,7 +245,7 @@ fn train_to_end(
                     stop.interrupt();
                 }
             }
-            Event::Started { .. } | Event::Checkpointed { .. } => {}
+            Event::Started { .. } | Event::Decided(_) | Event::Checkpointed { .. } => {}
         })
         .map_err(failed)?;
         match outcome {

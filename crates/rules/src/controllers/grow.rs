@@ -9,13 +9,10 @@
 //! begins with, has it, and so does a mark in steps. A phase begins with the first step at or past
 //! its mark. The rate's own warm-up stays.
 
-use batchscope_core::{
-    Decay, Descriptor, Kind, Length, Parameter, ParameterDefault, Range, Schedule, StepBatch,
-};
+use batchscope_core::{Decay, Descriptor, Kind, Parameter, ParameterDefault, Range, Schedule};
 
 use crate::{
-    Controller, ControllerKind, LearningRate, RulesError, StepSetting, controller::Course,
-    learning_rate::marks, steps_in,
+    ControllerKind, RulesError, controller::Course, learning_rate::marks, phases::Phases, steps_in,
 };
 
 /// Grows the batch at the marks of a step schedule.
@@ -25,122 +22,68 @@ pub(crate) static GROW: ControllerKind = ControllerKind {
         aliases: &[],
         about: "At the marks of a step schedule the batch size grows instead of the rate decaying",
         source: "Smith et al. 2018, arXiv 1711.00489",
-        parameters: &[Parameter {
-            name: "limit",
-            about: "Largest batch as a share of the training set; beyond it the rate decays",
-            kind: Kind::Number(Range::new(0.0, false, 1.0, true)),
-            default: ParameterDefault::Number(0.1),
-        }],
+        parameters: &[LIMIT],
     },
+    finds_rate: false,
     build: |choice, course| {
         let limit = choice.number("limit").unwrap_or(0.1);
-        Ok(Box::new(Grow::new(limit, course)?))
+        Ok(Box::new(grow(limit, course)?))
     },
 };
 
-/// A stretch of steps at one batch size.
-#[derive(Debug, Clone, PartialEq)]
-struct Phase {
-    /// Its first step.
-    step: u64,
-    /// Examples before it.
-    first_draw: u64,
-    batch_size: u64,
-    /// What the full rate is multiplied by.
-    factor: f64,
-}
+/// How far batches grow.
+pub(super) const LIMIT: Parameter = Parameter {
+    name: "limit",
+    about: "Largest batch as a share of the training set; beyond it the rate decays",
+    kind: Kind::Number(Range::new(0.0, false, 1.0, true)),
+    default: ParameterDefault::Number(0.1),
+};
 
-struct Grow {
-    /// Warm-up and the full rate, without decay.
-    rates: LearningRate,
-    /// By their first steps; the first begins at 0.
-    phases: Vec<Phase>,
-}
-
-impl Grow {
-    fn new(limit: f64, course: &Course<'_>) -> Result<Self, RulesError> {
-        let Course {
-            schedule,
-            learning_rate,
-            batch_size,
-            train_examples,
-        } = *course;
-        let Decay::Step { at, factor } = &schedule.decay else {
-            return Err(RulesError::NothingToGrowAt);
+fn grow(limit: f64, course: &Course<'_>) -> Result<Phases, RulesError> {
+    let (schedule, batch_size) = (course.schedule, course.batch_size);
+    let Decay::Step { at, factor } = &schedule.decay else {
+        return Err(RulesError::NothingToGrowAt);
+    };
+    let examples = course.train_examples.ok_or(RulesError::NoTrainingSet)?;
+    // The decaying run is checked too: its factor and the order of its marks.
+    course.rates(schedule)?;
+    let steady = Schedule {
+        decay: Decay::Constant,
+        ..schedule.clone()
+    };
+    let mut phases = Phases::new(course.rates(&steady)?, batch_size);
+    let most = limit * examples as f64;
+    let steps = |length| steps_in(length, batch_size, course.train_examples);
+    for (mark, written) in marks(at, steps)?.into_iter().zip(at) {
+        let last = phases.last();
+        let grown = (last.batch_size as f64 / factor).round();
+        let (batch_size, factor, what) = match grown <= most {
+            true => (grown as u64, last.factor, "the batch grows"),
+            false => (
+                last.batch_size,
+                last.factor * factor,
+                "the rate decays, since the batch would pass its limit",
+            ),
         };
-        let examples = train_examples.ok_or(RulesError::NoTrainingSet)?;
-        let steady = Schedule {
-            decay: Decay::Constant,
-            ..schedule.clone()
-        };
-        let rates = LearningRate::new(&steady, learning_rate, batch_size, train_examples)?;
-        // The decaying run is checked too: its factor and the order of its marks.
-        LearningRate::new(schedule, learning_rate, batch_size, train_examples)?;
-        let steps = |length: Length| steps_in(length, batch_size, train_examples);
-        let most = limit * examples as f64;
-        let mut phases = vec![Phase {
-            step: 0,
-            first_draw: 0,
+        let why = format!("the schedule's mark at {written}: {what}");
+        phases.push(
+            mark.saturating_mul(course.batch_size),
             batch_size,
-            factor: 1.0,
-        }];
-        for mark in marks(at, steps)? {
-            let last = phases[phases.len() - 1].clone();
-            let draw = mark.saturating_mul(batch_size);
-            let passed = draw
-                .saturating_sub(last.first_draw)
-                .div_ceil(last.batch_size);
-            let step = last.step.saturating_add(passed);
-            let grown = (last.batch_size as f64 / factor).round();
-            let (batch_size, factor) = match grown <= most {
-                true => (grown as u64, last.factor),
-                false => (last.batch_size, last.factor * factor),
-            };
-            let first_draw = last
-                .first_draw
-                .saturating_add(passed.saturating_mul(last.batch_size));
-            phases.push(Phase {
-                step,
-                first_draw,
-                batch_size,
-                factor,
-            });
-        }
-        Ok(Self { rates, phases })
+            factor,
+            why,
+        );
     }
-}
-
-impl Controller for Grow {
-    fn at(&self, step: u64) -> StepSetting {
-        let next = self.phases.partition_point(|phase| phase.step <= step);
-        let phase = &self.phases[next - 1];
-        let drawn = (step - phase.step).saturating_mul(phase.batch_size);
-        StepSetting {
-            learning_rate: self.rates.at(step) * phase.factor,
-            batch: StepBatch {
-                step,
-                first_draw: phase.first_draw.saturating_add(drawn),
-                batch_size: phase.batch_size,
-            },
-        }
-    }
-
-    fn warm_up_steps(&self) -> u64 {
-        self.rates.warm_up_steps()
-    }
-
-    fn changes_batch_size(&self) -> bool {
-        let first = self.phases[0].batch_size;
-        self.phases.iter().any(|phase| phase.batch_size != first)
-    }
+    Ok(phases)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::steps_to_draw;
+    use batchscope_core::Length;
 
-    fn grown(limit: f64, marks: &[f64], factor: f64) -> Result<Grow, RulesError> {
+    use super::*;
+    use crate::{Controller, controller::KEY, steps_to_draw};
+
+    fn grown(limit: f64, marks: &[f64], factor: f64) -> Result<Phases, RulesError> {
         let schedule = Schedule {
             decay: Decay::Step {
                 at: marks.iter().map(|&e| Length::Epochs(e)).collect(),
@@ -148,13 +91,14 @@ mod tests {
             },
             ..Schedule::constant()
         };
-        Grow::new(
+        grow(
             limit,
             &Course {
                 schedule: &schedule,
                 learning_rate: 0.1,
                 batch_size: 128,
                 train_examples: Some(50_000),
+                key: KEY,
             },
         )
     }
@@ -165,15 +109,15 @@ mod tests {
     fn the_paper_s_wide_resnet_grows_to_3200_and_then_decays() {
         let grow = grown(0.1, &[60.0, 120.0, 160.0], 0.2).unwrap();
         let phases: Vec<(u64, f64)> = grow
-            .phases
+            .phases()
             .iter()
             .map(|p| (p.batch_size, p.factor))
             .collect();
         assert_eq!(phases, [(128, 1.0), (640, 1.0), (3200, 1.0), (3200, 0.2)]);
         // 60 epochs are 23,438 steps of 128; another 60 at 640 a fifth of them.
-        assert_eq!(grow.phases[1].step, 23_438);
-        assert_eq!(grow.phases[2].step, 23_438 + 4688);
-        assert!(grow.changes_batch_size());
+        assert_eq!(grow.phases()[1].step, 23_438);
+        assert_eq!(grow.phases()[2].step, 23_438 + 4688);
+        assert_eq!(grow.batch_sizes(), Some(128..=3200));
         assert_eq!(grow.at(u64::MAX).learning_rate, 0.1 * 0.2);
     }
 
@@ -191,7 +135,7 @@ mod tests {
     #[test]
     fn growth_and_decay_change_at_the_same_examples() {
         let grow = grown(1.0, &[1.0, 2.0], 0.5).unwrap();
-        for (phase, mark) in grow.phases[1..].iter().zip([50_000, 100_000]) {
+        for (phase, mark) in grow.phases()[1..].iter().zip([50_000, 100_000]) {
             let before = phase.first_draw - mark;
             assert!(before < 256, "{phase:?}");
         }
@@ -214,11 +158,9 @@ mod tests {
             learning_rate: 0.1,
             batch_size: 32,
             train_examples: Some(1000),
+            key: KEY,
         };
-        assert_eq!(
-            Grow::new(0.1, &course).err(),
-            Some(RulesError::NothingToGrowAt)
-        );
+        assert_eq!(grow(0.1, &course).err(), Some(RulesError::NothingToGrowAt));
         assert!(grown(0.1, &[1.0], 1.5).is_err());
         assert!(grown(0.1, &[2.0, 1.0], 0.5).is_err());
     }

@@ -11,6 +11,7 @@ pub(crate) static SCHEDULE: ControllerKind = ControllerKind {
         source: "",
         parameters: &[],
     },
+    finds_rate: false,
     build: |_, course| {
         let rates = LearningRate::new(
             course.schedule,

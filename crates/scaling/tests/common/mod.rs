@@ -166,6 +166,7 @@ impl World {
             study_seed: self.study_seed,
             seed: id,
             cap,
+            max_examples: None,
             target: Some(target()),
             evaluation: EvaluationPlan::default(),
             diagnostics: Vec::new(),

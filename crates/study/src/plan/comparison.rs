@@ -1,7 +1,7 @@
 //! A study whose axis is the method.
 
-use batchscope_core::{Choice, Decay, Length, SettingError, setting::require};
-use batchscope_rules::{Base, Rule, Setting};
+use batchscope_core::{Choice, Decay, Length, Schedule, SettingError, setting::require};
+use batchscope_rules::{Base, CONTROLLERS, Rule, Setting};
 use batchscope_scaling::Endpoint;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,9 @@ pub struct Comparison {
     pub epochs: f64,
     /// By what they are compared: stored with the study before anything runs.
     pub endpoint: Endpoint,
+    /// The length of the warm-up is tuned beside the rate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tune_warm_up: bool,
 }
 
 /// An optimizer, and how its setting is found at each batch size.
@@ -29,33 +32,47 @@ pub struct Method {
     pub optimizer: Choice,
     /// Carries the rate tuned at the base batch size; without, the rate is tuned at every batch size.
     pub rule: Option<Rule>,
+    /// What leads its runs, where they do not follow the schedule at one batch size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<Choice>,
     /// The rates that a search begins with: in proportion to the optimizer's own.
     pub rates: RateRange,
 }
 
 impl Method {
+    /// True where its controller finds the rate: nothing is tuned then.
+    pub fn finds_rate(&self) -> bool {
+        self.controller.as_ref().is_some_and(|choice| {
+            CONTROLLERS
+                .find(choice.name())
+                .is_ok_and(|kind| kind.finds_rate)
+        })
+    }
+
     /// The batch sizes at which its rate is tuned.
     pub fn tuned_sizes(&self, plan: &Plan) -> Vec<u64> {
         match self.rule {
+            _ if self.finds_rate() => Vec::new(),
             Some(_) => vec![plan.base_batch],
             None => plan.batch_sizes.clone(),
         }
     }
 
-    /// Its setting at a batch size, from the rate tuned at the base batch size (or, without a rule, there).
+    /// Its setting at a batch size, from the rate and the schedule tuned at the base batch size (or, without a rule,
+    /// there).
     ///
     /// # Errors
     /// Key `methods`, when the rule cannot be followed.
     pub(crate) fn setting(
         &self,
         plan: &Plan,
-        rate: f64,
+        (rate, schedule): (f64, Schedule),
         train_examples: Option<u64>,
         batch_size: u64,
     ) -> Result<Setting, SettingError> {
         let setting = Setting {
             learning_rate: rate,
-            schedule: plan.schedule_from(rate),
+            schedule,
             optimizer: self.optimizer.clone(),
         };
         let Some(rule) = &self.rule else {
@@ -106,6 +123,11 @@ impl Comparison {
             "epochs",
             "must be a number above 0",
         )?;
+        require(
+            !(self.tune_warm_up && matches!(self.endpoint, Endpoint::Steps(_))),
+            "tune_warm_up",
+            "is for runs of equal length: leave out the target",
+        )?;
         let stepwise = matches!(plan.schedule.decay, Decay::Step { .. });
         require(
             !(stepwise && self.tunes_horizon(plan)),
@@ -114,7 +136,8 @@ impl Comparison {
         )?;
         for method in &self.methods {
             for &batch_size in &plan.batch_sizes {
-                method.setting(plan, method.rates.high, None, batch_size)?;
+                let rate = method.rates.high;
+                method.setting(plan, (rate, plan.schedule_from(rate)), None, batch_size)?;
             }
         }
         plan.check_half_life(
@@ -123,6 +146,15 @@ impl Comparison {
                 .filter_map(|method| method.rule.as_ref()),
         )?;
         Ok(())
+    }
+
+    /// The schedule of a run of `cap` steps whose warm-up takes a share of it, and its decay the rest.
+    pub(crate) fn with_warm_up(mut schedule: Schedule, cap: u64, share: f64) -> Schedule {
+        let steps = ((cap as f64 * share).round() as u64).clamp(1, cap.saturating_sub(1).max(1));
+        schedule.warm_up.length = Length::Steps(steps);
+        let left = cap.saturating_sub(steps).max(1);
+        schedule.decay = Self::with_horizon(schedule.decay, left, 1.0);
+        schedule
     }
 
     /// The decay's length of a run of at most `cap` steps, a share of it.

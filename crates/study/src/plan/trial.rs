@@ -19,6 +19,7 @@ impl Plan {
             optimizer: self.optimizer_at(batch_size),
             methods: self.methods.clone(),
             controller: None,
+            max_examples: None,
             clip: self.clip,
             decay: self.decay,
             study_seed: self.study_seed,

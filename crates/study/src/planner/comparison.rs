@@ -8,13 +8,16 @@
 //! * Where the schedule decays on the way to a target, its length is searched beside the rate, between a
 //!   sixteenth of the longest run and all of it. At the other batch sizes of a method with a rule it is
 //!   searched alone, with as many trials, the rate being the rule's.
+//! * In runs of equal length the length of the warm-up can be searched beside the rate, between a hundredth and half of
+//!   the run; the decay takes the rest.
+//! * A method whose controller finds the rate is not tuned. Its runs have no warm-up of the schedule's.
 //! * The best trial's own setting is taken, and a range on whose edge it sits is widened, as in a study.
 
 use batchscope_core::{
-    Choice, Decay, Direction, Length, Outcome, SettingError, Target, TrainerInfo, TrialPurpose,
+    Choice, Direction, Length, Outcome, Schedule, SettingError, Target, TrainerInfo, TrialPurpose,
     TrialRecord, TrialSpec, format::number,
 };
-use batchscope_rules::steps_in;
+use batchscope_rules::{Course, controller, steps_in, steps_to_draw};
 use batchscope_scaling::Endpoint;
 
 use super::{Assessment, Finished, Planner, Stage, fresh::shared};
@@ -81,6 +84,9 @@ fn fresh() -> Stage {
 /// Shortest decay that is searched, as a share of the longest run.
 const SHORTEST: f64 = 1.0 / 16.0;
 
+/// Shortest and longest warm-up that is searched, as shares of the run.
+const WARM_UPS: (f64, f64) = (0.01, 0.5);
+
 /// Steps of a run at a batch size: at most, where it may end at a target.
 fn cap(
     plan: &Plan,
@@ -98,7 +104,7 @@ fn cap(
 #[derive(Debug, Clone)]
 struct Tuned {
     rate: f64,
-    decay: Decay,
+    schedule: Schedule,
 }
 
 /// A search at one batch size.
@@ -106,6 +112,7 @@ struct Search {
     /// The methods that it is for.
     methods: Vec<String>,
     optimizer: Choice,
+    controller: Option<Choice>,
     /// Where it began: with the optimizer and the batch size, what names it.
     rates: RateRange,
     batch_size: u64,
@@ -127,6 +134,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn run(&mut self) -> Result<(), StudyError> {
+        self.check_controllers()?;
         let Some(searches) = self.tune()? else {
             return Ok(());
         };
@@ -146,6 +154,28 @@ impl Work<'_> {
         self.study
             .records_of(&fresh(), shared(specs), self.finished)?;
         Ok(())
+    }
+
+    /// Refuses, before anything is trained, controllers that cannot lead a run at some batch size.
+    fn check_controllers(&self) -> Result<(), StudyError> {
+        for method in &self.comparison.methods {
+            for &batch_size in &self.plan.batch_sizes {
+                self.trial(method, &self.untuned(method), batch_size)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The setting of a method whose rate its controller finds; of others, one like those that will be tuned.
+    fn untuned(&self, method: &Method) -> Tuned {
+        let of_controller = |choice: &Choice| choice.number("max");
+        let found = method.controller.as_ref().and_then(of_controller);
+        let rate = found.unwrap_or(method.rates.low);
+        let mut schedule = self.plan.schedule_from(rate);
+        if method.finds_rate() {
+            schedule.warm_up.length = Length::Steps(0);
+        }
+        Tuned { rate, schedule }
     }
 
     /// Tunes the rates, and with them the decays that are tuned; `None` while trials are missing.
@@ -207,10 +237,15 @@ impl Work<'_> {
                     .iter()
                     .find(|search| search.is_of(method, tuned_at));
                 let tuned = search.map(|search| search.tuned(plan, comparison));
-                let tuned =
-                    tuned.ok_or_else(|| StudyError::Bug("a method was not tuned".to_owned()))?;
+                let tuned = match method.finds_rate() {
+                    true => self.untuned(method),
+                    false => {
+                        tuned.ok_or_else(|| StudyError::Bug("a method was not tuned".to_owned()))?
+                    }
+                };
                 let spec = self.trial(method, &tuned, batch_size)?;
-                if comparison.tunes_horizon(plan) && batch_size != tuned_at {
+                let was_searched = batch_size == tuned_at && !method.finds_rate();
+                if comparison.tunes_horizon(plan) && !was_searched {
                     specs.extend(self.decay_specs(&spec));
                 }
                 settings.push(spec);
@@ -245,18 +280,52 @@ impl Work<'_> {
         batch_size: u64,
     ) -> Result<TrialSpec, StudyError> {
         let (plan, examples) = (self.plan, self.info.train_examples);
-        let setting = method.setting(plan, tuned.rate, examples, batch_size)?;
+        let carried = (tuned.rate, tuned.schedule.clone());
+        let setting = method.setting(plan, carried, examples, batch_size)?;
+        let cap = cap(plan, self.comparison, self.info, batch_size)?;
         let mut schedule = setting.schedule;
-        if self.comparison.tunes_horizon(plan) {
-            schedule.decay = tuned.decay.clone();
+        if self.comparison.tune_warm_up && !method.finds_rate() {
+            // The rule has carried the warm-up; the decay takes what it leaves of the run.
+            let warm_up = steps_in(schedule.warm_up.length, batch_size, examples)
+                .map_err(|error| SettingError::new("warm-up", error.to_string()))?;
+            schedule = Comparison::with_warm_up(schedule, cap, warm_up as f64 / cap as f64);
         }
-        Ok(TrialSpec {
+        let spec = TrialSpec {
             curves: vec![method.name.clone()],
             schedule,
             optimizer: plan.with_half_life(setting.optimizer, batch_size),
-            cap: cap(plan, self.comparison, self.info, batch_size)?,
+            cap,
             target: self.target(),
             ..plan.trial(TrialPurpose::Single, batch_size, setting.learning_rate)
+        };
+        self.led(spec, method.controller.as_ref())
+    }
+
+    /// A run as its controller leads it: as many examples, in however many steps.
+    fn led(&self, spec: TrialSpec, choice: Option<&Choice>) -> Result<TrialSpec, StudyError> {
+        let Some(choice) = choice else {
+            return Ok(spec);
+        };
+        let course = Course {
+            schedule: &spec.schedule,
+            learning_rate: spec.learning_rate,
+            batch_size: spec.batch_size,
+            train_examples: self.info.train_examples,
+            key: spec.controller_key(),
+        };
+        let wrong = |why: String| {
+            let at = spec.batch_size;
+            SettingError::new("methods", format!("{choice} at batch size {at}: {why}"))
+        };
+        let led = controller(Some(choice), &course).map_err(|error| wrong(error.to_string()))?;
+        let examples = spec.cap.saturating_mul(spec.batch_size);
+        let is_open = led.watches_noise() && led.batch_sizes().is_some();
+        let most = self.plan.max_steps.unwrap_or(u64::MAX);
+        Ok(TrialSpec {
+            cap: steps_to_draw(&*led, examples).clamp(1, most),
+            max_examples: is_open.then_some(examples),
+            controller: Some(choice.clone()),
+            ..spec
         })
     }
 
@@ -282,16 +351,19 @@ impl Work<'_> {
             batch_size,
         );
         let cap = cap(plan, self.comparison, self.info, batch_size)?;
-        let points = range.rates_with(plan.tune_trials, plan.study_seed, scramble, |part| {
-            SHORTEST.powf(1.0 - part)
-        });
-        let specs = (first..).zip(points).map(|(index, (rate, share))| {
+        let points = range.rates_with(plan.tune_trials, plan.study_seed, scramble, |part| part);
+        let specs = (first..).zip(points).map(|(index, (rate, part))| {
             let purpose = TrialPurpose::Tune { index, round };
             let mut schedule = plan.schedule_from(rate);
             if self.comparison.tunes_horizon(plan) {
+                let share = SHORTEST.powf(1.0 - part);
                 schedule.decay = Comparison::with_horizon(schedule.decay, cap, share);
             }
-            TrialSpec {
+            if self.comparison.tune_warm_up {
+                let share = WARM_UPS.0 * (WARM_UPS.1 / WARM_UPS.0).powf(part);
+                schedule = Comparison::with_warm_up(schedule, cap, share);
+            }
+            let spec = TrialSpec {
                 curves: search.methods.clone(),
                 schedule,
                 optimizer: plan.with_half_life(search.optimizer.clone(), batch_size),
@@ -299,9 +371,10 @@ impl Work<'_> {
                 cap,
                 target: self.target(),
                 ..plan.trial(purpose, batch_size, rate)
-            }
+            };
+            self.led(spec, search.controller.as_ref())
         });
-        Ok(specs.collect())
+        specs.collect()
     }
 
     /// The trials that search the decay of a setting alone.
@@ -373,6 +446,7 @@ impl Search {
         Self {
             methods: vec![method.name.clone()],
             optimizer: method.optimizer.clone(),
+            controller: method.controller.clone(),
             rates: method.rates,
             batch_size,
             range: method.rates,
@@ -383,6 +457,7 @@ impl Search {
 
     fn is_of(&self, method: &Method, batch_size: u64) -> bool {
         self.optimizer == method.optimizer
+            && self.controller == method.controller
             && self.rates == method.rates
             && self.batch_size == batch_size
     }
@@ -432,11 +507,11 @@ impl Search {
         best.map_or_else(
             || Tuned {
                 rate: self.range.low,
-                decay: plan.schedule.decay.clone(),
+                schedule: plan.schedule_from(self.range.low),
             },
             |record| Tuned {
                 rate: record.spec.learning_rate,
-                decay: record.spec.schedule.decay.clone(),
+                schedule: record.spec.schedule.clone(),
             },
         )
     }
@@ -490,10 +565,10 @@ fn loads(
     };
     let trials = u64::from(plan.tune_trials);
     for &batch_size in &plan.batch_sizes {
-        let mut optimizers: Vec<(&Choice, RateRange)> = Vec::new();
+        let mut optimizers: Vec<(&Choice, &Option<Choice>, RateRange)> = Vec::new();
         let mut decays = 0;
         for method in &comparison.methods {
-            let key = (&method.optimizer, method.rates);
+            let key = (&method.optimizer, &method.controller, method.rates);
             if method.tuned_sizes(plan).contains(&batch_size) {
                 if !optimizers.contains(&key) {
                     optimizers.push(key);

@@ -1,8 +1,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use batchscope_core::{
-    Choice, EvaluationPlan, Located, Measurement, NoiseMoments, NoiseRecord, Outcome, Schedule,
-    TrainerInfo, TrialPurpose, TrialRecord, TrialSpec, Value,
+    Choice, Decision, EvaluationPlan, Located, Measurement, NoiseMoments, NoiseRecord, Outcome,
+    Schedule, TrainerInfo, TrialPurpose, TrialRecord, TrialSpec, Value,
 };
 
 use super::{Cursor, Header, Queue, Store, StoreError, StoredTrial, TrialState};
@@ -43,6 +43,7 @@ fn spec(batch_size: u64) -> TrialSpec {
         ),
         methods: Vec::new(),
         controller: None,
+        max_examples: None,
         clip: Some(1.0),
         decay: Default::default(),
         study_seed: i64::MAX as u64,
@@ -106,6 +107,17 @@ fn record(spec: &TrialSpec) -> TrialRecord {
         measurements,
         micro_batch: 32,
         seconds: 2.0 / 3.0,
+        // Of every other trial: both forms of a row are read.
+        decisions: match spec.id % 2 {
+            0 => Vec::new(),
+            _ => vec![Decision {
+                step: 3,
+                learning_rate: 0.1 + 0.2,
+                batch_size: 64,
+                why: "the schedule's mark at 2ep: the batch grows".to_owned(),
+            }],
+        },
+        schedule: Vec::new(),
         notes: vec!["target reached in warm-up; \"quoted\"".to_owned()],
     }
 }

@@ -278,6 +278,7 @@ fn difference(found: &Identity, expected: &Identity, longer: bool) -> Option<Str
     let mut found = found.clone();
     if longer {
         found.spec.cap = expected.spec.cap;
+        found.spec.max_examples = expected.spec.max_examples;
     }
     if found == *expected {
         return None;

@@ -40,6 +40,8 @@ pub enum Origin {
         identity: Box<Identity>,
         /// Optimizer steps done.
         step: u64,
+        /// The controller's memory.
+        controller: Vec<f64>,
     },
     /// A state alone, written by [`write_state`].
     Alone {
@@ -55,6 +57,8 @@ pub struct StoredRun {
     pub identity: Identity,
     /// Optimizer steps done.
     pub step: u64,
+    /// The controller's memory ([`batchscope_rules::Controller::state`]).
+    pub controller: Vec<f64>,
     /// The network's state, as in [`Stored::network`]; with the averaged parameters where a run is judged by those. Batch
     /// norm's running statistics are those of training.
     pub network: Vec<StateTensor>,
@@ -102,13 +106,18 @@ impl Stored {
     /// [`TrainError::Stored`] when it is a state alone, or its optimizer's memory is not that optimizer's.
     pub fn into_run(self) -> Result<StoredRun, TrainError> {
         match self.origin {
-            Origin::Run { identity, step } => {
+            Origin::Run {
+                identity,
+                step,
+                controller,
+            } => {
                 let mut network = self.network;
                 let is_average = to_average(&identity, &mut network, &self.rule)
                     .map_err(|why| unusable(&self.path, why))?;
                 Ok(StoredRun {
                     identity: *identity,
                     step,
+                    controller,
                     network,
                     is_average,
                     checksum: self.checksum,
@@ -239,6 +248,7 @@ fn origin(text: String) -> Result<Origin, String> {
             Ok(Origin::Run {
                 identity: Box::new(state.identity),
                 step: state.progress.step,
+                controller: super::numbers(&state.controller),
             })
         }
     }

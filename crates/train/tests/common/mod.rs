@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,8 +11,9 @@ use std::{
 };
 
 use batchscope_core::{
-    Choice, Control, DataShape, EvaluationPlan, Event, Flow, Metric, NeverStop, NoiseRecord,
-    Schedule, Trainer, TrialPurpose, TrialRecord, TrialSpec, Value,
+    Choice, Control, DataShape, Decision, EvaluationPlan, Event, Flow, Metric, NeverStop,
+    NoiseRecord, Outcome, Schedule, ScheduleRow, Trainer, TrialPurpose, TrialRecord, TrialSpec,
+    Value,
 };
 use batchscope_train::{
     BuiltIn, BuiltInConfig,
@@ -64,10 +66,32 @@ pub fn spec() -> TrialSpec {
         study_seed: 11,
         seed: 5,
         cap: 200,
+        max_examples: None,
         target: None,
         evaluation: EvaluationPlan::default(),
         diagnostics: Vec::new(),
     }
+}
+
+/// A trainer that saves its trials.
+pub fn saving(folder: &Path, factory: TinyFactory) -> BuiltIn {
+    let mut config = config(factory, classes());
+    config.checkpoint_dir = Some(folder.to_owned());
+    BuiltIn::new(config).unwrap()
+}
+
+/// Runs to the end, interrupted every so many questions; how often it was.
+pub fn in_pieces(trainer: &BuiltIn, spec: &TrialSpec, every: u64) -> (TrialRecord, u64) {
+    for interruptions in 0..100_000 {
+        let record = trainer
+            .run(spec, &InterruptAfter::steps(every), &mut |_| {})
+            .unwrap();
+        if record.outcome != Outcome::Interrupted {
+            trainer.forget(spec);
+            return (record, interruptions);
+        }
+    }
+    panic!("no headway");
 }
 
 /// Runs a spec undisturbed.
@@ -90,6 +114,8 @@ pub type Measured = (
 pub struct Essence {
     pub outcome: batchscope_core::Outcome,
     pub measurements: Vec<Measured>,
+    pub decisions: Vec<Decision>,
+    pub schedule: Vec<ScheduleRow>,
     pub notes: Vec<String>,
 }
 
@@ -107,6 +133,8 @@ pub fn essence(record: &TrialRecord) -> Essence {
     Essence {
         outcome: record.outcome.clone(),
         measurements: record.measurements.iter().map(measurement).collect(),
+        decisions: record.decisions.clone(),
+        schedule: record.schedule.clone(),
         notes: record.notes.clone(),
     }
 }
@@ -152,6 +180,7 @@ impl Log {
             }
             Event::Measured(measurement) => self.measured.push(measurement.step),
             Event::Checkpointed { step } => self.checkpointed.push(step),
+            Event::Decided(_) => {}
         }
     }
 }

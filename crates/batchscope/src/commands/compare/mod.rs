@@ -119,13 +119,31 @@ pub fn run(args: &CompareArgs, trainers: &Trainers, quiet: bool) -> Result<(), C
     show(&found, &args.dir, args.json, &ran.display)
 }
 
-/// Analyzes a finished comparison, and writes `comparison.json` and the report.
+/// Analyzes a finished comparison, and writes `comparison.json`, `trials.csv` and the report.
 pub fn report(
     folder: &StudyFolder,
     result: &StudyResult,
     comparison: &Comparison,
     info: &TrainerInfo,
     facts: &RunFacts,
+) -> Result<Compared, CliError> {
+    let found = found(folder, result, comparison, info)?;
+    let json = serde_json::to_string_pretty(&found).map_err(CliError::failed)? + "\n";
+    write_whole(&folder.0.join("comparison.json"), json.as_bytes())?;
+    let trials = batchscope_report::trials_csv(&result.records).map_err(CliError::failed)?;
+    write_whole(&folder.0.join("trials.csv"), trials.as_bytes())?;
+    let document = page::document(&found, result);
+    batchscope_report::write_document(&folder.0, &document, &facts.how)
+        .map_err(CliError::failed)?;
+    Ok(found)
+}
+
+/// Analyzes a finished comparison.
+pub fn found(
+    folder: &StudyFolder,
+    result: &StudyResult,
+    comparison: &Comparison,
+    info: &TrainerInfo,
 ) -> Result<Compared, CliError> {
     if result.interrupted {
         return Err(CliError::Failed(format!(
@@ -145,9 +163,9 @@ pub fn report(
     let budget = |method: &Method| Budget {
         method: method.name.clone(),
         trials: tuning_trials(method, result),
-        tuned: tuned(result, comparison),
+        tuned: tuned(method, result, comparison),
     };
-    let found = Compared {
+    Ok(Compared {
         model: info.model.clone(),
         data: info.data.clone(),
         epochs: comparison.epochs,
@@ -156,13 +174,7 @@ pub fn report(
         curves: curves(result),
         notes: notes(result, info),
         contrasts,
-    };
-    let json = serde_json::to_string_pretty(&found).map_err(CliError::failed)? + "\n";
-    write_whole(&folder.0.join("comparison.json"), json.as_bytes())?;
-    let document = page::document(&found, result);
-    batchscope_report::write_document(&folder.0, &document, &facts.how)
-        .map_err(CliError::failed)?;
-    Ok(found)
+    })
 }
 
 /// Warm-ups that do not end within their runs, by method and batch size.
@@ -181,9 +193,13 @@ fn notes(result: &StudyResult, info: &TrainerInfo) -> Vec<String> {
     notes.collect()
 }
 
-/// What was tuned for every method.
-fn tuned(result: &StudyResult, comparison: &Comparison) -> Vec<&'static str> {
-    let mut tuned = vec!["rate"];
+/// What was tuned for a method.
+fn tuned(method: &Method, result: &StudyResult, comparison: &Comparison) -> Vec<&'static str> {
+    let mut tuned = Vec::new();
+    if !method.finds_rate() {
+        tuned.push("rate");
+        tuned.extend(comparison.tune_warm_up.then_some("length of the warm-up"));
+    }
     if comparison.tunes_horizon(&result.plan) {
         tuned.push("length of the decay");
     }

@@ -1,6 +1,8 @@
 //! The comparison as a page.
 
-use batchscope_core::{Estimate, TrialPurpose};
+mod along;
+
+use batchscope_core::{Estimate, TrialPurpose, TrialRecord};
 use batchscope_report::{
     Axis, AxisScale, Chart, ChartPanel, Document, PageTable, Point, Section, Series,
     format::{estimate_short_as, number, p_value},
@@ -17,12 +19,16 @@ pub(super) fn document(found: &Compared, result: &StudyResult) -> Document {
         kicker: "Methods compared over batch sizes".to_owned(),
         title: title(found),
         lead: found.verdict(),
-        sections: vec![
-            primary(found),
-            values(found),
-            rates(found),
-            tuning(found, result),
-        ],
+        sections: [
+            Some(primary(found)),
+            Some(values(found)),
+            Some(rates(found, result)),
+            along::section(found, result),
+            Some(tuning(found, result)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         facts: vec![
             ("Model".to_owned(), found.model.clone()),
             ("Data".to_owned(), found.data.clone()),
@@ -98,6 +104,27 @@ fn primary(found: &Compared) -> Section {
     }
 }
 
+fn axis(name: &str, scale: AxisScale) -> Axis {
+    Axis {
+        name: name.to_owned(),
+        scale,
+    }
+}
+
+/// The fresh runs of a method at a batch size.
+fn fresh<'a>(
+    result: &'a StudyResult,
+    method: &'a str,
+    batch_size: u64,
+) -> impl Iterator<Item = &'a TrialRecord> {
+    result.records.iter().filter(move |record| {
+        let spec = &record.spec;
+        matches!(spec.purpose, TrialPurpose::Fresh { .. })
+            && spec.batch_size == batch_size
+            && spec.curves.iter().any(|curve| curve == method)
+    })
+}
+
 /// Every method at every batch size.
 fn values(found: &Compared) -> Section {
     let by_steps = matches!(found.contrasts.endpoint, Endpoint::Steps(_));
@@ -117,10 +144,6 @@ fn values(found: &Compared) -> Section {
             joined: true,
         });
         series.collect::<Vec<_>>()
-    };
-    let axis = |name: &str, scale| Axis {
-        name: name.to_owned(),
-        scale,
     };
     let chart = Chart {
         id: "methods",
@@ -163,11 +186,21 @@ fn values(found: &Compared) -> Section {
     }
 }
 
-/// The rates that the fresh runs had.
-fn rates(found: &Compared) -> Section {
+/// The rates that the fresh runs had: of each run, where its controller found one.
+fn rates(found: &Compared, result: &StudyResult) -> Section {
     let mut head = vec!["batch size".to_owned()];
     head.extend(found.methods().into_iter().map(str::to_owned));
+    let finds_rate = |name: &str| {
+        let compared = result.plan.comparison.iter();
+        let mut methods = compared.flat_map(|comparison| &comparison.methods);
+        methods.any(|method| method.name == name && method.finds_rate())
+    };
     let rate = |method: &str, size: u64| {
+        if finds_rate(method) {
+            let decided = fresh(result, method, size).filter_map(|run| run.decisions.first());
+            let rates: Vec<String> = decided.map(|d| number(d.learning_rate)).collect();
+            return format!("found: {}", rates.join(", "));
+        }
         let points = &found.contrasts.points;
         let point = points
             .iter()

@@ -80,8 +80,10 @@ impl LandscapeTarget {
             learning_rate: identity.spec.learning_rate,
             batch_size: identity.spec.batch_size,
             train_examples: Some(data.train.len()),
+            key: identity.spec.controller_key(),
         };
-        let led = controller(identity.spec.controller.as_ref(), &course);
+        let led = controller(identity.spec.controller.as_ref(), &course).ok();
+        let led = led.and_then(|mut led| led.load(&checkpoint.controller).is_ok().then_some(led));
         let learning_rate = led.map_or(identity.spec.learning_rate, |led| {
             led.at(checkpoint.step.saturating_sub(1)).learning_rate
         });

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use batchscope_core::{Measurement, Metric, TrialPurpose, TrialRecord, TrialSpec};
+use batchscope_core::{Decision, Measurement, Metric, TrialPurpose, TrialRecord, TrialSpec};
 use rusqlite::{Connection, Row, params};
+use serde::{Deserialize, Serialize};
 
 use super::checksum;
 use crate::{
@@ -97,7 +98,13 @@ pub(super) fn write_record(db: &Connection, record: &TrialRecord) -> rusqlite::R
     let [spec, outcome, notes] = [
         to_json(&record.spec),
         to_json(&record.outcome),
-        to_json(&record.notes),
+        to_json(&match record.decisions.is_empty() {
+            true => Remarks::Notes(record.notes.clone()),
+            false => Remarks::WithDecisions {
+                notes: record.notes.clone(),
+                decisions: record.decisions.clone(),
+            },
+        }),
     ];
     let digest = checksum::of_row(
         [&spec, &outcome, &notes],
@@ -259,6 +266,17 @@ fn read_trial(
     Ok(StoredTrial { spec, state })
 }
 
+/// The column `notes`: the notes alone, or what a controller decided beside them.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Remarks {
+    Notes(Vec<String>),
+    WithDecisions {
+        notes: Vec<String>,
+        decisions: Vec<Decision>,
+    },
+}
+
 fn read_record(
     row: &Row<'_>,
     spec: &TrialSpec,
@@ -280,13 +298,21 @@ fn read_record(
             "trial {id} is not what was written"
         )));
     }
+    let remarks: Remarks = json(&format!("notes of trial {id}"), &notes)?;
+    let (notes, decisions) = match remarks {
+        Remarks::Notes(notes) => (notes, Vec::new()),
+        Remarks::WithDecisions { notes, decisions } => (notes, decisions),
+    };
     Ok(TrialRecord {
         spec: spec.clone(),
         outcome: json(&format!("outcome of trial {id}"), &outcome)?,
         measurements,
         micro_batch,
         seconds,
-        notes: json(&format!("notes of trial {id}"), &notes)?,
+        decisions,
+        // No trial of a study asks for it.
+        schedule: Vec::new(),
+        notes,
     })
 }
 
