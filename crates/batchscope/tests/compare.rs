@@ -252,6 +252,12 @@ fn a_method_may_be_led_by_a_controller() {
     assert_eq!(budgets[2]["method"], "sgd+lsr+late_switch(at=1ep,growth=2)");
     let report = std::fs::read_to_string(dir.join("report.html")).unwrap();
     assert!(report.contains("Tuning trials were not equal in number"));
+    // A batch that grows is no larger than its micro-batch at first: no run fails for it.
+    let points = found["points"].as_array().unwrap();
+    assert!(
+        points.iter().all(|point| point["with_value"] == 3),
+        "{found}"
+    );
     // What was found goes with the trials.
     let out = run(&["export", "--to", "json", dir.to_str().unwrap()]);
     let exported: Value = serde_json::from_slice(&out.stdout).unwrap();

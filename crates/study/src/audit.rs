@@ -85,7 +85,8 @@ fn impossible_course(spec: &TrialSpec, record: &TrialRecord) -> Option<String> {
     if measured.iter().any(|m| beyond(m.step, m.examples)) {
         return Some("it was measured beyond its cap".to_owned());
     }
-    (record.micro_batch > spec.batch_size).then(|| {
+    // A controller may make the batches larger than the first.
+    (spec.controller.is_none() && record.micro_batch > spec.batch_size).then(|| {
         format!(
             "micro-batches of {} in a batch of {}",
             record.micro_batch, spec.batch_size

@@ -184,18 +184,19 @@ fn the_warm_up_can_be_tuned() {
     };
     plan.comparison.as_mut().unwrap().tune_warm_up = true;
     let result = run(&plan).unwrap();
-    let warm_up = |r: &TrialRecord| match (r.spec.schedule.warm_up.length, &r.spec.schedule.decay) {
-        (
-            Length::Steps(steps),
-            Decay::Cosine {
-                over: Length::Steps(over),
-                ..
-            },
-        ) => {
-            assert_eq!(steps + over, r.spec.cap);
-            steps
-        }
-        other => panic!("{other:?}"),
+    let warm_up = |r: &TrialRecord| {
+        let length = r.spec.schedule.warm_up.length;
+        let steps = length.in_steps(r.spec.batch_size, 20_000);
+        let decay = &r.spec.schedule.decay;
+        let Decay::Cosine {
+            over: Length::Steps(over),
+            ..
+        } = *decay
+        else {
+            panic!("{decay:?}");
+        };
+        assert_eq!(over, r.spec.cap.saturating_sub(steps).max(1));
+        steps
     };
     let at = |batch_size: u64, fresh: bool| {
         let is_of = move |r: &&TrialRecord| {

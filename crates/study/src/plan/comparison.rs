@@ -1,7 +1,7 @@
 //! A study whose axis is the method.
 
 use batchscope_core::{Choice, Decay, Length, Schedule, SettingError, setting::require};
-use batchscope_rules::{Base, CONTROLLERS, Rule, Setting};
+use batchscope_rules::{Base, CONTROLLERS, Rule, Setting, steps_in};
 use batchscope_scaling::Endpoint;
 use serde::{Deserialize, Serialize};
 
@@ -148,13 +148,22 @@ impl Comparison {
         Ok(())
     }
 
-    /// The schedule of a run of `cap` steps whose warm-up takes a share of it, and its decay the rest.
-    pub(crate) fn with_warm_up(mut schedule: Schedule, cap: u64, share: f64) -> Schedule {
-        let steps = ((cap as f64 * share).round() as u64).clamp(1, cap.saturating_sub(1).max(1));
-        schedule.warm_up.length = Length::Steps(steps);
+    /// The schedule of a run of `cap` steps of `batch_size` whose warm-up has this length, and whose decay takes the rest.
+    ///
+    /// # Errors
+    /// Key `warm-up`, for a length in epochs where there is no training set to pass over.
+    pub(crate) fn with_warm_up(
+        mut schedule: Schedule,
+        length: Length,
+        (cap, batch_size): (u64, u64),
+        train_examples: Option<u64>,
+    ) -> Result<Schedule, SettingError> {
+        let steps = steps_in(length, batch_size, train_examples)
+            .map_err(|error| SettingError::new("warm-up", error.to_string()))?;
+        schedule.warm_up.length = length;
         let left = cap.saturating_sub(steps).max(1);
         schedule.decay = Self::with_horizon(schedule.decay, left, 1.0);
-        schedule
+        Ok(schedule)
     }
 
     /// The decay's length of a run of at most `cap` steps, a share of it.

@@ -286,9 +286,8 @@ impl Work<'_> {
         let mut schedule = setting.schedule;
         if self.comparison.tune_warm_up && !method.finds_rate() {
             // The rule has carried the warm-up; the decay takes what it leaves of the run.
-            let warm_up = steps_in(schedule.warm_up.length, batch_size, examples)
-                .map_err(|error| SettingError::new("warm-up", error.to_string()))?;
-            schedule = Comparison::with_warm_up(schedule, cap, warm_up as f64 / cap as f64);
+            let length = schedule.warm_up.length;
+            schedule = Comparison::with_warm_up(schedule, length, (cap, batch_size), examples)?;
         }
         let spec = TrialSpec {
             curves: vec![method.name.clone()],
@@ -361,7 +360,10 @@ impl Work<'_> {
             }
             if self.comparison.tune_warm_up {
                 let share = WARM_UPS.0 * (WARM_UPS.1 / WARM_UPS.0).powf(part);
-                schedule = Comparison::with_warm_up(schedule, cap, share);
+                // In epochs: the same share of a run at any batch size, until a rule says otherwise.
+                let length = Length::Epochs(self.comparison.epochs * share);
+                let examples = self.info.train_examples;
+                schedule = Comparison::with_warm_up(schedule, length, (cap, batch_size), examples)?;
             }
             let spec = TrialSpec {
                 curves: search.methods.clone(),

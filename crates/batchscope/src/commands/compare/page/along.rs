@@ -29,11 +29,11 @@ pub(super) fn section(found: &Compared, result: &StudyResult) -> Option<Section>
     }
     let mut decisions: Vec<Vec<String>> = Vec::new();
     for method in found.methods() {
-        for run in fresh(result, method, batch_size) {
+        for (number_of_seed, run) in (1..).zip(fresh(result, method, batch_size)) {
             decisions.extend(run.decisions.iter().map(|decision| {
                 vec![
                     method.to_owned(),
-                    run.spec.seed.to_string(),
+                    count(number_of_seed),
                     count(decision.step),
                     count(decision.batch_size),
                     number(decision.learning_rate),
