@@ -197,32 +197,49 @@ fn cabs_is_rate_times_variance_over_loss() {
     assert_eq!(see(0.0, 1e9, 3), 8);
 }
 
+/// The second step's rate, of batch 32 from a base of 8 at 0.1, after a first step with this noise.
+fn rates_after(trace: f64, squared_norm: f64) -> f64 {
+    let mut led = begin("adascale(8)", &Schedule::constant());
+    let noise = NoiseMoments {
+        steps: 1,
+        trace,
+        squared_norm,
+        ..NoiseMoments::new(32)
+    };
+    let setting = led.at(0);
+    assert_eq!(setting.learning_rate, 0.1);
+    led.observe(&StepSeen {
+        setting,
+        loss: 1.0,
+        noise: Some(&noise),
+    });
+    led.at(1).learning_rate
+}
+
 /// Algorithm 1: no noise makes a step worth one of the base batch size, noise alone worth `S`.
 #[test]
 fn adascale_scales_the_rate_by_its_gain() {
-    let rates = |trace: f64, squared_norm: f64| {
-        let mut led = begin("adascale(8)", &Schedule::constant());
-        let noise = NoiseMoments {
-            steps: 1,
-            trace,
-            squared_norm,
-            ..NoiseMoments::new(32)
-        };
-        let setting = led.at(0);
-        assert_eq!(setting.learning_rate, 0.1);
-        led.observe(&StepSeen {
-            setting,
-            loss: 1.0,
-            noise: Some(&noise),
-        });
-        led.at(1).learning_rate
-    };
-    assert!((rates(0.0, 1e6) - 0.1).abs() < 1e-9);
-    assert!((rates(1e6, 0.0) - 0.4).abs() < 1e-9);
+    assert!((rates_after(0.0, 1e6) - 0.1).abs() < 1e-9);
+    assert!((rates_after(1e6, 0.0) - 0.4).abs() < 1e-9);
     // σ² = 80/8 = 10, μ² = 5: (10 + 5)/(10/4 + 5) = 2.
-    assert!((rates(80.0, 5.0) - 0.2).abs() < 1e-9);
+    assert!((rates_after(80.0, 5.0) - 0.2).abs() < 1e-9);
     // A negative estimate of μ² counts as 0.
-    assert!((rates(80.0, -5.0) - 0.4).abs() < 1e-9);
+    assert!((rates_after(80.0, -5.0) - 0.4).abs() < 1e-9);
+}
+
+/// Against the paper's estimators from the gradients themselves: `σ̂² = Σ‖g_i‖²/(S−1) − S‖ḡ‖²/(S−1)`, `μ̂² = ‖ḡ‖² − σ̂²/S`.
+#[test]
+fn adascale_s_gain_is_that_of_the_paper_s_own_estimators() {
+    let gradients = [[1.0, 2.0], [0.0, 2.5], [2.0, 1.0], [1.0, 3.5]];
+    let s = gradients.len() as f64;
+    let norm = |g: &[f64; 2]| g[0] * g[0] + g[1] * g[1];
+    let mean = norm(&[4.0 / s, 9.0 / s]);
+    let sum: f64 = gradients.iter().map(norm).sum();
+    let variance = sum / (s - 1.0) - s * mean / (s - 1.0);
+    let signal = mean - variance / s;
+    let gain = (variance + signal) / (variance / s + signal);
+    // The variance of 8 examples' gradient is an eighth of one's.
+    assert!((rates_after(8.0 * variance, signal) - 0.1 * gain).abs() < 1e-12);
 }
 
 /// A schedule of 200 steps of 8 is over after 50 steps of 32 that are worth four each.

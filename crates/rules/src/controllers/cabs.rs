@@ -114,7 +114,8 @@ impl Controller for Cabs {
             let variance = self.variance.map_or(trace, kept);
             self.variance = Some(variance);
             let asked = seen.setting.learning_rate * variance / seen.loss;
-            if asked.is_finite() {
+            // A loss of 0 or less asks for no batch size.
+            if seen.loss > 0.0 && asked.is_finite() {
                 let units = (asked / self.smallest as f64).round() as u64;
                 batch_size = units
                     .saturating_mul(self.smallest)

@@ -25,7 +25,6 @@
 //! batch norm in training mode an example has no gradient of its own: then the "examples" here are
 //! ghost batches, or there is no answer.
 
-mod adaptive;
 mod course;
 mod curvature;
 mod groups;
@@ -35,10 +34,6 @@ mod ratio;
 mod replicates;
 mod smooth;
 
-pub use adaptive::{
-    ADASCALE_VARIANCE_FLOOR, CABS_BATCH_SIZES, CABS_SMOOTHING, adascale_gain, adascale_smoothing,
-    cabs_batch_size,
-};
 pub use course::{COURSE_STEPS, LayerNoiseScale, NoiseAt, NoiseTrajectory, noise_of};
 pub use curvature::CurvedNoise;
 pub use groups::Groups;

@@ -431,12 +431,18 @@ impl Compared {
         remarks.extend(self.unequal());
         remarks.extend(self.notes.iter().cloned());
         for curve in &self.curves {
+            let critical = match curve.critical_batch_size.value {
+                None => "its critical batch size is undefined".to_owned(),
+                Some(_) => format!(
+                    "so a critical batch size of {}",
+                    estimate_short_as(&curve.critical_batch_size, number)
+                ),
+            };
             remarks.push(format!(
-                "{}: S_min {}, E_min {}, so a critical batch size of {}.",
+                "{}: S_min {}, E_min {}, {critical}.",
                 curve.method,
                 estimate_short_as(&curve.s_min, number),
-                estimate_short_as(&curve.e_min, number),
-                estimate_short_as(&curve.critical_batch_size, number)
+                estimate_short_as(&curve.e_min, number)
             ));
         }
         remarks

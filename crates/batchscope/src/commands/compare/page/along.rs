@@ -1,10 +1,11 @@
 //! How the runs were led: learning rate and batch size along one run of each method, and what their controllers decided.
 
-use batchscope_core::{Decay, Estimate, TrialRecord};
+use batchscope_core::{Decay, Estimate, Metric, Quantity, Split, TrialRecord};
 use batchscope_report::{
     AxisScale, Chart, ChartPanel, PageTable, Point, Section, Series,
     format::{count, number},
 };
+use batchscope_scaling::Endpoint;
 use batchscope_study::StudyResult;
 
 use super::{axis, fresh, heads};
@@ -65,13 +66,16 @@ pub(super) fn section(found: &Compared, result: &StudyResult) -> Option<Section>
     Some(Section {
         heading: "Along the runs".to_owned(),
         paragraphs: vec![format!(
-            "Learning rate and batch size along the first fresh run of each method at batch size {batch_size}."
+            "Learning rate and batch size along the first fresh run of each method at batch size {batch_size}, and what was measured along all of them."
         )],
         tables: match table.rows.is_empty() {
             true => Vec::new(),
             false => vec![table],
         },
-        figures: chart(&runs).figure().into_iter().collect(),
+        figures: [chart(&runs), metrics(found, result)]
+            .iter()
+            .filter_map(Chart::figure)
+            .collect(),
         remarks,
     })
 }
@@ -110,6 +114,46 @@ fn chart(runs: &[(&str, &TrialRecord)]) -> Chart {
         title: "How the runs were led".to_owned(),
         caption: "At the evaluations; batch sizes are means since the evaluation before. Single points are decisions of controllers.".to_owned(),
         panels,
+    }
+}
+
+/// What was measured along the runs of all seeds, against the examples they had seen.
+fn metrics(found: &Compared, result: &StudyResult) -> Chart {
+    let metric = match &found.contrasts.endpoint {
+        Endpoint::Metric(metric) => metric,
+        Endpoint::Steps(target) => &target.metric,
+    };
+    let train_loss = Metric::new(Split::Train, Quantity::Loss);
+    let mut measured = vec![&train_loss];
+    measured.extend((*metric != train_loss).then_some(metric));
+    let panel = |metric: &Metric| {
+        let series = found.methods().into_iter().map(|method| {
+            let runs = fresh(result, method, found.contrasts.batch_size);
+            let points = runs.flat_map(|run| &run.measurements).filter_map(|m| {
+                let y = Estimate::exact(*m.metrics.get(metric)?);
+                Some(Point {
+                    x: m.examples as f64,
+                    y,
+                })
+            });
+            Series {
+                name: method.to_owned(),
+                points: points.collect(),
+                joined: false,
+            }
+        });
+        ChartPanel {
+            title: metric.to_string(),
+            x: axis("examples", AxisScale::Linear),
+            y: axis(&metric.to_string(), AxisScale::Linear),
+            series: series.collect(),
+        }
+    };
+    Chart {
+        id: "along-metrics",
+        title: "What was measured along the runs".to_owned(),
+        caption: "Every evaluation of every fresh seed: how far the points of one method scatter is the seeds' noise.".to_owned(),
+        panels: measured.into_iter().map(panel).collect(),
     }
 }
 
