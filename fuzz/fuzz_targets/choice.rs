@@ -29,6 +29,10 @@ fuzz_target!(|text: &str| {
         let written = batchscope_rules::write_decay(&decay);
         assert_eq!(batchscope_rules::read_decay(&written), Ok(decay), "{written}");
     }
+    if let Ok(rows) = batchscope_rules::read_rows(text) {
+        let written = batchscope_rules::write_rows(&rows);
+        assert_eq!(batchscope_rules::read_rows(&written), Ok(rows), "{written}");
+    }
     if let Ok(spec) = text.parse::<AugmentSpec>() {
         assert_eq!(spec.to_string().parse::<AugmentSpec>(), Ok(spec));
     }

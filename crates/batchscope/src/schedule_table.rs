@@ -90,7 +90,23 @@ pub fn write(path: &Path, rows: &[ScheduleRow]) -> Result<(), CliError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Any text is rows that lead a run, or refused.
+        #[test]
+        fn any_text_is_a_table_or_refused(
+            text in "(step,batch_size,learning_rate\n)?([0-9,.e-]{0,12}\n){0,4}|[\\[{]\\PC{0,60}",
+        ) {
+            if let Ok(rows) = parse(&text)
+                && check_rows(&rows).is_ok()
+            {
+                prop_assert_eq!(read_rows(&write_rows(&rows)), Ok(rows));
+            }
+        }
+    }
 
     #[test]
     fn what_is_written_is_read() {

@@ -339,6 +339,94 @@ fn the_noise_scale_is_measured_and_settles() {
     assert!(said.contains("micro-batches of"), "{said}");
 }
 
+/// The noise scale for optimizers that go by signs: its two norms, and the same numbers again.
+#[test]
+fn the_noise_scale_is_measured_in_the_l1_norm() {
+    let measure = || {
+        let out = run(&[
+            &["noise", "--json", "--l1", "--batch-size", "32"],
+            &QUICK[..],
+        ]
+        .concat());
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        serde_json::from_slice::<Value>(&out.stdout).unwrap()
+    };
+    let found = measure();
+    assert_eq!(found, measure(), "it is reproducible");
+    let l1 = &found["l1"];
+    // One pass over 800 examples: 25 parts of four examples in each of eight blocks.
+    assert_eq!(
+        (l1["part"].as_u64(), l1["parts"].as_u64()),
+        (Some(4), Some(200))
+    );
+    let number = |key: &str| l1[key].as_f64().unwrap();
+    assert!(number("gradient") <= number("plain_gradient"));
+    let scale = &l1["noise_scale"];
+    let [low, value, high] = ["low", "value", "high"].map(|key| scale[key].as_f64().unwrap());
+    assert!(low < value && value < high, "{scale}");
+    let plain = (number("deviation") / number("plain_gradient")).powi(2);
+    assert!(plain <= value, "{plain} {scale}");
+    let few = run(&["noise", "--l1", "--examples", "60", "--batch-size", "32"]);
+    assert_eq!(few.status.code(), Some(1), "{}", text(&few.stderr));
+    assert!(
+        text(&few.stderr).contains("sixteen parts"),
+        "{}",
+        text(&few.stderr)
+    );
+}
+
+/// A run is written down as a table, and followed from it to the bit; rates and batch sizes that a table sets are not set twice.
+#[test]
+fn a_run_is_written_down_and_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("table.csv");
+    let table = table.to_str().unwrap();
+    let last = |more: &[&str]| {
+        let out = run(&[
+            &["train", "--json", "--quiet", "--epochs", "3"],
+            &QUICK[..],
+            more,
+        ]
+        .concat());
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        let record: Value = serde_json::from_slice(&out.stdout).unwrap();
+        (
+            record["measurements"].as_array().unwrap().last().unwrap()["metrics"].clone(),
+            record,
+        )
+    };
+    let grown = [
+        "--controller",
+        "late_switch(1ep,4)",
+        "--batch-size",
+        "16",
+        "--write-schedule",
+        table,
+    ];
+    let (metrics, record) = last(&grown);
+    let decision = &record["decisions"][0];
+    assert_eq!(
+        (decision["step"].as_u64(), decision["batch_size"].as_u64()),
+        (Some(50), Some(64))
+    );
+    let written = std::fs::read_to_string(table).unwrap();
+    assert_eq!(
+        written,
+        "step,batch_size,learning_rate\n0,16,0.02\n50,64,0.02\n"
+    );
+    let follow = format!("table:{table}");
+    let (followed, record) = last(&["--controller", &follow]);
+    assert_eq!(followed, metrics);
+    assert_eq!(
+        record["spec"]["controller"]["rows"],
+        "0 16 0.02; 50 64 0.02"
+    );
+    for more in [["--learning-rate", "0.1"], ["--batch-size", "8"]] {
+        let out = run(&[&["train", "--controller", &follow][..], &QUICK, &more].concat());
+        assert_eq!(out.status.code(), Some(2), "{}", text(&out.stderr));
+    }
+}
+
 /// `B_noise` beside `B_simple`: its pieces, what they come from, and the same numbers again.
 #[test]
 fn the_noise_scale_is_weighted_by_curvature() {

@@ -24,6 +24,7 @@ mod noise_law;
 mod noise_scale;
 mod pools;
 mod run;
+mod sign_noise;
 mod stop;
 #[doc(hidden)]
 pub mod testing;
@@ -48,5 +49,6 @@ pub use noise_law::{LawPoint, NoiseLaw};
 pub use noise_scale::{NoiseMeasurement, NoiseRequest};
 pub use pools::start_threads;
 pub use run::Run;
+pub use sign_noise::SignNoiseMeasurement;
 pub use train_loop::train_loop;
 pub use update::{Synchronous, UpdateRule};

@@ -14,7 +14,7 @@ use crate::{
 /// Parts a step is cut into where examples cannot be told apart, or only at a cost: eight of them
 /// determine `|G|²` almost as well as examples would, with a variance 8/7 of theirs where noise
 /// dominates.
-const PARTS: u64 = 8;
+pub(crate) const PARTS: u64 = 8;
 
 /// Steps before the interval is looked at, and between two looks.
 const LOOK_EVERY: u64 = 8;

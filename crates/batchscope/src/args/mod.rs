@@ -264,6 +264,9 @@ pub struct NoiseArgs {
     /// Also measure how far the gradient of 1, 2, 4, ... examples is from that of all, and the time it takes
     #[arg(long, help_heading = "Measuring")]
     pub law: bool,
+    /// Also measure the noise scale in the ℓ1 norm, B_ℓ1 = ‖σ‖₁²/‖∇L‖₁², of Adam and other optimizers that go by signs; keeps 64 bytes a parameter
+    #[arg(long, help_heading = "Measuring")]
+    pub l1: bool,
     /// Also measure the noise scale weighted by curvature, B_noise = tr(HΣ)/GᵀHG, by Hessian-vector products
     #[arg(long, help_heading = "Measuring")]
     pub curvature: bool,

@@ -32,6 +32,7 @@ mod layers;
 mod pieces;
 mod ratio;
 mod replicates;
+mod sign;
 mod smooth;
 
 pub use course::{COURSE_STEPS, LayerNoiseScale, NoiseAt, NoiseTrajectory, noise_of};
@@ -40,4 +41,5 @@ pub use groups::Groups;
 pub use layers::{LayerEstimates, LayerReplicates};
 pub use pieces::{NoiseError, Pieces, mean_square_error};
 pub use replicates::{NoiseEstimates, NoiseScale, Replicates, Sampling};
+pub use sign::{CoordinateSums, SIGN_BLOCKS, SignNoise, sign_noise};
 pub use smooth::Smoothed;

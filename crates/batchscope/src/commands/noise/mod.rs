@@ -11,7 +11,7 @@ use batchscope_report::{
     text_table,
 };
 use batchscope_scaling::noise::NoiseEstimates;
-use batchscope_train::{LawPoint, NoiseLaw, NoiseMeasurement, NoiseRequest};
+use batchscope_train::{LawPoint, NoiseLaw, NoiseMeasurement, NoiseRequest, SignNoiseMeasurement};
 use serde::Serialize;
 
 use super::{folded, landscape::read as read_checkpoint, print, print_json, width};
@@ -89,6 +89,14 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
         });
         law = Some(measured.map_err(CliError::trainer)?.ok_or_else(stopped)?);
     }
+    let mut l1 = None;
+    if args.l1 {
+        let measured = trainer.measure_sign_noise(&request, &signals, &mut |done, of| {
+            let message = format!("{done} examples for the ℓ1 norm");
+            display.show(done as f64 / of as f64, &message);
+        });
+        l1 = Some(measured.map_err(CliError::trainer)?.ok_or_else(stopped)?);
+    }
     let mut curvature = None;
     if let Some(plan) = plan {
         let measured = curvature::measure(plan, &factory, &data, &display, &signals)?;
@@ -99,12 +107,16 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
         return print_json(&Found {
             noise: found,
             law,
+            l1,
             curvature,
         });
     }
     let mut said = text(&found, request.width, width());
     if let Some(law) = &law {
         said += &law_text(law, width());
+    }
+    if let Some(l1) = &l1 {
+        said += &folded(&l1_text(l1), width(), 2);
     }
     if let Some(curvature) = &curvature {
         said += &folded(&curvature::text(curvature), width(), 2);
@@ -120,7 +132,23 @@ struct Found {
     #[serde(skip_serializing_if = "Option::is_none")]
     law: Option<NoiseLaw>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    l1: Option<SignNoiseMeasurement>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     curvature: Option<curvature::Curvature>,
+}
+
+/// `B_ℓ1` in words.
+fn l1_text(found: &SignNoiseMeasurement) -> String {
+    let noise = &found.noise;
+    format!(
+        "\nnoise scale B_ℓ1 = ‖σ‖₁²/‖∇L‖₁², in examples, for optimizers that go by signs\npopulation    {}\n‖σ‖₁          {}\n‖∇L‖₁         {} ({} as it comes, the bias of the noise included)\n{} parts of {} examples\n",
+        said(&noise.noise_scale),
+        number(noise.deviation),
+        number(noise.gradient),
+        number(noise.plain_gradient),
+        found.parts,
+        found.part
+    )
 }
 
 /// The law as a table of at most `width` columns.
