@@ -264,7 +264,15 @@ fn a_method_may_be_led_by_a_controller() {
     assert_eq!(exported["findings"]["baseline"], "sgd+tuned");
     let led = exported["trials"].as_array().unwrap().iter();
     assert!(led.filter(|t| t["decisions"].is_array()).count() >= 4);
-    assert!(dir.join("trials.csv").exists());
+    let trials = std::fs::read_to_string(dir.join("trials.csv")).unwrap();
+    assert!(
+        trials.lines().next().unwrap().contains("controller"),
+        "{trials}"
+    );
+    assert!(
+        trials.contains("late_switch(at=1ep,growth=2,rate=1)"),
+        "{trials}"
+    );
 }
 
 #[test]

@@ -250,6 +250,14 @@ pub fn trials_records(records: &[TrialRecord]) -> Table {
             Some(r.notes.join("; "))
         }),
     ];
+    if records.iter().any(|r| r.spec.controller.is_some()) {
+        let led = text(
+            "controller",
+            "what led the rate and the batch size, if not the schedule",
+            &|r| r.spec.controller.as_ref().map(Choice::to_string),
+        );
+        columns.push(led);
+    }
     for metric in metrics(records) {
         let about = "value at the last evaluation";
         columns.push(real(
