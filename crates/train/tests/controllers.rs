@@ -82,7 +82,7 @@ fn every_controller_resumes_to_the_bit() {
     };
     for spec in led() {
         let folder = tempfile::tempdir().unwrap();
-        let trainer = saving(folder.path(), factory.clone());
+        let trainer = saving(folder.path(), factory);
         let choice = spec.controller.clone().unwrap();
         let whole = run(&trainer, &spec);
         assert!(
