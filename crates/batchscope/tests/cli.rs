@@ -339,40 +339,45 @@ fn the_noise_scale_is_measured_and_settles() {
     assert!(said.contains("micro-batches of"), "{said}");
 }
 
-/// The noise scale for optimizers that go by signs: its two norms, and the same numbers again.
+/// The noise scales for optimizers that go by signs, and for Muon: their norms, and the same numbers again.
 #[test]
-fn the_noise_scale_is_measured_in_the_l1_norm() {
+fn noise_scales_are_measured_in_other_norms() {
     let measure = || {
-        let out = run(&[
-            &["noise", "--json", "--l1", "--batch-size", "32"],
-            &QUICK[..],
-        ]
-        .concat());
+        let args = ["noise", "--json", "--l1", "--nuclear", "--batch-size", "32"];
+        let out = run(&[&args[..], &QUICK].concat());
         assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
         serde_json::from_slice::<Value>(&out.stdout).unwrap()
     };
     let found = measure();
     assert_eq!(found, measure(), "it is reproducible");
-    let l1 = &found["l1"];
+    let norms = &found["norms"];
     // One pass over 800 examples: 25 parts of four examples in each of eight blocks.
     assert_eq!(
-        (l1["part"].as_u64(), l1["parts"].as_u64()),
+        (norms["part"].as_u64(), norms["parts"].as_u64()),
         (Some(4), Some(200))
     );
-    let number = |key: &str| l1[key].as_f64().unwrap();
-    assert!(number("gradient") <= number("plain_gradient"));
-    let scale = &l1["noise_scale"];
-    let [low, value, high] = ["low", "value", "high"].map(|key| scale[key].as_f64().unwrap());
-    assert!(low < value && value < high, "{scale}");
-    let plain = (number("deviation") / number("plain_gradient")).powi(2);
-    assert!(plain <= value, "{plain} {scale}");
-    let few = run(&["noise", "--l1", "--examples", "60", "--batch-size", "32"]);
-    assert_eq!(few.status.code(), Some(1), "{}", text(&few.stderr));
-    assert!(
-        text(&few.stderr).contains("sixteen parts"),
-        "{}",
-        text(&few.stderr)
-    );
+    for norm in ["l1", "nuclear"] {
+        let number = |key: &str| norms[norm][key].as_f64().unwrap();
+        assert!(number("gradient") <= number("plain_gradient"), "{norms}");
+        let scale = &norms[norm]["noise_scale"];
+        let [low, value, high] = ["low", "value", "high"].map(|key| scale[key].as_f64().unwrap());
+        assert!(low < value && value < high, "{scale}");
+        let plain = (number("deviation") / number("plain_gradient")).powi(2);
+        assert!(plain <= value, "{plain} {scale}");
+    }
+    for (args, why) in [
+        (["--l1", "--examples", "60"], "sixteen parts"),
+        (["--nuclear", "--model", "softmax"], "moves no matrix"),
+    ] {
+        let args = args.iter().flat_map(|arg| arg.split(' '));
+        let all: Vec<&str> = ["noise", "--batch-size", "32"]
+            .into_iter()
+            .chain(args)
+            .collect();
+        let out = run(&all);
+        assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+        assert!(text(&out.stderr).contains(why), "{}", text(&out.stderr));
+    }
 }
 
 /// A run is written down as a table, and followed from it to the bit; rates and batch sizes that a table sets are not set twice.

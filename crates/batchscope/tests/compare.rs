@@ -289,3 +289,49 @@ fn methods_that_contradict_themselves_are_refused() {
         assert!(said.contains(what), "{said}");
     }
 }
+
+/// Controllers that end a run by its examples, or by their own count: neither is a failed trial, and what cannot follow at some
+/// batch size is refused before anything runs.
+#[test]
+fn runs_that_end_before_their_cap_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let methods = "sgd+blr, sgd+blr+cabs(8,512), sgd+blr+adascale(16)";
+    let found = compared(
+        folder.path(),
+        &[
+            "--methods",
+            methods,
+            "--epochs",
+            "2",
+            "--schedule",
+            "cosine(2ep)",
+        ],
+    );
+    let points = found["points"].as_array().unwrap();
+    assert_eq!(points.len(), 6);
+    assert!(
+        points.iter().all(|point| point["with_value"] == 3),
+        "{found}"
+    );
+    for (methods, more, what) in [
+        ("sgd+blr, sgd+blr+cabs", [].as_slice(), "more than the 1500"),
+        (
+            "sgd+blr, sgd+blr+late_switch(1ep,2)",
+            &["--target", "val-error=0.3"],
+            "leave out the target",
+        ),
+        ("sgd+blr, sgd+autowu", &[], "autowu needs to know how long"),
+    ] {
+        let refused = tempfile::tempdir().unwrap();
+        let dir = refused.path().to_str().unwrap();
+        let out = run(&[
+            &SMALL[..],
+            &["--dir", dir, "--methods", methods, "--epochs", "2"],
+            more,
+        ]
+        .concat());
+        let said = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{said}");
+        assert!(said.contains(what), "{said}");
+    }
+}

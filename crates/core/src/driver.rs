@@ -179,8 +179,10 @@ impl<'a> TrialDriver<'a> {
         self.progress.last_step.map_or(cap, |last| last.min(cap))
     }
 
-    /// Says whether the trial is over after the steps so far: it ends as at its cap, evaluated once more.
-    pub fn end_here(&mut self, over: bool) {
+    /// The examples that the steps so far have drawn, and whether the trial is over with them: it then ends as at its cap,
+    /// evaluated once more. For trainers whose batch size may change.
+    pub fn drew(&mut self, examples: u64, over: bool) {
+        self.progress.drawn = Some(examples);
         self.progress.last_step = over.then_some(self.progress.step);
     }
 
@@ -271,7 +273,8 @@ impl<'a> TrialDriver<'a> {
     fn affords(&self, what: Evaluate, part: u128) -> bool {
         let passed = u128::from(self.progress.evaluated_examples);
         let evaluated = passed + u128::from(self.driving.cost.of(what));
-        let trained = u128::from(self.progress.step) * u128::from(self.spec.batch_size);
+        let steps = u128::from(self.progress.step) * u128::from(self.spec.batch_size);
+        let trained = self.progress.drawn.map_or(steps, u128::from);
         // e/(2t + e) ≤ 1/part
         (part - 1) * evaluated <= 2 * trained
     }

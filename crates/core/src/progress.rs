@@ -51,6 +51,9 @@ pub struct Progress {
     /// What the steps so far were made with, where that is asked for: a row where it changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schedule: Vec<ScheduleRow>,
+    /// Examples that the steps so far have drawn; `None` where every step has the spec's batch size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<u64>,
     /// The step at which the trial ends before its cap: its examples are drawn, or its controller has ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_step: Option<u64>,

@@ -60,7 +60,7 @@ pub use adamp::Projected;
 pub use clip::{clip_factor, sum_of_squares};
 pub use lamb::Lamb;
 pub use lars::Lars;
-pub use muon::Muon;
+pub use muon::{Muon, MuonMatrix, matrices as muon_matrices};
 pub use optimizer::{Build, Optimizer, OptimizerKind, Rates, StateError, build};
 pub use schedule_free::ScheduleFree;
 pub use sgd::Sgd;

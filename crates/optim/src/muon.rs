@@ -114,12 +114,14 @@ impl Muon {
         let number = |key: &str| choice.number(key).unwrap_or(0.0);
         let decay = decay_table(policy, layout, number("weight_decay"));
         let matches_rms = choice.text("adjust_lr_fn") != Some("original");
-        let head = layout.head();
+        let muons = matrices(layout);
         let [mut matrices, mut others] = [ParameterLayout::default(), ParameterLayout::default()];
         let mut places = Vec::new();
         for (at, tensor) in layout.tensors.iter().enumerate() {
-            match matrix(tensor).filter(|_| head != Some(at)) {
-                Some((shape, [outputs, inputs])) => {
+            match muons.iter().find(|matrix| matrix.tensor == at) {
+                Some(matrix) => {
+                    let shape = [tensor.shape[0], tensor.len() / tensor.shape[0]];
+                    let [outputs, inputs] = [matrix.outputs as f64, matrix.inputs as f64];
                     places.push(Place::Matrix {
                         index: matrices.tensors.len(),
                         shape,
@@ -149,15 +151,43 @@ impl Muon {
     }
 }
 
-/// The shape of a tensor as a matrix, and its numbers of outputs and inputs; `None` for one that is none.
-fn matrix(tensor: &ParameterTensor) -> Option<([usize; 2], [f64; 2])> {
+/// A tensor that Muon moves, as a matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MuonMatrix {
+    /// The number of the tensor in its layout.
+    pub tensor: usize,
+    /// Its outputs.
+    pub outputs: usize,
+    /// Its inputs: of a kernel, the channels of all its places.
+    pub inputs: usize,
+    /// Its values lie input by input: those of all outputs together.
+    pub by_inputs: bool,
+}
+
+/// The tensors of a layout that Muon moves: matrices and kernels of several input channels, but for the head.
+pub fn matrices(layout: &ParameterLayout) -> Vec<MuonMatrix> {
+    let head = layout.head();
+    let all = layout.tensors.iter().enumerate();
+    all.filter(|(at, _)| head != Some(*at))
+        .filter_map(|(at, tensor)| matrix(at, tensor))
+        .collect()
+}
+
+fn matrix(at: usize, tensor: &ParameterTensor) -> Option<MuonMatrix> {
     match (tensor.kind, tensor.shape.as_slice()) {
-        (ParameterKind::Matrix, &[inputs, outputs]) => {
-            Some(([inputs, outputs], [outputs as f64, inputs as f64]))
-        }
+        (ParameterKind::Matrix, &[inputs, outputs]) => Some(MuonMatrix {
+            tensor: at,
+            outputs,
+            inputs,
+            by_inputs: true,
+        }),
         (ParameterKind::Kernel, &[outputs, channels, ..]) if outputs > 0 && channels > 1 => {
-            let inputs = tensor.len() / outputs;
-            Some(([outputs, inputs], [outputs as f64, inputs as f64]))
+            Some(MuonMatrix {
+                tensor: at,
+                outputs,
+                inputs: tensor.len() / outputs,
+                by_inputs: false,
+            })
         }
         _ => None,
     }

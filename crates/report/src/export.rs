@@ -231,7 +231,7 @@ pub fn trials_records(records: &[TrialRecord]) -> Table {
             },
         ),
         whole("examples", "examples trained on by then", &|r| {
-            last_step(r).map(|s| s.saturating_mul(r.spec.batch_size))
+            last_step(r).map(|s| r.examples_at(s).round() as u64)
         }),
         real(
             "seconds",

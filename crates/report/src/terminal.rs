@@ -365,7 +365,7 @@ const FIELDS: [Field; 10] = [
         last_step(r).map_or_else(String::new, count)
     }),
     ("examples", true, 4, |r| {
-        last_step(r).map_or_else(String::new, |s| count(s.saturating_mul(r.spec.batch_size)))
+        last_step(r).map_or_else(String::new, |s| count(r.examples_at(s).round() as u64))
     }),
     ("time", true, 3, |r| duration(r.seconds)),
     ("seed", true, 5, |r| r.spec.seed.to_string()),

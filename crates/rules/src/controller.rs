@@ -1,7 +1,5 @@
 //! What leads a run: the learning rate and the batch size of every step.
 
-use std::ops::RangeInclusive;
-
 use batchscope_core::{
     Choice, ChoiceError, Described, Descriptor, NoiseMoments, Schedule, StepBatch, StreamKey,
 };
@@ -15,6 +13,36 @@ pub struct StepSetting {
     pub learning_rate: f64,
     /// The examples it takes.
     pub batch: StepBatch,
+}
+
+/// The batch sizes that a controller may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchSizes {
+    /// The smallest.
+    pub smallest: u64,
+    /// The largest.
+    pub largest: u64,
+    /// All are whole multiples of it.
+    pub divisor: u64,
+}
+
+impl BatchSizes {
+    /// Of these sizes; `None` where they are one.
+    pub(crate) fn of(sizes: impl Iterator<Item = u64> + Clone) -> Option<Self> {
+        let (smallest, largest) = (sizes.clone().min()?, sizes.clone().max()?);
+        let divisor = sizes.fold(0, |a, b| {
+            let (mut a, mut b) = (a, b);
+            while b > 0 {
+                (a, b) = (b, a % b);
+            }
+            a
+        });
+        (smallest < largest).then_some(Self {
+            smallest,
+            largest,
+            divisor,
+        })
+    }
 }
 
 /// A step that was taken, as a controller sees it.
@@ -81,8 +109,8 @@ pub trait Controller: Send {
         0
     }
 
-    /// The smallest and the largest batch size it may use, where the batch size may change on the way.
-    fn batch_sizes(&self) -> Option<RangeInclusive<u64>> {
+    /// The batch sizes it may use, where the batch size may change on the way.
+    fn batch_sizes(&self) -> Option<BatchSizes> {
         None
     }
 
@@ -123,7 +151,7 @@ pub trait Controller: Send {
 /// `u64::MAX` where it never does. Where batch sizes follow from what is seen on the way, the most steps it may be.
 pub fn steps_to_draw(led: &dyn Controller, examples: u64) -> u64 {
     if let (true, Some(sizes)) = (led.watches_noise(), led.batch_sizes()) {
-        return examples.div_ceil((*sizes.start()).max(1));
+        return examples.div_ceil(sizes.smallest.max(1));
     }
     let (mut low, mut high) = (0, u64::MAX);
     while low < high {
@@ -177,6 +205,11 @@ impl Course<'_> {
             self.train_examples,
         )
     }
+}
+
+/// A count in a controller's state: below 2⁵³, where whole numbers are exact.
+pub(crate) fn whole(x: f64) -> Option<u64> {
+    (x >= 0.0 && x < (1u64 << 53) as f64 && x.fract() == 0.0).then_some(x as u64)
 }
 
 /// For tests that draw nothing.

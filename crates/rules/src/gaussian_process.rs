@@ -11,6 +11,8 @@
 use batchscope_core::statistics::normal_probability;
 use nalgebra::{Cholesky, DMatrix, DVector, SymmetricEigen};
 
+use crate::controller::whole;
+
 /// Length-scale of the kernel.
 const LENGTH_SCALE: f64 = 0.2;
 /// Least variance of the noise.
@@ -151,15 +153,18 @@ impl GaussianProcess {
         state
     }
 
-    /// Of a state.
-    pub fn of_state(state: &[f64; 10]) -> Self {
+    /// Of a state; `None` for one that no process has.
+    pub fn of_state(state: &[f64; 10]) -> Option<Self> {
         let three = |at: usize| [state[at], state[at + 1], state[at + 2]];
-        Self {
-            constants: three(0),
-            first: three(3),
-            second: three(6),
-            iterations: state[9] as u64,
-        }
+        let is_finite = state.iter().all(|x| x.is_finite());
+        whole(state[9])
+            .filter(|_| is_finite)
+            .map(|iterations| Self {
+                constants: three(0),
+                first: three(3),
+                second: three(6),
+                iterations,
+            })
     }
 }
 

@@ -22,8 +22,8 @@ mod rules;
 mod schedules;
 
 pub use controller::{
-    BuildController, Controller, ControllerError, ControllerKind, Course, StepSeen, StepSetting,
-    controller, steps_to_draw,
+    BatchSizes, BuildController, Controller, ControllerError, ControllerKind, Course, StepSeen,
+    StepSetting, controller, steps_to_draw,
 };
 pub use controllers::{CONTROLLERS, check_rows, read_rows, write_rows};
 pub use error::RulesError;

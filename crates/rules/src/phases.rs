@@ -1,10 +1,8 @@
 //! Stretches of training at one batch size each, known before the run.
 
-use std::ops::RangeInclusive;
-
 use batchscope_core::StepBatch;
 
-use crate::{Controller, LearningRate, StepSetting};
+use crate::{BatchSizes, Controller, LearningRate, StepSetting};
 
 /// A stretch of steps at one batch size.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,10 +96,8 @@ impl Controller for Phases {
         self.rates.warm_up_steps()
     }
 
-    fn batch_sizes(&self) -> Option<RangeInclusive<u64>> {
-        let sizes = || self.phases.iter().map(|phase| phase.batch_size);
-        let (low, high) = (sizes().min()?, sizes().max()?);
-        (low < high).then_some(low..=high)
+    fn batch_sizes(&self) -> Option<BatchSizes> {
+        BatchSizes::of(self.phases.iter().map(|phase| phase.batch_size))
     }
 
     fn decision(&self, step: u64) -> Option<String> {

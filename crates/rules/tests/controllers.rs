@@ -113,7 +113,9 @@ fn the_registry_is_sound_and_every_controller_is_tried() {
 fn examples_are_drawn_once_at_rates_that_are_numbers() {
     for (choice, schedule) in cases() {
         let mut led = begin(choice, &schedule);
-        let sizes = led.batch_sizes().unwrap_or(BATCH..=BATCH);
+        let sizes = led
+            .batch_sizes()
+            .map_or(BATCH..=BATCH, |sizes| sizes.smallest..=sizes.largest);
         let mut drawn = 0;
         for (at, (step, first_draw, batch_size, rate)) in
             lead(&mut *led, 0, 190).into_iter().enumerate()
@@ -169,6 +171,21 @@ fn a_foreign_state_is_refused_and_changes_nothing() {
             );
         }
         assert_eq!(led.state(), state, "{choice}");
+        // No number of a state may be anything at all: those that lead no run are refused.
+        for at in 0..state.len() {
+            for wrong in [f64::NAN, f64::INFINITY, 1e300, -0.5] {
+                let mut state = state.clone();
+                state[at] = wrong;
+                let mut led = begin(choice, &schedule);
+                if led.load(&state).is_ok() {
+                    let setting = led.at(20);
+                    assert!(
+                        setting.learning_rate.is_finite() && setting.batch.batch_size > 0,
+                        "{choice}"
+                    );
+                }
+            }
+        }
     }
 }
 
@@ -300,13 +317,15 @@ fn what_cannot_be_led_is_refused_with_the_remedy() {
         ("grow", &cosine, "replaces the marks of a step schedule"),
         ("seesaw(adam)", &Schedule::constant(), "cosine(30ep)"),
         ("late_switch(soon, 2)", &cosine, "'soon' is not a length"),
-        (
-            "cabs(smallest=64)",
-            &cosine,
-            "between the smallest and the largest",
-        ),
+        ("cabs(smallest=64)", &cosine, "a multiple of the smallest"),
+        ("cabs(smallest=24)", &cosine, "a multiple of the smallest"),
+        ("table(0 32 0.1)", &cosine, "leave out the schedule"),
         ("adascale(64)", &cosine, "at most the batch size"),
-        ("table(0 64 0.1)", &cosine, "its first batch size is 64"),
+        (
+            "table(0 64 0.1)",
+            &Schedule::constant(),
+            "its first batch size is 64",
+        ),
     ] {
         let (_, choice): (_, Choice) = CONTROLLERS.read(choice).unwrap();
         let course = Course {

@@ -39,6 +39,8 @@ pub(crate) fn failed(spec: &TrialSpec, why: String) -> TrialRecord {
 fn impossible_end(spec: &TrialSpec, outcome: &Outcome, may_end_early: bool) -> Option<String> {
     let in_a_race = matches!(spec.purpose, TrialPurpose::Tune { .. });
     let cap = spec.cap;
+    // A controller may end a run by its examples, or by its own count.
+    let may_end_early = may_end_early || spec.controller.is_some();
     let is_end = |step: u64| step == cap || may_end_early && step > 0 && step < cap;
     match *outcome {
         Outcome::Reached { step, after, .. } if step == 0 || step > cap || after >= step => {

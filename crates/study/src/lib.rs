@@ -47,7 +47,9 @@ pub use forecast::Load;
 pub use identity::{SeedKind, identity, seed};
 pub use observer::{Observer, Progress, StudyEvent};
 pub use plan::{Comparison, Method, Plan, TargetChoice, Tune};
-pub use planner::{Assessment, ComparisonPlanner, Finished, Planner, Stage, TunedPlanner};
+pub use planner::{
+    Assessment, ComparisonPlanner, Finished, Planner, Stage, TunedPlanner, controlled_runs,
+};
 pub use remedy::Remedy;
 pub use resume_check::resume_plan;
 pub use runner::{StudyResult, load, load_with, run, run_with};

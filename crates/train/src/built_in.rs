@@ -12,11 +12,11 @@ use batchscope_core::{
     Purpose, Sampler, SettingError, Solo, Split, StepTiming, StreamKey, Trainer, TrainerError,
     TrainerInfo, TrialDriver, TrialPurpose, TrialRecord, TrialSpec,
 };
-use batchscope_rules::{Controller, Course, controller};
+use batchscope_rules::{BatchSizes, Controller, Course, controller};
 
 use crate::{
     BatchStream, Checkpointer, EVALUATION_CHUNK, EvaluationSet, Evaluator, Identity,
-    MICRO_BATCH_CEILING, Portions, Run, Synchronous, TrainError,
+    MICRO_BATCH_CEILING, NoiseEstimator, Portions, Run, Synchronous, TrainError,
     augment::{AugmentSpec, Augmenter},
     check_methods,
     evaluate::quantities,
@@ -288,25 +288,16 @@ impl BuiltIn {
         let network = config.factory.build(&shape, key)?;
 
         let sizes = controller.batch_sizes();
-        let (smallest, largest) = match &sizes {
-            None => (spec.batch_size, spec.batch_size),
-            Some(sizes) => (*sizes.start(), *sizes.end()),
-        };
+        let [smallest, largest] = sizes.map_or([spec.batch_size; 2], |s| [s.smallest, s.largest]);
         let ghost = network.ghost_size(smallest);
-        if sizes.is_some() {
-            let most = config.train.len();
-            if largest > most {
-                return Err(SettingError::new(
-                    "controller",
-                    format!("may make steps of {largest} examples, more than the {most} there are to train on"),
-                )
-                .into());
-            }
+        let model_ghost = network.ghost_size(u64::MAX);
+        if let Some(sizes) = sizes {
             check_growth(
-                smallest,
+                sizes,
                 sampler.as_ref(),
+                config.train.len(),
                 ghost,
-                network.ghost_size(u64::MAX),
+                model_ghost,
             )?;
         }
         let within = config
@@ -321,16 +312,29 @@ impl BuiltIn {
         )?;
         let optimizer = batchscope_optim::build(&spec.optimizer, network.layout(), spec.decay)
             .map_err(|error| TrainError::choice("optimizer", &error))?;
+        if controller.watches_noise() {
+            for batch_size in [smallest, spec.batch_size] {
+                let way = NoiseEstimator::of(network.as_ref(), batch_size, micro_batch);
+                if let NoiseEstimator::Nothing(why) = way {
+                    return Err(TrainError::Refused(format!(
+                        "the controller goes by the gradient noise, which is undefined at batch size {batch_size}: {why}"
+                    )));
+                }
+            }
+        }
         let evaluator = self.evaluator(spec, within)?;
         let recalibrates = optimizer.averages() && ghost.is_some();
         let driving = Driving {
             cadence,
             cost: evaluator.cost(spec.target.as_ref(), recalibrates),
             looks_at_test: evaluator.test.is_some(),
-            warm_up_steps: controller.warm_up_steps(),
+            // In steps of another batch size it says nothing of this run's.
+            warm_up_steps: match sizes.is_some() || controller.watches_noise() {
+                true => 0,
+                false => controller.warm_up_steps(),
+            },
         };
         let mut driver = TrialDriver::new(spec, driving);
-        let model_ghost = network.ghost_size(u64::MAX);
         if ghost != model_ghost
             && let (Some(ghost), Some(model_ghost)) = (ghost, model_ghost)
         {
@@ -443,15 +447,35 @@ impl BuiltIn {
     }
 }
 
-/// Refuses a batch size that changes where the data or the network would not be the same with
-/// another: `ghost` is the size of batch norm's groups at the run's smallest batch size, `model_ghost`
+/// Refuses batch sizes that change where the data or the network would not be the same with
+/// another: `ghost` is the size of batch norm's groups at the smallest of them, `model_ghost`
 /// what the model asks for.
 fn check_growth(
-    batch_size: u64,
+    sizes: BatchSizes,
     sampler: &dyn Sampler,
+    examples: u64,
     ghost: Option<u64>,
     model_ghost: Option<u64>,
 ) -> Result<(), TrainError> {
+    let BatchSizes {
+        smallest: batch_size,
+        largest,
+        divisor,
+    } = sizes;
+    if largest > examples {
+        let why = format!(
+            "may make steps of {largest} examples, more than the {examples} there are to train on"
+        );
+        return Err(SettingError::new("controller", why).into());
+    }
+    if let Some(ghost) = ghost
+        && ghost == model_ghost.unwrap_or(ghost)
+        && !divisor.is_multiple_of(ghost)
+    {
+        return Err(TrainError::Refused(format!(
+            "batch norm's groups of {ghost} examples do not divide the batch sizes from {batch_size} to {largest}: choose sizes that are multiples of {ghost}, or a model with smaller groups, such as ghost={divisor}"
+        )));
+    }
     if sampler.only_batch_size().is_some() {
         return Err(TrainError::Refused(format!(
             "text is read in {batch_size} streams, as many as a step has examples, so its batch \
@@ -494,7 +518,10 @@ impl Trainer for BuiltIn {
         spec.check()?;
         self.check_target(spec)?;
         check_methods(&spec.methods, &self.config.train.shape())?;
-        self.controller(spec)?;
+        if spec.controller.is_some() {
+            // Whether the data and the network can follow shows when the run is set up.
+            self.set_up(spec, Cadence::Planned)?;
+        }
         if let Some(bytes) = self.config.max_memory
             && self.micro_batch_within(bytes) == Some(0)
         {

@@ -50,10 +50,10 @@ impl Run<'_> {
 
     /// Tells the driver where the run is over before its cap.
     pub(crate) fn end_if_over(&mut self) {
-        let drawn = || self.controller.at(self.driver.step()).batch.first_draw;
+        let drawn = self.controller.at(self.driver.step()).batch.first_draw;
         let most = self.driver.spec().max_examples;
-        let over = self.controller.has_ended() || most.is_some_and(|most| drawn() >= most);
-        self.driver.end_here(over);
+        let over = self.controller.has_ended() || most.is_some_and(|most| drawn >= most);
+        self.driver.drew(drawn, over);
     }
 
     /// Tells the driver what the controller has decided for the next step.
@@ -108,8 +108,9 @@ impl Run<'_> {
         let loss = mean_over(sum, group)?;
         let moments = match &noise {
             Some(NoiseRecord::Measured(moments)) => Some(moments),
+            // Later it is a gradient that has overflowed: the watch for divergence will see it.
             Some(NoiseRecord::Undefined { why })
-                if self.controller.watches_noise() && loss.is_finite() =>
+                if self.controller.watches_noise() && step == 0 =>
             {
                 return Err(TrainError::Refused(format!(
                     "the controller goes by the gradient noise, which is undefined: {why}"

@@ -37,7 +37,7 @@ fn led() -> Vec<TrialSpec> {
     let cases = [
         ("schedule", cosine(10), None),
         ("grow(0.15)", steps, None),
-        ("seesaw(sgd, limit=0.2)", cosine(10), None),
+        ("seesaw(sgd, factor=4, limit=0.2)", cosine(10), None),
         ("late_switch(50, 3)", cosine(10), None),
         (
             "cabs(smallest=4, largest=64)",
@@ -138,7 +138,7 @@ fn decisions_are_taken_down_and_open_runs_end_with_their_examples() {
         let last = record.measurements.last().unwrap();
         match choice.name() {
             "grow" => assert_eq!(decided, [32, 48, 56]),
-            "seesaw" => assert!(decided.len() >= 3, "{decided:?}"),
+            "seesaw" => assert!(decided.len() >= 2, "{decided:?}"),
             "late_switch" => assert_eq!(decided, [50]),
             "autowu" => assert!(decided.len() == 1 && decided[0] <= 80, "{decided:?}"),
             _ => assert!(decided.is_empty(), "{choice}: {decided:?}"),

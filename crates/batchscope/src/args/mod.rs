@@ -267,6 +267,9 @@ pub struct NoiseArgs {
     /// Also measure the noise scale in the ℓ1 norm, B_ℓ1 = ‖σ‖₁²/‖∇L‖₁², of Adam and other optimizers that go by signs; keeps 64 bytes a parameter
     #[arg(long, help_heading = "Measuring")]
     pub l1: bool,
+    /// Also measure the noise scale in the nuclear norm, B_S1 = ‖C^½‖*²/‖∇L‖*², of the matrices that Muon moves
+    #[arg(long, help_heading = "Measuring")]
+    pub nuclear: bool,
     /// Also measure the noise scale weighted by curvature, B_noise = tr(HΣ)/GᵀHG, by Hessian-vector products
     #[arg(long, help_heading = "Measuring")]
     pub curvature: bool,

@@ -62,11 +62,8 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
     for note in &data.notes {
         display.line(&format!("note: {note}"));
     }
-    if spec.controller.is_none() {
-        let n = Some(data.train.len());
-        for remark in lengths::remarks(&spec.schedule, spec.batch_size, n, spec.cap) {
-            display.line(&format!("note: {remark}"));
-        }
+    for remark in remarks(&spec, data.train.len()) {
+        display.line(&format!("note: {remark}"));
     }
     let last = Mutex::new(String::new());
     let record = trainer
@@ -250,6 +247,37 @@ fn set_length(spec: &mut TrialSpec, run: &RunArgs, train_examples: u64) -> Resul
     Ok(())
 }
 
+/// Where the run's length and its schedule do not go together. AdaScale passes through its schedule at its own pace.
+fn remarks(spec: &TrialSpec, train_examples: u64) -> Vec<String> {
+    let steps = match &spec.controller {
+        None => spec.cap,
+        Some(choice) if choice.name() == "adascale" => return Vec::new(),
+        Some(choice) => {
+            let course = Course {
+                schedule: &spec.schedule,
+                learning_rate: spec.learning_rate,
+                batch_size: spec.batch_size,
+                train_examples: Some(train_examples),
+                key: spec.controller_key(),
+            };
+            let drawn = || {
+                Some(
+                    controller(Some(choice), &course)
+                        .ok()?
+                        .at(spec.cap)
+                        .batch
+                        .first_draw,
+                )
+            };
+            let Some(examples) = spec.max_examples.or_else(drawn) else {
+                return Vec::new();
+            };
+            examples / spec.batch_size
+        }
+    };
+    lengths::remarks(&spec.schedule, spec.batch_size, Some(train_examples), steps)
+}
+
 /// What was decided: `640: batch 64, rate 0.1 (the schedule's mark at 2ep: the batch grows)`.
 fn decided(decision: &Decision) -> String {
     format!(
@@ -293,8 +321,12 @@ fn noise(record: &TrialRecord, train_examples: u64) -> String {
             )
         }
         (Some(average), Some(last)) => format!(
-            "gradient noise scale: {} examples on average over the run, {} at its end\n",
+            "gradient noise scale: {} examples on average over {}, {} at its end\n",
             number(average),
+            match batch_size == record.spec.batch_size {
+                true => "the run".to_owned(),
+                false => format!("the steps of {batch_size}"),
+            },
             last.population
         ),
     }

@@ -122,7 +122,7 @@ fn row(record: &TrialRecord) -> Markup {
             td.num { (spec.seed) }
             td class=(format!("end {end}")) { (end.replace('_', " ")) }
             @if let Some(step) = step {
-                @let examples = step.saturating_mul(spec.batch_size);
+                @let examples = record.examples_at(step).round() as u64;
                 (sorted_by(step as f64, &count(step)))
                 (sorted_by(examples as f64, &count(examples)))
             } @else {

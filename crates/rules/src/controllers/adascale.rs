@@ -13,7 +13,9 @@
 
 use batchscope_core::{Descriptor, Kind, Parameter, ParameterDefault, StepBatch};
 
-use crate::{Controller, ControllerKind, LearningRate, RulesError, StepSeen, StepSetting};
+use crate::{
+    Controller, ControllerKind, LearningRate, RulesError, StepSeen, StepSetting, controller::whole,
+};
 
 /// Scales the rate by the gain of the larger batch.
 pub(crate) static ADASCALE: ControllerKind = ControllerKind {
@@ -107,7 +109,8 @@ impl Controller for AdaScale {
         };
         self.moments = Some(moments);
         let (variance, norm) = (moments.0.max(1e-6), moments.1.max(0.0));
-        self.gain = (variance + norm) / (variance / scale + norm);
+        // Between 1 and S but for rounding.
+        self.gain = ((variance + norm) / (variance / scale + norm)).clamp(1.0, scale);
     }
 
     fn warm_up_steps(&self) -> u64 {
@@ -142,8 +145,19 @@ impl Controller for AdaScale {
         let &[variance, norm, progress, gain, seen, last_rate] = state else {
             return Err(RulesError::ForeignState);
         };
-        self.moments = (variance > f64::NEG_INFINITY).then_some((variance, norm));
-        (self.progress, self.gain, self.seen) = (progress, gain, seen as u64);
+        let moments = match (variance.is_finite(), norm.is_finite()) {
+            (true, true) => Some((variance, norm)),
+            (false, false) if variance == f64::NEG_INFINITY => None,
+            _ => return Err(RulesError::ForeignState),
+        };
+        let is_rate = |rate: f64| rate.is_finite() && rate >= 0.0;
+        let is_sound =
+            is_rate(progress) && (1.0..=self.scale()).contains(&gain) && is_rate(last_rate);
+        let Some(seen) = whole(seen).filter(|_| is_sound) else {
+            return Err(RulesError::ForeignState);
+        };
+        self.moments = moments;
+        (self.progress, self.gain, self.seen) = (progress, gain, seen);
         self.last_rate = last_rate;
         Ok(())
     }

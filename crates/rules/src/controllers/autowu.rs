@@ -25,7 +25,7 @@ use batchscope_core::{
 
 use crate::{
     Controller, ControllerKind, RulesError, StepSeen, StepSetting,
-    controller::Course,
+    controller::{Course, whole},
     gaussian_process::{GaussianProcess, Points, Predicted},
     steps_in,
 };
@@ -342,17 +342,28 @@ impl Controller for AutoWu {
         let Some((process, losses)) = rest.split_first_chunk::<10>() else {
             return Err(RulesError::ForeignState);
         };
-        self.turn = (step >= 0.0).then_some(Turn {
-            step: step as u64,
-            rate,
-            reached,
-            found: found == 1.0,
-        });
+        let is_rate = |rate: f64| rate.is_finite() && rate >= 0.0;
+        let turn = match whole(step) {
+            Some(step) if is_rate(rate) && is_rate(reached) => Some(Turn {
+                step,
+                rate,
+                reached,
+                found: found == 1.0,
+            }),
+            None if step == f64::NEG_INFINITY => None,
+            _ => return Err(RulesError::ForeignState),
+        };
+        let process = GaussianProcess::of_state(process);
+        let (Some(tests), Some(votes), Some(process)) = (whole(tests), whole(votes), process)
+        else {
+            return Err(RulesError::ForeignState);
+        };
+        self.turn = turn;
         self.climb = Climb {
             losses: losses.to_vec(),
-            process: GaussianProcess::of_state(process),
-            tests: tests as u64,
-            votes: votes as u64,
+            process,
+            tests,
+            votes,
         };
         Ok(())
     }

@@ -8,11 +8,12 @@
 //! Here `ξ` is averaged over the steps whose noise is measured, which are not all; between them the batch size stays. Batch
 //! sizes are whole multiples of the smallest, so that groups of batch norm stay whole.
 
-use std::ops::RangeInclusive;
-
 use batchscope_core::{Descriptor, Kind, Parameter, ParameterDefault, Range, StepBatch};
 
-use crate::{Controller, ControllerKind, LearningRate, RulesError, StepSeen, StepSetting};
+use crate::{
+    BatchSizes, Controller, ControllerKind, LearningRate, RulesError, StepSeen, StepSetting,
+    controller::whole,
+};
 
 /// Chooses the batch size by the variance of the gradient.
 pub(crate) static CABS: ControllerKind = ControllerKind {
@@ -53,11 +54,14 @@ pub(crate) static CABS: ControllerKind = ControllerKind {
                 range: "at least the smallest batch size",
             });
         }
-        if !(smallest..=largest).contains(&course.batch_size) {
+        let largest = largest / smallest * smallest;
+        let fits =
+            |size: u64| (smallest..=largest).contains(&size) && size.is_multiple_of(smallest);
+        if !fits(course.batch_size) {
             return Err(RulesError::OutOfRange {
                 key: "batch size",
                 value: course.batch_size as f64,
-                range: "between the smallest and the largest of cabs, which it begins with",
+                range: "a multiple of the smallest of cabs, and at most its largest: it begins so",
             });
         }
         let first = StepBatch::constant(0, course.batch_size);
@@ -65,7 +69,7 @@ pub(crate) static CABS: ControllerKind = ControllerKind {
             rates: course.rates(course.schedule)?,
             begun_with: course.batch_size,
             smallest,
-            largest: largest / smallest * smallest,
+            largest,
             average: choice.number("average").unwrap_or(0.95),
             variance: None,
             last: first,
@@ -134,8 +138,12 @@ impl Controller for Cabs {
         self.rates.warm_up_steps()
     }
 
-    fn batch_sizes(&self) -> Option<RangeInclusive<u64>> {
-        Some(self.smallest..=self.largest.max(self.begun_with))
+    fn batch_sizes(&self) -> Option<BatchSizes> {
+        Some(BatchSizes {
+            smallest: self.smallest,
+            largest: self.largest,
+            divisor: self.smallest,
+        })
     }
 
     fn watches_noise(&self) -> bool {
@@ -158,15 +166,24 @@ impl Controller for Cabs {
             return Err(RulesError::ForeignState);
         };
         let batch = |numbers: [f64; 3]| {
-            let [step, first_draw, batch_size] = numbers.map(|x| x as u64);
-            StepBatch {
-                step,
-                first_draw,
-                batch_size,
-            }
+            let [step, first_draw, batch_size] = numbers.map(whole);
+            let batch = StepBatch {
+                step: step?,
+                first_draw: first_draw?,
+                batch_size: batch_size?,
+            };
+            (self.smallest..=self.largest)
+                .contains(&batch.batch_size)
+                .then_some(batch)
         };
+        let (Some(last), Some(next)) = (batch([a, b, c]), batch([d, e, f])) else {
+            return Err(RulesError::ForeignState);
+        };
+        if variance.is_nan() || variance == f64::INFINITY {
+            return Err(RulesError::ForeignState);
+        }
         self.variance = (variance >= 0.0).then_some(variance);
-        (self.last, self.next) = (batch([a, b, c]), batch([d, e, f]));
+        (self.last, self.next) = (last, next);
         Ok(())
     }
 }

@@ -54,17 +54,21 @@ fn grow(limit: f64, course: &Course<'_>) -> Result<Phases, RulesError> {
     let mut phases = Phases::new(course.rates(&steady)?, batch_size);
     let most = limit * examples as f64;
     let steps = |length| steps_in(length, batch_size, course.train_examples);
+    let mut asked = batch_size as f64;
     for (mark, written) in marks(at, steps)?.into_iter().zip(at) {
         let last = phases.last();
-        let grown = (last.batch_size as f64 / factor).round();
-        let (batch_size, factor, what) = match grown <= most {
-            true => (grown as u64, last.factor, "the batch grows"),
+        asked /= factor;
+        let grown = asked.round();
+        let (batch_size, what) = match grown <= most {
+            true => (grown as u64, "the batch grows"),
             false => (
                 last.batch_size,
-                last.factor * factor,
                 "the rate decays, since the batch would pass its limit",
             ),
         };
+        // What the batch, of whole examples, has not grown by is left to the rate.
+        let grown_by = batch_size as f64 / last.batch_size as f64;
+        let factor = last.factor * (factor * grown_by);
         let why = format!("the schedule's mark at {written}: {what}");
         phases.push(
             mark.saturating_mul(course.batch_size),
@@ -117,7 +121,11 @@ mod tests {
         // 60 epochs are 23,438 steps of 128; another 60 at 640 a fifth of them.
         assert_eq!(grow.phases()[1].step, 23_438);
         assert_eq!(grow.phases()[2].step, 23_438 + 4688);
-        assert_eq!(grow.batch_sizes(), Some(128..=3200));
+        let sizes = grow.batch_sizes().unwrap();
+        assert_eq!(
+            (sizes.smallest, sizes.largest, sizes.divisor),
+            (128, 3200, 128)
+        );
         assert_eq!(grow.at(u64::MAX).learning_rate, 0.1 * 0.2);
     }
 

@@ -30,7 +30,7 @@ pub(crate) static SEESAW: ControllerKind = ControllerKind {
             Parameter {
                 name: "factor",
                 about: "What one cut of the schedule divides the rate by (default: 2; what a step schedule divides by)",
-                kind: Kind::Number(Range::new(1.0, false, 1e6, true)),
+                kind: Kind::Number(Range::new(1.01, true, 1e6, true)),
                 default: ParameterDefault::Absent,
             },
             LIMIT,
@@ -52,8 +52,8 @@ pub(crate) static SEESAW: ControllerKind = ControllerKind {
     },
 };
 
-/// Most cuts that are looked for: a rate of `2⁻⁶⁴` trains nothing.
-const CUTS: i32 = 64;
+/// Most cuts that are looked for.
+const CUTS: i32 = 4096;
 
 /// The batch grows by `α^growth` at each cut.
 fn seesaw(
@@ -77,21 +77,26 @@ fn seesaw(
     };
     let mut phases = Phases::new(course.rates(&steady)?, course.batch_size);
     let most = limit * examples as f64;
+    let first = course.batch_size as f64;
     for k in 1..=CUTS {
         let Some(step) = first_at_most(&decaying, cut.powi(-k), end) else {
             break;
         };
         let last = phases.last();
-        let grown = (last.batch_size as f64 * cut.powf(growth)).round();
+        let grown = (first * cut.powf(growth * f64::from(k))).round();
         let why = format!(
             "the schedule's rate has come down to {} of the full",
             share(cut, k)
         );
-        let (batch_size, divided, what) = match grown <= most {
-            true => (grown as u64, cut.sqrt(), "the batch grows"),
-            false => (last.batch_size, cut, "the batch would pass its limit"),
+        let (batch_size, what) = match grown <= most {
+            true if grown as u64 > last.batch_size => (grown as u64, "the batch grows"),
+            true => (last.batch_size, "the batch grows by less than an example"),
+            false => (last.batch_size, "the batch would pass its limit"),
         };
-        let factor = last.factor / divided;
+        // What the batch, of whole examples, has not grown by is left to the rate: under Adam the root of the batch counts,
+        // under SGD the batch itself.
+        let counts = (batch_size as f64 / first).powf(0.5 / growth);
+        let factor = cut.powi(-k) * counts;
         let draw = step.saturating_mul(course.batch_size);
         phases.push(draw, batch_size, factor, format!("{why}: {what}"));
     }

@@ -1,10 +1,12 @@
 //! Follows a table of learning rates and batch sizes, whoever made it.
 
-use std::{fmt::Write, ops::RangeInclusive};
+use std::fmt::Write;
 
-use batchscope_core::{Descriptor, Kind, Parameter, ParameterDefault, ScheduleRow, StepBatch};
+use batchscope_core::{
+    Descriptor, Kind, Parameter, ParameterDefault, Schedule, ScheduleRow, StepBatch,
+};
 
-use crate::{Controller, ControllerKind, RulesError, StepSetting};
+use crate::{BatchSizes, Controller, ControllerKind, RulesError, StepSetting};
 
 /// Follows a table.
 pub(crate) static TABLE: ControllerKind = ControllerKind {
@@ -25,6 +27,11 @@ pub(crate) static TABLE: ControllerKind = ControllerKind {
     finds_rate: true,
     build: |choice, course| {
         let rows = read_rows(choice.text("rows").unwrap_or_default())?;
+        if *course.schedule != Schedule::constant() {
+            return Err(RulesError::Table(
+                "it has the rate of every step: leave out the schedule and the warm-up".to_owned(),
+            ));
+        }
         let first = rows[0].batch_size;
         if first != course.batch_size {
             return Err(RulesError::Table(format!(
@@ -160,10 +167,8 @@ impl Controller for Table {
         }
     }
 
-    fn batch_sizes(&self) -> Option<RangeInclusive<u64>> {
-        let sizes = || self.rows.iter().map(|(row, _)| row.batch_size);
-        let (low, high) = (sizes().min()?, sizes().max()?);
-        (low < high).then_some(low..=high)
+    fn batch_sizes(&self) -> Option<BatchSizes> {
+        BatchSizes::of(self.rows.iter().map(|(row, _)| row.batch_size))
     }
 }
 
@@ -188,7 +193,8 @@ mod tests {
         assert_eq!(at(10), (320, 64, 0.1));
         assert_eq!(at(12), (320 + 128, 64, 0.05));
         assert_eq!(at(u64::MAX).2, 0.05);
-        assert_eq!(table.batch_sizes(), Some(32..=64));
+        let sizes = table.batch_sizes().unwrap();
+        assert_eq!((sizes.smallest, sizes.largest, sizes.divisor), (32, 64, 32));
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod course;
 mod curvature;
 mod groups;
 mod layers;
+mod nuclear;
 mod pieces;
 mod ratio;
 mod replicates;
@@ -39,6 +40,7 @@ pub use course::{COURSE_STEPS, LayerNoiseScale, NoiseAt, NoiseTrajectory, noise_
 pub use curvature::CurvedNoise;
 pub use groups::Groups;
 pub use layers::{LayerEstimates, LayerReplicates};
+pub use nuclear::{MatrixSums, NuclearNoise, nuclear_noise};
 pub use pieces::{NoiseError, Pieces, mean_square_error};
 pub use replicates::{NoiseEstimates, NoiseScale, Replicates, Sampling};
 pub use sign::{CoordinateSums, SIGN_BLOCKS, SignNoise, sign_noise};

@@ -81,7 +81,7 @@ pub struct SignNoise {
     pub noise_scale: Estimate,
     /// `‖σ‖₁`.
     pub deviation: f64,
-    /// `‖∇L‖₁`, its bias removed.
+    /// `‖∇L‖₁`, its bias removed; as it comes where the noise scale is a bound.
     pub gradient: f64,
     /// `‖ḡ‖₁` as it comes, bias included.
     pub plain_gradient: f64,
@@ -118,6 +118,13 @@ pub fn sign_noise(
         plain_gradient: whole.plain,
         examples,
     };
+    if whole.plain == 0.0 || whole.deviation == 0.0 {
+        let why = match whole.plain == 0.0 {
+            true => "every gradient is 0",
+            false => "all gradients are the same: there is no noise",
+        };
+        return Ok(found(Estimate::undefined(level, n, why), whole.plain));
+    }
     if whole.gradients[0] < (1.0 - MOST_BIAS) * whole.plain {
         let least = (whole.deviation / whole.plain).powi(2);
         let why = "more than two fifths of the gradient's norm is the bias of its noise: measure more examples";

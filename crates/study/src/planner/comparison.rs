@@ -14,8 +14,8 @@
 //! * The best trial's own setting is taken, and a range on whose edge it sits is widened, as in a study.
 
 use batchscope_core::{
-    Choice, Direction, Length, Outcome, Schedule, SettingError, Target, TrainerInfo, TrialPurpose,
-    TrialRecord, TrialSpec, format::number,
+    Choice, Decay, Direction, Length, Outcome, Schedule, SettingError, Target, TrainerInfo,
+    TrialPurpose, TrialRecord, TrialSpec, format::number,
 };
 use batchscope_rules::{Course, controller, steps_in, steps_to_draw};
 use batchscope_scaling::Endpoint;
@@ -134,7 +134,8 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn run(&mut self) -> Result<(), StudyError> {
-        self.check_controllers()?;
+        // Controllers that cannot lead a run are refused before anything is trained.
+        controlled_runs(self.plan, self.info)?;
         let Some(searches) = self.tune()? else {
             return Ok(());
         };
@@ -153,16 +154,6 @@ impl Work<'_> {
         }
         self.study
             .records_of(&fresh(), shared(specs), self.finished)?;
-        Ok(())
-    }
-
-    /// Refuses, before anything is trained, controllers that cannot lead a run at some batch size.
-    fn check_controllers(&self) -> Result<(), StudyError> {
-        for method in &self.comparison.methods {
-            for &batch_size in &self.plan.batch_sizes {
-                self.trial(method, &self.untuned(method), batch_size)?;
-            }
-        }
         Ok(())
     }
 
@@ -246,7 +237,7 @@ impl Work<'_> {
                 let spec = self.trial(method, &tuned, batch_size)?;
                 let was_searched = batch_size == tuned_at && !method.finds_rate();
                 if comparison.tunes_horizon(plan) && !was_searched {
-                    specs.extend(self.decay_specs(&spec));
+                    specs.extend(self.decay_specs(&spec)?);
                 }
                 settings.push(spec);
             }
@@ -266,7 +257,8 @@ impl Work<'_> {
             });
             let own: Vec<TrialRecord> = own.cloned().collect();
             if let Some(best) = best(&own, &comparison.endpoint) {
-                spec.schedule.decay = best.spec.schedule.decay.clone();
+                let decay = best.spec.schedule.decay.clone();
+                *spec = self.with_decay(spec, decay)?;
             }
         }
         Ok(Some(settings))
@@ -289,6 +281,10 @@ impl Work<'_> {
             let length = schedule.warm_up.length;
             schedule = Comparison::with_warm_up(schedule, length, (cap, batch_size), examples)?;
         }
+        if method.finds_rate() && matches!(self.comparison.endpoint, Endpoint::Metric(_)) {
+            // What finds the rate within a run goes by the run's length.
+            schedule.decay = Comparison::with_horizon(schedule.decay, cap, 1.0);
+        }
         let spec = TrialSpec {
             curves: vec![method.name.clone()],
             schedule,
@@ -301,10 +297,16 @@ impl Work<'_> {
     }
 
     /// A run as its controller leads it: as many examples, in however many steps.
-    fn led(&self, spec: TrialSpec, choice: Option<&Choice>) -> Result<TrialSpec, StudyError> {
+    fn led(&self, mut spec: TrialSpec, choice: Option<&Choice>) -> Result<TrialSpec, StudyError> {
         let Some(choice) = choice else {
             return Ok(spec);
         };
+        // A controller may count the schedule in steps of another batch size: lengths go by examples.
+        if let (Some(examples), Some(over)) = (self.info.train_examples, length(&mut spec.schedule))
+            && let Length::Steps(steps) = *over
+        {
+            *over = Length::Epochs(steps as f64 * spec.batch_size as f64 / examples as f64);
+        }
         let course = Course {
             schedule: &spec.schedule,
             learning_rate: spec.learning_rate,
@@ -317,6 +319,10 @@ impl Work<'_> {
             SettingError::new("methods", format!("{choice} at batch size {at}: {why}"))
         };
         let led = controller(Some(choice), &course).map_err(|error| wrong(error.to_string()))?;
+        if led.batch_sizes().is_some() && matches!(self.comparison.endpoint, Endpoint::Steps(_)) {
+            let why = "it changes the batch size, so its steps are not those of the others: leave out the target";
+            return Err(wrong(why.to_owned()).into());
+        }
         let examples = spec.cap.saturating_mul(spec.batch_size);
         let is_open = led.watches_noise() && led.batch_sizes().is_some();
         let most = self.plan.max_steps.unwrap_or(u64::MAX);
@@ -379,9 +385,19 @@ impl Work<'_> {
         specs.collect()
     }
 
+    /// A run with another decay, led anew: what its controller makes of it may be another number of steps.
+    fn with_decay(&self, setting: &TrialSpec, decay: Decay) -> Result<TrialSpec, StudyError> {
+        let mut spec = setting.clone();
+        spec.schedule.decay = decay;
+        spec.cap = cap(self.plan, self.comparison, self.info, spec.batch_size)?;
+        let choice = spec.controller.take();
+        self.led(spec, choice.as_ref())
+    }
+
     /// The trials that search the decay of a setting alone.
-    fn decay_specs(&self, setting: &TrialSpec) -> Vec<TrialSpec> {
+    fn decay_specs(&self, setting: &TrialSpec) -> Result<Vec<TrialSpec>, StudyError> {
         let plan = self.plan;
+        let longest = cap(plan, self.comparison, self.info, setting.batch_size)?;
         let of = |index: u32| TrialPurpose::Tune { index, round: 0 };
         let scramble = trial_seed(of(0), setting.batch_size);
         let unit = RateRange {
@@ -391,13 +407,12 @@ impl Work<'_> {
         let shares = unit.rates(plan.tune_trials, plan.study_seed, scramble);
         let specs = (0..).zip(shares).map(|(index, share)| {
             let decay = setting.schedule.decay.clone();
-            let mut spec = TrialSpec {
+            let spec = TrialSpec {
                 purpose: of(index),
                 seed: trial_seed(of(index), setting.batch_size),
                 ..setting.clone()
             };
-            spec.schedule.decay = Comparison::with_horizon(decay, setting.cap, share);
-            spec
+            self.with_decay(&spec, Comparison::with_horizon(decay, longest, share))
         });
         specs.collect()
     }
@@ -464,6 +479,14 @@ impl Search {
             && self.batch_size == batch_size
     }
 
+    /// What is searched for, in words.
+    fn name(&self) -> String {
+        match &self.controller {
+            None => self.optimizer.name().to_owned(),
+            Some(choice) => format!("{}+{choice}", self.optimizer.name()),
+        }
+    }
+
     /// Plans the next round if the best sits on an edge.
     fn widen(&mut self, plan: &Plan, comparison: &Comparison, round: u32) -> Option<String> {
         self.next.take()?;
@@ -495,7 +518,7 @@ impl Search {
         self.next = Some(next);
         Some(format!(
             "{} at batch size {}: the best sat on the {side} edge of {}..{}: widened by a factor of {}",
-            self.optimizer.name(),
+            self.name(),
             self.batch_size,
             number(old.low),
             number(old.high),
@@ -523,7 +546,7 @@ impl Search {
         let scored = found.is_some_and(|record| score(record, &comparison.endpoint).is_some());
         format!(
             "{} at batch size {}: {} of {} trials{}",
-            self.optimizer.name(),
+            self.name(),
             self.batch_size,
             found.map_or_else(
                 || "no rate".to_owned(),
@@ -537,6 +560,40 @@ impl Search {
             }
         )
     }
+}
+
+/// The length of a schedule's decay, if it has one.
+fn length(schedule: &mut Schedule) -> Option<&mut Length> {
+    match &mut schedule.decay {
+        Decay::Linear { over, .. }
+        | Decay::Cosine { over, .. }
+        | Decay::Polynomial { over, .. } => Some(over),
+        Decay::Constant | Decay::Step { .. } => None,
+    }
+}
+
+/// A run of every method with a controller at every batch size, as it will be but for what is tuned: for a trainer's check.
+///
+/// # Errors
+/// When a controller cannot lead it.
+pub fn controlled_runs(plan: &Plan, info: &TrainerInfo) -> Result<Vec<TrialSpec>, StudyError> {
+    let Some(comparison) = &plan.comparison else {
+        return Ok(Vec::new());
+    };
+    let work = Work {
+        plan,
+        comparison,
+        info,
+        finished: &Finished::default(),
+        study: Assessment::default(),
+    };
+    let mut specs = Vec::new();
+    for method in comparison.methods.iter().filter(|m| m.controller.is_some()) {
+        for &batch_size in &plan.batch_sizes {
+            specs.push(work.trial(method, &work.untuned(method), batch_size)?);
+        }
+    }
+    Ok(specs)
 }
 
 /// The work, as far as it can be foreseen.

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Load, Plan, StudyError, identity};
 
-pub use comparison::ComparisonPlanner;
+pub use comparison::{ComparisonPlanner, controlled_runs};
 pub use tuned::TunedPlanner;
 
 pub(crate) use racing::coarse_end;

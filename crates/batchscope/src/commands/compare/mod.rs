@@ -13,7 +13,7 @@ use batchscope_report::{
 use batchscope_scaling::{
     AnalysisOptions, Contrast, ContrastVerdict, Contrasts, Endpoint, contrasts,
 };
-use batchscope_study::{Comparison, Method, StudyResult};
+use batchscope_study::{Comparison, Method, StudyResult, controlled_runs};
 use serde::Serialize;
 
 use super::{folded, print, print_json, study, width};
@@ -93,6 +93,15 @@ pub fn run(args: &CompareArgs, trainers: &Trainers, quiet: bool) -> Result<(), C
     let plan = resolve::plan(&settings)?;
     let trainer = trainers.open(&settings, Some(&folder.checkpoints()))?;
     study::check(&plan, &*trainer)?;
+    for spec in controlled_runs(&plan, &trainer.info()).map_err(CliError::study)? {
+        trainer.check(&spec).map_err(|error| {
+            let at = spec.batch_size;
+            CliError::flag(
+                "methods",
+                format!("{} at batch size {at}: {error}", spec.curves.join(", ")),
+            )
+        })?;
+    }
     let resume = study::resume_command(settings.command(), &args.dir);
     let ran = study::run_trials(
         settings,
@@ -184,7 +193,12 @@ fn notes(result: &StudyResult, info: &TrainerInfo) -> Vec<String> {
     let notes = result.records.iter().filter(fresh).filter_map(|record| {
         let spec = &record.spec;
         let (batch_size, examples) = (spec.batch_size, info.train_examples);
-        let remark = lengths::long_warm_up(&spec.schedule, batch_size, examples, spec.cap)?;
+        // In steps of the batch size that the run begins with, whatever a controller makes of it.
+        let drawn = record.measurements.last().map(|m| m.examples / batch_size);
+        let steps = drawn
+            .filter(|_| spec.controller.is_some())
+            .unwrap_or(spec.cap);
+        let remark = lengths::long_warm_up(&spec.schedule, batch_size, examples, steps)?;
         Some(format!(
             "{} at batch size {batch_size}: {remark}.",
             spec.curves.join(", ")

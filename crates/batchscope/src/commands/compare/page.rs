@@ -197,9 +197,14 @@ fn rates(found: &Compared, result: &StudyResult) -> Section {
     };
     let rate = |method: &str, size: u64| {
         if finds_rate(method) {
-            let decided = fresh(result, method, size).filter_map(|run| run.decisions.first());
-            let rates: Vec<String> = decided.map(|d| number(d.learning_rate)).collect();
-            return format!("found: {}", rates.join(", "));
+            let decided = fresh(result, method, size).map(|run| {
+                let first = run.decisions.first();
+                first.map_or_else(|| "–".to_owned(), |d| number(d.learning_rate))
+            });
+            return format!(
+                "by its controller: {}",
+                decided.collect::<Vec<_>>().join(", ")
+            );
         }
         let points = &found.contrasts.points;
         let point = points
@@ -239,7 +244,7 @@ fn tuning(found: &Compared, result: &StudyResult) -> Section {
     Section {
         heading: "Budgets".to_owned(),
         paragraphs: vec![format!(
-            "{} tuning trials in all. Searches began in ranges from a twentieth to twenty times each optimizer's usual rate (0.005 to 2 for SGD), and were widened where the best sat on an edge. Methods with the same optimizer share its search.",
+            "{} tuning trials in all. Searches began in ranges from a twentieth to twenty times each optimizer's usual rate (0.005 to 2 for SGD), and were widened where the best sat on an edge. Methods with the same optimizer and controller share their search.",
             tuning.count()
         )],
         tables: vec![PageTable {

@@ -11,7 +11,9 @@ use batchscope_report::{
     text_table,
 };
 use batchscope_scaling::noise::NoiseEstimates;
-use batchscope_train::{LawPoint, NoiseLaw, NoiseMeasurement, NoiseRequest, SignNoiseMeasurement};
+use batchscope_train::{
+    LawPoint, NoiseLaw, NoiseMeasurement, NoiseNorms, NoiseRequest, NormNoiseMeasurement,
+};
 use serde::Serialize;
 
 use super::{folded, landscape::read as read_checkpoint, print, print_json, width};
@@ -89,13 +91,17 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
         });
         law = Some(measured.map_err(CliError::trainer)?.ok_or_else(stopped)?);
     }
-    let mut l1 = None;
-    if args.l1 {
-        let measured = trainer.measure_sign_noise(&request, &signals, &mut |done, of| {
-            let message = format!("{done} examples for the ℓ1 norm");
+    let mut norms = None;
+    let asked = NoiseNorms {
+        l1: args.l1,
+        nuclear: args.nuclear,
+    };
+    if asked.l1 || asked.nuclear {
+        let measured = trainer.measure_norm_noise(&request, asked, &signals, &mut |done, of| {
+            let message = format!("{done} examples for other norms");
             display.show(done as f64 / of as f64, &message);
         });
-        l1 = Some(measured.map_err(CliError::trainer)?.ok_or_else(stopped)?);
+        norms = Some(measured.map_err(CliError::trainer)?.ok_or_else(stopped)?);
     }
     let mut curvature = None;
     if let Some(plan) = plan {
@@ -107,7 +113,7 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
         return print_json(&Found {
             noise: found,
             law,
-            l1,
+            norms,
             curvature,
         });
     }
@@ -115,8 +121,8 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
     if let Some(law) = &law {
         said += &law_text(law, width());
     }
-    if let Some(l1) = &l1 {
-        said += &folded(&l1_text(l1), width(), 2);
+    if let Some(norms) = &norms {
+        said += &folded(&norms_text(norms), width(), 2);
     }
     if let Some(curvature) = &curvature {
         said += &folded(&curvature::text(curvature), width(), 2);
@@ -132,23 +138,48 @@ struct Found {
     #[serde(skip_serializing_if = "Option::is_none")]
     law: Option<NoiseLaw>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    l1: Option<SignNoiseMeasurement>,
+    norms: Option<NormNoiseMeasurement>,
     #[serde(skip_serializing_if = "Option::is_none")]
     curvature: Option<curvature::Curvature>,
 }
 
-/// `B_ℓ1` in words.
-fn l1_text(found: &SignNoiseMeasurement) -> String {
-    let noise = &found.noise;
-    format!(
-        "\nnoise scale B_ℓ1 = ‖σ‖₁²/‖∇L‖₁², in examples, for optimizers that go by signs\npopulation    {}\n‖σ‖₁          {}\n‖∇L‖₁         {} ({} as it comes, the bias of the noise included)\n{} parts of {} examples\n",
-        said(&noise.noise_scale),
-        number(noise.deviation),
-        number(noise.gradient),
-        number(noise.plain_gradient),
-        found.parts,
-        found.part
-    )
+/// The noise scales in other norms, in words.
+fn norms_text(found: &NormNoiseMeasurement) -> String {
+    let section = |head: &str, scale: &Estimate, [deviation, gradient, plain]: [(&str, f64); 3]| {
+        format!(
+            "\nnoise scale {head}\npopulation    {}\n{}  {}\n{}  {} ({} as it comes, the bias of the noise included)\n",
+            said(scale),
+            deviation.0,
+            number(deviation.1),
+            gradient.0,
+            number(gradient.1),
+            number(plain.1)
+        )
+    };
+    let mut text = String::new();
+    if let Some(l1) = &found.l1 {
+        text += &section(
+            "B_ℓ1 = ‖σ‖₁²/‖∇L‖₁², in examples, for optimizers that go by signs",
+            &l1.noise_scale,
+            [
+                ("‖σ‖₁        ", l1.deviation),
+                ("‖∇L‖₁       ", l1.gradient),
+                ("", l1.plain_gradient),
+            ],
+        );
+    }
+    if let Some(nuclear) = &found.nuclear {
+        text += &section(
+            "B_S1 = ‖C^½‖*²/‖∇L‖*², in examples, of the matrices that Muon moves",
+            &nuclear.noise_scale,
+            [
+                ("‖C^½‖*      ", nuclear.deviation),
+                ("‖∇L‖*       ", nuclear.gradient),
+                ("", nuclear.plain_gradient),
+            ],
+        );
+    }
+    text + &format!("{} parts of {} examples\n", found.parts, found.part)
 }
 
 /// The law as a table of at most `width` columns.

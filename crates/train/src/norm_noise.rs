@@ -1,0 +1,184 @@
+//! Noise scales in other norms of a network as it is: the ℓ1 norm of optimizers that go by signs, the nuclear norm of Muon.
+
+use batchscope_core::{Control, Flow, Network, Purpose, StepBatch, StreamKey, TrainerError};
+use batchscope_optim::{MuonMatrix, muon_matrices};
+use batchscope_scaling::noise::{
+    CoordinateSums, MatrixSums, NuclearNoise, SIGN_BLOCKS, SignNoise, nuclear_noise, sign_noise,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BatchStream, BuiltIn, GradientSource, NoiseRequest, Portions, Supervised, TrainError,
+    augment::Augmenter, checkpoint::load_network, noise_scale::PARTS,
+};
+
+/// Most parts of a block: beyond this single precision adds no more.
+const MOST_PARTS: u64 = 1024;
+
+/// The norms asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoiseNorms {
+    /// The ℓ1 norm: keeps 64 bytes a parameter.
+    pub l1: bool,
+    /// The nuclear norm of Muon's matrices: keeps 32 bytes an entry, and as much for each pair of outputs.
+    pub nuclear: bool,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NormNoiseMeasurement {
+    /// Examples in a part.
+    pub part: u64,
+    /// Parts measured.
+    pub parts: u64,
+    /// In the ℓ1 norm, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub l1: Option<SignNoise>,
+    /// In the nuclear norm, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nuclear: Option<NuclearNoise>,
+}
+
+/// Sums over the parts of a block.
+#[derive(Clone)]
+struct Sums {
+    coordinates: Option<CoordinateSums>,
+    matrices: Option<(Vec<MuonMatrix>, MatrixSums)>,
+}
+
+impl Sums {
+    fn new(network: &dyn Network, norms: NoiseNorms) -> Self {
+        let layout = network.layout();
+        let matrices = norms.nuclear.then(|| {
+            let all = muon_matrices(layout);
+            let shapes: Vec<[usize; 2]> = all.iter().map(|m| [m.outputs, m.inputs]).collect();
+            let sums = MatrixSums::new(&shapes);
+            (all, sums)
+        });
+        Self {
+            coordinates: norms.l1.then(|| CoordinateSums::new(layout.parameters())),
+            matrices,
+        }
+    }
+
+    /// Takes the gradient in the network's window.
+    fn take(&mut self, network: &mut dyn Network) -> Result<(), TrainError> {
+        if let Some(sums) = &mut self.coordinates {
+            sums.begin();
+        }
+        if let Some((_, sums)) = &mut self.matrices {
+            sums.begin();
+        }
+        let mut at = 0;
+        network.visit(&mut |tensor, _, gradient| {
+            if let Some(sums) = &mut self.coordinates {
+                sums.add(at, gradient);
+            }
+            if let Some((all, sums)) = &mut self.matrices
+                && let Some(number) = all.iter().position(|matrix| matrix.tensor == tensor)
+            {
+                sums.add(number, gradient, all[number].by_inputs);
+            }
+            at += gradient.len();
+        })?;
+        Ok(())
+    }
+}
+
+impl BuiltIn {
+    /// Measures the noise scales in these norms of a network that is not being trained, from the gradients of parts of a step,
+    /// up to `request.max_examples`. `None` if `control`, asked after every part, told it to stop; `observe` hears of the examples
+    /// done, out of how many.
+    ///
+    /// # Errors
+    /// When there are fewer than sixteen parts, Muon moves no matrix of the network, a gradient is not finite, or the checkpoint
+    /// cannot be used.
+    pub fn measure_norm_noise(
+        &self,
+        request: &NoiseRequest,
+        norms: NoiseNorms,
+        control: &dyn Control,
+        observe: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> Result<Option<NormNoiseMeasurement>, TrainerError> {
+        let measured = self
+            .pools()
+            .run(|| self.measure_norms_here(request, norms, control, observe))?;
+        match measured {
+            Err(TrainError::Stopped) => Ok(None),
+            measured => Ok(Some(measured?)),
+        }
+    }
+
+    fn measure_norms_here(
+        &self,
+        request: &NoiseRequest,
+        norms: NoiseNorms,
+        control: &dyn Control,
+        observe: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> Result<NormNoiseMeasurement, TrainError> {
+        let config = self.config();
+        let shape = config.train.shape();
+        let key = StreamKey {
+            study_seed: request.seed,
+            trial: 0,
+            purpose: Purpose::Initialization,
+        };
+        let mut network = config.factory.build(&shape, key)?;
+        if let Some(path) = &request.checkpoint {
+            load_network(path, network.as_mut())?;
+        }
+        if norms.nuclear && muon_matrices(network.layout()).is_empty() {
+            return Err(TrainError::Refused(
+                "Muon moves no matrix of this model: its noise scale is undefined".to_owned(),
+            ));
+        }
+        let ghost = network.ghost_size(request.batch_size);
+        let unit = ghost.unwrap_or(1).max(1);
+        let part = request.batch_size.div_ceil(PARTS).div_ceil(unit) * unit;
+        let blocks = SIGN_BLOCKS as u64;
+        let each = (request.max_examples.min(config.train.len()) / (blocks * part)).min(MOST_PARTS);
+        if each < 2 {
+            return Err(TrainError::Refused(format!(
+                "the noise scales in other norms need sixteen parts of {part} examples: allow more, or choose a smaller batch size"
+            )));
+        }
+        let sampler = config
+            .train
+            .sampler(key.with_purpose(Purpose::Order), part)?;
+        let augmenter = Augmenter::new(&config.augment, &shape, key)?;
+        let stream = BatchStream::new(sampler, shape, Portions::whole(part), augmenter, key);
+        let mut source = Supervised::new(stream);
+        let parts = blocks * each;
+        let mut sums = vec![Sums::new(network.as_ref(), norms); SIGN_BLOCKS];
+        for step in 0..parts {
+            source.gradient(network.as_mut(), StepBatch::constant(step, part))?;
+            // Neighbors in order go to different blocks: text is read in streams.
+            sums[(step % blocks) as usize].take(network.as_mut())?;
+            observe((step + 1) * part, parts * part);
+            if control.flow() == Flow::Interrupt {
+                return Err(TrainError::Stopped);
+            }
+        }
+        let refused =
+            |error: batchscope_scaling::noise::NoiseError| TrainError::Refused(error.to_string());
+        let (coordinates, matrices): (Vec<_>, Vec<_>) = sums
+            .into_iter()
+            .map(|sums| (sums.coordinates, sums.matrices.map(|(_, sums)| sums)))
+            .unzip();
+        let coordinates: Option<Vec<CoordinateSums>> = coordinates.into_iter().collect();
+        let matrices: Option<Vec<MatrixSums>> = matrices.into_iter().collect();
+        let level = request.level;
+        Ok(NormNoiseMeasurement {
+            part,
+            parts,
+            l1: coordinates
+                .map(|sums| sign_noise(&sums, part, level))
+                .transpose()
+                .map_err(refused)?,
+            nuclear: matrices
+                .map(|sums| nuclear_noise(&sums, part, level))
+                .transpose()
+                .map_err(refused)?,
+        })
+    }
+}
