@@ -168,6 +168,18 @@ pub enum Decay {
     },
 }
 
+impl Decay {
+    /// The length over which it falls, if it falls over one.
+    pub fn length_mut(&mut self) -> Option<&mut Length> {
+        match self {
+            Self::Linear { over, .. }
+            | Self::Cosine { over, .. }
+            | Self::Polynomial { over, .. } => Some(over),
+            Self::Constant | Self::Step { .. } => None,
+        }
+    }
+}
+
 /// The learning rate of every step: a full rate, a climb to it and a decay from it.
 ///
 /// This is the description; the arithmetic is `batchscope_rules::LearningRate`.

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Choice, Crossed, Crossing, DecayPolicy, Decision, Estimate, EvaluationPlan, Measurement,
-    Purpose, Schedule, ScheduleRow, StreamKey, Target,
+    Schedule, ScheduleRow, Target,
 };
 
 /// What a trial is for. Only `Fresh` trials enter reported estimates.
@@ -96,17 +96,6 @@ pub struct TrialSpec {
     /// What to measure besides.
     #[serde(alias = "probes")]
     pub diagnostics: Vec<Diagnostic>,
-}
-
-impl TrialSpec {
-    /// The key of what its controller draws.
-    pub fn controller_key(&self) -> StreamKey {
-        StreamKey {
-            study_seed: self.study_seed,
-            trial: self.seed,
-            purpose: Purpose::Controller,
-        }
-    }
 }
 
 /// How a trial ended.

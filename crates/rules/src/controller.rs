@@ -1,7 +1,8 @@
 //! What leads a run: the learning rate and the batch size of every step.
 
 use batchscope_core::{
-    Choice, ChoiceError, Described, Descriptor, NoiseMoments, Schedule, StepBatch, StreamKey,
+    Choice, ChoiceError, Described, Descriptor, NoiseMoments, Purpose, Schedule, StepBatch,
+    StreamKey, TrialSpec,
 };
 
 use crate::{CONTROLLERS, LearningRate, RulesError};
@@ -165,6 +166,21 @@ pub fn steps_to_draw(led: &dyn Controller, examples: u64) -> u64 {
     low
 }
 
+/// How long a run led by `led` is that draws `examples` examples: the steps it has at most, and the examples themselves where
+/// they end it, since batch sizes follow from what is seen on the way.
+pub fn length_of_run(led: &dyn Controller, examples: u64) -> (u64, Option<u64>) {
+    let is_open = led.watches_noise() && led.batch_sizes().is_some();
+    let steps = steps_to_draw(led, examples).max(1);
+    (steps, is_open.then_some(examples))
+}
+
+/// True where the controller of a choice finds the learning rate itself.
+pub fn finds_rate(choice: &Choice) -> bool {
+    CONTROLLERS
+        .find(choice.name())
+        .is_ok_and(|kind| kind.finds_rate)
+}
+
 /// What a run begins with: everything a controller may go by.
 #[derive(Debug, Clone, Copy)]
 pub struct Course<'a> {
@@ -195,7 +211,22 @@ pub type BuildController = fn(&Choice, &Course<'_>) -> Built;
 /// The controller, or why it cannot lead the run.
 type Built = Result<Box<dyn Controller>, RulesError>;
 
-impl Course<'_> {
+impl<'a> Course<'a> {
+    /// The course of a trial on so many training examples.
+    pub fn of(spec: &'a TrialSpec, train_examples: Option<u64>) -> Self {
+        Self {
+            schedule: &spec.schedule,
+            learning_rate: spec.learning_rate,
+            batch_size: spec.batch_size,
+            train_examples,
+            key: StreamKey {
+                study_seed: spec.study_seed,
+                trial: spec.seed,
+                purpose: Purpose::Controller,
+            },
+        }
+    }
+
     /// The rates of a schedule at the batch size the run begins with.
     pub(crate) fn rates(&self, schedule: &Schedule) -> Result<LearningRate, RulesError> {
         LearningRate::new(
@@ -217,7 +248,7 @@ pub(crate) fn whole(x: f64) -> Option<u64> {
 pub(crate) const KEY: StreamKey = StreamKey {
     study_seed: 0,
     trial: 0,
-    purpose: batchscope_core::Purpose::Controller,
+    purpose: Purpose::Controller,
 };
 
 impl Described for ControllerKind {

@@ -23,7 +23,7 @@ mod schedules;
 
 pub use controller::{
     BatchSizes, BuildController, Controller, ControllerError, ControllerKind, Course, StepSeen,
-    StepSetting, controller, steps_to_draw,
+    StepSetting, controller, finds_rate, length_of_run, steps_to_draw,
 };
 pub use controllers::{CONTROLLERS, check_rows, read_rows, write_rows};
 pub use error::RulesError;

@@ -1,7 +1,7 @@
 //! The noise scale in the ℓ1 norm against simulations with known signal and noise, dense and sparse.
 
 use batchscope_core::{Purpose, StreamKey, statistics::NormalDraws};
-use batchscope_scaling::noise::{CoordinateSums, SIGN_BLOCKS, SignNoise, sign_noise};
+use batchscope_scaling::noise::{CoordinateSums, NORM_BLOCKS, NormNoise, sign_noise};
 
 const COORDINATES: usize = 1000;
 /// Parts a block, and examples a part.
@@ -39,7 +39,7 @@ struct Truth {
 impl Truth {
     fn new(signal: Signal) -> Self {
         let mut draws = draws(1_000_000);
-        let n = (SIGN_BLOCKS as u64 * PARTS * PART) as f64;
+        let n = (NORM_BLOCKS as u64 * PARTS * PART) as f64;
         let deviation: Vec<f64> = (0..COORDINATES)
             .map(|_| (0.7 * draws.normal()).exp())
             .collect();
@@ -64,9 +64,9 @@ impl Truth {
         (deviation / mean).powi(2)
     }
 
-    fn measured(&self, stream: u64) -> SignNoise {
+    fn measured(&self, stream: u64) -> NormNoise {
         let mut draws = draws(stream);
-        let blocks: Vec<CoordinateSums> = (0..SIGN_BLOCKS)
+        let blocks: Vec<CoordinateSums> = (0..NORM_BLOCKS)
             .map(|_| {
                 let mut block = CoordinateSums::new(COORDINATES);
                 for _ in 0..PARTS {

@@ -258,13 +258,7 @@ impl BuiltIn {
 
     /// What leads a run of a spec.
     fn controller(&self, spec: &TrialSpec) -> Result<Box<dyn Controller>, TrainError> {
-        let course = Course {
-            schedule: &spec.schedule,
-            learning_rate: spec.learning_rate,
-            batch_size: spec.batch_size,
-            train_examples: Some(self.config.train.len()),
-            key: spec.controller_key(),
-        };
+        let course = Course::of(spec, Some(self.config.train.len()));
         Ok(controller(spec.controller.as_ref(), &course)?)
     }
 

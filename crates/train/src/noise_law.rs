@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BatchStream, BuiltIn, GradientSource, NoiseRequest, Portions, StepNoise, Supervised,
-    TrainError, augment::Augmenter, checkpoint::load_network, noise::window_norms,
+    TrainError, augment::Augmenter, noise::window_norms,
 };
 
 /// Batches drawn at each size, at least and at most; between them as many as hold `N` examples.
@@ -88,15 +88,7 @@ impl BuiltIn {
                 "windows of text continue each other, so no order of them is that of independent examples: measure the law on images, masks or tables".to_owned(),
             ));
         }
-        let key = StreamKey {
-            study_seed: request.seed,
-            trial: 0,
-            purpose: Purpose::Initialization,
-        };
-        let mut network = config.factory.build(&shape, key)?;
-        if let Some(path) = &request.checkpoint {
-            load_network(path, network.as_mut())?;
-        }
+        let (key, mut network) = self.measured_network(request)?;
         let unit = network.ghost_size(u64::MAX).unwrap_or(1).max(1);
         let examples = config.train.len() / unit * unit;
         let source =

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use batchscope_core::{Control, Purpose, StepBatch, StreamKey, TrainerError};
+use batchscope_core::{Control, Network, Purpose, StepBatch, StreamKey, TrainerError};
 use batchscope_scaling::noise::{LayerEstimates, LayerReplicates, NoiseScale, Pieces, Sampling};
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +85,24 @@ impl BuiltIn {
         }
     }
 
+    /// The network that a request names, with the key of its seed.
+    pub(crate) fn measured_network(
+        &self,
+        request: &NoiseRequest,
+    ) -> Result<(StreamKey, Box<dyn Network>), TrainError> {
+        let config = self.config();
+        let key = StreamKey {
+            study_seed: request.seed,
+            trial: 0,
+            purpose: Purpose::Initialization,
+        };
+        let mut network = config.factory.build(&config.train.shape(), key)?;
+        if let Some(path) = &request.checkpoint {
+            load_network(path, network.as_mut())?;
+        }
+        Ok((key, network))
+    }
+
     fn measure_noise_here(
         &self,
         request: &NoiseRequest,
@@ -94,17 +112,9 @@ impl BuiltIn {
         let config = self.config();
         let shape = config.train.shape();
         let batch_size = request.batch_size;
-        let key = StreamKey {
-            study_seed: request.seed,
-            trial: 0,
-            purpose: Purpose::Initialization,
-        };
+        let (key, mut network) = self.measured_network(request)?;
         let order = key.with_purpose(Purpose::Order);
         let sampler = config.train.sampler(order, batch_size)?;
-        let mut network = config.factory.build(&shape, key)?;
-        if let Some(path) = &request.checkpoint {
-            load_network(path, network.as_mut())?;
-        }
 
         let ghost = network.ghost_size(batch_size);
         let unit = ghost.unwrap_or(1).max(1);

@@ -1,15 +1,15 @@
 //! Noise scales in other norms of a network as it is: the ℓ1 norm of optimizers that go by signs, the nuclear norm of Muon.
 
-use batchscope_core::{Control, Flow, Network, Purpose, StepBatch, StreamKey, TrainerError};
+use batchscope_core::{Control, Flow, Network, Purpose, StepBatch, TrainerError};
 use batchscope_optim::{MuonMatrix, muon_matrices};
 use batchscope_scaling::noise::{
-    CoordinateSums, MatrixSums, NuclearNoise, SIGN_BLOCKS, SignNoise, nuclear_noise, sign_noise,
+    CoordinateSums, MatrixSums, NORM_BLOCKS, NormNoise, nuclear_noise, sign_noise,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     BatchStream, BuiltIn, GradientSource, NoiseRequest, Portions, Supervised, TrainError,
-    augment::Augmenter, checkpoint::load_network, noise_scale::PARTS,
+    augment::Augmenter, noise_scale::PARTS,
 };
 
 /// Most parts of a block: beyond this single precision adds no more.
@@ -33,10 +33,10 @@ pub struct NormNoiseMeasurement {
     pub parts: u64,
     /// In the ℓ1 norm, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub l1: Option<SignNoise>,
+    pub l1: Option<NormNoise>,
     /// In the nuclear norm, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nuclear: Option<NuclearNoise>,
+    pub nuclear: Option<NormNoise>,
 }
 
 /// Sums over the parts of a block.
@@ -118,15 +118,7 @@ impl BuiltIn {
     ) -> Result<NormNoiseMeasurement, TrainError> {
         let config = self.config();
         let shape = config.train.shape();
-        let key = StreamKey {
-            study_seed: request.seed,
-            trial: 0,
-            purpose: Purpose::Initialization,
-        };
-        let mut network = config.factory.build(&shape, key)?;
-        if let Some(path) = &request.checkpoint {
-            load_network(path, network.as_mut())?;
-        }
+        let (key, mut network) = self.measured_network(request)?;
         if norms.nuclear && muon_matrices(network.layout()).is_empty() {
             return Err(TrainError::Refused(
                 "Muon moves no matrix of this model: its noise scale is undefined".to_owned(),
@@ -135,7 +127,7 @@ impl BuiltIn {
         let ghost = network.ghost_size(request.batch_size);
         let unit = ghost.unwrap_or(1).max(1);
         let part = request.batch_size.div_ceil(PARTS).div_ceil(unit) * unit;
-        let blocks = SIGN_BLOCKS as u64;
+        let blocks = NORM_BLOCKS as u64;
         let each = (request.max_examples.min(config.train.len()) / (blocks * part)).min(MOST_PARTS);
         if each < 2 {
             return Err(TrainError::Refused(format!(
@@ -149,7 +141,7 @@ impl BuiltIn {
         let stream = BatchStream::new(sampler, shape, Portions::whole(part), augmenter, key);
         let mut source = Supervised::new(stream);
         let parts = blocks * each;
-        let mut sums = vec![Sums::new(network.as_ref(), norms); SIGN_BLOCKS];
+        let mut sums = vec![Sums::new(network.as_ref(), norms); NORM_BLOCKS];
         for step in 0..parts {
             source.gradient(network.as_mut(), StepBatch::constant(step, part))?;
             // Neighbors in order go to different blocks: text is read in streams.

@@ -20,13 +20,7 @@ use common::*;
 
 /// What leads a run of a spec on so many examples.
 fn led_by(spec: &TrialSpec, train_examples: u64) -> Box<dyn Controller> {
-    let course = Course {
-        key: spec.controller_key(),
-        schedule: &spec.schedule,
-        learning_rate: spec.learning_rate,
-        batch_size: spec.batch_size,
-        train_examples: Some(train_examples),
-    };
+    let course = Course::of(spec, Some(train_examples));
     controller(spec.controller.as_ref(), &course).unwrap()
 }
 

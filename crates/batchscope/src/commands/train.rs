@@ -7,7 +7,7 @@ use batchscope_core::{
     NoiseRecord, Outcome, Trainer, TrialPurpose, TrialRecord, TrialSpec, check_untrained,
 };
 use batchscope_report::format::{count, duration, exact, fixed, number};
-use batchscope_rules::{CONTROLLERS, Course, controller, read_rows, steps_in, steps_to_draw};
+use batchscope_rules::{Course, controller, finds_rate, length_of_run, read_rows, steps_in};
 use batchscope_scaling::noise::NoiseTrajectory;
 use batchscope_train::SingleRun;
 
@@ -37,10 +37,9 @@ const LEVEL: f64 = 0.95;
 pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
     let data = resolve::workload_data(&args.workload)?;
     let mut spec = spec(&args.workload, &args.run, data.train.len())?;
-    if args.write_schedule.is_some() {
-        spec.diagnostics.push(Diagnostic::Schedule);
-    }
-    let spec = spec;
+    let writes = args.write_schedule.as_ref();
+    spec.diagnostics
+        .extend(writes.map(|_| Diagnostic::Schedule));
     let trainer = built_in(&args.workload, &data)?;
     trainer.check(&spec).map_err(CliError::trainer)?;
     check_untrained(&trainer, &spec).map_err(CliError::trainer)?;
@@ -207,13 +206,6 @@ fn begun_with(
     Ok((run.batch_size.unwrap_or(rows[0].batch_size), highest))
 }
 
-/// True where the learning rate is the controller's to say.
-fn finds_rate(choice: &Choice) -> bool {
-    CONTROLLERS
-        .find(choice.name())
-        .is_ok_and(|kind| kind.finds_rate)
-}
-
 /// Sets the steps that a run has at most: those asked for, or those that pass through the examples so many times.
 fn set_length(spec: &mut TrialSpec, run: &RunArgs, train_examples: u64) -> Result<(), CliError> {
     let epochs = run.epochs.unwrap_or(DEFAULT_EPOCHS);
@@ -227,20 +219,13 @@ fn set_length(spec: &mut TrialSpec, run: &RunArgs, train_examples: u64) -> Resul
         .map_err(|e| CliError::flag("epochs", e))?,
         // An epoch is a pass over the examples, in however many steps.
         (None, Some(choice)) => {
-            let course = Course {
-                schedule: &spec.schedule,
-                learning_rate: spec.learning_rate,
-                batch_size: spec.batch_size,
-                train_examples: Some(train_examples),
-                key: spec.controller_key(),
-            };
+            let course = Course::of(spec, Some(train_examples));
             let led =
                 controller(Some(choice), &course).map_err(|e| CliError::flag("controller", e))?;
             let examples = (epochs * train_examples as f64).ceil() as u64;
-            // How many steps they make is seen on the way.
-            let is_open = led.watches_noise() && led.batch_sizes().is_some();
-            spec.max_examples = is_open.then_some(examples);
-            steps_to_draw(&*led, examples)
+            let (steps, max_examples) = length_of_run(&*led, examples);
+            spec.max_examples = max_examples;
+            steps
         }
     };
     spec.cap = steps.max(1);
@@ -253,13 +238,7 @@ fn remarks(spec: &TrialSpec, train_examples: u64) -> Vec<String> {
         None => spec.cap,
         Some(choice) if choice.name() == "adascale" => return Vec::new(),
         Some(choice) => {
-            let course = Course {
-                schedule: &spec.schedule,
-                learning_rate: spec.learning_rate,
-                batch_size: spec.batch_size,
-                train_examples: Some(train_examples),
-                key: spec.controller_key(),
-            };
+            let course = Course::of(spec, Some(train_examples));
             let drawn = || {
                 Some(
                     controller(Some(choice), &course)

@@ -11,11 +11,12 @@
 //! Where the second law takes more than half of the plain norm for bias, the noise scale is *at least* what the plain norm
 //! says.
 
-use batchscope_core::{Estimate, statistics::t_quantile};
 use nalgebra::{DMatrix, SymmetricEigen};
-use serde::{Deserialize, Serialize};
 
-use super::{NoiseError, sign::SIGN_BLOCKS};
+use super::{
+    NoiseError, NormNoise,
+    norms::{Norms, noise_scale, parts_of},
+};
 
 /// Largest share of the plain norm that is taken for bias and removed.
 const MOST_BIAS: f64 = 0.5;
@@ -64,35 +65,18 @@ impl MatrixSums {
     }
 }
 
-/// The noise scale in the nuclear norm, and what it is made of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NuclearNoise {
-    /// `B_S1`, in examples.
-    pub noise_scale: Estimate,
-    /// `‖C^{1/2}‖_*`.
-    pub deviation: f64,
-    /// `‖∇L‖_*`, its bias removed; as it comes where the noise scale is a bound.
-    pub gradient: f64,
-    /// `‖Ḡ‖_*` as it comes, bias included.
-    pub plain_gradient: f64,
-    /// Examples in all parts.
-    pub examples: u64,
-}
-
-/// The noise scale from [`SIGN_BLOCKS`] blocks of parts of `part` examples each, the same number of parts in every block.
+/// The noise scale from [`NORM_BLOCKS`] blocks of parts of `part` examples each, the same number of parts in every block.
 ///
 /// # Errors
 /// With other numbers of blocks or parts, fewer than two parts a block, no matrix, or a gradient that is not finite.
+///
+/// [`NORM_BLOCKS`]: super::NORM_BLOCKS
 pub fn nuclear_noise(
     blocks: &[MatrixSums],
     part: u64,
     level: f64,
-) -> Result<NuclearNoise, NoiseError> {
-    let parts = blocks.first().map_or(0, |block| block.parts);
-    if blocks.len() != SIGN_BLOCKS || parts < 2 || blocks.iter().any(|b| b.parts != parts) {
-        let why = format!("{SIGN_BLOCKS} blocks of equally many parts, two at least, are needed");
-        return Err(NoiseError::Sizes(why));
-    }
+) -> Result<NormNoise, NoiseError> {
+    let parts = parts_of(blocks.iter().map(|block| block.parts))?;
     if blocks[0].sums.is_empty() {
         return Err(NoiseError::Sizes("there is no matrix".to_owned()));
     }
@@ -100,54 +84,22 @@ pub fn nuclear_noise(
     if let Some(wrong) = not_finite(&all) {
         return Err(NoiseError::NonFinite(wrong));
     }
-    let whole = Norms::of(&all, part);
-    let n = parts * SIGN_BLOCKS as u64;
-    let found = |noise_scale, gradient| NuclearNoise {
-        noise_scale,
-        deviation: whole.deviation,
-        gradient,
-        plain_gradient: whole.plain,
-        examples: n * part,
-    };
-    let [most, least] = whole.gradients;
-    if whole.plain == 0.0 || whole.deviation == 0.0 {
-        let why = match whole.plain == 0.0 {
-            true => "every gradient is 0",
-            false => "all gradients are the same: there is no noise",
-        };
-        return Ok(found(Estimate::undefined(level, n, why), whole.plain));
-    }
-    if least < (1.0 - MOST_BIAS) * whole.plain {
-        let bound = (whole.deviation / whole.plain).powi(2);
-        let why = "half of the gradient's nuclear norm may be the bias of its noise: measure more examples";
-        return Ok(found(Estimate::at_least(bound, level, n, why), whole.plain));
-    }
-    let without: Vec<[f64; 2]> = (0..SIGN_BLOCKS)
-        .map(|left| {
-            let others = blocks.iter().enumerate().filter(|(at, _)| *at != left);
-            let others: Vec<&MatrixSums> = others.map(|(_, block)| block).collect();
-            Norms::of(&others, part).log_scales()
-        })
-        .collect();
-    let t = t_quantile(level, SIGN_BLOCKS as f64 - 1.0);
-    let half = |which: usize| {
-        let k = SIGN_BLOCKS as f64;
-        let mean = without.iter().map(|scales| scales[which]).sum::<f64>() / k;
-        let squares: f64 = without
-            .iter()
-            .map(|scales| (scales[which] - mean).powi(2))
-            .sum();
-        t * ((k - 1.0) / k * squares).sqrt()
-    };
-    let [low, high] = whole.log_scales();
-    let noise_scale = Estimate::estimated(
-        f64::midpoint(low, high).exp(),
-        (low - half(0)).exp(),
-        (high + half(1)).exp(),
-        level,
-        n,
+    let whole = norms(&all, part);
+    let too_biased = (whole.gradients[1] < (1.0 - MOST_BIAS) * whole.plain).then_some(
+        "half of the gradient's nuclear norm may be the bias of its noise: measure more examples",
     );
-    Ok(found(noise_scale, (most * least).sqrt()))
+    let without = |left| {
+        let others = blocks.iter().enumerate().filter(|(at, _)| *at != left);
+        let others: Vec<&MatrixSums> = others.map(|(_, block)| block).collect();
+        norms(&others, part)
+    };
+    Ok(noise_scale(
+        &whole,
+        without,
+        too_biased,
+        (parts, part),
+        level,
+    ))
 }
 
 /// A number of the gradients that is not finite, if there is one.
@@ -160,55 +112,41 @@ fn not_finite(blocks: &[&MatrixSums]) -> Option<f64> {
 }
 
 /// The norms, summed over the matrices; the gradient's as carried by `1/n` and by `n^(−1/2)`.
-struct Norms {
-    deviation: f64,
-    plain: f64,
-    gradients: [f64; 2],
-}
-
-impl Norms {
-    fn of(blocks: &[&MatrixSums], part: u64) -> Self {
-        let parts = blocks.iter().map(|block| block.parts).sum::<u64>() as f64;
-        let (k, h) = (blocks.len(), blocks.len() / 2);
-        let (mut deviation, mut plain, mut halves) = (0.0, 0.0, 0.0);
-        for matrix in 0..blocks[0].sums.len() {
-            let mean = |chosen: &mut dyn Iterator<Item = &MatrixSums>| {
-                let (m, n) = blocks[0].sums[matrix].shape();
-                let (mut sum, mut count) = (DMatrix::<f64>::zeros(m, n), 0);
-                for block in chosen {
-                    sum += block.sums[matrix].map(f64::from);
-                    count += block.parts;
-                }
-                sum / count as f64
-            };
-            let all = mean(&mut blocks.iter().copied());
-            plain += nuclear(&all);
-            let windows =
-                (0..k).map(|from| nuclear(&mean(&mut (0..h).map(|i| blocks[(from + i) % k]))));
-            halves += windows.sum::<f64>() / k as f64;
-            let (m, _) = all.shape();
-            let mut outer = DMatrix::<f64>::zeros(m, m);
-            for block in blocks {
-                outer += block.outer[matrix].map(f64::from);
+fn norms(blocks: &[&MatrixSums], part: u64) -> Norms {
+    let parts = blocks.iter().map(|block| block.parts).sum::<u64>() as f64;
+    let (k, h) = (blocks.len(), blocks.len() / 2);
+    let (mut deviation, mut plain, mut halves) = (0.0, 0.0, 0.0);
+    for matrix in 0..blocks[0].sums.len() {
+        let mean = |chosen: &mut dyn Iterator<Item = &MatrixSums>| {
+            let (m, n) = blocks[0].sums[matrix].shape();
+            let (mut sum, mut count) = (DMatrix::<f64>::zeros(m, n), 0);
+            for block in chosen {
+                sum += block.sums[matrix].map(f64::from);
+                count += block.parts;
             }
-            let covariance = (outer - &all * all.transpose() * parts) / (parts - 1.0);
-            deviation += (part as f64).sqrt() * roots(covariance);
+            sum / count as f64
+        };
+        let all = mean(&mut blocks.iter().copied());
+        plain += nuclear(&all);
+        let windows =
+            (0..k).map(|from| nuclear(&mean(&mut (0..h).map(|i| blocks[(from + i) % k]))));
+        halves += windows.sum::<f64>() / k as f64;
+        let (m, _) = all.shape();
+        let mut outer = DMatrix::<f64>::zeros(m, m);
+        for block in blocks {
+            outer += block.outer[matrix].map(f64::from);
         }
-        let carried = |whole: f64, half: f64| (whole * plain - half * halves) / (whole - half);
-        let (k, h) = (k as f64, h as f64);
-        Self {
-            deviation,
-            plain,
-            // A norm is no less than 0, and noise makes it no smaller.
-            gradients: [carried(k, h), carried(k.sqrt(), h.sqrt())]
-                .map(|gradient| gradient.clamp(1e-12 * plain, plain)),
-        }
+        let covariance = (outer - &all * all.transpose() * parts) / (parts - 1.0);
+        deviation += (part as f64).sqrt() * roots(covariance);
     }
-
-    /// The logarithms of the noise scale by both laws.
-    fn log_scales(&self) -> [f64; 2] {
-        self.gradients
-            .map(|gradient| 2.0 * (self.deviation / gradient).ln())
+    let carried = |whole: f64, half: f64| (whole * plain - half * halves) / (whole - half);
+    let (k, h) = (k as f64, h as f64);
+    Norms {
+        deviation,
+        plain,
+        // A norm is no less than 0, and noise makes it no smaller.
+        gradients: [carried(k, h), carried(k.sqrt(), h.sqrt())]
+            .map(|gradient| gradient.clamp(1e-12 * plain, plain)),
     }
 }
 
@@ -231,6 +169,7 @@ mod tests {
     use batchscope_core::{Purpose, StreamKey, statistics::NormalDraws};
 
     use super::*;
+    use crate::noise::NORM_BLOCKS;
 
     /// Outputs, inputs, parts a block, examples a part.
     const SHAPE: [usize; 2] = [24, 40];
@@ -252,15 +191,15 @@ mod tests {
         let mut draws = draws(1 << 32);
         let mut normal = |rows, columns| DMatrix::from_fn(rows, columns, |_, _| draws.normal());
         let (left, right) = (normal(m, rank).qr().q(), normal(n, rank).qr().q());
-        let examples = (SIGN_BLOCKS as u64 * PARTS * PART) as f64;
+        let examples = (NORM_BLOCKS as u64 * PARTS * PART) as f64;
         let largest = ((m as f64).sqrt() + (n as f64).sqrt()) / examples.sqrt();
         left * right.transpose() * (size * largest)
     }
 
-    fn measured(signal: &DMatrix<f64>, stream: u64) -> NuclearNoise {
+    fn measured(signal: &DMatrix<f64>, stream: u64) -> NormNoise {
         let [m, n] = SHAPE;
         let mut draws = draws(stream);
-        let blocks: Vec<MatrixSums> = (0..SIGN_BLOCKS)
+        let blocks: Vec<MatrixSums> = (0..NORM_BLOCKS)
             .map(|_| {
                 let mut block = MatrixSums::new(&[SHAPE]);
                 for _ in 0..PARTS {

@@ -18,11 +18,12 @@
 //! interval, each by a jackknife over eight blocks of parts; the estimate is the geometric mean of the two. Where more than two
 //! fifths of the plain norm are bias, the noise scale is *at least* what the plain norm says.
 
-use batchscope_core::{Estimate, statistics::t_quantile};
-use serde::{Deserialize, Serialize};
 use statrs::function::gamma::ln_gamma;
 
-use super::NoiseError;
+use super::{
+    NoiseError, NormNoise,
+    norms::{Norms, noise_scale, parts_of},
+};
 
 /// Ratios above this are not corrected: the bias of one is below 1e-15.
 const EDGE: f64 = 8.0;
@@ -34,8 +35,6 @@ const ITERATIONS: usize = 300;
 const PRIOR: f64 = 30.0;
 /// Largest share of the plain norm that is taken for bias and removed.
 const MOST_BIAS: f64 = 0.4;
-/// Blocks of the jackknife.
-pub const SIGN_BLOCKS: usize = 8;
 
 /// Sums of gradients of equally many examples, coordinate by coordinate.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,144 +73,81 @@ impl CoordinateSums {
     }
 }
 
-/// The noise scale in the ℓ1 norm, and what it is made of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SignNoise {
-    /// `B_ℓ1`, in examples.
-    pub noise_scale: Estimate,
-    /// `‖σ‖₁`.
-    pub deviation: f64,
-    /// `‖∇L‖₁`, its bias removed; as it comes where the noise scale is a bound.
-    pub gradient: f64,
-    /// `‖ḡ‖₁` as it comes, bias included.
-    pub plain_gradient: f64,
-    /// Examples in all parts, `n`: with no signal the plain quotient is `(π/2)·n`.
-    pub examples: u64,
-}
-
-/// The noise scale from [`SIGN_BLOCKS`] blocks of parts of `part` examples each, the same number of parts in every block.
+/// The noise scale from [`NORM_BLOCKS`] blocks of parts of `part` examples each, the same number of parts in every block.
 ///
 /// # Errors
 /// With other numbers of blocks or parts, fewer than two parts a block, or a gradient that is not finite.
+///
+/// [`NORM_BLOCKS`]: super::NORM_BLOCKS
 pub fn sign_noise(
     blocks: &[CoordinateSums],
     part: u64,
     level: f64,
-) -> Result<SignNoise, NoiseError> {
-    let parts = blocks.first().map_or(0, |block| block.parts);
-    if blocks.len() != SIGN_BLOCKS || parts < 2 || blocks.iter().any(|b| b.parts != parts) {
-        let why = format!("{SIGN_BLOCKS} blocks of equally many parts, two at least, are needed");
-        return Err(NoiseError::Sizes(why));
-    }
+) -> Result<NormNoise, NoiseError> {
+    let parts = parts_of(blocks.iter().map(|block| block.parts))?;
     let kernel = Kernel::new();
-    let whole = Norms::of(blocks, None, part, &kernel);
+    let whole = norms(blocks, None, part, &kernel);
     if !whole.plain.is_finite() || !whole.deviation.is_finite() {
         return Err(NoiseError::NonFinite(whole.plain));
     }
-    let examples = parts * part * SIGN_BLOCKS as u64;
-    let n = parts * SIGN_BLOCKS as u64;
-    let [likeliest, sparsest] = whole.log_scales();
-    let found = |noise_scale, gradient| SignNoise {
-        noise_scale,
-        deviation: whole.deviation,
-        gradient,
-        plain_gradient: whole.plain,
-        examples,
-    };
-    if whole.plain == 0.0 || whole.deviation == 0.0 {
-        let why = match whole.plain == 0.0 {
-            true => "every gradient is 0",
-            false => "all gradients are the same: there is no noise",
-        };
-        return Ok(found(Estimate::undefined(level, n, why), whole.plain));
-    }
-    if whole.gradients[0] < (1.0 - MOST_BIAS) * whole.plain {
-        let least = (whole.deviation / whole.plain).powi(2);
-        let why = "more than two fifths of the gradient's norm is the bias of its noise: measure more examples";
-        return Ok(found(Estimate::at_least(least, level, n, why), whole.plain));
-    }
-    let without: Vec<[f64; 2]> = (0..SIGN_BLOCKS)
-        .map(|block| Norms::of(blocks, Some(block), part, &kernel).log_scales())
-        .collect();
-    let t = t_quantile(level, SIGN_BLOCKS as f64 - 1.0);
-    let half = |which: usize| {
-        let k = SIGN_BLOCKS as f64;
-        let mean = without.iter().map(|scales| scales[which]).sum::<f64>() / k;
-        let squares: f64 = without
-            .iter()
-            .map(|scales| (scales[which] - mean).powi(2))
-            .sum();
-        t * ((k - 1.0) / k * squares).sqrt()
-    };
-    let value = f64::midpoint(likeliest, sparsest).exp();
-    let (low, high) = ((likeliest - half(0)).exp(), (sparsest + half(1)).exp());
-    let gradient = (whole.gradients[0] * whole.gradients[1]).sqrt();
-    Ok(found(
-        Estimate::estimated(value, low, high, level, n),
-        gradient,
+    let too_biased = (whole.gradients[0] < (1.0 - MOST_BIAS) * whole.plain).then_some(
+        "more than two fifths of the gradient's norm is the bias of its noise: measure more examples",
+    );
+    let without = |block| norms(blocks, Some(block), part, &kernel);
+    Ok(noise_scale(
+        &whole,
+        without,
+        too_biased,
+        (parts, part),
+        level,
     ))
 }
 
-/// The two norms, the gradient's by both fits.
-struct Norms {
-    deviation: f64,
-    plain: f64,
-    gradients: [f64; 2],
-}
-
-impl Norms {
-    /// Of all blocks, or all but one.
-    fn of(blocks: &[CoordinateSums], without: Option<usize>, part: u64, kernel: &Kernel) -> Self {
-        let used: Vec<&CoordinateSums> = blocks
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| Some(*at) != without)
-            .map(|(_, block)| block)
-            .collect();
-        let parts = used.iter().map(|block| block.parts).sum::<u64>() as f64;
-        let freedom = parts - 1.0;
-        let stretch = (2.0 * freedom).sqrt();
-        let mut histogram = vec![0.0; BINS];
-        let (mut deviation, mut plain, mut large) = (0.0, 0.0, 0.0);
-        let (mut small_errors, mut small) = (0.0, 0.0);
-        for at in 0..blocks[0].sums.len() {
-            let sum: f64 = used.iter().map(|block| f64::from(block.sums[at])).sum();
-            let square: f64 = used.iter().map(|block| f64::from(block.squares[at])).sum();
-            let mean = (sum / parts).abs();
-            // Coordinates without noise, such as those of dead units, have a rounding error for a variance.
-            let variance = ((square - parts * mean * mean) / freedom).max(0.0);
-            let error = (variance / parts).sqrt();
-            deviation += variance.sqrt();
-            plain += mean;
-            let ratio = stretch * (mean / error / stretch).asinh();
-            if ratio < EDGE {
-                histogram[(ratio / EDGE * BINS as f64) as usize] += error;
-                small_errors += error;
-                small += 1.0;
-            } else {
-                large += mean;
-            }
-        }
-        let gradients = [0.0, PRIOR].map(|prior| {
-            if small_errors == 0.0 {
-                return large;
-            }
-            large + small_errors * kernel.mean_ratio(&histogram, small, prior, stretch)
-        });
-        // The mean of a sample standard deviation of normal numbers is c₄ times the truth.
-        let c4 = (2.0 / freedom).sqrt()
-            * (ln_gamma((freedom + 1.0) / 2.0) - ln_gamma(freedom / 2.0)).exp();
-        Self {
-            deviation: deviation * (part as f64).sqrt() / c4,
-            plain,
-            gradients,
+/// The norms of all blocks, or all but one; the gradient's by both fits.
+fn norms(blocks: &[CoordinateSums], without: Option<usize>, part: u64, kernel: &Kernel) -> Norms {
+    let used: Vec<&CoordinateSums> = blocks
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| Some(*at) != without)
+        .map(|(_, block)| block)
+        .collect();
+    let parts = used.iter().map(|block| block.parts).sum::<u64>() as f64;
+    let freedom = parts - 1.0;
+    let stretch = (2.0 * freedom).sqrt();
+    let mut histogram = vec![0.0; BINS];
+    let (mut deviation, mut plain, mut large) = (0.0, 0.0, 0.0);
+    let (mut small_errors, mut small) = (0.0, 0.0);
+    for at in 0..blocks[0].sums.len() {
+        let sum: f64 = used.iter().map(|block| f64::from(block.sums[at])).sum();
+        let square: f64 = used.iter().map(|block| f64::from(block.squares[at])).sum();
+        let mean = (sum / parts).abs();
+        // Coordinates without noise, such as those of dead units, have a rounding error for a variance.
+        let variance = ((square - parts * mean * mean) / freedom).max(0.0);
+        let error = (variance / parts).sqrt();
+        deviation += variance.sqrt();
+        plain += mean;
+        let ratio = stretch * (mean / error / stretch).asinh();
+        if ratio < EDGE {
+            histogram[(ratio / EDGE * BINS as f64) as usize] += error;
+            small_errors += error;
+            small += 1.0;
+        } else {
+            large += mean;
         }
     }
-
-    /// The logarithms of the noise scale by both fits.
-    fn log_scales(&self) -> [f64; 2] {
-        self.gradients
-            .map(|gradient| 2.0 * (self.deviation / gradient).ln())
+    let gradients = [0.0, PRIOR].map(|prior| {
+        if small_errors == 0.0 {
+            return large;
+        }
+        large + small_errors * kernel.mean_ratio(&histogram, small, prior, stretch)
+    });
+    // The mean of a sample standard deviation of normal numbers is c₄ times the truth.
+    let c4 =
+        (2.0 / freedom).sqrt() * (ln_gamma((freedom + 1.0) / 2.0) - ln_gamma(freedom / 2.0)).exp();
+    Norms {
+        deviation: deviation * (part as f64).sqrt() / c4,
+        plain,
+        gradients,
     }
 }
 
@@ -293,11 +229,12 @@ impl Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::noise::NORM_BLOCKS;
 
     /// Parts that alternate about a mean: the deviation is known, and there is no bias to remove.
     #[test]
     fn a_strong_signal_gives_the_plain_quotient() {
-        let blocks: Vec<CoordinateSums> = (0..SIGN_BLOCKS)
+        let blocks: Vec<CoordinateSums> = (0..NORM_BLOCKS)
             .map(|_| {
                 let mut block = CoordinateSums::new(2);
                 for sign in [1.0f32, -1.0, 1.0, -1.0] {
@@ -324,12 +261,12 @@ mod tests {
     fn what_makes_no_blocks_is_refused() {
         let one = CoordinateSums::new(3);
         assert!(sign_noise(&[], 4, 0.95).is_err());
-        assert!(sign_noise(&vec![one; SIGN_BLOCKS], 4, 0.95).is_err());
+        assert!(sign_noise(&vec![one; NORM_BLOCKS], 4, 0.95).is_err());
         let mut infinite = CoordinateSums::new(1);
         for _ in 0..2 {
             infinite.begin();
             infinite.add(0, &[f32::INFINITY]);
         }
-        assert!(sign_noise(&vec![infinite; SIGN_BLOCKS], 4, 0.95).is_err());
+        assert!(sign_noise(&vec![infinite; NORM_BLOCKS], 4, 0.95).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! A study whose axis is the method.
 
 use batchscope_core::{Choice, Decay, Length, Schedule, SettingError, setting::require};
-use batchscope_rules::{Base, CONTROLLERS, Rule, Setting, steps_in};
+use batchscope_rules::{Base, Rule, Setting, finds_rate, steps_in};
 use batchscope_scaling::Endpoint;
 use serde::{Deserialize, Serialize};
 
@@ -42,11 +42,7 @@ pub struct Method {
 impl Method {
     /// True where its controller finds the rate: nothing is tuned then.
     pub fn finds_rate(&self) -> bool {
-        self.controller.as_ref().is_some_and(|choice| {
-            CONTROLLERS
-                .find(choice.name())
-                .is_ok_and(|kind| kind.finds_rate)
-        })
+        self.controller.as_ref().is_some_and(finds_rate)
     }
 
     /// The batch sizes at which its rate is tuned.
@@ -169,13 +165,8 @@ impl Comparison {
     /// The decay's length of a run of at most `cap` steps, a share of it.
     pub(crate) fn with_horizon(mut decay: Decay, cap: u64, share: f64) -> Decay {
         let steps = Length::Steps(((cap as f64 * share).round() as u64).max(1));
-        match &mut decay {
-            Decay::Linear { over, .. }
-            | Decay::Cosine { over, .. }
-            | Decay::Polynomial { over, .. } => {
-                *over = steps;
-            }
-            Decay::Constant | Decay::Step { .. } => {}
+        if let Some(over) = decay.length_mut() {
+            *over = steps;
         }
         decay
     }

@@ -17,7 +17,7 @@ use batchscope_core::{
     Choice, Decay, Direction, Length, Outcome, Schedule, SettingError, Target, TrainerInfo,
     TrialPurpose, TrialRecord, TrialSpec, format::number,
 };
-use batchscope_rules::{Course, controller, steps_in, steps_to_draw};
+use batchscope_rules::{Course, controller, length_of_run, steps_in};
 use batchscope_scaling::Endpoint;
 
 use super::{Assessment, Finished, Planner, Stage, fresh::shared};
@@ -302,18 +302,13 @@ impl Work<'_> {
             return Ok(spec);
         };
         // A controller may count the schedule in steps of another batch size: lengths go by examples.
-        if let (Some(examples), Some(over)) = (self.info.train_examples, length(&mut spec.schedule))
+        if let (Some(examples), Some(over)) =
+            (self.info.train_examples, spec.schedule.decay.length_mut())
             && let Length::Steps(steps) = *over
         {
             *over = Length::Epochs(steps as f64 * spec.batch_size as f64 / examples as f64);
         }
-        let course = Course {
-            schedule: &spec.schedule,
-            learning_rate: spec.learning_rate,
-            batch_size: spec.batch_size,
-            train_examples: self.info.train_examples,
-            key: spec.controller_key(),
-        };
+        let course = Course::of(&spec, self.info.train_examples);
         let wrong = |why: String| {
             let at = spec.batch_size;
             SettingError::new("methods", format!("{choice} at batch size {at}: {why}"))
@@ -324,11 +319,10 @@ impl Work<'_> {
             return Err(wrong(why.to_owned()).into());
         }
         let examples = spec.cap.saturating_mul(spec.batch_size);
-        let is_open = led.watches_noise() && led.batch_sizes().is_some();
-        let most = self.plan.max_steps.unwrap_or(u64::MAX);
+        let (steps, max_examples) = length_of_run(&*led, examples);
         Ok(TrialSpec {
-            cap: steps_to_draw(&*led, examples).clamp(1, most),
-            max_examples: is_open.then_some(examples),
+            cap: steps.min(self.plan.max_steps.unwrap_or(u64::MAX)),
+            max_examples,
             controller: Some(choice.clone()),
             ..spec
         })
@@ -559,16 +553,6 @@ impl Search {
                 ", none of which came to an end: the lowest"
             }
         )
-    }
-}
-
-/// The length of a schedule's decay, if it has one.
-fn length(schedule: &mut Schedule) -> Option<&mut Length> {
-    match &mut schedule.decay {
-        Decay::Linear { over, .. }
-        | Decay::Cosine { over, .. }
-        | Decay::Polynomial { over, .. } => Some(over),
-        Decay::Constant | Decay::Step { .. } => None,
     }
 }
 

@@ -75,13 +75,7 @@ impl LandscapeTarget {
             _ => (data.validation.as_ref(), "validation"),
         };
         let test = batches(test, loss.loss_examples);
-        let course = Course {
-            schedule: &identity.spec.schedule,
-            learning_rate: identity.spec.learning_rate,
-            batch_size: identity.spec.batch_size,
-            train_examples: Some(data.train.len()),
-            key: identity.spec.controller_key(),
-        };
+        let course = Course::of(&identity.spec, Some(data.train.len()));
         let led = controller(identity.spec.controller.as_ref(), &course).ok();
         let led = led.and_then(|mut led| led.load(&checkpoint.controller).is_ok().then_some(led));
         let learning_rate = led.map_or(identity.spec.learning_rate, |led| {
