@@ -15,7 +15,7 @@ use crate::{
     error::CliError,
     files::{read_text, write_whole},
     machine,
-    settings::{DataArgs, StudySettings},
+    settings::StudySettings,
 };
 
 /// Most bytes of `run.json`: far more than settings, decisions and timings ever take.
@@ -117,7 +117,11 @@ impl StudyFolder {
     pub fn settings(&self) -> Result<StudySettings, CliError> {
         let mut settings = StudySettings::read(&self.0.join("study.toml"))?;
         let from = self.facts()?.data_from;
-        settings.workload.data.data_from = from.map(|from| self.0.join(from));
+        let from = from.map(|from| self.0.join(from));
+        if !settings.branching.checkpoints.is_empty() {
+            settings.branching.checkpoints_from.clone_from(&from);
+        }
+        settings.workload.data.data_from = from;
         Ok(settings)
     }
 
@@ -146,12 +150,19 @@ impl StudyFolder {
         Ok(settings)
     }
 
-    /// Remembers where a relative `data` of the settings starts from.
+    /// Remembers where relative paths of the settings start from: `data`, and checkpoints that are branched.
     ///
     /// # Errors
     /// When the system refuses, or the facts of earlier runs are damaged.
-    pub fn remember_data(&self, data: &DataArgs) -> Result<(), CliError> {
-        let from = data.start().and_then(|start| {
+    pub fn remember_start(&self, settings: &StudySettings) -> Result<(), CliError> {
+        let branching = &settings.branching;
+        let checkpoints = || {
+            let here = || PathBuf::from(".");
+            let from = branching.checkpoints_from.clone();
+            (!branching.checkpoints.is_empty()).then(|| from.unwrap_or_else(here))
+        };
+        let start = settings.workload.data.start().or_else(checkpoints);
+        let from = start.and_then(|start| {
             let (start, own) = (start.canonicalize().ok()?, self.0.canonicalize().ok()?);
             let path = pathdiff::diff_paths(start, own)?;
             path.to_str().map(str::to_owned)

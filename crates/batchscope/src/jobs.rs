@@ -158,6 +158,7 @@ fn steps_a_second(
 pub fn probe(plan: &Plan, batch_size: u64) -> TrialSpec {
     TrialSpec {
         max_examples: None,
+        start: None,
         id: 0,
         purpose: TrialPurpose::Single,
         curves: Vec::new(),

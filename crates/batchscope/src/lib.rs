@@ -65,6 +65,7 @@ fn run(cli: Cli, trainers: &Trainers) -> Result<(), Error> {
     match cli.command {
         Command::Study(args) => commands::study::run(*args, trainers, quiet),
         Command::Compare(args) => commands::compare::run(&args, trainers, quiet),
+        Command::Branch(args) => commands::branch::run(&args, trainers, quiet),
         Command::Fit(args) => commands::fit::run(&args, quiet),
         Command::Scale(args) => commands::scale::run(&args),
         Command::Train(args) => commands::train::run(*args, quiet),

@@ -6,7 +6,7 @@ use batchscope_core::{
 use batchscope_data::{Dataset, LoadOptions, TableTask};
 use batchscope_nn::{Factory, ModelSpec};
 use batchscope_scaling::Endpoint;
-use batchscope_study::{Comparison, Plan, RateRange, TargetChoice};
+use batchscope_study::{Branching, Comparison, Plan, RateRange, TargetChoice};
 
 use crate::{
     error::CliError,
@@ -92,6 +92,7 @@ pub fn plan(settings: &StudySettings) -> Result<Plan, CliError> {
         linearity_seeds: q.linearity_seeds.unwrap_or(base.linearity_seeds),
         noise: w.measure.noise.map(|on| on.0),
         comparison: None,
+        branching: None,
         jobs: t
             .jobs
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
@@ -208,12 +209,16 @@ pub fn from_plan(error: SettingError) -> CliError {
 /// The settings with every choice of the plan made, as `study.toml` keeps them: what ran can be read
 /// off, and later versions with other defaults resume the same study.
 pub fn resolved(settings: &StudySettings, plan: &Plan) -> StudySettings {
+    if let Some(branching) = &plan.branching {
+        return branches_resolved(settings.clone(), plan, branching);
+    }
     let StudySettings {
         trainer,
         workload: mut w,
         trials: mut t,
         plan: mut q,
         mut comparison,
+        branching,
     } = settings.clone();
     w.optimizer = w.optimizer.resolved(&plan.optimizer);
     w.optimizer.weight_decay_on = Some(plan.decay);
@@ -255,9 +260,29 @@ pub fn resolved(settings: &StudySettings, plan: &Plan) -> StudySettings {
         trials: t,
         plan: q,
         comparison,
+        branching,
     };
     match settings.trainer.command.is_empty() {
         true => settings,
         false => crate::trainers::without_unused(settings),
     }
+}
+
+/// The same for branches, which have few settings of their own: all else is the run's.
+fn branches_resolved(
+    mut settings: StudySettings,
+    plan: &Plan,
+    branching: &Branching,
+) -> StudySettings {
+    let asked = &mut settings.branching;
+    asked.factors = Some(BatchSizes(branching.factors.clone()));
+    asked.rule = Some(branching.rule.clone());
+    asked.branch_examples = Some(branching.examples);
+    asked.loss = Some(branching.metric.clone());
+    asked.tolerance = Some(branching.tolerance);
+    settings.trials.seeds = Some(plan.seeds);
+    if settings.trainer.command.is_empty() {
+        settings.workload.measure.eval_examples = Some(plan.evaluation.examples);
+    }
+    settings
 }

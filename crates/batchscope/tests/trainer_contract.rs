@@ -39,6 +39,7 @@ fn trainer(model: &str, folder: &std::path::Path) -> BuiltIn {
 fn spec(optimizer: Choice, learning_rate: f64, target: &str) -> TrialSpec {
     TrialSpec {
         max_examples: None,
+        start: None,
         id: 0,
         purpose: TrialPurpose::Tune { index: 0, round: 0 },
         curves: Vec::new(),

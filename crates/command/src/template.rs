@@ -63,7 +63,7 @@ pub static PLACEHOLDERS: &[Placeholder] = &[
     },
     Placeholder {
         name: "resume_from",
-        about: "that folder where an interrupted trial goes on, else nothing",
+        about: "that folder where an interrupted trial goes on, the checkpoint that a branch begins from, else nothing",
     },
 ];
 

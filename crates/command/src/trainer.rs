@@ -10,7 +10,7 @@ use std::{
 
 use batchscope_core::{
     Capabilities, Control, Decay, Direction, Driving, Event, Flow, Metric, Outcome, Progress,
-    SettingError, Trainer, TrainerError, TrainerInfo, TrialDriver, TrialRecord, TrialSpec,
+    SettingError, Start, Trainer, TrainerError, TrainerInfo, TrialDriver, TrialRecord, TrialSpec,
 };
 
 use crate::{
@@ -132,10 +132,13 @@ impl CommandTrainer {
     }
 
     fn files(&self, spec: &TrialSpec) -> Files {
-        let name = format!(
+        let mut name = format!(
             "b{}-lr{}-s{}",
             spec.batch_size, spec.learning_rate, spec.seed
         );
+        if let Some(start) = &spec.start {
+            name = format!("{}-{name}", folder_of(start));
+        }
         Files {
             folder: self.config.folder.join(name),
         }
@@ -160,7 +163,11 @@ impl CommandTrainer {
         files: &Files,
         resumed: bool,
     ) -> BTreeMap<&'static str, String> {
-        let constant = |name: &str| spec.optimizer.number(name).unwrap_or(0.0).to_string();
+        // What a program's own run was made with is not known: those words are left out.
+        let constant = |name: &str| match (spec.optimizer.number(name), &spec.start) {
+            (None, Some(_)) => String::new(),
+            (value, _) => value.unwrap_or(0.0).to_string(),
+        };
         let beta1 = if spec.optimizer.number("beta1").is_some() {
             "beta1"
         } else {
@@ -180,10 +187,14 @@ impl CommandTrainer {
             "beta2" => constant("beta2"),
             "weight_decay" => constant("weight_decay"),
             "seed" => seed(spec).to_string(),
-            "max_steps" => spec.cap.to_string(),
+            "max_steps" => before(spec).saturating_add(spec.cap).to_string(),
             "device" => slot.name().to_owned(),
             "checkpoint_dir" => checkpoint.clone(),
             "resume_from" if resumed => checkpoint.clone(),
+            "resume_from" => {
+                let start = spec.start.as_ref();
+                start.map_or_else(String::new, |start| start.checkpoint.clone())
+            }
             _ => String::new(),
         };
         PLACEHOLDERS
@@ -257,6 +268,7 @@ impl CommandTrainer {
             batch_size: spec.batch_size,
             train_examples: config.train_examples,
             seconds_before: driver.progress().seconds,
+            steps_before: before(spec),
             resumed,
         };
         let led = run.lead(&mut child, output, driver, (control, events));
@@ -307,6 +319,24 @@ impl CommandTrainer {
         *known = smaller.min(*known);
         Some(*known)
     }
+}
+
+/// Steps that the checkpoint had made which a trial begins from: a program goes on counting.
+fn before(spec: &TrialSpec) -> u64 {
+    let start = spec.start.as_ref().filter(|start| !start.counts_anew);
+    start.map_or(0, |start| start.step)
+}
+
+/// A name for the folders of the trials that begin from a checkpoint.
+fn folder_of(start: &Start) -> String {
+    // FNV-1a: the same on every machine.
+    let hash = start
+        .checkpoint
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    format!("from{:08x}", hash >> 32)
 }
 
 /// The trial from its beginning, with what was remarked on it.
@@ -384,6 +414,10 @@ impl Trainer for CommandTrainer {
         self.find_program()?;
         if !self.takes("learning_rate") {
             let why = "the program is not given the learning rate, which is tuned at every batch size: pass it, as in --lr {learning_rate}";
+            return Err(SettingError::new("command", why).into());
+        }
+        if spec.start.is_some() && !self.takes("resume_from") {
+            let why = "the program is not told which checkpoint to go on from: pass it, as in --resume {resume_from}";
             return Err(SettingError::new("command", why).into());
         }
         let refused = |key: &'static str| {

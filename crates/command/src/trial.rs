@@ -54,6 +54,8 @@ pub(crate) struct Run<'a> {
     pub train_examples: Option<u64>,
     /// Seconds that earlier sessions of the trial trained.
     pub seconds_before: f64,
+    /// Steps that the program had made before the trial: it goes on counting from there.
+    pub steps_before: u64,
     /// This session goes on from a checkpoint of the program: it may report steps again.
     pub resumed: bool,
 }
@@ -244,6 +246,19 @@ impl Run<'_> {
             }
             return;
         };
+        let counted_anew = understood
+            .step
+            .is_some_and(|said| said > 0.0 && said < self.steps_before as f64);
+        if counted_anew {
+            state.end = Some(Outcome::Failed {
+                why: format!(
+                    "it reported step {}, and its checkpoint had made {}: a program that counts from 0 again is told so by --counts-anew",
+                    understood.step.unwrap_or_default(),
+                    self.steps_before
+                ),
+            });
+            return;
+        }
         self.compare_examples(&understood, step, &mut state.remarks);
         state.steps.insert(source, step);
         if step == 0 {
@@ -257,6 +272,10 @@ impl Run<'_> {
             driver.back_to(step);
         }
         state.resumed = false;
+        if let Some(why) = miscounted(driver, &understood, step) {
+            state.end = Some(Outcome::Failed { why });
+            return;
+        }
         let report = Report {
             step,
             metrics: understood.metrics,
@@ -282,7 +301,11 @@ impl Run<'_> {
     fn own_step(&self, understood: &Understood) -> Option<u64> {
         let whole = |x: f64| (x.is_finite() && (0.0..1e15).contains(&x)).then(|| x.round() as u64);
         if let Some(step) = understood.step {
-            return whole(step);
+            return whole(step).map(|step| step.saturating_sub(self.steps_before));
+        }
+        // Examples since the beginning of a run whose earlier batch size is not known say nothing of its steps.
+        if self.steps_before > 0 {
+            return None;
         }
         let of_examples = |examples: f64| whole(examples / self.batch_size as f64);
         if let Some(examples) = understood.examples {
@@ -298,6 +321,9 @@ impl Run<'_> {
         let (Some(_), Some(reported)) = (understood.step, understood.examples) else {
             return;
         };
+        if self.steps_before > 0 {
+            return;
+        }
         remarks.examples_checked = true;
         let expected = step as f64 * self.batch_size as f64;
         if (reported - expected).abs() > self.batch_size as f64 {
@@ -391,6 +417,25 @@ impl Run<'_> {
             (self.save)(driver);
         }
     }
+}
+
+/// Why the first report of a branch is not of one of its steps: its program counts otherwise than it is said to.
+fn miscounted(driver: &TrialDriver<'_>, understood: &Understood, step: u64) -> Option<String> {
+    let spec = driver.spec();
+    let start = spec.start.as_ref().filter(|_| driver.step() == 0)?;
+    let said = understood.step? as u64;
+    if !start.counts_anew {
+        return (step > spec.cap).then(|| {
+            let last = start.step.saturating_add(spec.cap);
+            format!("its first report is of step {said}, beyond the branch's end at {last}")
+        });
+    }
+    (step > start.step.min(spec.cap)).then(|| {
+        format!(
+            "its first report is of step {said}, and the checkpoint had made {}: whether it counts from 0 again cannot be told; leave out --counts-anew if it counts on, or report sooner",
+            start.step
+        )
+    })
 }
 
 /// What is known while a run goes on.

@@ -69,4 +69,4 @@ pub use trainer::{
     Capabilities, Control, Flow, NeverStop, StepTiming, Trainer, TrainerError, TrainerInfo,
     check_untrained,
 };
-pub use trial::{Diagnostic, Located, Outcome, TrialPurpose, TrialRecord, TrialSpec};
+pub use trial::{Diagnostic, Located, Outcome, Start, TrialPurpose, TrialRecord, TrialSpec};

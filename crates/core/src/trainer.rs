@@ -220,7 +220,13 @@ pub trait Trainer: Send + Sync {
     /// # Errors
     /// [`TrainerError::Setting`] or [`TrainerError::Refused`], with the remedy.
     fn check(&self, spec: &TrialSpec) -> Result<(), TrainerError> {
-        Ok(spec.check()?)
+        match spec.start {
+            None => Ok(spec.check()?),
+            Some(_) => {
+                let why = "this trainer cannot begin at a checkpoint";
+                Err(TrainerError::Refused(why.to_owned()))
+            }
+        }
     }
 
     /// The value of a metric before the first step of a spec; `None` if the trainer cannot tell, or

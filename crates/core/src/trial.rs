@@ -42,9 +42,40 @@ pub enum Diagnostic {
     /// [`crate::Measurement::noise`]. A step that is split in two to be measured may differ from the
     /// unsplit one by rounding, as with any other micro-batch.
     Noise,
+    /// The noise scale of optimizers that go by signs, `B_ℓ1`, at each evaluation, from gradients of the examples of the
+    /// coming steps, about a thousand. Reported, in examples, as metric `train-noise_l1`, the ends of its 95 % interval as
+    /// `train-noise_l1_low` and `train-noise_l1_high`; where only a bound is known, that is the low end and there is nothing
+    /// else.
+    SignNoise,
     /// The learning rate and the batch size of every step where either changes, as other trainers can follow them.
     /// Reported as [`TrialRecord::schedule`].
     Schedule,
+}
+
+/// Where a trial begins, if not at fresh weights: at a checkpoint, whose weights and optimizer's memory it takes over. It is a
+/// run of its own all the same: steps, examples and the order of the data begin anew.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// The checkpoint: a file of the built-in trainer's, or whatever a program takes for one.
+    pub checkpoint: String,
+    /// CRC-32 of a file of the built-in trainer's, as hexadecimal digits: another file at the same place is another start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
+    /// Optimizer steps that the checkpoint had made.
+    pub step: u64,
+    /// A program that goes on from it counts its steps from 0 again, rather than from there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counts_anew: bool,
+}
+
+impl Start {
+    /// True for the same checkpoint: by its content where that is known, wherever it lies.
+    pub fn is(&self, other: &Self) -> bool {
+        match (&self.checksum, &other.checksum) {
+            (Some(own), Some(of_other)) => own == of_other && self.step == other.step,
+            _ => self == other,
+        }
+    }
 }
 
 /// One training run to do: everything a trainer needs beyond the model and the data.
@@ -80,6 +111,9 @@ pub struct TrialSpec {
     /// Which parameters the optimizer's weight decay applies to.
     #[serde(default, skip_serializing_if = "DecayPolicy::is_default")]
     pub decay: DecayPolicy,
+    /// The checkpoint that it begins from; `None` begins at fresh weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
     /// Seed of the whole study: first part of every stream key.
     pub study_seed: u64,
     /// Seed of the trial: second part of every stream key.

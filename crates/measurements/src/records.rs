@@ -375,6 +375,7 @@ pub(crate) fn spec(row: &Measured) -> TrialSpec {
         seed: 0,
         cap: u64::MAX,
         max_examples: None,
+        start: None,
         target: None,
         evaluation: EvaluationPlan::default(),
         diagnostics: Vec::new(),

@@ -184,6 +184,19 @@ impl Optimizer for Projected {
         let scratch = &mut self.scratch[..kernels::projection_scratch(rows, channels)];
         let first = self.first.values(tensor);
         let updated = match &mut self.second {
+            // Two passes over the many small tensors would cost as much as the large ones.
+            Some(second) if !is_projected && !projection.nesterov => kernels::adam_step(
+                &WORKSPACE,
+                kernels::Adam {
+                    weight_decay,
+                    ..self.settings
+                },
+                self.update,
+                parameters,
+                first,
+                second.values(tensor),
+                gradient,
+            ),
             Some(second) => {
                 let settings = kernels::Adam {
                     weight_decay,

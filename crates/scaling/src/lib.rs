@@ -11,6 +11,7 @@
 
 mod advice;
 mod analyze;
+mod branches;
 mod contrasts;
 mod cost;
 mod critical;
@@ -41,6 +42,7 @@ mod trajectory;
 
 pub use advice::{AdviceError, advise};
 pub use analyze::{AnalysisOptions, analyze};
+pub use branches::{Branch, BranchPoint, Branched, GrownBatch, branched, grown_batches};
 pub use contrasts::{Contrast, ContrastVerdict, Contrasts, Endpoint, MethodPoint, contrasts};
 pub use facts::{Agreement, Gain, Swap};
 pub use findings::*;

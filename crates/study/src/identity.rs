@@ -1,6 +1,6 @@
 //! What makes two trials the same trial, and the seed that follows from it.
 
-use batchscope_core::{TrialPurpose, TrialSpec};
+use batchscope_core::{Start, TrialPurpose, TrialSpec};
 
 /// Bits of a trial seed that hold the batch size.
 pub(crate) const BATCH_BITS: u32 = 38;
@@ -58,7 +58,16 @@ pub(crate) fn trial_seed(purpose: TrialPurpose, batch_size: u64) -> u64 {
 /// What a trial asks for, apart from its number and the curves that look at it: two specs with the
 /// same identity are one trial. Canonical JSON.
 pub fn identity(spec: &TrialSpec) -> String {
+    // The same checkpoint is the same wherever it lies.
+    let start = spec.start.clone().map(|start| Start {
+        checkpoint: match start.checksum {
+            Some(_) => String::new(),
+            None => start.checkpoint,
+        },
+        ..start
+    });
     let bare = TrialSpec {
+        start,
         id: 0,
         curves: Vec::new(),
         ..spec.clone()

@@ -46,9 +46,10 @@ pub use fake::{FakeCheckpoints, FakeTrainer};
 pub use forecast::Load;
 pub use identity::{SeedKind, identity, seed};
 pub use observer::{Observer, Progress, StudyEvent};
-pub use plan::{Comparison, Method, Plan, TargetChoice, Tune};
+pub use plan::{BranchStart, Branching, Comparison, Method, Plan, TargetChoice, Tune};
 pub use planner::{
-    Assessment, ComparisonPlanner, Finished, Planner, Stage, TunedPlanner, controlled_runs,
+    Assessment, BranchPlanner, ComparisonPlanner, Finished, Planner, Stage, TunedPlanner,
+    controlled_runs,
 };
 pub use remedy::Remedy;
 pub use resume_check::resume_plan;

@@ -16,6 +16,10 @@ const EXTENDABLE: [&str; 6] = [
     "linearity-seeds",
 ];
 
+/// Of branches: which there are, and how they are judged. Each trial is known by its own settings.
+const BRANCHES_EXTENDABLE: [&str; 5] =
+    ["checkpoints", "factors", "tolerance", "run", "fixed_batch"];
+
 /// Checks the plan, compares it with the stored one, and stores it. Returns it resolved.
 pub(crate) fn resume_check(
     plan: &Plan,
@@ -113,6 +117,12 @@ fn difference(stored: &Value, given: &Value, free: &[&str]) -> Option<StudyError
     keys.filter(|key| !free.contains(&key.as_str()))
         .find_map(|key| {
             let (old, new) = (stored.get(key), given.get(key));
+            if let ("branching", Some(old), Some(new)) = (key.as_str(), old, new)
+                && old.is_object()
+                && new.is_object()
+            {
+                return difference(old, new, &BRANCHES_EXTENDABLE);
+            }
             (old != new).then(|| StudyError::Mismatch {
                 key: key.clone(),
                 stored: show(old),

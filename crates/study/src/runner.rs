@@ -6,8 +6,8 @@ use batchscope_core::{
 use batchscope_scaling::{Conditions, StudySummary, TuningSummary};
 
 use crate::{
-    ComparisonPlanner, Header, Observer, Plan, Planner, Queue, StopToken, Store, StudyError,
-    StudyEvent, TargetChoice, TunedPlanner,
+    BranchPlanner, ComparisonPlanner, Header, Observer, Plan, Planner, Queue, StopToken, Store,
+    StudyError, StudyEvent, TargetChoice, TunedPlanner,
     forecast::Tracker,
     known::Known,
     observer::tell,
@@ -33,15 +33,17 @@ pub struct StudyResult {
     pub interrupted: bool,
 }
 
-/// The planner of a plan: [`ComparisonPlanner`] where it compares methods, else [`TunedPlanner`].
+/// The planner of a plan: [`ComparisonPlanner`] where it compares methods, [`BranchPlanner`] where it branches a run, else
+/// [`TunedPlanner`].
 fn planner_of(plan: &Plan) -> &'static dyn Planner {
-    match plan.comparison {
-        Some(_) => &ComparisonPlanner,
-        None => &TunedPlanner,
+    match (&plan.comparison, &plan.branching) {
+        (Some(_), _) => &ComparisonPlanner,
+        (None, Some(_)) => &BranchPlanner,
+        (None, None) => &TunedPlanner,
     }
 }
 
-/// Runs the study of a plan with its planner, [`TunedPlanner`] or [`ComparisonPlanner`]: [`run_with`] is the loop.
+/// Runs the study of a plan with the planner it asks for: [`run_with`] is the loop.
 /// Observers may be none: `&[]`.
 ///
 /// # Errors

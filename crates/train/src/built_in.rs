@@ -8,9 +8,9 @@ use std::{
 };
 
 use batchscope_core::{
-    Cadence, Capabilities, Control, Driving, Event, Examples, Metric, NetworkFactory, Outcome,
-    Purpose, Sampler, SettingError, Solo, Split, StepTiming, StreamKey, Trainer, TrainerError,
-    TrainerInfo, TrialDriver, TrialPurpose, TrialRecord, TrialSpec,
+    Cadence, Capabilities, Control, Diagnostic, Driving, Event, Examples, Metric, NetworkFactory,
+    Outcome, Purpose, Sampler, SettingError, Solo, Split, StepTiming, StreamKey, Trainer,
+    TrainerError, TrainerInfo, TrialDriver, TrialPurpose, TrialRecord, TrialSpec,
 };
 use batchscope_rules::{BatchSizes, Controller, Course, controller};
 
@@ -19,8 +19,9 @@ use crate::{
     MICRO_BATCH_CEILING, NoiseEstimator, Portions, Run, Synchronous, TrainError,
     augment::{AugmentSpec, Augmenter},
     check_methods,
+    checkpoint::begin_at,
     evaluate::quantities,
-    methods, micro_batch,
+    methods, micro_batch, norm_noise,
     pools::{Pools, start_threads},
     timing, train_loop,
 };
@@ -40,6 +41,8 @@ pub struct BuiltInConfig {
     pub data: String,
     /// What was taken for granted of the data, a sentence each.
     pub notes: Vec<String>,
+    /// The folder that relative paths of checkpoints which trials begin at start from; `None` is the working directory.
+    pub starts_from: Option<PathBuf>,
     /// What is done to training images.
     pub augment: AugmentSpec,
     /// Where unfinished trials are saved; `None` saves none.
@@ -70,6 +73,7 @@ impl BuiltInConfig {
             test,
             data: data.into(),
             notes: Vec::new(),
+            starts_from: None,
             augment: AugmentSpec::default(),
             checkpoint_dir: None,
             checkpoint_every: Duration::from_secs(60),
@@ -88,6 +92,8 @@ pub struct SingleRun {
     pub resume: Option<PathBuf>,
     /// Where to save the run: at intervals, when interrupted, and at its end.
     pub checkpoint: Option<PathBuf>,
+    /// Steps after which it is saved beside that once more, for good: `step-100.safetensors`.
+    pub keep: Vec<u64>,
 }
 
 /// The built-in [`Trainer`].
@@ -279,7 +285,7 @@ impl BuiltIn {
             .train
             .sampler(key.with_purpose(Purpose::Order), spec.batch_size)?;
         let controller = self.controller(spec)?;
-        let network = config.factory.build(&shape, key)?;
+        let mut network = config.factory.build(&shape, key)?;
 
         let sizes = controller.batch_sizes();
         let [smallest, largest] = sizes.map_or([spec.batch_size; 2], |s| [s.smallest, s.largest]);
@@ -306,6 +312,15 @@ impl BuiltIn {
         )?;
         let optimizer = batchscope_optim::build(&spec.optimizer, network.layout(), spec.decay)
             .map_err(|error| TrainError::choice("optimizer", &error))?;
+        let averages = optimizer.averages();
+        let mut rule = Synchronous::new(optimizer, spec.clip);
+        if let Some(start) = &spec.start {
+            let names = (self.info.model.as_str(), spec.optimizer.name());
+            let path = Path::new(&start.checkpoint);
+            let path = (config.starts_from.as_ref())
+                .map_or_else(|| path.to_owned(), |folder| folder.join(path));
+            rule = begin_at((start, &path), network.as_mut(), rule, names)?;
+        }
         if controller.watches_noise() {
             for batch_size in [smallest, spec.batch_size] {
                 let way = NoiseEstimator::of(network.as_ref(), batch_size, micro_batch);
@@ -316,8 +331,12 @@ impl BuiltIn {
                 }
             }
         }
+        if spec.diagnostics.contains(&Diagnostic::SignNoise) {
+            let batch_size = spec.batch_size;
+            norm_noise::check_along(network.as_ref(), &shape, batch_size, config.train.len())?;
+        }
         let evaluator = self.evaluator(spec, within)?;
-        let recalibrates = optimizer.averages() && ghost.is_some();
+        let recalibrates = averages && ghost.is_some();
         let driving = Driving {
             cadence,
             cost: evaluator.cost(spec.target.as_ref(), recalibrates),
@@ -344,7 +363,7 @@ impl BuiltIn {
         let run = Run {
             driver,
             source,
-            rule: Box::new(Synchronous::new(optimizer, spec.clip)),
+            rule: Box::new(rule),
             method,
             network,
             controller,
@@ -362,10 +381,12 @@ impl BuiltIn {
         let config = &self.config;
         let chunk = EVALUATION_CHUNK.min(within.unwrap_or(u64::MAX));
         let most = spec.evaluation.examples.max(1);
-        let looks_at_test = matches!(
-            spec.purpose,
-            TrialPurpose::Fresh { .. } | TrialPurpose::Single
-        );
+        // A branch of a run is no network that anybody is to use.
+        let looks_at_test = spec.start.is_none()
+            && matches!(
+                spec.purpose,
+                TrialPurpose::Fresh { .. } | TrialPurpose::Single
+            );
         let validation = config.validation.as_ref().filter(|e| !e.is_empty());
         let test = config
             .test
@@ -387,6 +408,7 @@ impl BuiltIn {
         micro_batch: u64,
     ) -> Result<(), TrainError> {
         let identity = self.identity(run, micro_batch);
+        let mut keep = Vec::new();
         let path = match saving {
             Saving::Trial(path) => {
                 if let Some(path) = path.as_deref().filter(|path| path.exists())
@@ -400,11 +422,13 @@ impl BuiltIn {
                 if let Some(path) = &single.resume {
                     run.resume(path, &identity, true)?;
                 }
+                keep.clone_from(&single.keep);
                 single.checkpoint.as_ref()
             }
         };
         let every = self.config.checkpoint_every;
-        run.checkpointer = path.map(|path| Checkpointer::new(path.clone(), every, identity));
+        run.checkpointer =
+            path.map(|path| Checkpointer::new(path.clone(), every, identity).keeping(keep));
         Ok(())
     }
 
@@ -512,7 +536,8 @@ impl Trainer for BuiltIn {
         spec.check()?;
         self.check_target(spec)?;
         check_methods(&spec.methods, &self.config.train.shape())?;
-        if spec.controller.is_some() {
+        let asks_for_noise = spec.diagnostics.contains(&Diagnostic::SignNoise);
+        if spec.controller.is_some() || spec.start.is_some() || asks_for_noise {
             // Whether the data and the network can follow shows when the run is set up.
             self.set_up(spec, Cadence::Planned)?;
         }

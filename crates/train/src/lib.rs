@@ -34,7 +34,7 @@ mod update;
 
 pub use built_in::{BuiltIn, BuiltInConfig, SingleRun};
 pub use checkpoint::{
-    Checkpointer, Identity, Origin, Stored, StoredRun, load_network, read_state, write_state,
+    Checkpointer, Identity, Origin, Stored, StoredRun, kept, load_network, read_state, write_state,
 };
 pub use error::TrainError;
 pub use evaluate::{EVALUATION_CHUNK, EvaluationSet, Evaluator, insert_metrics, quantities};

@@ -1,6 +1,11 @@
 //! Noise scales in other norms of a network as it is: the ℓ1 norm of optimizers that go by signs, the nuclear norm of Muon.
 
-use batchscope_core::{Control, Flow, Network, Purpose, StepBatch, TrainerError};
+use std::collections::BTreeMap;
+
+use batchscope_core::{
+    Control, DataShape, Flow, InputShape, Metric, Network, Purpose, Quantity, SettingError, Split,
+    StepBatch, TrainerError,
+};
 use batchscope_optim::{MuonMatrix, muon_matrices};
 use batchscope_scaling::noise::{
     CoordinateSums, MatrixSums, NORM_BLOCKS, NormNoise, nuclear_noise, sign_noise,
@@ -8,7 +13,7 @@ use batchscope_scaling::noise::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BatchStream, BuiltIn, GradientSource, NoiseRequest, Portions, Supervised, TrainError,
+    BatchStream, BuiltIn, GradientSource, NoiseRequest, Portions, Run, Supervised, TrainError,
     augment::Augmenter, noise_scale::PARTS,
 };
 
@@ -141,36 +146,154 @@ impl BuiltIn {
         let stream = BatchStream::new(sampler, shape, Portions::whole(part), augmenter, key);
         let mut source = Supervised::new(stream);
         let parts = blocks * each;
-        let mut sums = vec![Sums::new(network.as_ref(), norms); NORM_BLOCKS];
-        for step in 0..parts {
-            source.gradient(network.as_mut(), StepBatch::constant(step, part))?;
-            // Neighbors in order go to different blocks: text is read in streams.
-            sums[(step % blocks) as usize].take(network.as_mut())?;
-            observe((step + 1) * part, parts * part);
-            if control.flow() == Flow::Interrupt {
-                return Err(TrainError::Stopped);
-            }
-        }
-        let refused =
-            |error: batchscope_scaling::noise::NoiseError| TrainError::Refused(error.to_string());
-        let (coordinates, matrices): (Vec<_>, Vec<_>) = sums
-            .into_iter()
-            .map(|sums| (sums.coordinates, sums.matrices.map(|(_, sums)| sums)))
-            .unzip();
-        let coordinates: Option<Vec<CoordinateSums>> = coordinates.into_iter().collect();
-        let matrices: Option<Vec<MatrixSums>> = matrices.into_iter().collect();
-        let level = request.level;
-        Ok(NormNoiseMeasurement {
-            part,
+        let steps = Steps {
+            first: StepBatch::constant(0, part),
             parts,
-            l1: coordinates
-                .map(|sums| sign_noise(&sums, part, level))
-                .transpose()
-                .map_err(refused)?,
-            nuclear: matrices
-                .map(|sums| nuclear_noise(&sums, part, level))
-                .transpose()
-                .map_err(refused)?,
-        })
+        };
+        measured(
+            network.as_mut(),
+            &mut source,
+            &steps,
+            (norms, request.level),
+            &mut |done| {
+                observe(done * part, parts * part);
+                match control.flow() {
+                    Flow::Interrupt => Err(TrainError::Stopped),
+                    Flow::Continue => Ok(()),
+                }
+            },
+        )
     }
+}
+
+/// The parts that are measured, one after the other in the order of training.
+struct Steps {
+    first: StepBatch,
+    parts: u64,
+}
+
+/// The noise scales of a network from the gradients of parts; `each` hears of every part that is done.
+fn measured(
+    network: &mut dyn Network,
+    source: &mut dyn GradientSource,
+    steps: &Steps,
+    (norms, level): (NoiseNorms, f64),
+    each: &mut dyn FnMut(u64) -> Result<(), TrainError>,
+) -> Result<NormNoiseMeasurement, TrainError> {
+    let (blocks, part) = (NORM_BLOCKS as u64, steps.first.batch_size);
+    let mut sums = vec![Sums::new(network, norms); NORM_BLOCKS];
+    for number in 0..steps.parts {
+        let batch = StepBatch {
+            step: steps.first.step + number,
+            first_draw: steps.first.first_draw + number * part,
+            batch_size: part,
+        };
+        source.gradient(network, batch)?;
+        // Neighbors in order go to different blocks: text is read in streams.
+        sums[(number % blocks) as usize].take(network)?;
+        each(number + 1)?;
+    }
+    let refused =
+        |error: batchscope_scaling::noise::NoiseError| TrainError::Refused(error.to_string());
+    let (coordinates, matrices): (Vec<_>, Vec<_>) = sums
+        .into_iter()
+        .map(|sums| (sums.coordinates, sums.matrices.map(|(_, sums)| sums)))
+        .unzip();
+    let coordinates: Option<Vec<CoordinateSums>> = coordinates.into_iter().collect();
+    let matrices: Option<Vec<MatrixSums>> = matrices.into_iter().collect();
+    Ok(NormNoiseMeasurement {
+        part,
+        parts: steps.parts,
+        l1: coordinates
+            .map(|sums| sign_noise(&sums, part, level))
+            .transpose()
+            .map_err(refused)?,
+        nuclear: matrices
+            .map(|sums| nuclear_noise(&sums, part, level))
+            .transpose()
+            .map_err(refused)?,
+    })
+}
+
+/// Examples of a part that is measured along a run, unless batch norm or a text asks for more.
+const PART_ALONG: u64 = 16;
+/// Parts of a block that are measured along a run.
+const PARTS_ALONG: u64 = 8;
+/// Level of the intervals along a run.
+const LEVEL: f64 = 0.95;
+
+/// The parts that are measured along a run whose steps have so many examples, `first` the next of them.
+fn steps_along(network: &dyn Network, shape: &DataShape, first: StepBatch) -> Steps {
+    let unit = network.ghost_size(first.batch_size).unwrap_or(1).max(1);
+    Steps {
+        first: StepBatch {
+            batch_size: match shape.input {
+                // Text is read in as many streams as a step has examples.
+                InputShape::Tokens { .. } => first.batch_size,
+                _ => PART_ALONG.div_ceil(unit) * unit,
+            },
+            ..first
+        },
+        parts: PARTS_ALONG * NORM_BLOCKS as u64,
+    }
+}
+
+/// Refuses to measure along a run where the parts would hold examples twice.
+///
+/// # Errors
+/// Key `l1`.
+pub(crate) fn check_along(
+    network: &dyn Network,
+    shape: &DataShape,
+    batch_size: u64,
+    examples: u64,
+) -> Result<(), TrainError> {
+    let steps = steps_along(network, shape, StepBatch::constant(0, batch_size));
+    let needed = steps.parts.saturating_mul(steps.first.batch_size);
+    if examples >= needed {
+        return Ok(());
+    }
+    let why = format!(
+        "takes the gradients of {needed} examples at each evaluation, and the training set has {examples}: measure at the end, by `noise --l1 --checkpoint`"
+    );
+    Err(SettingError::new("l1", why).into())
+}
+
+/// [`batchscope_core::Diagnostic::SignNoise`]: leaves the run exactly as it was. Nothing is reported where a gradient is not finite.
+pub(crate) fn measure_along(
+    run: &mut Run<'_>,
+    metrics: &mut BTreeMap<Metric, f64>,
+) -> Result<(), TrainError> {
+    let next = run.controller.at(run.driver.step()).batch;
+    let steps = steps_along(run.network.as_ref(), &run.evaluator.shape, next);
+    let norms = NoiseNorms {
+        l1: true,
+        nuclear: false,
+    };
+    let here = run.network.export()?;
+    let found = measured(
+        run.network.as_mut(),
+        run.source.as_mut(),
+        &steps,
+        (norms, LEVEL),
+        &mut |_| Ok(()),
+    );
+    run.network.import(&here)?;
+    let scale = match found {
+        Ok(found) => found.l1.map(|l1| l1.noise_scale),
+        Err(TrainError::Refused(_)) => None,
+        Err(error) => return Err(error),
+    };
+    let Some(scale) = scale else {
+        return Ok(());
+    };
+    let value = scale.value.filter(|_| scale.is_estimated());
+    let low = scale.low.or(scale.value);
+    for (name, value) in [("", value), ("_low", low), ("_high", scale.high)] {
+        if let Some(value) = value.filter(|value| value.is_finite()) {
+            let quantity = Quantity::Other(format!("noise_l1{name}"));
+            metrics.insert(Metric::new(Split::Train, quantity), value);
+        }
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use batchscope_rules::{Controller, StepSeen};
 
 use crate::{
     Evaluator, GradientSource, NoiseWatch, StepContext, StepMethod, TrainError, UpdateRule,
-    checkpoint::Checkpointer, linearity, noise,
+    checkpoint::Checkpointer, linearity, noise, norm_noise,
 };
 
 /// A training run: everything [`crate::train_loop`] works with.
@@ -153,6 +153,9 @@ impl Run<'_> {
         }
         if self.driver.wants_diagnostics() && self.asks_for(Diagnostic::Linearity) {
             linearity::measure(self, &mut metrics)?;
+        }
+        if self.driver.wants_diagnostics() && self.asks_for(Diagnostic::SignNoise) {
+            norm_noise::measure_along(self, &mut metrics)?;
         }
         Ok(Evaluation {
             metrics,

@@ -29,6 +29,7 @@ pub fn train_loop(
         signal.check()?;
         match next {
             Next::Step { step } => {
+                run.keep();
                 run.save_if_due(events);
                 let clock = Instant::now();
                 let (loss, learning_rate) = run.take_step(group, step)?;
@@ -45,7 +46,10 @@ pub fn train_loop(
                 run.save(events)?;
                 return Ok(Outcome::Interrupted);
             }
-            Next::End(outcome) => return Ok(outcome),
+            Next::End(outcome) => {
+                run.keep();
+                return Ok(outcome);
+            }
         }
     }
 }

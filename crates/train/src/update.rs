@@ -48,12 +48,27 @@ pub trait UpdateRule: Send {
 pub struct Synchronous {
     optimizer: Box<dyn Optimizer>,
     clip: Option<f64>,
+    /// Steps made by the run that the optimizer's memory comes from.
+    before: u64,
 }
 
 impl Synchronous {
     /// An optimizer, behind clipping of the mean gradient's norm to `clip` if given.
     pub fn new(optimizer: Box<dyn Optimizer>, clip: Option<f64>) -> Self {
-        Self { optimizer, clip }
+        Self {
+            optimizer,
+            clip,
+            before: 0,
+        }
+    }
+
+    /// The same rule, whose memory holds so many steps already: corrections of a moment's bias go on from there.
+    #[must_use]
+    pub fn after(self, steps: u64) -> Self {
+        Self {
+            before: steps,
+            ..self
+        }
     }
 }
 
@@ -72,7 +87,7 @@ impl UpdateRule for Synchronous {
             Some(clip) => clip_factor(squared_gradient_norm(network)?, clip),
             None => None,
         };
-        self.optimizer.begin_step(learning_rate, step);
+        self.optimizer.begin_step(learning_rate, self.before + step);
         network.visit(&mut |tensor, parameters, gradient| {
             if let Some(factor) = factor {
                 gradient.iter_mut().for_each(|g| *g *= factor);

@@ -114,6 +114,7 @@ fn a_run_can_be_followed_from_its_table() {
             )),
             cap: steps,
             max_examples: None,
+            start: None,
             // Their largest batch sizes may differ, and with them the micro-batch.
             micro_batch: Some(whole.micro_batch),
             ..spec

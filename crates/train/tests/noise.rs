@@ -591,3 +591,90 @@ fn the_law_s_intervals_hold_the_truth_at_half_of_the_examples() {
     }
     assert!(held > 82, "{held} of 100");
 }
+
+/// Along a run the noise scale in the ℓ1 norm is what `noise --l1` finds at its end, within the intervals, and the run is the
+/// same with it and without.
+#[test]
+fn the_sign_noise_along_a_run_is_that_of_its_network() {
+    use batchscope_core::{Metric, NeverStop};
+    use batchscope_train::{BuiltInConfig, NoiseNorms, SingleRun};
+    use std::sync::Arc;
+
+    let with = |examples| {
+        let data = |n, seed| Arc::new(Blobs::new(n, classes(), seed));
+        BuiltIn::new(BuiltInConfig::new(
+            Arc::new(TinyFactory::default()),
+            "blobs",
+            data(examples, 1000),
+            Some(data(200, 1001)),
+            None,
+        ))
+        .unwrap()
+    };
+    let trainer = with(1500);
+    let plain = TrialSpec {
+        purpose: TrialPurpose::Single,
+        cap: 30,
+        ..spec()
+    };
+    let watched = TrialSpec {
+        diagnostics: vec![Diagnostic::SignNoise],
+        ..plain.clone()
+    };
+    // No example is taken twice.
+    let refused = with(1000).check(&watched).unwrap_err().to_string();
+    assert!(refused.contains("1024 examples"), "{refused}");
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("run.safetensors");
+    let single = SingleRun {
+        checkpoint: Some(checkpoint.clone()),
+        ..SingleRun::default()
+    };
+    let run = |spec: &TrialSpec| {
+        trainer
+            .train_once(spec, &single, &NeverStop, &mut |_| {})
+            .unwrap()
+    };
+    let unwatched = run(&plain);
+    std::fs::remove_file(&checkpoint).unwrap();
+    let record = run(&watched);
+    let metric = |name: &str| -> Metric { format!("train-noise_l1{name}").parse().unwrap() };
+    for (with, without) in record.measurements.iter().zip(&unwatched.measurements) {
+        let mut metrics = with.metrics.clone();
+        let low = metrics.remove(&metric("_low")).unwrap();
+        assert!(low > 0.0);
+        for name in ["", "_high"] {
+            metrics.remove(&metric(name));
+        }
+        assert_eq!(metrics, without.metrics);
+    }
+    let request = NoiseRequest {
+        batch_size: 32,
+        micro_batch: None,
+        seed: 9,
+        checkpoint: Some(checkpoint),
+        width: 1.25,
+        max_examples: 1500,
+        level: 0.95,
+    };
+    let norms = NoiseNorms {
+        l1: true,
+        nuclear: false,
+    };
+    let there = trainer
+        .measure_norm_noise(&request, norms, &NeverStop, &mut |_, _| {})
+        .unwrap()
+        .unwrap();
+    let there = there.l1.unwrap().noise_scale;
+    let last = &record.measurements.last().unwrap().metrics;
+    let low = last[&metric("_low")];
+    let high = last.get(&metric("_high")).copied().unwrap_or(f64::INFINITY);
+    let (from, to) = (
+        there.low.or(there.value).unwrap(),
+        there.high.unwrap_or(f64::INFINITY),
+    );
+    assert!(
+        low <= to && from <= high,
+        "{low} to {high} along the run, {from} to {to} of its end"
+    );
+}

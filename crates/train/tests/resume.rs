@@ -189,6 +189,7 @@ fn evaluations_at_the_average_leave_the_run_alone() {
                 cadence: Cadence::Every(every),
                 resume: None,
                 checkpoint: Some(path.clone()),
+                keep: Vec::new(),
             };
             let record = trainer
                 .train_once(&spec, &single, &NeverStop, &mut |_| {})
@@ -291,6 +292,7 @@ fn a_single_run_resumes_says_how_it_ended_and_can_be_made_longer() {
         cadence: Cadence::Every(10),
         resume: None,
         checkpoint: Some(path.clone()),
+        keep: Vec::new(),
     };
     let short = TrialSpec {
         target: None,

@@ -104,6 +104,7 @@ fn time(trainer: &BuiltIn, clock: &Clock, steps: u64, part: Part) -> Duration {
 fn spec(cap: u64) -> TrialSpec {
     TrialSpec {
         max_examples: None,
+        start: None,
         id: 0,
         purpose: TrialPurpose::Single,
         curves: Vec::new(),

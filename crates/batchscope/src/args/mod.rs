@@ -1,5 +1,6 @@
 //! The command line as typed. Meaning is given in `settings` and `resolve`.
 
+mod branch;
 mod fit;
 mod landscape;
 mod reproduce;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use branch::BranchArgs;
 pub use fit::FitArgs;
 pub use landscape::{
     LandscapeArgs, LandscapeWhat, NormChoice, PathChoice, PrecisionChoice, StatisticsChoice,
@@ -61,6 +63,11 @@ pub enum Command {
         after_help = "Without --target, runs are equally long and their metric at the end is compared; with one, the steps to it. The first method is the baseline of the others. The same command resumes an interrupted comparison."
     )]
     Compare(Box<CompareArgs>),
+    /// Find the critical batch size along a run, by going on from its checkpoints with other batch sizes
+    #[command(
+        after_help = "From every checkpoint, branches at k times the run's batch size see as many examples each. The critical batch size there is the largest whose loss in the end stays within the tolerance. The same command resumes what was interrupted."
+    )]
+    Branch(Box<BranchArgs>),
     /// Find the critical batch size in a table of runs measured elsewhere
     #[command(
         after_help = "A table has a row a run: its batch size, and the steps, examples, epochs or tokens it took. A log has several rows a run: --target says which value of a metric they are to reach."
@@ -222,6 +229,12 @@ pub struct TrainArgs {
     /// Folder for checkpoints; an unfinished run found there is resumed
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     pub checkpoint: Option<PathBuf>,
+    /// Also keep the checkpoints of these steps, as step-N.safetensors, to branch from: 100,200,400
+    #[arg(long, value_name = "STEPS", help_heading = "Running", requires = "checkpoint", value_delimiter = ',', value_parser = values::at_least_one)]
+    pub keep: Vec<u64>,
+    /// Also measure the noise scale in the ℓ1 norm, of Adam and other optimizers that go by signs, at each evaluation (train-noise_l1); keeps 64 bytes a parameter
+    #[arg(long, help_heading = "Measuring")]
+    pub l1: bool,
     /// Write the run's learning rates and batch sizes, as other trainers can follow them, to this CSV or JSON file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub write_schedule: Option<PathBuf>,

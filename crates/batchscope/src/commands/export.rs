@@ -30,6 +30,11 @@ pub fn run(args: &ExportArgs) -> Result<(), CliError> {
         ExportFormat::Tensorboard => return event_files(args, &result.records),
     };
     let facts = folder.facts()?;
+    if let Some(branching) = &result.plan.branching {
+        let info = super::report::trained_by(&store)?;
+        let found = super::branch::found(&folder, &result, branching, &info)?;
+        return write(args, format, &result.records, &found);
+    }
     match &result.plan.comparison {
         None => {
             let findings = super::study::findings(&folder, &result, &facts)?;

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod advise;
+pub mod branch;
 pub mod compare;
 pub mod data;
 mod dry_run;
@@ -21,7 +22,7 @@ use std::{io::Write, path::Path};
 
 use batchscope_study::{SqliteStore, StudyResult};
 
-use crate::error::CliError;
+use crate::{error::CliError, settings::StudySettings};
 
 /// What a stored study has given so far.
 fn load(store: &SqliteStore, folder: &Path) -> Result<StudyResult, CliError> {
@@ -34,6 +35,25 @@ fn load(store: &SqliteStore, folder: &Path) -> Result<StudyResult, CliError> {
                 study::resume_command("study", folder)
             ))
         })
+}
+
+/// Refuses a folder, or a settings file, of another command.
+fn refuse_other(command: &str, settings: &StudySettings) -> Result<(), CliError> {
+    let (methods, checkpoints) = (
+        settings.comparison.methods.is_some(),
+        !settings.branching.checkpoints.is_empty(),
+    );
+    let why = match (methods, checkpoints) {
+        (true, false) if command != "compare" => {
+            "holds a comparison of methods: `batchscope compare` continues it"
+        }
+        (false, true) if command != "branch" => {
+            "holds branches of a run: `batchscope branch` continues it"
+        }
+        (true, true) => "holds another command's results: choose a folder of its own",
+        _ => return Ok(()),
+    };
+    Err(CliError::flag("dir", why))
 }
 
 /// Writes to standard output; a reader that went away (`| head`) ends the command quietly.

@@ -23,6 +23,12 @@ pub fn run(args: &ReportArgs, quiet: bool) -> Result<(), CliError> {
         let found = super::compare::report(&folder, &result, comparison, &info, &facts)?;
         return super::compare::show(&found, &args.dir, args.json, &Display::new(quiet));
     }
+    if let Some(branching) = &result.plan.branching {
+        let info = trained_by(&store)?;
+        let facts = folder.facts()?;
+        let found = super::branch::report(&folder, &result, branching, &info, &facts)?;
+        return super::branch::show(&found, &args.dir, args.json, &Display::new(quiet));
+    }
     let findings = super::study::report(&folder, &result, &folder.facts()?)?;
     let display = Display::new(quiet);
     if result.interrupted {

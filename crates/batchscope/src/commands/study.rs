@@ -29,10 +29,7 @@ use crate::{
 pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliError> {
     let settings =
         StudyFolder(args.dir.clone()).settings_under(args.settings, args.config.as_deref())?;
-    if settings.comparison.methods.is_some() {
-        let why = "holds a comparison of methods: `batchscope compare` continues it";
-        return Err(CliError::flag("dir", why));
-    }
+    super::refuse_other("study", &settings)?;
     let plan = resolve::plan(&settings)?;
     let folder = StudyFolder(args.dir.clone());
     let trainer = trainers.open(&settings, Some(&folder.checkpoints()))?;
@@ -263,9 +260,14 @@ pub fn findings(
     result: &StudyResult,
     facts: &RunFacts,
 ) -> Result<Findings, CliError> {
-    if result.plan.comparison.is_some() {
+    let other = match (&result.plan.comparison, &result.plan.branching) {
+        (Some(_), _) => Some("a comparison of methods"),
+        (_, Some(_)) => Some("branches of a run"),
+        (None, None) => None,
+    };
+    if let Some(other) = other {
         return Err(CliError::Failed(format!(
-            "{} holds a comparison of methods: `batchscope report` tells what it found",
+            "{} holds {other}: `batchscope report` tells what was found",
             folder.0.display()
         )));
     }

@@ -40,6 +40,8 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
     let writes = args.write_schedule.as_ref();
     spec.diagnostics
         .extend(writes.map(|_| Diagnostic::Schedule));
+    spec.diagnostics
+        .extend(args.l1.then_some(Diagnostic::SignNoise));
     let trainer = built_in(&args.workload, &data)?;
     trainer.check(&spec).map_err(CliError::trainer)?;
     check_untrained(&trainer, &spec).map_err(CliError::trainer)?;
@@ -56,7 +58,12 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
             .map_or(Cadence::Planned, Cadence::Every),
         resume: checkpoint.clone().filter(|path| path.exists()),
         checkpoint,
+        keep: args.keep.clone(),
     };
+    if let Some(step) = args.keep.iter().find(|&&step| step > spec.cap) {
+        let why = format!("step {step} is beyond the run's {} steps", spec.cap);
+        return Err(CliError::flag("keep", why));
+    }
     let display = Display::new(quiet);
     for note in &data.notes {
         display.line(&format!("note: {note}"));
@@ -115,6 +122,14 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
             resume: resume.to_owned(),
         });
     }
+    for step in &args.keep {
+        let file = folder.map(|folder| batchscope_train::kept(&folder.join(CHECKPOINT), *step));
+        if file.is_some_and(|file| !file.exists()) {
+            display.line(&format!(
+                "note: no checkpoint of step {step} was kept: the run was past it already, or ended before"
+            ));
+        }
+    }
     if let Some(path) = &args.write_schedule {
         schedule_table::write(path, &record.schedule)?;
     }
@@ -162,6 +177,7 @@ pub fn spec(w: &Workload, run: &RunArgs, train_examples: u64) -> Result<TrialSpe
         seed: 0,
         cap: 1,
         max_examples: None,
+        start: None,
         target: run.target.clone(),
         evaluation: EvaluationPlan {
             examples,

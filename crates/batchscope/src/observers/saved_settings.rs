@@ -36,13 +36,10 @@ impl<'a> SavedSettings<'a> {
     }
 
     fn save(&self) {
-        let saved = self
-            .folder
-            .remember_data(&self.settings.workload.data)
-            .and_then(|()| {
-                let resolved = resolve::resolved(self.settings, self.plan);
-                self.folder.write_settings(&resolved)
-            });
+        let saved = self.folder.remember_start(self.settings).and_then(|()| {
+            let resolved = resolve::resolved(self.settings, self.plan);
+            self.folder.write_settings(&resolved)
+        });
         if let Err(error) = saved {
             self.log.line(&error.to_string());
         }

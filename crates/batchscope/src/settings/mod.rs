@@ -6,6 +6,7 @@
 //! uses, so that no command shows a flag that it refuses. Values are read into the types that the
 //! crates below use; what they mean together is `resolve`'s.
 
+mod branching;
 mod comparison;
 mod data;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{error::CliError, files::read_text};
 
+pub use branching::BranchingArgs;
 pub use comparison::ComparisonArgs;
 pub use data::{DataArgs, ExamplesArgs, ReadArgs};
 pub use model::{ComputeArgs, ModelArgs};
@@ -81,6 +83,9 @@ pub struct StudySettings {
     /// Of `compare`, which has flags for it.
     #[arg(skip)]
     pub comparison: ComparisonArgs,
+    /// Of `branch`, which has flags for it.
+    #[arg(skip)]
+    pub branching: BranchingArgs,
 }
 
 impl StudySettings {
@@ -88,6 +93,7 @@ impl StudySettings {
     pub fn command(&self) -> &'static str {
         match self.comparison.methods {
             Some(_) => "compare",
+            None if !self.branching.checkpoints.is_empty() => "branch",
             None => "study",
         }
     }
@@ -118,6 +124,7 @@ impl StudySettings {
             to_table(&self.trials),
             to_table(&self.plan),
             to_table(&self.comparison),
+            to_table(&self.branching),
         ]
         .into_iter()
         .flatten()
@@ -147,7 +154,8 @@ impl StudySettings {
             .or_else(|| too_large(&w.compute))
             .or_else(|| too_large(&w.measure))
             .or_else(|| too_large(&self.trials))
-            .or_else(|| too_large(&self.plan));
+            .or_else(|| too_large(&self.plan))
+            .or_else(|| too_large(&self.branching));
         match key {
             None => Ok(()),
             Some(key) => Err(CliError::flag(key, "must be below 2^63")),
@@ -182,6 +190,7 @@ impl StudySettings {
             trials: take(&mut table, path)?,
             plan: take(&mut table, path)?,
             comparison: take(&mut table, path)?,
+            branching: take(&mut table, path)?,
         };
         match table.keys().next() {
             None => Ok(read),
@@ -197,6 +206,10 @@ impl StudySettings {
         let data_from = match &self.workload.data.data {
             Some(_) => self.workload.data.data_from.clone(),
             None => below.workload.data.data_from.clone(),
+        };
+        let checkpoints_from = match self.branching.checkpoints.is_empty() {
+            false => self.branching.checkpoints_from.clone(),
+            true => below.branching.checkpoints_from.clone(),
         };
         self.workload.optimizer = self.workload.optimizer.spread();
         self.workload.step = self.workload.step.spread();
@@ -216,6 +229,7 @@ impl StudySettings {
         table.extend(own);
         let mut both = Self::from_table(table, Path::new("command line"))?;
         both.workload.data.data_from = data_from;
+        both.branching.checkpoints_from = checkpoints_from;
         Ok(both)
     }
 

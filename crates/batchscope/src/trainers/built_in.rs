@@ -27,6 +27,8 @@ pub(super) static BUILT_IN: TrainerKind = TrainerKind {
         let data = resolve::workload_data(workload)?;
         let mut config = config(workload, &data)?;
         config.checkpoint_dir = opening.checkpoints.map(ToOwned::to_owned);
+        let branching = &opening.settings.branching;
+        config.starts_from.clone_from(&branching.checkpoints_from);
         Ok(Box::new(BuiltIn::new(config).map_err(CliError::trainer)?))
     },
 };

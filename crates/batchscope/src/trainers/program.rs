@@ -144,6 +144,8 @@ fn names(settings: &StudySettings) -> Names {
         .as_ref()
         .map(|target| target.metric().clone());
     wanted.extend(target.filter(|metric| !wanted.contains(metric)));
+    let loss = settings.branching.loss.clone();
+    wanted.extend(loss.filter(|metric| !wanted.contains(metric)));
     let own = settings.trainer.metric_name.iter();
     Names {
         metrics: own

@@ -64,6 +64,7 @@ pub fn one_line(pause: &str) -> Vec<String> {
 pub fn spec() -> TrialSpec {
     TrialSpec {
         max_examples: None,
+        start: None,
         id: 7,
         purpose: TrialPurpose::Fresh { index: 0 },
         curves: vec!["tuned".to_owned()],

@@ -124,6 +124,10 @@ impl TrialDriver<'_> {
     /// Whether a report is taken: closer than [`SPACING`] they only take room and time, and say the same of the
     /// crossing. One that tells of a divergence, and those at the cap, always are.
     fn is_wanted(&self, report: &Report) -> bool {
+        // Of a branch the end counts, and it is short.
+        if self.spec.start.is_some() {
+            return true;
+        }
         let last = self.progress.measurements.last().map_or(0, |m| m.step);
         let apart = report.step as f64 >= SPACING * last as f64;
         let blew_up = report.metrics.values().any(|value| !value.is_finite());

@@ -83,6 +83,7 @@ pub(crate) fn spec(setting: &Setting, run: &RunId) -> TrialSpec {
         seed: u64::from(run.start),
         cap: u64::from(setting.epochs) * per_epoch,
         max_examples: None,
+        start: None,
         target: None,
         evaluation: EvaluationPlan {
             examples: setting.evaluation,

@@ -167,6 +167,7 @@ impl World {
             seed: id,
             cap,
             max_examples: None,
+            start: None,
             target: Some(target()),
             evaluation: EvaluationPlan::default(),
             diagnostics: Vec::new(),

@@ -132,6 +132,9 @@ impl Plan {
         if let TargetChoice::Fixed(target) = &self.target {
             require(target.value.is_finite(), "target", "must be a finite value")?;
         }
+        if let Some(branching) = &self.branching {
+            return branching.check(self);
+        }
         if let Some(comparison) = &self.comparison {
             return comparison.check(self);
         }

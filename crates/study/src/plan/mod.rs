@@ -1,3 +1,4 @@
+mod branching;
 mod check;
 mod choices;
 mod comparison;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{MomentumRange, RateRange};
 
+pub use branching::{BranchStart, Branching};
 pub use choices::{TargetChoice, Tune};
 pub use comparison::{Comparison, Method};
 
@@ -100,6 +102,9 @@ pub struct Plan {
     /// rates of the plan are then the comparison's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
+    /// Branch a run at other batch sizes, rather than train from the beginning: see [`crate::BranchPlanner`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branching: Option<Branching>,
     /// Trials at a time.
     pub jobs: usize,
 }
@@ -148,6 +153,7 @@ impl Default for Plan {
             linearity_seeds: 1,
             noise: None,
             comparison: None,
+            branching: None,
             jobs: 1,
         }
     }

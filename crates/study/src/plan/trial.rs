@@ -20,6 +20,7 @@ impl Plan {
             methods: self.methods.clone(),
             controller: None,
             max_examples: None,
+            start: None,
             clip: self.clip,
             decay: self.decay,
             study_seed: self.study_seed,

@@ -7,6 +7,7 @@
 //!
 //! Stages are barriers: a trial's spec depends only on records of earlier stages.
 
+mod branches;
 mod comparison;
 mod fresh;
 mod loads;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Load, Plan, StudyError, identity};
 
+pub use branches::BranchPlanner;
 pub use comparison::{ComparisonPlanner, controlled_runs};
 pub use tuned::TunedPlanner;
 

@@ -44,6 +44,7 @@ fn spec(batch_size: u64) -> TrialSpec {
         methods: Vec::new(),
         controller: None,
         max_examples: None,
+        start: None,
         clip: Some(1.0),
         decay: Default::default(),
         study_seed: i64::MAX as u64,

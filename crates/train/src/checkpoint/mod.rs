@@ -10,6 +10,7 @@
 //! Data order, augmentation and noise need no state: they are functions of the step.
 
 mod file;
+mod start;
 mod stored;
 
 use std::{
@@ -20,6 +21,7 @@ use std::{
 use batchscope_core::{Cadence, Choice, Event, Events, Progress, StateTensor, TrialSpec};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use start::begin_at;
 pub use stored::{Origin, Stored, StoredRun, load_network, read_state, write_state};
 
 use crate::{METHODS, Run, TrainError};
@@ -96,6 +98,8 @@ pub struct Checkpointer {
     every: Duration,
     last: Instant,
     identity: Identity,
+    /// Steps after which the run is saved for good.
+    keep: Vec<u64>,
 }
 
 /// The JSON in the bytes `state` of a checkpoint.
@@ -127,6 +131,16 @@ impl Checkpointer {
             every,
             last: Instant::now(),
             identity,
+            keep: Vec::new(),
+        }
+    }
+
+    /// Also saves, for good, after these steps.
+    #[must_use]
+    pub fn keeping(self, steps: Vec<u64>) -> Self {
+        Self {
+            keep: steps,
+            ..self
         }
     }
 
@@ -134,6 +148,11 @@ impl Checkpointer {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Where the checkpoint that is kept of a step lies, beside the run's own.
+pub fn kept(checkpoint: &Path, step: u64) -> PathBuf {
+    checkpoint.with_file_name(format!("step-{step}.safetensors"))
 }
 
 /// All that training changes, beside what the driver knows.
@@ -164,7 +183,21 @@ impl Run<'_> {
     /// # Errors
     /// When the device or the disk fails; an earlier checkpoint then still stands.
     pub fn save(&mut self, events: &mut Events<'_>) -> Result<(), TrainError> {
-        let Some(checkpointer) = &mut self.checkpointer else {
+        let Some(path) = self.checkpointer.as_ref().map(|c| c.path.clone()) else {
+            return Ok(());
+        };
+        self.save_to(&path)?;
+        if let Some(checkpointer) = &mut self.checkpointer {
+            checkpointer.last = Instant::now();
+        }
+        events(Event::Checkpointed {
+            step: self.driver.progress().step,
+        });
+        Ok(())
+    }
+
+    fn save_to(&mut self, path: &Path) -> Result<(), TrainError> {
+        let Some(checkpointer) = &self.checkpointer else {
             return Ok(());
         };
         let state = StoredState {
@@ -183,12 +216,23 @@ impl Run<'_> {
         }
         let (network, rule) = (self.network.export()?, self.rule.state());
         let parts = [("network.", network.as_slice()), ("rule.", rule.as_slice())];
-        file::write(&checkpointer.path, &parts, &json)?;
-        checkpointer.last = Instant::now();
-        events(Event::Checkpointed {
-            step: self.driver.progress().step,
-        });
-        Ok(())
+        file::write(path, &parts, &json)
+    }
+
+    /// Saves the run for good, where that is asked for after this step. A failure is noted.
+    pub(crate) fn keep(&mut self) {
+        let step = self.driver.step();
+        let Some(checkpointer) = self.checkpointer.as_ref() else {
+            return;
+        };
+        if !checkpointer.keep.contains(&step) {
+            return;
+        }
+        let path = kept(&checkpointer.path, step);
+        if let Err(error) = self.save_to(&path) {
+            self.driver
+                .note(format!("step {step} is not kept: {error}"));
+        }
     }
 
     /// Saves the run if it is time to, and something is new. A failure is noted and training goes on: what is lost is

@@ -24,7 +24,7 @@ pub struct Stored {
     /// [`Stored::read_like`] in that of the network.
     pub network: Vec<StateTensor>,
     /// The update rule's memory.
-    rule: Vec<StateTensor>,
+    pub(super) rule: Vec<StateTensor>,
     /// What stored it.
     pub origin: Origin,
     /// CRC-32 of the file's content, in hexadecimal digits: tells files apart.
@@ -254,7 +254,7 @@ fn origin(text: String) -> Result<Origin, String> {
     }
 }
 
-fn unusable(path: &Path, why: String) -> TrainError {
+pub(super) fn unusable(path: &Path, why: String) -> TrainError {
     TrainError::Stored {
         path: path.to_owned(),
         why,

@@ -67,6 +67,7 @@ pub fn spec() -> TrialSpec {
         seed: 5,
         cap: 200,
         max_examples: None,
+        start: None,
         target: None,
         evaluation: EvaluationPlan::default(),
         diagnostics: Vec::new(),

@@ -16,7 +16,7 @@ use batchscope_scaling::{
 use batchscope_study::{Comparison, Method, StudyResult, controlled_runs};
 use serde::Serialize;
 
-use super::{folded, print, print_json, study, width};
+use super::{folded, print, print_json, refuse_other, study, width};
 use crate::{
     args::CompareArgs,
     error::CliError,
@@ -82,6 +82,7 @@ pub struct MethodCurve {
 pub fn run(args: &CompareArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliError> {
     let folder = StudyFolder(args.dir.clone());
     let settings = folder.settings_under(args.settings(), args.config.as_deref())?;
+    refuse_other("compare", &settings)?;
     if settings.comparison.methods.is_none() {
         let why = "is missing: name two methods or more, 'sgd+lsr, lars+legw'";
         return Err(CliError::flag("methods", why));
