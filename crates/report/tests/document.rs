@@ -6,18 +6,11 @@ use batchscope_report::{
     write_document,
 };
 
-fn axis(name: &str, scale: AxisScale) -> Axis {
-    Axis {
-        name: name.to_owned(),
-        scale,
-    }
-}
-
 fn panel(scale: AxisScale, values: &[(f64, Estimate)]) -> ChartPanel {
     ChartPanel {
         title: "small & large".to_owned(),
-        x: axis("batch size", AxisScale::Batch),
-        y: axis("φ, %", scale),
+        x: Axis::new("batch size", AxisScale::Batch),
+        y: Axis::new("φ, %", scale),
         series: vec![Series {
             name: "minima <b>".to_owned(),
             joined: true,

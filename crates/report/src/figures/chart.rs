@@ -30,6 +30,16 @@ pub struct Axis {
     pub scale: AxisScale,
 }
 
+impl Axis {
+    /// An axis of a name.
+    pub fn new(name: impl Into<String>, scale: AxisScale) -> Self {
+        Self {
+            name: name.into(),
+            scale,
+        }
+    }
+}
+
 /// A point of a chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {

@@ -18,6 +18,13 @@ pub struct PageTable {
     pub rows: Vec<Vec<String>>,
 }
 
+impl PageTable {
+    /// Headings, of columns in this order.
+    pub fn heads(heads: &[&str]) -> Vec<String> {
+        heads.iter().map(|head| (*head).to_owned()).collect()
+    }
+}
+
 /// A section of a page.
 #[derive(Debug, Clone, Default)]
 pub struct Section {

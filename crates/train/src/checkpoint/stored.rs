@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use batchscope_core::{Network, ParameterKind, ParameterLayout, ParameterTensor, StateTensor};
+use batchscope_rules::{Course, StepSetting, controller};
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{FORMAT, Identity, STATE_BYTES, StoredState, file};
@@ -66,6 +67,24 @@ pub struct StoredRun {
     pub is_average: bool,
     /// As in [`Stored::checksum`].
     pub checksum: String,
+}
+
+impl StoredRun {
+    /// What its step number `step`, counted from 0, is made with, on so many training examples: for the step after the
+    /// checkpoint, and earlier ones where nothing is decided on the way.
+    ///
+    /// # Errors
+    /// When its controller cannot lead it.
+    pub fn setting(
+        &self,
+        step: u64,
+        train_examples: Option<u64>,
+    ) -> Result<StepSetting, TrainError> {
+        let spec = &self.identity.spec;
+        let mut led = controller(spec.controller.as_ref(), &Course::of(spec, train_examples))?;
+        led.load(&self.controller)?;
+        Ok(led.at(step))
+    }
 }
 
 impl Stored {

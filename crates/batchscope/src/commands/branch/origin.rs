@@ -5,7 +5,7 @@ use std::path::Path;
 use batchscope_command::Template;
 use batchscope_core::{Choice, EvaluationPlan, Schedule, ScheduleRow, Start, Trainer, TrialSpec};
 use batchscope_report::format::{count, number};
-use batchscope_rules::{Course, Rule, controller, write_rows};
+use batchscope_rules::{Rule, write_rows};
 use batchscope_study::{BranchStart, Branching, Plan, TargetChoice};
 use batchscope_train::{Identity, StoredRun};
 
@@ -166,11 +166,9 @@ fn start(
     run: &StoredRun,
     train_examples: Option<u64>,
 ) -> Result<BranchStart, CliError> {
-    let course = Course::of(&run.identity.spec, train_examples);
-    let mut led =
-        controller(run.identity.spec.controller.as_ref(), &course).map_err(CliError::failed)?;
-    led.load(&run.controller).map_err(CliError::failed)?;
-    let setting = led.at(run.step);
+    let setting = run
+        .setting(run.step, train_examples)
+        .map_err(CliError::failed)?;
     let checkpoint = match is_folder {
         true => Path::new(path).join(CHECKPOINT).display().to_string(),
         false => path.to_owned(),

@@ -39,17 +39,6 @@ pub(super) fn document(found: &Found, result: &StudyResult) -> Document {
     }
 }
 
-fn heads(heads: &[&str]) -> Vec<String> {
-    heads.iter().map(|head| (*head).to_owned()).collect()
-}
-
-fn axis(name: &str, scale: AxisScale) -> Axis {
-    Axis {
-        name: name.to_owned(),
-        scale,
-    }
-}
-
 /// Critical batch sizes beside the noise scale.
 fn along(found: &Found) -> Section {
     let series = |name: &str, value: &dyn Fn(&At) -> Option<Estimate>| Series {
@@ -78,8 +67,8 @@ fn along(found: &Found) -> Section {
         caption: "With 95 % intervals; an arrow is a bound. The noise scale is the harmonic mean of B_simple along the branches at the run's own batch size.".to_owned(),
         panels: vec![ChartPanel {
             title: "batch size".to_owned(),
-            x: axis("examples the run had seen", AxisScale::Log),
-            y: axis("examples per step", AxisScale::Batch),
+            x: Axis::new("examples the run had seen", AxisScale::Log),
+            y: Axis::new("examples per step", AxisScale::Batch),
             series: lines,
         }],
     };
@@ -101,7 +90,7 @@ fn along(found: &Found) -> Section {
         ],
         tables: vec![PageTable {
             caption: "Checkpoint by checkpoint, in examples".to_owned(),
-            head: heads(&[
+            head: PageTable::heads(&[
                 "step",
                 "examples seen",
                 "batch size",
@@ -141,8 +130,8 @@ fn losses(found: &Found) -> Section {
         ),
         panels: vec![ChartPanel {
             title: format!("excess of {}", found.metric),
-            x: axis("batch size (examples per step)", AxisScale::Batch),
-            y: axis("excess", AxisScale::Linear),
+            x: Axis::new("batch size (examples per step)", AxisScale::Batch),
+            y: Axis::new("excess", AxisScale::Linear),
             series: series.collect(),
         }],
     };
@@ -168,7 +157,7 @@ fn losses(found: &Found) -> Section {
         heading: "The branches".to_owned(),
         tables: vec![PageTable {
             caption: format!("{} at the end of the branches", found.metric),
-            head: heads(&["from step", "batch size", "loss", "excess"]),
+            head: PageTable::heads(&["from step", "batch size", "loss", "excess"]),
             rows,
         }],
         figures: chart.figure().into_iter().collect(),
@@ -204,7 +193,7 @@ fn proposed(schedule: &[ScheduleRow]) -> Option<Section> {
         ],
         tables: vec![PageTable {
             caption: "Where the batch grows; schedule.csv has every row".to_owned(),
-            head: heads(&["from step", "batch size", "learning rate"]),
+            head: PageTable::heads(&["from step", "batch size", "learning rate"]),
             rows,
         }],
         ..Section::default()

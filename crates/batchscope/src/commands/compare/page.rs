@@ -59,10 +59,6 @@ fn title(found: &Compared) -> String {
     )
 }
 
-fn heads(heads: &[&str]) -> Vec<String> {
-    heads.iter().map(|head| (*head).to_owned()).collect()
-}
-
 /// The endpoint that was fixed before the runs.
 fn primary(found: &Compared) -> Section {
     let ratio = matches!(found.contrasts.endpoint, Endpoint::Steps(_));
@@ -91,7 +87,7 @@ fn primary(found: &Compared) -> Section {
         )],
         tables: vec![PageTable {
             caption: "Method against baseline, paired by seed. Detectable: what a comparison with this scatter shows in four cases of five.".to_owned(),
-            head: heads(&[
+            head: PageTable::heads(&[
                 "method",
                 if ratio { "ratio" } else { "difference" },
                 "p",
@@ -101,13 +97,6 @@ fn primary(found: &Compared) -> Section {
             rows: rows.collect(),
         }],
         ..Section::default()
-    }
-}
-
-fn axis(name: &str, scale: AxisScale) -> Axis {
-    Axis {
-        name: name.to_owned(),
-        scale,
     }
 }
 
@@ -151,9 +140,9 @@ fn values(found: &Compared) -> Section {
         caption: "Means of the fresh seeds with their intervals. Runs that diverged or did not arrive are not in them; the table counts those.".to_owned(),
         panels: vec![ChartPanel {
             title: found.endpoint(),
-            x: axis("batch size (examples per step)", AxisScale::Batch),
-            y: axis(
-                &found.endpoint(),
+            x: Axis::new("batch size (examples per step)", AxisScale::Batch),
+            y: Axis::new(
+                found.endpoint(),
                 if by_steps { AxisScale::Log } else { AxisScale::Linear },
             ),
             series: series(&|point| point.value.clone()),
@@ -249,7 +238,7 @@ fn tuning(found: &Compared, result: &StudyResult) -> Section {
         )],
         tables: vec![PageTable {
             caption: "What each method was tuned by".to_owned(),
-            head: heads(&["method", "tuning trials", "tuned"]),
+            head: PageTable::heads(&["method", "tuning trials", "tuned"]),
             rows: rows.collect(),
         }],
         remarks: result.decisions.clone(),

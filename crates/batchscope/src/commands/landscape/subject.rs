@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use batchscope_core::{Batch, Examples};
 use batchscope_landscape::survey::{SurveyInfo, SurveySettings};
 use batchscope_nn::{Factory, NetworkObjective, NormMode, ObjectiveSettings, Precision};
-use batchscope_rules::{Course, controller};
 use batchscope_train::{EVALUATION_CHUNK, Stored, StoredRun};
 
 use crate::{
@@ -75,12 +74,10 @@ impl LandscapeTarget {
             _ => (data.validation.as_ref(), "validation"),
         };
         let test = batches(test, loss.loss_examples);
-        let course = Course::of(&identity.spec, Some(data.train.len()));
-        let led = controller(identity.spec.controller.as_ref(), &course).ok();
-        let led = led.and_then(|mut led| led.load(&checkpoint.controller).is_ok().then_some(led));
-        let learning_rate = led.map_or(identity.spec.learning_rate, |led| {
-            led.at(checkpoint.step.saturating_sub(1)).learning_rate
-        });
+        let last = checkpoint.step.saturating_sub(1);
+        let setting = checkpoint.setting(last, Some(data.train.len())).ok();
+        let learning_rate =
+            setting.map_or(identity.spec.learning_rate, |setting| setting.learning_rate);
         let norm = match loss.norm {
             NormChoice::Evaluation => NormMode::Evaluation,
             NormChoice::Training => NormMode::Training,

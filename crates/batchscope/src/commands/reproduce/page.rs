@@ -90,10 +90,6 @@ fn row(cells: impl IntoIterator<Item = String>) -> Vec<String> {
     cells.into_iter().collect()
 }
 
-fn heads(heads: &[&str]) -> Vec<String> {
-    heads.iter().map(|h| (*h).to_owned()).collect()
-}
-
 fn table(results: &Results) -> Option<Section> {
     if results.table.is_empty() {
         return None;
@@ -121,7 +117,7 @@ fn table(results: &Results) -> Option<Section> {
     let mut tables = vec![PageTable {
         caption: "Means over the starts, with 95 % intervals (none where all starts gave the same)"
             .to_owned(),
-        head: heads(&[
+        head: PageTable::heads(&[
             "",
             "small",
             "large",
@@ -134,7 +130,7 @@ fn table(results: &Results) -> Option<Section> {
     if let Some(distance) = &results.distance {
         tables.push(PageTable {
             caption: "Distance of the minima from where training began".to_owned(),
-            head: heads(&["", "small", "large", "small/large", "paper: small/large"]),
+            head: PageTable::heads(&["", "small", "large", "small/large", "paper: small/large"]),
             rows: vec![row([
                 "‖x − x₀‖".to_owned(),
                 estimate_short(&distance.small),
@@ -146,7 +142,7 @@ fn table(results: &Results) -> Option<Section> {
     }
     tables.push(PageTable {
         caption: "The paper's statements".to_owned(),
-        head: heads(&["", "", "here", "paper", "what is compared"]),
+        head: PageTable::heads(&["", "", "here", "paper", "what is compared"]),
         rows: results
             .claims
             .iter()
@@ -191,13 +187,6 @@ fn exact(y: f64) -> Estimate {
     Estimate::exact(y)
 }
 
-fn axis(name: &str, scale: AxisScale) -> Axis {
-    Axis {
-        name: name.to_owned(),
-        scale,
-    }
-}
-
 fn remedies(results: &Results) -> Option<Section> {
     if results.remedies.is_empty() {
         return None;
@@ -231,7 +220,7 @@ fn remedies(results: &Results) -> Option<Section> {
         )],
         tables: vec![PageTable {
             caption: "Large batches, and what was tried with them".to_owned(),
-            head: heads(&[
+            head: PageTable::heads(&[
                 "",
                 "test accuracy, %",
                 "gain over plain large",
@@ -269,10 +258,10 @@ fn pair_of_panels(minima: &[(String, f64, &Minimum)], x: &Axis, joined: bool) ->
             .collect(),
     };
     vec![
-        panel("test accuracy", axis("%", AxisScale::Linear), &|m| {
+        panel("test accuracy", Axis::new("%", AxisScale::Linear), &|m| {
             exact(100.0 * m.test_accuracy)
         }),
-        panel("sharpness", axis("φ, %", AxisScale::Log), &|m| {
+        panel("sharpness", Axis::new("φ, %", AxisScale::Log), &|m| {
             m.phi.clone()
         }),
     ]
@@ -289,7 +278,7 @@ fn batch_sizes(results: &Results) -> Option<Section> {
         title: "Accuracy and sharpness against the batch size".to_owned(),
         caption: "Every start a point; φ in the full space at the larger ε, with the interval over the starts of its search."
             .to_owned(),
-        panels: pair_of_panels(&minima, &axis("batch size", AxisScale::Batch), false),
+        panels: pair_of_panels(&minima, &Axis::new("batch size", AxisScale::Batch), false),
     };
     Some(Section {
         heading: "Against the batch size".to_owned(),
@@ -320,8 +309,8 @@ fn trajectory(results: &Results) -> Option<Section> {
             .to_owned(),
         panels: vec![ChartPanel {
             title: "on the way to the minima".to_owned(),
-            x: axis("training loss", AxisScale::Log),
-            y: axis("φ, %", AxisScale::Log),
+            x: Axis::new("training loss", AxisScale::Log),
+            y: Axis::new("φ, %", AxisScale::Log),
             series: vec![series(setting.small), series(setting.large)],
         }],
     };
@@ -347,7 +336,7 @@ fn warm_starts(results: &Results) -> Option<Section> {
         ),
         panels: pair_of_panels(
             &minima,
-            &axis("epochs of small batches", AxisScale::Linear),
+            &Axis::new("epochs of small batches", AxisScale::Linear),
             true,
         ),
     };
@@ -363,8 +352,8 @@ fn runs(results: &Results) -> Option<Section> {
     let setting = &results.setting;
     let panel = |title: &str, batch_size: u64| ChartPanel {
         title: title.to_owned(),
-        x: axis("epoch", AxisScale::Linear),
-        y: axis("training loss", AxisScale::Log),
+        x: Axis::new("epoch", AxisScale::Linear),
+        y: Axis::new("training loss", AxisScale::Log),
         series: results
             .runs
             .iter()
@@ -417,7 +406,7 @@ fn published() -> Option<Section> {
         heading: "What the paper reports".to_owned(),
         tables: vec![PageTable {
             caption: "Means over five starts, small / large".to_owned(),
-            head: heads(&[
+            head: PageTable::heads(&[
                 "",
                 "test accuracy, %",
                 "φ full, 1e-3",

@@ -2,13 +2,13 @@
 
 use batchscope_core::{Decay, Estimate, Metric, Quantity, Split, TrialRecord};
 use batchscope_report::{
-    AxisScale, Chart, ChartPanel, PageTable, Point, Section, Series,
+    Axis, AxisScale, Chart, ChartPanel, PageTable, Point, Section, Series,
     format::{count, number},
 };
 use batchscope_scaling::Endpoint;
 use batchscope_study::StudyResult;
 
-use super::{axis, fresh, heads};
+use super::fresh;
 use crate::commands::compare::Compared;
 
 /// Decisions that a table shows at most.
@@ -53,7 +53,7 @@ pub(super) fn section(found: &Compared, result: &StudyResult) -> Option<Section>
     };
     let table = PageTable {
         caption: "What the controllers decided, in every fresh run at this batch size".to_owned(),
-        head: heads(&[
+        head: PageTable::heads(&[
             "method",
             "seed",
             "from step",
@@ -86,11 +86,11 @@ fn chart(runs: &[(&str, &TrialRecord)]) -> Chart {
         let first = sizes.next();
         sizes.any(|size| Some(size) != first)
     });
-    let examples = || axis("examples", AxisScale::Linear);
+    let examples = || Axis::new("examples", AxisScale::Linear);
     let mut panels = vec![ChartPanel {
         title: "learning rate".to_owned(),
         x: examples(),
-        y: axis("learning rate", AxisScale::Log),
+        y: Axis::new("learning rate", AxisScale::Log),
         series: series(
             runs,
             |run| rates(run).collect(),
@@ -101,7 +101,7 @@ fn chart(runs: &[(&str, &TrialRecord)]) -> Chart {
         panels.push(ChartPanel {
             title: "batch size".to_owned(),
             x: examples(),
-            y: axis("batch size (examples per step)", AxisScale::Batch),
+            y: Axis::new("batch size (examples per step)", AxisScale::Batch),
             series: series(
                 runs,
                 |run| batch_sizes(run).collect(),
@@ -144,8 +144,8 @@ fn metrics(found: &Compared, result: &StudyResult) -> Chart {
         });
         ChartPanel {
             title: metric.to_string(),
-            x: axis("examples", AxisScale::Linear),
-            y: axis(&metric.to_string(), AxisScale::Linear),
+            x: Axis::new("examples", AxisScale::Linear),
+            y: Axis::new(metric.to_string(), AxisScale::Linear),
             series: series.collect(),
         }
     };

@@ -3,7 +3,7 @@
 use batchscope_report::{Axis, AxisScale, Chart, ChartPanel, Figure, Point, Section, Series};
 use batchscope_reproduce::keskar::{Results, SlicePair, SlicePoint, Statistics};
 
-use super::{axis, exact};
+use super::exact;
 
 /// The losses and accuracies between the minima, with each kind of batch-norm statistics there is.
 pub(super) fn section(results: &Results) -> Option<Section> {
@@ -41,7 +41,7 @@ pub(super) fn section(results: &Results) -> Option<Section> {
             &format!("The loss between and beyond the minima; statistics {how}"),
             ["train", "test"],
             |p| [p.train_loss, p.test_loss],
-            axis("mean loss", AxisScale::Log),
+            Axis::new("mean loss", AxisScale::Log),
         ));
         figures.extend(slice_chart(
             ids[1],
@@ -54,7 +54,7 @@ pub(super) fn section(results: &Results) -> Option<Section> {
                     Some(100.0 * p.test_accuracy),
                 ]
             },
-            axis("accuracy, %", AxisScale::Linear),
+            Axis::new("accuracy, %", AxisScale::Linear),
         ));
     }
     (!figures.is_empty()).then(|| Section {
@@ -91,7 +91,7 @@ fn slice_chart(
         });
         Some(ChartPanel {
             title: name.to_owned(),
-            x: axis("α", AxisScale::Linear),
+            x: Axis::new("α", AxisScale::Linear),
             y: y.clone(),
             series: series.collect(),
         })
