@@ -3,11 +3,11 @@
 //! W. Merrill, S. Arora, D. Groeneveld, H. Hajishirzi, "Critical Batch Size Revisited: A Simple Empirical Approach to
 //! Large-Batch Language Model Training" (arXiv 2505.23971): from a checkpoint, training goes on at `k` times the batch
 //! size, with the rate that a rule gives it, for a fixed number of examples. The critical batch size there is `k*` times the
-//! run's, with `k*` the largest `k` up to which the loss in the end stays within a tolerance of the loss at `k = 1`.
+//! run's, with `k*` the largest `k` up to which the loss in the end stays within a tolerance of the least loss at smaller `k`.
 //!
 //! Branches of one seed see the same examples, so differences are paired by seed. Between the last `k` that holds and the
-//! first that does not, the mean difference is interpolated in `log k`; the ends of the interval are where the ends of the
-//! differences' own intervals (Student's t over the seeds) cross the tolerance.
+//! first that does not, the mean difference to the least loss before is interpolated in `log k`; the ends of the interval
+//! are where the ends of the differences' own intervals (Student's t over the seeds) cross the tolerance.
 
 use batchscope_core::{Estimate, statistics::t_quantile};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,8 @@ pub struct BranchPoint {
     pub batch_size: u64,
     /// Mean loss over the seeds, with Student's interval; undefined where a branch diverged.
     pub loss: Estimate,
-    /// Mean difference to the loss at `k = 1`, paired by seed; undefined where a branch of either diverged.
+    /// Mean difference to the least loss at a smaller factor, paired by seed; 0 at factor 1, undefined where a branch
+    /// diverged.
     pub excess: Estimate,
     /// Branches that diverged.
     pub diverged: u64,
@@ -62,33 +63,43 @@ pub fn branched(
     if !are_sound {
         return None;
     }
-    let points: Vec<BranchPoint> = branches
-        .iter()
-        .map(|branch| point(base, branch, base_batch, level))
-        .collect();
-    Some(Branched {
-        critical_batch_size: critical(&points, base_batch, tolerance, (level, seeds as u64)),
-        points,
-    })
-}
-
-fn point(base: &Branch, branch: &Branch, base_batch: u64, level: f64) -> BranchPoint {
-    let pairs = branch.losses.iter().zip(&base.losses);
-    let differences: Vec<f64> = pairs.map(|(loss, base)| loss - base).collect();
-    BranchPoint {
+    let points = branches.iter().enumerate().map(|(k, branch)| BranchPoint {
         factor: branch.factor,
         batch_size: branch.factor.saturating_mul(base_batch),
         loss: mean(&branch.losses, level),
-        excess: match branch.factor {
-            1 => Estimate::exact(0.0),
-            _ => mean(&differences, level),
-        },
+        excess: excess(branches, k, least_before(branches, k), level),
         diverged: branch
             .losses
             .iter()
             .filter(|loss| !loss.is_finite())
             .count() as u64,
+    });
+    Some(Branched {
+        points: points.collect(),
+        critical_batch_size: critical(branches, base_batch, tolerance, level),
+    })
+}
+
+/// The branches before the `k`-th whose loss is least on average; the first of none.
+fn least_before(branches: &[Branch], k: usize) -> usize {
+    let sum = |k: usize| branches[k].losses.iter().sum::<f64>();
+    (0..k)
+        .reduce(|a, b| if sum(b) < sum(a) { b } else { a })
+        .unwrap_or(0)
+}
+
+/// The mean difference of two branches, paired by seed.
+fn excess(branches: &[Branch], k: usize, reference: usize, level: f64) -> Estimate {
+    if k == reference {
+        return Estimate::exact(0.0);
     }
+    let pairs = branches[k].losses.iter().zip(&branches[reference].losses);
+    mean(
+        &pairs
+            .map(|(loss, least)| loss - least)
+            .collect::<Vec<f64>>(),
+        level,
+    )
 }
 
 /// The mean of at least two numbers, with Student's interval.
@@ -103,22 +114,19 @@ fn mean(values: &[f64], level: f64) -> Estimate {
     Estimate::estimated(mean, mean - half, mean + half, level, values.len() as u64)
 }
 
-fn critical(
-    points: &[BranchPoint],
-    base_batch: u64,
-    tolerance: f64,
-    (level, seeds): (f64, u64),
-) -> Estimate {
-    if points.first().is_some_and(|base| base.diverged > 0) {
+fn critical(branches: &[Branch], base_batch: u64, tolerance: f64, level: f64) -> Estimate {
+    let seeds = branches[0].losses.len() as u64;
+    if branches[0].losses.iter().any(|loss| !loss.is_finite()) {
         let why = "a branch at the run's own batch size diverged";
         return Estimate::undefined(level, seeds, why);
     }
     let scaled = |factor: f64| factor * base_batch as f64;
-    let at = crossing(points, tolerance, |excess| excess.value);
+    let crossing = |of: &dyn Fn(&Estimate) -> Option<f64>| crossing(branches, tolerance, level, of);
+    let at = crossing(&|excess| excess.value);
     // Where the differences may be too large earlier, or are surely so only later, it may lie there.
-    let low = crossing(points, tolerance, |excess| excess.high).map(|crossed| crossed.from);
-    let high = crossing(points, tolerance, |excess| excess.low).map(|crossed| crossed.to);
-    let largest = points.last().map_or(1, |point| point.factor) as f64;
+    let low = crossing(&|excess| excess.high).map(|crossed| crossed.from);
+    let high = crossing(&|excess| excess.low).map(|crossed| crossed.to);
+    let largest = branches.last().map_or(1, |branch| branch.factor) as f64;
     let Some(crossed) = at else {
         let why = "the loss stays within the tolerance up to the largest batch size";
         return Estimate::at_least(scaled(low.unwrap_or(largest)), level, seeds, why);
@@ -145,21 +153,24 @@ struct Crossed {
     to: f64,
 }
 
-/// Where a curve of the differences first crosses the tolerance; `None` where it does not. A branch that diverged is beyond
-/// it by an unknown amount: then it crosses at some factor from the one before on.
+/// Where a reading of the differences first crosses the tolerance; `None` where it does not. A branch that diverged is
+/// beyond it by an unknown amount: then it crosses at some factor from the one before on.
 fn crossing(
-    points: &[BranchPoint],
+    branches: &[Branch],
     tolerance: f64,
-    of: impl Fn(&Estimate) -> Option<f64>,
+    level: f64,
+    of: &dyn Fn(&Estimate) -> Option<f64>,
 ) -> Option<Crossed> {
-    let beyond = points
-        .iter()
-        .position(|point| of(&point.excess).is_none_or(|excess| excess > tolerance))?;
-    let Some(before) = beyond.checked_sub(1).map(|at| &points[at]) else {
-        return Some(Crossed { from: 1.0, to: 1.0 });
-    };
-    let (from, to) = (before.factor as f64, points[beyond].factor as f64);
-    let (Some(start), Some(end)) = (of(&before.excess), of(&points[beyond].excess)) else {
+    let excess = |k, reference| of(&excess(branches, k, reference, level));
+    let beyond = (1..branches.len()).find(|&k| {
+        let excess = excess(k, least_before(branches, k));
+        excess.is_none_or(|excess| excess > tolerance)
+    })?;
+    let [from, to] = [beyond - 1, beyond].map(|k| branches[k].factor as f64);
+    // Both against what the later one is measured by.
+    let reference = least_before(branches, beyond);
+    let (Some(start), Some(end)) = (excess(beyond - 1, reference), excess(beyond, reference))
+    else {
         return Some(Crossed { from, to });
     };
     let part = ((tolerance - start) / (end - start)).clamp(0.0, 1.0);
@@ -244,6 +255,25 @@ mod tests {
         // Below 4 the lower end of the difference is under 0.01 yet; it crosses on the way to 0.21 − half.
         let part = (0.01 - (0.02 - half)) / (0.21 - 0.02);
         assert!(close(critical.high, 4.0 * 4f64.powf(part)), "{critical:?}");
+    }
+
+    /// A larger batch may do better, as where a rate that grows more slowly quietens it: those beyond are held to its loss.
+    #[test]
+    fn the_least_loss_before_is_what_counts() {
+        let branches = [
+            branch(1, &[1.0, 1.1]),
+            branch(2, &[0.9, 1.0]),
+            branch(4, &[0.905, 1.005]),
+            branch(8, &[0.925, 1.025]),
+        ];
+        let found = branched(&branches, 10, 0.01, 0.95).unwrap();
+        let excess = found.points.iter().map(|point| point.excess.value.unwrap());
+        for (excess, expected) in excess.zip([0.0, -0.1, 0.005, 0.025]) {
+            assert!((excess - expected).abs() < 1e-12, "{found:?}");
+        }
+        // From 0.005 at 4 to 0.025 at 8: a quarter of the way.
+        let value = found.critical_batch_size.value.unwrap();
+        assert!((value - 40.0 * 2f64.powf(0.25)).abs() < 1e-6, "{found:?}");
     }
 
     #[test]

@@ -236,7 +236,7 @@ impl Found {
     /// How the numbers are to be read.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = vec![format!(
-            "Critical: where a branch at a larger batch size ends with a {} more than {} above that of the branch at the run's own, over as many examples ({} seeds, paired).",
+            "Critical: where a branch ends with a {} more than {} above the least at smaller batch sizes, over as many examples ({} seeds, paired).",
             self.metric,
             number(self.tolerance),
             self.seeds

@@ -86,7 +86,7 @@ fn along(found: &Found) -> Section {
     Section {
         heading: "Along the run".to_owned(),
         paragraphs: vec![
-            "From each checkpoint, training went on at multiples of the run's batch size, over as many examples each. The critical batch size is the largest whose loss in the end stays within the tolerance of that at the run's own batch size, interpolated between the two on either side.".to_owned(),
+            "From each checkpoint, training went on at multiples of the run's batch size, over as many examples each. The critical batch size is the largest whose loss in the end stays within the tolerance of the least at smaller ones, interpolated between the two on either side.".to_owned(),
         ],
         tables: vec![PageTable {
             caption: "Checkpoint by checkpoint, in examples".to_owned(),
@@ -115,23 +115,23 @@ fn losses(found: &Found) -> Section {
             .iter()
             .map(|point| Point {
                 x: point.batch_size as f64,
-                y: point.excess.clone(),
+                y: point.loss.clone(),
             })
             .collect(),
         joined: true,
     });
     let chart = Chart {
         id: "branches",
-        title: "What larger batches cost".to_owned(),
+        title: "Where the branches end".to_owned(),
         caption: format!(
-            "{} above that of the branch at the run's own batch size, paired by seed, with 95 % intervals; the tolerance is {}. Branches that diverged are not in it.",
+            "{} after as many examples each, means over the seeds with 95 % intervals; the tolerance is {}. Batch sizes at which a branch diverged are not in it.",
             found.metric,
             number(found.tolerance)
         ),
         panels: vec![ChartPanel {
-            title: format!("excess of {}", found.metric),
+            title: format!("{} at the end", found.metric),
             x: Axis::new("batch size (examples per step)", AxisScale::Batch),
-            y: Axis::new("excess", AxisScale::Linear),
+            y: Axis::new(found.metric.to_string(), AxisScale::Log),
             series: series.collect(),
         }],
     };
@@ -156,7 +156,10 @@ fn losses(found: &Found) -> Section {
     Section {
         heading: "The branches".to_owned(),
         tables: vec![PageTable {
-            caption: format!("{} at the end of the branches", found.metric),
+            caption: format!(
+                "{} at the end of the branches, and its excess over the least at smaller batch sizes",
+                found.metric
+            ),
             head: PageTable::heads(&["from step", "batch size", "loss", "excess"]),
             rows,
         }],
