@@ -8,16 +8,17 @@ use std::{
 };
 
 use batchscope_core::{
-    Cadence, Capabilities, Control, Diagnostic, Driving, Event, Examples, Metric, NetworkFactory,
-    Outcome, Purpose, Sampler, SettingError, Solo, Split, StepTiming, StreamKey, Trainer,
+    Cadence, Capabilities, Control, Diagnostic, Driving, Event, Examples, Metric, Network,
+    NetworkFactory, Outcome, Purpose, SettingError, Solo, Split, StepTiming, StreamKey, Trainer,
     TrainerError, TrainerInfo, TrialDriver, TrialPurpose, TrialRecord, TrialSpec,
 };
-use batchscope_rules::{BatchSizes, Controller, Course, controller};
+use batchscope_rules::{Controller, Course, controller};
 
 use crate::{
     BatchStream, Checkpointer, EVALUATION_CHUNK, EvaluationSet, Evaluator, Identity,
-    MICRO_BATCH_CEILING, NoiseEstimator, Portions, Run, Synchronous, TrainError,
+    MICRO_BATCH_CEILING, Portions, Run, Synchronous, TrainError, UpdateRule,
     augment::{AugmentSpec, Augmenter},
+    changing::{check_growth, check_noise},
     check_methods,
     checkpoint::begin_at,
     evaluate::quantities,
@@ -310,33 +311,16 @@ impl BuiltIn {
             within,
             config.micro_batch_ceiling,
         )?;
-        let optimizer = batchscope_optim::build(&spec.optimizer, network.layout(), spec.decay)
-            .map_err(|error| TrainError::choice("optimizer", &error))?;
-        let averages = optimizer.averages();
-        let mut rule = Synchronous::new(optimizer, spec.clip);
-        if let Some(start) = &spec.start {
-            let names = (self.info.model.as_str(), spec.optimizer.name());
-            let path = Path::new(&start.checkpoint);
-            let path = (config.starts_from.as_ref())
-                .map_or_else(|| path.to_owned(), |folder| folder.join(path));
-            rule = begin_at((start, &path), network.as_mut(), rule, names)?;
-        }
+        let rule = self.begun(spec, network.as_mut())?;
         if controller.watches_noise() {
-            for batch_size in [smallest, spec.batch_size] {
-                let way = NoiseEstimator::of(network.as_ref(), batch_size, micro_batch);
-                if let NoiseEstimator::Nothing(why) = way {
-                    return Err(TrainError::Refused(format!(
-                        "the controller goes by the gradient noise, which is undefined at batch size {batch_size}: {why}"
-                    )));
-                }
-            }
+            check_noise(network.as_ref(), [smallest, spec.batch_size], micro_batch)?;
         }
         if spec.diagnostics.contains(&Diagnostic::SignNoise) {
             let batch_size = spec.batch_size;
             norm_noise::check_along(network.as_ref(), &shape, batch_size, config.train.len())?;
         }
         let evaluator = self.evaluator(spec, within)?;
-        let recalibrates = averages && ghost.is_some();
+        let recalibrates = rule.averages() && ghost.is_some();
         let driving = Driving {
             cadence,
             cost: evaluator.cost(spec.target.as_ref(), recalibrates),
@@ -371,6 +355,25 @@ impl BuiltIn {
             checkpointer: None,
         };
         Ok((run, micro_batch))
+    }
+
+    /// The update rule of a run at its beginning, with the network brought there too: fresh, or at a checkpoint.
+    fn begun(
+        &self,
+        spec: &TrialSpec,
+        network: &mut dyn Network,
+    ) -> Result<Synchronous, TrainError> {
+        let optimizer = batchscope_optim::build(&spec.optimizer, network.layout(), spec.decay)
+            .map_err(|error| TrainError::choice("optimizer", &error))?;
+        let rule = Synchronous::new(optimizer, spec.clip);
+        let Some(start) = &spec.start else {
+            return Ok(rule);
+        };
+        let path = Path::new(&start.checkpoint);
+        let from = self.config.starts_from.as_ref();
+        let path = from.map_or_else(|| path.to_owned(), |folder| folder.join(path));
+        let names = (self.info.model.as_str(), spec.optimizer.name());
+        begin_at((start, &path), network, rule, names)
     }
 
     fn evaluator(
@@ -463,50 +466,6 @@ impl BuiltIn {
         let folder: &Path = self.config.checkpoint_dir.as_deref()?;
         Some(folder.join(format!("trial-{}.safetensors", spec.id)))
     }
-}
-
-/// Refuses batch sizes that change where the data or the network would not be the same with
-/// another: `ghost` is the size of batch norm's groups at the smallest of them, `model_ghost`
-/// what the model asks for.
-fn check_growth(
-    sizes: BatchSizes,
-    sampler: &dyn Sampler,
-    examples: u64,
-    ghost: Option<u64>,
-    model_ghost: Option<u64>,
-) -> Result<(), TrainError> {
-    let BatchSizes {
-        smallest: batch_size,
-        largest,
-        divisor,
-    } = sizes;
-    if largest > examples {
-        let why = format!(
-            "may make steps of {largest} examples, more than the {examples} there are to train on"
-        );
-        return Err(SettingError::new("controller", why).into());
-    }
-    if let Some(ghost) = ghost
-        && ghost == model_ghost.unwrap_or(ghost)
-        && !divisor.is_multiple_of(ghost)
-    {
-        return Err(TrainError::Refused(format!(
-            "batch norm's groups of {ghost} examples do not divide the batch sizes from {batch_size} to {largest}: choose sizes that are multiples of {ghost}, or a model with smaller groups, such as ghost={divisor}"
-        )));
-    }
-    if sampler.only_batch_size().is_some() {
-        return Err(TrainError::Refused(format!(
-            "text is read in {batch_size} streams, as many as a step has examples, so its batch \
-             size cannot change during a run: choose a controller that keeps the batch size"
-        )));
-    }
-    if ghost != model_ghost {
-        return Err(TrainError::Refused(format!(
-            "batch norm would normalize over more examples as the batch grows from {batch_size}: begin with, and keep to, at least {} examples, or choose a model whose ghost batches are no larger than {batch_size}",
-            model_ghost.unwrap_or(1)
-        )));
-    }
-    Ok(())
 }
 
 /// The record of a trial that could not be run.

@@ -12,6 +12,7 @@
 
 pub mod augment;
 mod built_in;
+mod changing;
 mod checkpoint;
 mod error;
 mod evaluate;

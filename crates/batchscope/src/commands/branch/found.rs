@@ -90,6 +90,14 @@ pub fn found(
             notes.join(" ")
         )));
     }
+    for record in &result.records {
+        for note in &record.notes {
+            let note = format!("At batch size {}: {note}.", record.spec.batch_size);
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+    }
     let critical: Vec<(u64, &Estimate)> = checkpoints
         .iter()
         .filter_map(|at| Some((at.examples?, &at.branched.critical_batch_size)))

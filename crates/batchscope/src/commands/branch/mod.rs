@@ -3,6 +3,7 @@
 mod found;
 mod origin;
 mod page;
+mod plan;
 mod schedule;
 
 use std::path::Path;

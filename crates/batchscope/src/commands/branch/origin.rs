@@ -3,23 +3,16 @@
 use std::path::Path;
 
 use batchscope_command::Template;
-use batchscope_core::{Choice, EvaluationPlan, Schedule, ScheduleRow, Start, Trainer, TrialSpec};
-use batchscope_report::format::{count, number};
-use batchscope_rules::{Rule, write_rows};
-use batchscope_study::{BranchStart, Branching, Plan, TargetChoice};
+use batchscope_core::{Choice, Schedule, ScheduleRow, Start, Trainer, TrialSpec};
+use batchscope_rules::write_rows;
+use batchscope_study::{BranchStart, Plan};
 use batchscope_train::{Identity, StoredRun};
 
+use super::plan::planned;
 use crate::{
     commands::landscape, error::CliError, files::CHECKPOINT, folder::StudyFolder,
     settings::StudySettings, trainers::Trainers,
 };
-
-/// Largest multiple of the run's batch size when nothing is said.
-const LARGEST: u64 = 32;
-/// Steps of the largest batch when nothing is said.
-const STEPS: u64 = 32;
-/// Loss that a larger batch may cost when nothing is said.
-const TOLERANCE: f64 = 0.01;
 
 /// A trainer and a plan, ready to run.
 pub(super) struct Opened {
@@ -260,98 +253,4 @@ fn program(
         plan,
         notes,
     })
-}
-
-/// The plan, with what was asked for and the defaults.
-fn planned(
-    plan: Plan,
-    settings: &StudySettings,
-    (checkpoints, run, train_examples): (Vec<BranchStart>, Option<Box<TrialSpec>>, Option<u64>),
-    notes: &mut Vec<String>,
-) -> Result<Plan, CliError> {
-    let asked = &settings.branching;
-    let base = checkpoints.iter().map(|from| from.batch_size).max();
-    let base = base.unwrap_or(1).max(1);
-    let factors = asked.factors.clone().map_or_else(
-        || {
-            let fits = |factor: &u64| train_examples.is_none_or(|n| factor * base <= n);
-            let doublings = std::iter::successors(Some(1), |factor| Some(2 * factor));
-            doublings
-                .take_while(|&factor| factor <= LARGEST)
-                .filter(fits)
-                .collect()
-        },
-        |factors| factors.0,
-    );
-    if factors.len() < 2 && asked.factors.is_none() {
-        let why = format!(
-            "has no default here: twice the run's batch size, {}, is more than the training set",
-            2 * base
-        );
-        return Err(CliError::flag("factors", why));
-    }
-    let has_second_moment = plan.optimizer.number("beta2").is_some();
-    let by_default = if has_second_moment { "srsr" } else { "lsr" };
-    let rule = match &asked.rule {
-        Some(rule) => rule.clone(),
-        None => {
-            notes.push(format!(
-                "learning rates by {by_default}, as usual for {} (--rule)",
-                plan.optimizer.name()
-            ));
-            by_default
-                .parse::<Rule>()
-                .map_err(|e| CliError::flag("rule", e))?
-        }
-    };
-    let largest = factors.last().copied().unwrap_or(1).saturating_mul(base);
-    let branching = Branching {
-        examples: asked
-            .branch_examples
-            .unwrap_or_else(|| STEPS.saturating_mul(largest)),
-        metric: asked
-            .loss
-            .clone()
-            .unwrap_or_else(|| "train-loss".parse().expect("a metric")),
-        tolerance: asked.tolerance.unwrap_or(TOLERANCE),
-        checkpoints,
-        factors,
-        rule,
-        run,
-        fixed_batch: None,
-    };
-    for from in &branching.checkpoints {
-        notes.push(format!(
-            "{}: batch size {}, learning rate {}; branches of {} examples",
-            from.start.checkpoint,
-            from.batch_size,
-            number(from.learning_rate),
-            count(branching.examples_from(from))
-        ));
-    }
-    let standard = Plan::default();
-    let plan = Plan {
-        batch_sizes: branching.batch_sizes(),
-        base_batch: branching.checkpoints[0].batch_size,
-        seeds: settings.trials.seeds.unwrap_or(standard.seeds),
-        target: TargetChoice::Auto {
-            metric: branching.metric.clone(),
-        },
-        schedule: Schedule::constant(),
-        micro_batch: settings.workload.compute.micro_batch,
-        evaluation: EvaluationPlan {
-            examples: settings
-                .workload
-                .measure
-                .eval_examples
-                .unwrap_or(standard.evaluation.examples),
-            ..standard.evaluation
-        },
-        max_steps: Some(u64::MAX),
-        branching: Some(branching),
-        jobs: settings.trials.jobs.unwrap_or(standard.jobs),
-        ..plan
-    };
-    plan.check().map_err(crate::resolve::from_plan)?;
-    Ok(plan)
 }
