@@ -1,11 +1,10 @@
-//! The gray levels of masks, and the classes that they stand for.
+//! The numbers in masks, and the classes that they stand for.
 
 use std::io::Cursor;
 use std::path::Path;
 
 use batchscope_core::UNLABELED;
 use image::imageops::FilterType;
-use image::{ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 use rayon::prelude::*;
 
 use super::images::MAX_SIDE;
@@ -16,7 +15,7 @@ use crate::resize::Resize;
 /// Decodes a mask of `[height, width]` pixels to class numbers. `file` is named in errors.
 ///
 /// # Errors
-/// When it is no 8-bit gray PNG, damaged, of another size, or without any label.
+/// When it is no PNG with a palette or gray levels of up to 8 bits, damaged, of another size, or without any label.
 pub fn decode_mask(
     bytes: &[u8],
     expected: (usize, usize),
@@ -27,28 +26,28 @@ pub fn decode_mask(
     Ok(levels)
 }
 
-/// The gray levels of a mask: of the size of its image, or brought to one by its nearest pixels.
+/// The numbers of a mask, gray levels or places in its palette: of the size of its image, or brought to one by its nearest pixels.
 pub(crate) fn decode(
     bytes: &[u8],
     expected: Option<(usize, usize)>,
     resize: Option<Resize>,
     file: &Path,
 ) -> Result<Vec<u8>, DataError> {
-    let broken = |source: image::ImageError| {
+    let broken = |error: png::DecodingError| {
         DataError::malformed(
             file,
-            format!("cannot be decoded as PNG ({source})"),
+            format!("cannot be decoded as PNG ({error})"),
             "replace or remove it",
         )
     };
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
-    let mut bounds = Limits::default();
-    bounds.max_image_width = Some(MAX_SIDE);
-    bounds.max_image_height = Some(MAX_SIDE);
-    bounds.max_alloc = Some(u64::from(MAX_SIDE) * u64::from(MAX_SIDE) * 16);
-    reader.limits(bounds);
-    let decoder = reader.into_decoder().map_err(broken)?;
-    let (width, height) = decoder.dimensions();
+    let bytes_of_most = MAX_SIDE as usize * MAX_SIDE as usize * 16;
+    let limits = png::Limits {
+        bytes: bytes_of_most,
+    };
+    // As they are stored: through a palette, or from few bits, numbers would become colors or shades.
+    let decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
+    let mut reader = decoder.read_info().map_err(broken)?;
+    let (width, height) = reader.info().size();
     let found = (height as usize, width as usize);
     if let Some(expected) = expected.filter(|&expected| expected != found) {
         return Err(DataError::malformed(
@@ -60,22 +59,56 @@ pub(crate) fn decode(
             "give masks the size of their images, turned as viewers show them",
         ));
     }
-    // Palettes and lower bit depths would be stretched to other numbers on the way.
-    if decoder.original_color_type() != ExtendedColorType::L8 {
+    let (color, depth) = (reader.info().color_type, reader.info().bit_depth);
+    let holds_numbers = matches!(color, png::ColorType::Grayscale | png::ColorType::Indexed);
+    if !holds_numbers || depth == png::BitDepth::Sixteen {
         return Err(DataError::malformed(
             file,
-            format!("has pixels of kind {:?}", decoder.original_color_type()),
-            "save masks as 8-bit gray PNG files whose gray levels are class numbers",
+            format!("has pixels of kind {color:?} in {} bits", depth as u8),
+            "save masks as PNG files with a palette or gray levels of up to 8 bits, whose numbers are the classes",
         ));
     }
-    let picture = image::DynamicImage::from_decoder(decoder).map_err(broken)?;
-    let mut levels = picture.into_luma8();
-    if let Some(Resize { height, width }) = resize
-        && (levels.height(), levels.width()) != (height, width)
-    {
-        levels = image::imageops::resize(&levels, width, height, FilterType::Nearest);
+    if width > MAX_SIDE || height > MAX_SIDE {
+        return Err(DataError::malformed(
+            file,
+            format!("is {height}×{width}"),
+            "give images of at most that many pixels a side",
+        ));
     }
-    Ok(levels.into_raw())
+    let size = reader.output_buffer_size().unwrap_or(usize::MAX);
+    if size > bytes_of_most {
+        return Err(DataError::malformed(
+            file,
+            format!("is {height}×{width}"),
+            "make it smaller",
+        ));
+    }
+    let mut packed = vec![0; size];
+    let frame = reader.next_frame(&mut packed).map_err(broken)?;
+    let levels = unpacked(&packed, (found.1, frame.line_size), depth);
+    let resized = resize.filter(|size| (size.height, size.width) != (height, width));
+    let (Some(size), Some(picture)) = (
+        resized,
+        image::GrayImage::from_raw(width, height, levels.clone()),
+    ) else {
+        return Ok(levels);
+    };
+    let nearest = FilterType::Nearest;
+    Ok(image::imageops::resize(&picture, size.width, size.height, nearest).into_raw())
+}
+
+/// Numbers of `depth` bits, at most 8, in lines of so many numbers and bytes: the first are the highest bits of a byte.
+fn unpacked(packed: &[u8], (width, line): (usize, usize), depth: png::BitDepth) -> Vec<u8> {
+    let bits = usize::from(depth as u8).clamp(1, 8);
+    let mask = u8::MAX >> (8 - bits);
+    let number = |line: &[u8], at: usize| {
+        let first = at * bits;
+        line[first / 8] >> (8 - bits - first % 8) & mask
+    };
+    let lines = packed.chunks(line.max(1));
+    lines
+        .flat_map(|line| (0..width).map(move |at| number(line, at)))
+        .collect()
 }
 
 /// Refuses a mask that labels nothing.
@@ -122,7 +155,7 @@ pub(crate) fn number(
             .for_each(|level| *level = 1);
         return Ok((
             2,
-            "gray levels 0 and 255 alone: 255 is class 1, not \"without label\"".into(),
+            "levels 0 and 255 alone: 255 is class 1, not \"without label\"".into(),
         ));
     }
     for (file, levels) in files.iter().zip(&*masks) {
@@ -142,14 +175,14 @@ pub(crate) fn number(
                 "all labeled pixels of its masks are of class {}",
                 shown(&names)
             ),
-            "give masks of at least two classes, as gray levels 0, 1, …; 255 is \"without label\"",
+            "give masks of at least two classes, as levels 0, 1, …; 255 is \"without label\"",
         ));
     }
     if classes > MANY && 4 * labels.len() < classes {
         return Err(DataError::malformed(
             source,
             format!(
-                "its masks have the gray levels {}, which would be {classes} classes, most of them without a pixel",
+                "its masks have the levels {}, which would be {classes} classes, most of them without a pixel",
                 shown(&names)
             ),
             "number the classes in the masks 0, 1, 2, …",
@@ -161,9 +194,6 @@ pub(crate) fn number(
     };
     Ok((
         classes,
-        format!(
-            "gray levels 0 to {}{gaps}; 255 is without label",
-            classes - 1
-        ),
+        format!("levels 0 to {}{gaps}; 255 is without label", classes - 1),
     ))
 }

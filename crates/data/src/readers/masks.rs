@@ -7,8 +7,8 @@
 //! ```
 //!
 //! or as Cityscapes comes: `leftImg8bit/train/CITY/NAME_leftImg8bit.png` with
-//! `gtFine/train/CITY/NAME_gtFine_labelTrainIds.png`. A mask is an 8-bit gray PNG whose gray levels
-//! are class numbers from 0; 255 marks pixels without a label, unless 0 and 255 are all that occur. Other
+//! `gtFine/train/CITY/NAME_gtFine_labelTrainIds.png`. A mask is a PNG whose gray levels, or
+//! whose places in a palette as VOC has them, are class numbers from 0; 255 marks pixels without a label, unless 0 and 255 are all that occur. Other
 //! common names of the folders are understood (`image` and `label`, `annotations`, VOC's), and masks
 //! called `NAME_mask.png`. All images have one size, or are resized to one.
 

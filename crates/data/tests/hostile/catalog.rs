@@ -159,12 +159,12 @@ pub fn catalog() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "mask",
             png(4, 4, image::ExtendedColorType::Rgb8, &[1; 48]),
-            "save masks as 8-bit gray",
+            "save masks as PNG files",
         ),
         (
             "mask",
             png(4, 4, image::ExtendedColorType::L16, &[1; 32]),
-            "save masks as 8-bit gray",
+            "save masks as PNG files",
         ),
         ("image", vec![], "cannot be decoded"),
         (

@@ -139,3 +139,51 @@ fn reports_and_the_format_can_be_forced() {
         ["images", "masks"]
     );
 }
+
+/// A PNG of numbers of so many bits, as places in a palette or as gray levels.
+fn of_numbers(color: ::png::ColorType, depth: ::png::BitDepth, numbers: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = ::png::Encoder::new(&mut bytes, 3, 2);
+    encoder.set_color(color);
+    encoder.set_depth(depth);
+    if color == ::png::ColorType::Indexed {
+        // Colors that say nothing of the numbers.
+        let colors = (0..=255u8).flat_map(|at| [255 - at, 7, at / 2]);
+        let most = 3 << (depth as u8);
+        encoder.set_palette(colors.take(most).collect::<Vec<u8>>());
+    }
+    let mut writer = encoder.write_header().unwrap();
+    let bits = depth as u8;
+    let lines = numbers.chunks(3).flat_map(|line| {
+        let mut packed = vec![0u8; (3 * usize::from(bits)).div_ceil(8)];
+        for (at, number) in line.iter().enumerate() {
+            let first = at * usize::from(bits);
+            packed[first / 8] |= number << (8 - usize::from(bits) - first % 8);
+        }
+        packed
+    });
+    writer
+        .write_image_data(&lines.collect::<Vec<u8>>())
+        .unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
+/// VOC's masks have palettes, and masks of two classes may have a bit a pixel: the numbers are the classes all the same.
+#[test]
+fn masks_with_palettes_and_of_few_bits_hold_their_numbers() {
+    use ::png::{BitDepth, ColorType};
+    use batchscope_data::readers::masks::decode_mask;
+    for color in [ColorType::Indexed, ColorType::Grayscale] {
+        for (depth, numbers) in [
+            (BitDepth::One, [0, 1, 1, 0, 0, 1]),
+            (BitDepth::Two, [0, 3, 1, 2, 0, 1]),
+            (BitDepth::Four, [0, 15, 7, 2, 0, 1]),
+            (BitDepth::Eight, [0, 20, 255, 2, 0, 1]),
+        ] {
+            let bytes = of_numbers(color, depth, &numbers);
+            let read = decode_mask(&bytes, (2, 3), std::path::Path::new("mask.png")).unwrap();
+            assert_eq!(read, numbers, "{color:?} {depth:?}");
+        }
+    }
+}

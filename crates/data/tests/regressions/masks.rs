@@ -52,7 +52,7 @@ fn masks_without_classes_are_refused() {
     for (levels, expected) in [
         ([0, 0, 0, 0], "are of class 0"),
         ([3, 3, 255, 3], "are of class 3"),
-        ([0, 128, 0, 128], "gray levels 0, 128"),
+        ([0, 128, 0, 128], "levels 0, 128"),
     ] {
         let error = refusal(&set(&levels, usual), &LoadOptions::default());
         assert!(error.contains(expected), "{error}");
