@@ -246,17 +246,8 @@ impl Run<'_> {
             }
             return;
         };
-        let counted_anew = understood
-            .step
-            .is_some_and(|said| said > 0.0 && said < self.steps_before as f64);
-        if counted_anew {
-            state.end = Some(Outcome::Failed {
-                why: format!(
-                    "it reported step {}, and its checkpoint had made {}: a program that counts from 0 again is told so by --counts-anew",
-                    understood.step.unwrap_or_default(),
-                    self.steps_before
-                ),
-            });
+        if let Some(why) = miscounted(driver, &understood, step) {
+            state.end = Some(Outcome::Failed { why });
             return;
         }
         self.compare_examples(&understood, step, &mut state.remarks);
@@ -272,10 +263,6 @@ impl Run<'_> {
             driver.back_to(step);
         }
         state.resumed = false;
-        if let Some(why) = miscounted(driver, &understood, step) {
-            state.end = Some(Outcome::Failed { why });
-            return;
-        }
         let report = Report {
             step,
             metrics: understood.metrics,
@@ -419,11 +406,21 @@ impl Run<'_> {
     }
 }
 
-/// Why the first report of a branch is not of one of its steps: its program counts otherwise than it is said to.
+/// Why a report of a branch is not of one of its steps: its program counts otherwise than it is said to.
 fn miscounted(driver: &TrialDriver<'_>, understood: &Understood, step: u64) -> Option<String> {
     let spec = driver.spec();
-    let start = spec.start.as_ref().filter(|_| driver.step() == 0)?;
+    let start = spec.start.as_ref()?;
     let said = understood.step? as u64;
+    if !start.counts_anew && (1..start.step).contains(&said) {
+        return Some(format!(
+            "it reported step {said}, and its checkpoint had made {}: a program that counts from 0 again is told so by --counts-anew",
+            start.step
+        ));
+    }
+    // What follows shows by the first report alone.
+    if driver.step() > 0 {
+        return None;
+    }
     if !start.counts_anew {
         return (step > spec.cap).then(|| {
             let last = start.step.saturating_add(spec.cap);

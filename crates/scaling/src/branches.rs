@@ -9,8 +9,10 @@
 //! first that does not, the mean difference to the least loss before is interpolated in `log k`; the ends of the interval
 //! are where the ends of the differences' own intervals (Student's t over the seeds) cross the tolerance.
 
-use batchscope_core::{Estimate, statistics::t_quantile};
+use batchscope_core::Estimate;
 use serde::{Deserialize, Serialize};
+
+use crate::contrasts::mean_of;
 
 /// The losses after branches at one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,14 +106,14 @@ fn excess(branches: &[Branch], k: usize, reference: usize, level: f64) -> Estima
 
 /// The mean of at least two numbers, with Student's interval.
 fn mean(values: &[f64], level: f64) -> Estimate {
-    let n = values.len() as f64;
+    let n = values.len() as u64;
     if values.iter().any(|value| !value.is_finite()) {
-        return Estimate::undefined(level, values.len() as u64, "a branch diverged");
+        return Estimate::undefined(level, n, "a branch diverged");
     }
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    let half = t_quantile(level, n - 1.0) * (squares / (n * (n - 1.0))).sqrt();
-    Estimate::estimated(mean, mean - half, mean + half, level, values.len() as u64)
+    let Some((mean, error, t)) = mean_of(values, level) else {
+        return Estimate::undefined(level, n, "there is no branch");
+    };
+    Estimate::estimated(mean, mean - t * error, mean + t * error, level, n)
 }
 
 fn critical(branches: &[Branch], base_batch: u64, tolerance: f64, level: f64) -> Estimate {
@@ -213,6 +215,8 @@ pub fn grown_batches(along: &[(u64, &Estimate)], base_batch: u64) -> Vec<GrownBa
 
 #[cfg(test)]
 mod tests {
+    use batchscope_core::statistics::t_quantile;
+
     use super::*;
 
     fn branch(factor: u64, losses: &[f64]) -> Branch {

@@ -187,8 +187,8 @@ fn value(record: &TrialRecord, endpoint: &Endpoint) -> Option<f64> {
     }
 }
 
-/// A mean with its Student interval; of one value, the value alone.
-fn mean_of(values: &[f64], level: f64) -> Option<(f64, f64, f64)> {
+/// A mean, its standard error and Student's quantile; of one value, the value alone.
+pub(crate) fn mean_of(values: &[f64], level: f64) -> Option<(f64, f64, f64)> {
     let n = values.len() as f64;
     if values.is_empty() {
         return None;

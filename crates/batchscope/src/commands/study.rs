@@ -37,15 +37,7 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     if args.dry_run {
         return super::dry_run::run(&settings, &plan, &*trainer, &args.dir, quiet);
     }
-    let resume = resume_command(settings.command(), &args.dir);
-    let ran = run_trials(
-        settings,
-        plan,
-        &*trainer,
-        trainers,
-        (&args.dir, resume),
-        quiet,
-    )?;
+    let ran = run_trials(settings, plan, &*trainer, trainers, &args.dir, quiet)?;
     let (log, display) = (&ran.log, &ran.display);
     log.line("stage: timing");
     let shown = Shown {
@@ -69,10 +61,7 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     log.line("stage: report");
     display.show(1.0, "writing the report");
     let findings = report(&ran.folder, &ran.result, &facts)?;
-    display.finish();
-    log.line(&format!("finished: {}", findings.verdict));
-    // A signal while the report was written: that was too short a time to stop in.
-    ran.stopped("every trial is stored and the report is written; nothing is left")?;
+    ran.finished(&findings.verdict)?;
     show(&findings, &args.dir, args.json, display)
 }
 
@@ -107,6 +96,14 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// Ends the command once its report is written.
+    pub fn finished(&self, verdict: &str) -> Result<(), CliError> {
+        self.display.finish();
+        self.log.line(&format!("finished: {verdict}"));
+        // A signal while the report was written: that was too short a time to stop in.
+        self.stopped("every trial is stored and the report is written; nothing is left")
+    }
+
     /// Ends the command where a signal came; `left` says what is done and what is not.
     pub fn stopped(&self, left: &'static str) -> Result<(), CliError> {
         let Some(signal) = self.signals.raised() else {
@@ -122,16 +119,16 @@ impl Ran {
     }
 }
 
-/// Runs the trials of a checked plan in a folder, those that are not stored there; `resume` is the command that goes on
-/// after an interruption.
+/// Runs the trials of a checked plan in a folder, those that are not stored there.
 pub fn run_trials(
     settings: StudySettings,
     plan: Plan,
     trainer: &dyn Trainer,
     trainers: &Trainers,
-    (dir, resume): (&Path, String),
+    dir: &Path,
     quiet: bool,
 ) -> Result<Ran, CliError> {
+    let resume = resume_command(settings.command(), dir);
     let signals = Signals::listen()?;
     let folder = StudyFolder::create(dir)?;
     // Found out now rather than after hours of training.

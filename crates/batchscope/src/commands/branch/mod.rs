@@ -58,24 +58,14 @@ pub fn run(args: &BranchArgs, trainers: &Trainers, quiet: bool) -> Result<(), Cl
     for note in notes {
         display.line(&format!("note: {note}"));
     }
-    let resume = study::resume_command(settings.command(), &args.dir);
-    let ran = study::run_trials(
-        settings,
-        plan,
-        &*trainer,
-        trainers,
-        (&args.dir, resume),
-        quiet,
-    )?;
+    let ran = study::run_trials(settings, plan, &*trainer, trainers, &args.dir, quiet)?;
     let Some(branching) = ran.result.plan.branching.clone() else {
         return Err(CliError::failed("the stored plan has no branches"));
     };
     ran.log.line("stage: report");
     let info = trainer.info();
     let found = report(&ran.folder, &ran.result, &branching, &info, &ran.facts)?;
-    ran.display.finish();
-    ran.log.line(&format!("finished: {}", found.verdict()));
-    ran.stopped("every trial is stored and the report is written; nothing is left")?;
+    ran.finished(&found.verdict())?;
     show(&found, &args.dir, args.json, &ran.display)
 }
 

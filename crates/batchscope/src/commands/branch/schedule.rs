@@ -43,7 +43,6 @@ pub(super) fn proposed(
     if let Some(why) = &branching.fixed_batch {
         return Err(why.clone());
     }
-    let run = Run::of(branching, from, info)?;
     let carried = |rate: f64, factor: u64| -> Result<f64, String> {
         if rate == 0.0 || factor == 1 {
             return Ok(rate);
@@ -55,19 +54,26 @@ pub(super) fn proposed(
         let setting = branching.setting(&result.plan, &at, factor, info.train_examples);
         Ok(setting.map_err(|error| error.why)?.learning_rate)
     };
-    let Some(led) = &run.led else {
+    let Some(run) = &branching.run else {
+        // A program, whose rate is one.
         return rows_at_growth(grown, base_batch, |factor| {
-            carried(run.learning_rate, factor)
+            carried(from.learning_rate, factor)
         });
     };
-    if run.examples / base_batch > MOST_STEPS {
+    if let Some(choice) = &run.controller {
+        return Err(format!("the run was led by {} already", choice.name()));
+    }
+    let led = controller(None, &Course::of(run, info.train_examples));
+    let led = led.map_err(|error| error.to_string())?;
+    let all = run.cap.saturating_mul(run.batch_size);
+    if all / base_batch > MOST_STEPS {
         return Err(format!(
             "a run of more than {MOST_STEPS} steps makes too long a table"
         ));
     }
     let mut rows: Vec<ScheduleRow> = Vec::new();
     let (mut step, mut examples) = (0, 0);
-    while examples < run.examples {
+    while examples < all {
         let phase = grown
             .iter()
             .rev()
@@ -114,34 +120,4 @@ fn rows_at_growth(
         });
     }
     Ok(rows)
-}
-
-/// The rates of the run that was branched.
-struct Run {
-    /// `None` for a program, whose rate is one.
-    led: Option<Box<dyn batchscope_rules::Controller>>,
-    learning_rate: f64,
-    /// Examples of the run; 0 of a program, whose end is not known.
-    examples: u64,
-}
-
-impl Run {
-    fn of(branching: &Branching, from: &BranchStart, info: &TrainerInfo) -> Result<Self, String> {
-        let Some(spec) = &branching.run else {
-            return Ok(Self {
-                led: None,
-                learning_rate: from.learning_rate,
-                examples: 0,
-            });
-        };
-        if let Some(choice) = &spec.controller {
-            return Err(format!("the run was led by {} already", choice.name()));
-        }
-        let led = controller(None, &Course::of(spec, info.train_examples));
-        Ok(Self {
-            led: Some(led.map_err(|error| error.to_string())?),
-            learning_rate: spec.learning_rate,
-            examples: spec.cap.saturating_mul(spec.batch_size),
-        })
-    }
 }

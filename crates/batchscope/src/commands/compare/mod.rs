@@ -103,15 +103,7 @@ pub fn run(args: &CompareArgs, trainers: &Trainers, quiet: bool) -> Result<(), C
             )
         })?;
     }
-    let resume = study::resume_command(settings.command(), &args.dir);
-    let ran = study::run_trials(
-        settings,
-        plan,
-        &*trainer,
-        trainers,
-        (&args.dir, resume),
-        quiet,
-    )?;
+    let ran = study::run_trials(settings, plan, &*trainer, trainers, &args.dir, quiet)?;
     let Some(comparison) = ran.result.plan.comparison.clone() else {
         return Err(CliError::failed("the stored plan compares nothing"));
     };
@@ -123,9 +115,7 @@ pub fn run(args: &CompareArgs, trainers: &Trainers, quiet: bool) -> Result<(), C
         &trainer.info(),
         &ran.facts,
     )?;
-    ran.display.finish();
-    ran.log.line(&format!("finished: {}", found.verdict()));
-    ran.stopped("every trial is stored and the report is written; nothing is left")?;
+    ran.finished(&found.verdict())?;
     show(&found, &args.dir, args.json, &ran.display)
 }
 
