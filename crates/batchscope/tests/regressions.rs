@@ -388,3 +388,26 @@ fn nonsense_of_a_registry_is_refused_by_its_flag() {
         Some(2)
     );
 }
+
+/// Wanted: a study that cannot be written beside, as on a medium that is read only, still tells what it found. (As root, whom
+/// no permission stops, a folder stands where the file would.)
+#[test]
+fn a_report_that_cannot_be_written_is_shown_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("study");
+    let found = small_study(&dir).arg("--json").output().unwrap();
+    assert!(found.status.success(), "{}", text(&found.stderr));
+    let file = dir.join("findings.json");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir_all(file.join("in the way")).unwrap();
+    let report = batchscope()
+        .args(["report", "--json"])
+        .arg(&dir)
+        .output()
+        .unwrap();
+    assert_eq!(report.status.code(), Some(1));
+    assert_eq!(text(&report.stdout), text(&found.stdout));
+    let said = text(&report.stderr);
+    assert!(said.contains("findings.json"), "{said}");
+    assert!(!said.contains("report: "), "{said}");
+}

@@ -54,7 +54,7 @@ pub fn run(args: &FitArgs, quiet: bool) -> Result<(), CliError> {
     let _alone = work_alone(&args.dir, "findings.json")?;
     batchscope_report::write(&args.dir, &findings, &measurements.records, &how)
         .map_err(CliError::failed)?;
-    study::show(&findings, &args.dir, args.json, &display)
+    study::show(&findings, Some(&args.dir), args.json, &display)
 }
 
 /// What the runs say, not yet in words.

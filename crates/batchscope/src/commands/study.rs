@@ -60,9 +60,10 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     ran.folder.write_facts(&facts)?;
     log.line("stage: report");
     display.show(1.0, "writing the report");
-    let findings = report(&ran.folder, &ran.result, &facts)?;
+    let findings = findings(&ran.folder, &ran.result, &facts)?;
+    write(&ran.folder, &ran.result, &findings, &facts)?;
     ran.finished(&findings.verdict)?;
-    show(&findings, &args.dir, args.json, display)
+    show(&findings, Some(&args.dir), args.json, display)
 }
 
 /// Refuses a plan that this trainer cannot follow.
@@ -220,10 +221,10 @@ fn show_notes(plan: &Plan, trainer: &dyn Trainer, display: &Display) {
     }
 }
 
-/// Prints the findings: as JSON, or in words with the place of the report.
+/// Prints the findings: as JSON, or in words with the place of the report, where one was written.
 pub fn show(
     findings: &Findings,
-    dir: &Path,
+    dir: Option<&Path>,
     json: bool,
     display: &Display,
 ) -> Result<(), CliError> {
@@ -235,20 +236,22 @@ pub fn show(
         width(),
         color(),
     ))?;
-    display.line(&format!("report: {}", dir.join("report.html").display()));
+    if let Some(dir) = dir {
+        display.line(&format!("report: {}", dir.join("report.html").display()));
+    }
     Ok(())
 }
 
 /// Analyzes a finished study and writes its report.
-pub fn report(
+pub fn write(
     folder: &StudyFolder,
     result: &StudyResult,
+    findings: &Findings,
     facts: &RunFacts,
-) -> Result<Findings, CliError> {
-    let findings = findings(folder, result, facts)?;
-    batchscope_report::write(&folder.0, &findings, &result.records, &facts.how)
+) -> Result<(), CliError> {
+    batchscope_report::write(&folder.0, findings, &result.records, &facts.how)
         .map_err(CliError::failed)?;
-    Ok(findings)
+    Ok(())
 }
 
 /// The findings of a finished study in words, with advice where steps were timed.

@@ -8,13 +8,12 @@ mod schedule;
 
 use std::path::Path;
 
-use batchscope_core::TrainerInfo;
 use batchscope_report::{
     TextColumn,
     format::{estimate_short_as, number},
     text_table,
 };
-use batchscope_study::{BranchPlanner, Branching, Finished, Planner, StudyResult};
+use batchscope_study::{BranchPlanner, Finished, Planner, StudyResult};
 
 use super::{folded, print, print_json, refuse_other, study, width};
 use crate::{
@@ -64,9 +63,10 @@ pub fn run(args: &BranchArgs, trainers: &Trainers, quiet: bool) -> Result<(), Cl
     };
     ran.log.line("stage: report");
     let info = trainer.info();
-    let found = report(&ran.folder, &ran.result, &branching, &info, &ran.facts)?;
+    let found = found(&ran.folder, &ran.result, &branching, &info)?;
+    write(&ran.folder, &ran.result, &found, &ran.facts)?;
     ran.finished(&found.verdict())?;
-    show(&found, &args.dir, args.json, &ran.display)
+    show(&found, Some(&args.dir), args.json, &ran.display)
 }
 
 /// Refuses settings that a file may hold and that are the run's, or nobody's, here.
@@ -108,15 +108,13 @@ fn check(
 }
 
 /// Analyzes finished branches, and writes `branch.json`, `trials.csv`, the proposed schedule and the report.
-pub fn report(
+pub fn write(
     folder: &StudyFolder,
     result: &StudyResult,
-    branching: &Branching,
-    info: &TrainerInfo,
+    found: &Found,
     facts: &RunFacts,
-) -> Result<Found, CliError> {
-    let found = found(folder, result, branching, info)?;
-    let json = serde_json::to_string_pretty(&found).map_err(CliError::failed)? + "\n";
+) -> Result<(), CliError> {
+    let json = serde_json::to_string_pretty(found).map_err(CliError::failed)? + "\n";
     write_whole(&folder.0.join("branch.json"), json.as_bytes())?;
     let trials = batchscope_report::trials_csv(&result.records).map_err(CliError::failed)?;
     write_whole(&folder.0.join("trials.csv"), trials.as_bytes())?;
@@ -128,14 +126,19 @@ pub fn report(
             .map_err(|error| CliError::file("cannot remove", &schedule, error))?,
         true => {}
     }
-    let document = page::document(&found, result);
+    let document = page::document(found, result);
     batchscope_report::write_document(&folder.0, &document, &facts.how)
         .map_err(CliError::failed)?;
-    Ok(found)
+    Ok(())
 }
 
-/// Prints what was found: as JSON, or in words with the place of the report.
-pub fn show(found: &Found, dir: &Path, json: bool, display: &Display) -> Result<(), CliError> {
+/// Prints what was found: as JSON, or in words with the place of the report, where one was written.
+pub fn show(
+    found: &Found,
+    dir: Option<&Path>,
+    json: bool,
+    display: &Display,
+) -> Result<(), CliError> {
     if json {
         return print_json(found);
     }
@@ -170,9 +173,11 @@ pub fn show(found: &Found, dir: &Path, json: bool, display: &Display) -> Result<
     text += &(text_table(&columns, width) + "\n");
     text += &folded(&found.remarks().join("\n"), width, 2);
     print(&text)?;
-    if !found.schedule.is_empty() {
-        display.line(&format!("schedule: {}", dir.join(SCHEDULE).display()));
+    if let Some(dir) = dir {
+        if !found.schedule.is_empty() {
+            display.line(&format!("schedule: {}", dir.join(SCHEDULE).display()));
+        }
+        display.line(&format!("report: {}", dir.join("report.html").display()));
     }
-    display.line(&format!("report: {}", dir.join("report.html").display()));
     Ok(())
 }

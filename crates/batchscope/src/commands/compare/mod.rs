@@ -108,34 +108,28 @@ pub fn run(args: &CompareArgs, trainers: &Trainers, quiet: bool) -> Result<(), C
         return Err(CliError::failed("the stored plan compares nothing"));
     };
     ran.log.line("stage: report");
-    let found = report(
-        &ran.folder,
-        &ran.result,
-        &comparison,
-        &trainer.info(),
-        &ran.facts,
-    )?;
+    let info = trainer.info();
+    let found = found(&ran.folder, &ran.result, &comparison, &info)?;
+    write(&ran.folder, &ran.result, &found, &ran.facts)?;
     ran.finished(&found.verdict())?;
-    show(&found, &args.dir, args.json, &ran.display)
+    show(&found, Some(&args.dir), args.json, &ran.display)
 }
 
 /// Analyzes a finished comparison, and writes `comparison.json`, `trials.csv` and the report.
-pub fn report(
+pub fn write(
     folder: &StudyFolder,
     result: &StudyResult,
-    comparison: &Comparison,
-    info: &TrainerInfo,
+    found: &Compared,
     facts: &RunFacts,
-) -> Result<Compared, CliError> {
-    let found = found(folder, result, comparison, info)?;
-    let json = serde_json::to_string_pretty(&found).map_err(CliError::failed)? + "\n";
+) -> Result<(), CliError> {
+    let json = serde_json::to_string_pretty(found).map_err(CliError::failed)? + "\n";
     write_whole(&folder.0.join("comparison.json"), json.as_bytes())?;
     let trials = batchscope_report::trials_csv(&result.records).map_err(CliError::failed)?;
     write_whole(&folder.0.join("trials.csv"), trials.as_bytes())?;
-    let document = page::document(&found, result);
+    let document = page::document(found, result);
     batchscope_report::write_document(&folder.0, &document, &facts.how)
         .map_err(CliError::failed)?;
-    Ok(found)
+    Ok(())
 }
 
 /// Analyzes a finished comparison.
@@ -380,8 +374,13 @@ impl Compared {
     }
 }
 
-/// Prints what was found: as JSON, or in words with the place of the report.
-pub fn show(found: &Compared, dir: &Path, json: bool, display: &Display) -> Result<(), CliError> {
+/// Prints what was found: as JSON, or in words with the place of the report, where one was written.
+pub fn show(
+    found: &Compared,
+    dir: Option<&Path>,
+    json: bool,
+    display: &Display,
+) -> Result<(), CliError> {
     if json {
         return print_json(found);
     }
@@ -411,7 +410,9 @@ pub fn show(found: &Compared, dir: &Path, json: bool, display: &Display) -> Resu
     text += &(text_table(&columns, width) + "\n");
     text += &folded(&found.remarks().join("\n"), width, 2);
     print(&text)?;
-    display.line(&format!("report: {}", dir.join("report.html").display()));
+    if let Some(dir) = dir {
+        display.line(&format!("report: {}", dir.join("report.html").display()));
+    }
     Ok(())
 }
 
