@@ -10,7 +10,7 @@ use batchscope_core::{
 use batchscope_optim::OPTIMIZERS;
 use batchscope_rules::{CONTROLLERS, Rule, read_decay, write_decay};
 use batchscope_study::{Method, RateRange, TargetChoice, parse_batch_sizes};
-use batchscope_train::{METHODS, read_methods};
+use batchscope_train::{METHODS, augment::AUGMENTATIONS, read_methods, read_part, written_part};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::schedule_table;
@@ -170,8 +170,9 @@ impl FromStr for Bytes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bytes =
-            scaled(text, 1024.0).ok_or("write bytes with a unit, for example 512M or 4G")?;
+        // Less than a byte is nothing.
+        let bytes = scaled(text, 1024.0).filter(|&bytes| bytes >= 1.0);
+        let bytes = bytes.ok_or("write bytes with a unit, for example 512M or 4G")?;
         Ok(Self(bytes as u64))
     }
 }
@@ -274,8 +275,9 @@ impl FromStr for MethodList {
     }
 }
 
-/// `adamw(beta2=0.99)+sqrt+timescale+grow`: an optimizer, then the parts of a rule, or `tuned`, and a controller, between
-/// plus signs outside of parentheses. A controller that finds the rate needs no rule.
+/// `adamw(beta2=0.99)+sqrt+timescale+conadv+flip+grow`: an optimizer, then the parts of a rule, or `tuned`, step methods and
+/// augmentations, and a controller, between plus signs outside of parentheses. A controller that finds the rate needs no
+/// rule.
 fn method(text: &str) -> Result<Method, String> {
     /// How a method without a rule is written.
     const TUNED: &str = "tuned";
@@ -290,7 +292,7 @@ fn method(text: &str) -> Result<Method, String> {
     });
     let parts: Vec<&str> = parts.map(str::trim).collect();
     let (kind, optimizer) = OPTIMIZERS.read(parts[0]).map_err(|e| e.to_string())?;
-    let (mut rules, mut led, mut is_tuned) = (Vec::new(), None, false);
+    let (mut rules, mut steps, mut led, mut is_tuned) = (Vec::new(), Vec::new(), None, false);
     for part in &parts[1..] {
         let name = part.split(['(', ':']).next().unwrap_or_default().trim();
         if part.eq_ignore_ascii_case(TUNED) {
@@ -300,6 +302,8 @@ fn method(text: &str) -> Result<Method, String> {
             if led.replace(choice).is_some() {
                 return Err(format!("'{text}' names two controllers: keep one of them"));
             }
+        } else if METHODS.find(name).is_ok() || AUGMENTATIONS.find(name).is_ok() {
+            steps.push(read_part(part).map_err(|e| e.to_string())?);
         } else {
             rules.push(*part);
         }
@@ -317,6 +321,7 @@ fn method(text: &str) -> Result<Method, String> {
                     .map_err(|e: ChoiceError| e.to_string())?,
             ),
         },
+        steps,
         controller: led,
         rates: RateRange { low, high },
     };
@@ -342,6 +347,7 @@ fn method(text: &str) -> Result<Method, String> {
     let mut written = vec![kind.descriptor.shortest(&method.optimizer)];
     written.extend(is_tuned.then(|| TUNED.to_owned()));
     written.extend(method.rule.as_ref().map(Rule::to_string));
+    written.extend(method.steps.iter().map(written_part));
     if let Some(choice) = &method.controller {
         let kind = CONTROLLERS.find(choice.name()).map_err(|e| e.to_string())?;
         written.push(kind.descriptor.shortest(choice));
@@ -573,6 +579,7 @@ mod tests {
         for broken in ["", "G", "-1G", "1X", "infG", "ä"] {
             assert!(bytes(broken).is_err() && rate(broken).is_err(), "{broken}");
         }
+        assert!(bytes("1.8e-30").is_err() && bytes("0.9").is_err());
     }
 
     #[test]

@@ -56,8 +56,8 @@ pub use event::{Decision, Event, Measurement, ScheduleRow};
 pub use group::{Group, GroupError, Solo};
 pub use metric::{Direction, Metric, Quantity, Split, Target, TargetError, plain_name};
 pub use network::{
-    LossSum, MetricSums, Network, NetworkError, NetworkFactory, ParameterKind, ParameterLayout,
-    ParameterTensor, ParameterVisitor, StateTensor,
+    LossSum, MetricSums, Mode, Network, NetworkError, NetworkFactory, NormStatistics,
+    ParameterKind, ParameterLayout, ParameterTensor, ParameterVisitor, StateTensor,
 };
 pub use noise::{LayerNoise, NoiseMoments, NoiseRecord, NormsOf};
 pub use progress::{Cadence, Progress};

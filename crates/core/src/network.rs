@@ -133,6 +133,29 @@ impl std::ops::AddAssign for MetricSums {
     }
 }
 
+/// The running statistics of batch norm that a pass of training is taken into.
+///
+/// C. Xie et al., "Adversarial Examples Improve Image Recognition" (arXiv 1911.09665), keep those of adversarial examples
+/// apart, since they are of another distribution than the clean ones: *mixed batch norm*. Here scale and shift are the same
+/// for both; theirs are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NormStatistics {
+    /// Those that evaluation normalizes by.
+    #[default]
+    Main,
+    /// Those of other examples, which evaluation never uses.
+    Auxiliary,
+}
+
+/// How a network computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Batch norm by the statistics of ghost batches, with dropout and label smoothing.
+    Training,
+    /// Batch norm by the main running statistics, without dropout and label smoothing.
+    Evaluation,
+}
+
 /// Why a network refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
@@ -184,6 +207,11 @@ pub trait Network: Send {
     /// Clears the gradient window for a step of `batch_size` examples.
     fn begin_step(&mut self, batch_size: u64);
 
+    /// Takes batch norm's statistics of the coming [`Network::accumulate`]s into these running ones; a step begins with the
+    /// main ones. Auxiliary ones begin at mean 0 and variance 1 when they are first asked for, and are part of
+    /// [`Network::export`] from then on. Without batch norm nothing changes, which is the default.
+    fn collect_statistics(&mut self, _of: NormStatistics) {}
+
     /// Adds `scale · ∇ Σ loss(example)` over the micro-batch to the gradient window and returns
     /// the (unscaled) loss sum. Micro-batches come in the order of their positions.
     ///
@@ -227,9 +255,10 @@ pub trait Network: Send {
     }
 
     /// Puts `∇_x Σ loss(example)` over the micro-batch, with respect to its input values, into
-    /// `gradient`, in the order of the values, and returns the loss sum. The loss is that of
+    /// `gradient`, in the order of the values, and returns the loss sum. In training the loss is that of
     /// [`Network::accumulate`]: batch norm by the statistics of its ghost batches, the same dropout
-    /// masks. Neither the gradient window nor the step's statistics take anything in.
+    /// masks. In evaluation it is that of [`Network::evaluate`]. Neither the gradient window nor any
+    /// statistics take anything in.
     ///
     /// # Errors
     /// As [`Network::accumulate`]; [`NetworkError::NoInputGradient`] where the inputs are tokens, or
@@ -237,6 +266,7 @@ pub trait Network: Send {
     fn input_gradient(
         &mut self,
         _batch: &Batch,
+        _mode: Mode,
         _gradient: &mut Vec<f32>,
     ) -> Result<LossSum, NetworkError> {
         Err(NetworkError::NoInputGradient(

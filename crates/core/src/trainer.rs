@@ -276,6 +276,11 @@ pub trait Trainer: Send + Sync {
         Ok(None)
     }
 
+    /// Micro-batches of a larger batch are multiples of this, at least 1.
+    fn micro_batch_multiple(&self) -> u64 {
+        1
+    }
+
     /// Largest micro-batch whose training step stays within `bytes`, if the trainer knows.
     fn micro_batch_within(&self, _bytes: u64) -> Option<u64> {
         None

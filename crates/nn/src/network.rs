@@ -1,6 +1,6 @@
 use batchscope_core::{
-    Batch, DataShape, InputShape, Inputs, Labels, LossSum, MetricSums, Network, NetworkError,
-    NormsOf, ParameterLayout, StateTensor, Task, UNLABELED,
+    Batch, DataShape, InputShape, Inputs, Labels, LossSum, MetricSums, Mode, Network, NetworkError,
+    NormStatistics, NormsOf, ParameterLayout, StateTensor, Task, UNLABELED,
 };
 use burn_tensor::{Device, Tensor};
 
@@ -389,6 +389,12 @@ impl Network for ModelNetwork {
         }
     }
 
+    fn collect_statistics(&mut self, of: NormStatistics) {
+        for norm in &mut self.norms {
+            norm.collects(of, &self.device);
+        }
+    }
+
     fn accumulate(&mut self, batch: &Batch, scale: f32) -> Result<LossSum, NetworkError> {
         self.add(batch, scale, None)
     }
@@ -420,10 +426,14 @@ impl Network for ModelNetwork {
     fn input_gradient(
         &mut self,
         batch: &Batch,
+        mode: Mode,
         gradient: &mut Vec<f32>,
     ) -> Result<LossSum, NetworkError> {
         self.check(batch)?;
-        let ghost = self.group(batch)?;
+        let (ghost, smoothing) = match mode {
+            Mode::Training => (Some(self.group(batch)?), self.label_smoothing),
+            Mode::Evaluation => (None, 0.0),
+        };
         let (Model::Values(model), Inputs::Values(values)) = (&self.model, &batch.inputs) else {
             return Err(NetworkError::NoInputGradient(
                 "tokens cannot be moved by a little".to_owned(),
@@ -445,12 +455,13 @@ impl Network for ModelNetwork {
             len: batch.len,
         };
         let noise = batch.noise.map(|key| (key, batch.first_draw));
-        let mut pass = Pass::train(context, ghost, noise);
+        let noise = noise.filter(|_| mode == Mode::Training);
+        let mut pass = Pass::of_inputs(context, ghost, noise);
         let shape = [batch.len, values.len() / batch.len];
         let x: Tensor<2> = Storage::from_host(values.clone(), &shape, &self.device).tensor();
         let x = x.autodiff().require_grad();
         let outputs = model.forward(x.clone(), &mut pass);
-        let loss = training_loss(outputs, &targets, self.label_smoothing, 1.0, self.kernels);
+        let loss = training_loss(outputs, &targets, smoothing, 1.0, self.kernels);
         for (norm, kept) in self.norms.iter_mut().zip(kept) {
             norm.put_back(kept);
         }
@@ -491,8 +502,8 @@ impl Network for ModelNetwork {
         passed?;
         for (norm, [mean, variance]) in self.norms.iter_mut().zip(pooled?) {
             let shape = [norm.channels];
-            norm.mean.set_numbers(&mean, &shape, &self.device);
-            norm.variance.set_numbers(&variance, &shape, &self.device);
+            norm.main.mean.set_numbers(&mean, &shape, &self.device);
+            (norm.main.variance).set_numbers(&variance, &shape, &self.device);
         }
         Ok(())
     }

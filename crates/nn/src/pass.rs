@@ -20,6 +20,8 @@ pub struct Pass<'a> {
     kernels: bool,
     /// Leaves of the autodiff graph; `None` in evaluation.
     leaves: Option<Leaves>,
+    /// The graph begins at the inputs: parameters are constants of it.
+    of_inputs: bool,
     /// Where layers leave the squared norms of the examples' gradients; `None` where nobody asks.
     examples: Option<ExampleNorms>,
     /// Examples per group of batch norm; `None` normalizes by the running statistics.
@@ -68,6 +70,20 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// A pass whose parameters are not tracked, for gradients of the inputs alone; otherwise as [`Pass::train`], or with the
+    /// running statistics where there is no `ghost`.
+    pub(crate) fn of_inputs(
+        context: PassContext<'a>,
+        ghost: Option<usize>,
+        noise: Option<(StreamKey, u64)>,
+    ) -> Self {
+        Self {
+            noise,
+            of_inputs: true,
+            ..Self::of_objective(context, false, ghost)
+        }
+    }
+
     /// A pass without noise, of tracked parameters or not, in either mode of batch norm.
     pub(crate) fn of_objective(
         context: PassContext<'a>,
@@ -104,6 +120,7 @@ impl<'a> Pass<'a> {
             device,
             kernels,
             leaves: None,
+            of_inputs: false,
             examples: None,
             ghost: None,
             noise: None,
@@ -118,6 +135,7 @@ impl<'a> Pass<'a> {
     pub fn parameter<const D: usize>(&mut self, id: ParameterId) -> Tensor<D> {
         match &mut self.leaves {
             Some(leaves) => leaves.get(self.parameters, id),
+            None if self.of_inputs => self.parameters.tensor(id).autodiff(),
             None => self.parameters.tensor(id),
         }
     }

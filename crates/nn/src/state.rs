@@ -5,10 +5,18 @@ use std::collections::BTreeMap;
 use batchscope_core::{NetworkError, StateTensor};
 use burn_tensor::Device;
 
-use crate::{layers::NormState, parameters::Parameters, streams::Streams};
+use crate::{
+    layers::{NormState, Running},
+    parameters::Parameters,
+    streams::Streams,
+};
+
+/// What the names of main and of auxiliary running statistics hold.
+const KINDS: [&str; 2] = ["running", "auxiliary"];
 
 /// Parameters under their names, running statistics as `NAME.running_mean` and
-/// `NAME.running_variance`, hidden states under theirs.
+/// `NAME.running_variance`, auxiliary ones, where there are any, as `NAME.auxiliary_mean` and
+/// `NAME.auxiliary_variance`, hidden states under theirs.
 pub(crate) fn export(
     parameters: &Parameters,
     norms: &[NormState],
@@ -28,12 +36,18 @@ pub(crate) fn export(
         });
     }
     for norm in norms {
-        for (kind, values) in [("mean", &norm.mean), ("variance", &norm.variance)] {
-            state.push(StateTensor {
-                name: format!("{}.running_{kind}", norm.name),
-                shape: vec![norm.channels],
-                values: values.to_host()?,
-            });
+        let statistics = [Some(&norm.main), norm.auxiliary.as_ref()];
+        for (kind, running) in KINDS.into_iter().zip(statistics) {
+            let Some(Running { mean, variance, .. }) = running else {
+                continue;
+            };
+            for (moment, values) in [("mean", mean), ("variance", variance)] {
+                state.push(StateTensor {
+                    name: format!("{}.{kind}_{moment}", norm.name),
+                    shape: vec![norm.channels],
+                    values: values.to_host()?,
+                });
+            }
         }
     }
     state.extend(streams.export());
@@ -67,6 +81,10 @@ pub(crate) fn import(
             return refuse(format!("tensor {} is there twice", tensor.name));
         }
     }
+    let has_auxiliary: Vec<bool> = norms
+        .iter()
+        .map(|norm| given.contains_key(format!("{}.auxiliary_mean", norm.name).as_str()))
+        .collect();
     let mut take = |name: &str, shape: &[usize]| match given.remove(name) {
         None => refuse(format!("tensor {name} is missing")),
         Some(tensor) if tensor.shape != shape => refuse(format!(
@@ -80,10 +98,15 @@ pub(crate) fn import(
         values.push(take(&tensor.name, &tensor.shape)?);
     }
     let mut statistics = Vec::new();
-    for norm in norms.iter() {
-        let mut statistic =
-            |kind: &str| take(&format!("{}.running_{kind}", norm.name), &[norm.channels]);
-        statistics.push([statistic("mean")?, statistic("variance")?]);
+    for (norm, has_auxiliary) in norms.iter().zip(has_auxiliary) {
+        let mut moments = |kind: &str| -> Result<[Vec<f32>; 2], NetworkError> {
+            let mut moment =
+                |moment: &str| take(&format!("{}.{kind}_{moment}", norm.name), &[norm.channels]);
+            Ok([moment("mean")?, moment("variance")?])
+        };
+        let [main, auxiliary] = KINDS;
+        let of_others = has_auxiliary.then(|| moments(auxiliary)).transpose()?;
+        statistics.push((moments(main)?, of_others));
     }
     let count = state
         .iter()
@@ -104,10 +127,18 @@ pub(crate) fn import(
         parameters.set(index, values);
     }
     parameters.clear_gradients();
-    for (norm, [mean, variance]) in norms.iter_mut().zip(statistics) {
-        let shape = [norm.channels];
-        norm.mean.set(mean, &shape, device);
-        norm.variance.set(variance, &shape, device);
+    for (norm, (main, auxiliary)) in norms.iter_mut().zip(statistics) {
+        let channels = norm.channels;
+        let set = |running: &mut Running, [mean, variance]: [Vec<f32>; 2]| {
+            running.mean.set(mean, &[channels], device);
+            running.variance.set(variance, &[channels], device);
+        };
+        set(&mut norm.main, main);
+        norm.auxiliary = auxiliary.map(|moments| {
+            let mut running = Running::new(channels, device);
+            set(&mut running, moments);
+            running
+        });
         norm.begin_step();
     }
     streams.resize(0);

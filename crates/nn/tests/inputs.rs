@@ -3,7 +3,7 @@
 
 mod common;
 
-use batchscope_core::{Batch, Inputs, Labels, NetworkError, Task};
+use batchscope_core::{Batch, Inputs, Labels, Mode, NetworkError, Task};
 use common::*;
 use rand_core::Rng;
 
@@ -22,7 +22,9 @@ fn softmax_regression_has_its_closed_form() {
     let mut batch = batch(shape, 0, 4);
     network.begin_step(4);
     let mut found = Vec::new();
-    let sum = network.input_gradient(&batch, &mut found).unwrap();
+    let sum = network
+        .input_gradient(&batch, Mode::Training, &mut found)
+        .unwrap();
     let weights = parameters(network.as_mut());
     let (w, b) = (&weights[0], &weights[1]);
     let Labels::Classes(labels) = batch.labels.clone() else {
@@ -70,7 +72,9 @@ fn input_gradients_are_slopes_of_the_training_loss() {
         let clean = batch(shape, 0, n);
         network.begin_step(n as u64);
         let mut slope = Vec::new();
-        network.input_gradient(&clean, &mut slope).unwrap();
+        network
+            .input_gradient(&clean, Mode::Training, &mut slope)
+            .unwrap();
         let mut stream = KEY.stream(77);
         // Along the gradient and a random part of it, so that the slope is no small difference.
         let direction: Vec<f32> = slope
@@ -104,6 +108,58 @@ fn input_gradients_are_slopes_of_the_training_loss() {
     }
 }
 
+/// In evaluation, of the loss that evaluation reports: by the running statistics, without dropout and smoothing.
+#[test]
+fn in_evaluation_they_are_slopes_of_the_evaluated_loss() {
+    for (model, shape) in [
+        (
+            "mlp(24,norm,ghost=3,dropout=0.4,smoothing=0.1)",
+            vectors(6, Task::Classify { classes: 4 }),
+        ),
+        ("c1(ghost=3)", images(12, 3)),
+        ("resnet20(ghost=3)", images(16, 3)),
+    ] {
+        let (mut network, n) = (network(model, &shape), 6);
+        // Statistics that are none of any batch's.
+        for start in 0..3 {
+            network.begin_step(n as u64);
+            let mut batch = batch(shape, 0, n);
+            values(&mut batch)
+                .iter_mut()
+                .for_each(|x| *x += start as f32);
+            network.accumulate(&batch, 0.0).unwrap();
+            network.end_step();
+        }
+        let before = network.export().unwrap();
+        let mut clean = batch(shape, 0, n);
+        clean.noise = Some(NOISE);
+        let mut slope = Vec::new();
+        let sum = network
+            .input_gradient(&clean, Mode::Evaluation, &mut slope)
+            .unwrap();
+        let evaluated = network.evaluate(&clean).unwrap();
+        assert!(
+            (sum.loss - evaluated.loss).abs() < 1e-4 * evaluated.loss,
+            "{model}"
+        );
+        let squared: f64 = slope.iter().map(|g| f64::from(*g).powi(2)).sum();
+        let step = (0.01 / squared).min(1e-3);
+        let mut loss = |sign: f64| {
+            let mut moved = clean.clone();
+            for (x, g) in values(&mut moved).iter_mut().zip(&slope) {
+                *x += (sign * step) as f32 * g;
+            }
+            network.evaluate(&moved).unwrap().loss
+        };
+        let found = (loss(1.0) - loss(-1.0)) / (2.0 * step);
+        assert!(
+            (found - squared).abs() < 0.03 * squared + 5e-3,
+            "{model}: {found} against {squared}"
+        );
+        assert_eq!(network.export().unwrap(), before, "{model}");
+    }
+}
+
 #[test]
 fn the_step_under_way_is_left_as_it_was() {
     for model in ["mlp(16,norm,ghost=4,dropout=0.3)", "c1(ghost=4)"] {
@@ -116,7 +172,9 @@ fn the_step_under_way_is_left_as_it_was() {
                 batch.noise = Some(NOISE);
                 if look {
                     let mut slope = Vec::new();
-                    network.input_gradient(&batch, &mut slope).unwrap();
+                    network
+                        .input_gradient(&batch, Mode::Training, &mut slope)
+                        .unwrap();
                     assert_eq!(slope.len(), values(&mut batch).len());
                     assert!(slope.iter().any(|g| *g != 0.0));
                 }
@@ -138,6 +196,6 @@ fn tokens_have_no_gradient() {
     let shape = text(4, 9);
     let mut network = network("lstm(layers=1,width=5)", &shape);
     network.begin_step(2);
-    let error = network.input_gradient(&batch(shape, 0, 2), &mut Vec::new());
+    let error = network.input_gradient(&batch(shape, 0, 2), Mode::Training, &mut Vec::new());
     assert!(matches!(error, Err(NetworkError::NoInputGradient(_))));
 }

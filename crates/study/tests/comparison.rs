@@ -14,6 +14,7 @@ fn method(name: &str) -> Method {
         name: name.to_owned(),
         optimizer: Choice::new(optimizer, [("momentum", 0.9.into())]),
         rule: (rule != "tuned").then(|| rule.parse().unwrap()),
+        steps: Vec::new(),
         controller: None,
         rates: RateRange {
             low: 0.01,

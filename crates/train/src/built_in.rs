@@ -16,7 +16,7 @@ use batchscope_rules::{Controller, Course, controller};
 
 use crate::{
     BatchStream, Checkpointer, EVALUATION_CHUNK, EvaluationSet, Evaluator, Identity,
-    MICRO_BATCH_CEILING, Portions, Run, Synchronous, TrainError, UpdateRule,
+    MICRO_BATCH_CEILING, Portions, Run, SourceParts, Synchronous, TrainError, UpdateRule,
     augment::{AugmentSpec, Augmenter},
     changing::{check_growth, check_noise},
     check_methods,
@@ -301,9 +301,13 @@ impl BuiltIn {
                 model_ghost,
             )?;
         }
-        let within = config
-            .max_memory
-            .and_then(|bytes| self.micro_batch_within(bytes));
+        let within = config.max_memory.and_then(|bytes| {
+            let networks = methods::networks(&spec.methods);
+            // Of each network beside the run's own, the examples of two steps are kept too.
+            let kept = largest.saturating_mul(2 * 4 * shape.input.len() as u64);
+            let kept = (networks - 1).saturating_mul(kept);
+            self.micro_batch_within(bytes.saturating_sub(kept) / networks)
+        });
         let micro_batch = micro_batch::choose(
             largest,
             spec.micro_batch,
@@ -340,10 +344,7 @@ impl BuiltIn {
             ));
         }
 
-        let augmenter = Augmenter::new(&config.augment, &shape, key)?;
-        let portions = Portions::whole(micro_batch);
-        let stream = BatchStream::new(sampler, shape, portions, augmenter, key);
-        let (source, method) = methods::assemble(&spec.methods, stream)?;
+        let (source, method) = self.steps_of(spec, key, micro_batch)?;
         let run = Run {
             driver,
             source,
@@ -355,6 +356,30 @@ impl BuiltIn {
             checkpointer: None,
         };
         Ok((run, micro_batch))
+    }
+
+    /// Where the gradients of a run come from, and how its steps use them.
+    fn steps_of<'a>(
+        &'a self,
+        spec: &TrialSpec,
+        key: StreamKey,
+        micro_batch: u64,
+    ) -> Result<methods::Parts<'a>, TrainError> {
+        let config = &self.config;
+        let shape = config.train.shape();
+        let augment = methods::augmentations(&config.augment, &spec.methods);
+        let stream = || -> Result<BatchStream<'a>, TrainError> {
+            let order = key.with_purpose(Purpose::Order);
+            let sampler = config.train.sampler(order, spec.batch_size)?;
+            let augmenter = Augmenter::new(&augment, &shape, key)?;
+            let portions = Portions::whole(micro_batch);
+            Ok(BatchStream::new(sampler, shape, portions, augmenter, key))
+        };
+        let parts = SourceParts {
+            stream: stream()?,
+            beside: &|| Ok((stream()?, config.factory.build(&shape, key)?)),
+        };
+        methods::assemble(&spec.methods, parts)
     }
 
     /// The update rule of a run at its beginning, with the network brought there too: fresh, or at a checkpoint.
@@ -563,6 +588,18 @@ impl Trainer for BuiltIn {
             timing::time_steps(&mut run, micro_batch, budget, control)
         })??;
         Ok(timing)
+    }
+
+    fn micro_batch_multiple(&self) -> u64 {
+        let shape = self.config.train.shape();
+        let key = StreamKey {
+            study_seed: 0,
+            trial: 0,
+            purpose: Purpose::Initialization,
+        };
+        let network = self.config.factory.build(&shape, key);
+        let ghost = network.ok().and_then(|n| n.ghost_size(u64::MAX));
+        ghost.unwrap_or(1)
     }
 
     /// Counts what the loop itself keeps beside the network: up to two copies of parameters and

@@ -8,8 +8,8 @@
 use std::ops::Range;
 
 use batchscope_core::{
-    Batch, Control, DataShape, Flow, InputShape, LossSum, Network, NormsOf, Purpose, Sampler,
-    StepBatch, StreamKey, Task,
+    Batch, Control, DataShape, Flow, InputShape, LossSum, Network, NetworkError, NormsOf, Purpose,
+    Sampler, StateTensor, StepBatch, StreamKey, Task,
 };
 
 use crate::{NoiseEstimator, PartNorms, StepNoise, TrainError, augment::Augmenter};
@@ -20,7 +20,8 @@ pub trait GradientSource: Send {
     /// replicas of the group, the windows hold the mean over the whole batch. Returns the sum of
     /// the losses over this replica's part.
     ///
-    /// Depends on `step` and the network alone, so that a step may be done again from a checkpoint.
+    /// Depends on `step`, the network and [`GradientSource::state`] alone, so that a step may be done again from a
+    /// checkpoint.
     ///
     /// # Errors
     /// When the network does.
@@ -42,6 +43,30 @@ pub trait GradientSource: Send {
     ) -> Result<(LossSum, StepNoise), TrainError> {
         let why = "the gradients of this kind of training are not those of its examples".to_owned();
         Ok((self.gradient(network, step)?, StepNoise::Undefined(why)))
+    }
+
+    /// Everything remembered between steps, in canonical layout; nothing, by default.
+    fn state(&self) -> Vec<StateTensor> {
+        Vec::new()
+    }
+
+    /// Scalars that a state holds at most.
+    fn state_len(&self) -> u64 {
+        0
+    }
+
+    /// Takes over a state made by [`GradientSource::state`].
+    ///
+    /// # Errors
+    /// When it belongs to another source or network; nothing is changed then.
+    fn load(&mut self, state: &[StateTensor]) -> Result<(), NetworkError> {
+        match state.first() {
+            None => Ok(()),
+            Some(tensor) => Err(NetworkError::State(format!(
+                "tensor {} belongs to another way to take gradients",
+                tensor.name
+            ))),
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use batchscope_core::{
     StepBatch, StreamKey, Task, Trainer, TrainerError, TrialSpec, Value,
 };
 use batchscope_train::{
-    AdversarialSource, BatchStream, BuiltIn, BuiltInConfig, GradientSource, Identity, METHODS,
-    MethodKind, Portions, SingleRun, Stored, TrainError, check_methods, load_network, read_methods,
-    read_state,
+    AdversarialSource, Attack, AttackNorm, BatchStream, BuiltIn, BuiltInConfig, GradientSource,
+    Identity, METHODS, MethodKind, Mixture, Portions, SingleRun, Stored, TrainError, check_methods,
+    load_network, read_methods, read_state,
     testing::{LinearFactory, TinyFactory},
     train_loop, write_state,
 };
@@ -76,8 +76,8 @@ const KEY: StreamKey = StreamKey {
     purpose: Purpose::Initialization,
 };
 
-/// For a linear model, `w·x̃ − y = r + ε·sign(r)·‖w‖₁`: the loss is `(|r| + ε·‖w‖₁)²`, and moving
-/// against the sign of the residual's slope is known to the last digit.
+/// For a linear model, `w·x̃ − y = r + ε·sign(r)·‖w‖`, with the norm dual to the attack's: ‖·‖₁ by sign and ‖·‖₂ by l2. The
+/// loss is `(|r| + ε·‖w‖)²`, and the move is known to the last digit.
 #[test]
 fn adversarial_gradients_of_a_linear_model_are_those_of_its_closed_form() {
     let data = Fixed {
@@ -86,40 +86,51 @@ fn adversarial_gradients_of_a_linear_model_are_those_of_its_closed_form() {
     };
     let w = [0.5f32, -0.25];
     let (epsilon, share) = (0.2, 0.3);
-    let mut network = LinearFactory {
-        weights: w.to_vec(),
-    }
-    .build(&data.shape(), KEY)
-    .unwrap();
-    let sampler = data.sampler(KEY, 3).unwrap();
-    let stream = BatchStream::new(sampler, data.shape(), Portions::whole(2), None, KEY);
-    let mut source = AdversarialSource::new(stream, epsilon, share);
-    let step = StepBatch::constant(0, 3);
-    let sum = source.gradient(network.as_mut(), step).unwrap();
-    let mut found = Vec::new();
-    network
-        .visit(&mut |_, _, g| found.extend_from_slice(g))
-        .unwrap();
-
-    let l1: f64 = w.iter().map(|w| f64::from(w.abs())).sum();
-    let (mut loss, mut expected) = (0.0, [0.0f64; 2]);
-    for (x, y) in data.inputs.chunks(2).zip(&data.targets) {
-        let output: f64 = x.iter().zip(w).map(|(&x, w)| f64::from(x * w)).sum();
-        let r = output - f64::from(*y);
-        loss += share * r * r + (1.0 - share) * (r.abs() + epsilon * l1).powi(2);
-        for i in 0..2 {
-            let moved = f64::from(x[i]) + epsilon * (r * f64::from(w[i])).signum();
-            let far = r + epsilon * r.signum() * l1;
-            expected[i] += 2.0 / 3.0 * (share * r * f64::from(x[i]) + (1.0 - share) * far * moved);
+    for norm in [AttackNorm::Sign, AttackNorm::L2] {
+        let mut network = LinearFactory {
+            weights: w.to_vec(),
         }
-    }
-    assert!((sum.loss - loss).abs() < 1e-5, "{} {loss}", sum.loss);
-    assert_eq!(sum.weight, 3.0);
-    for (found, expected) in found.iter().zip(expected) {
-        assert!(
-            (f64::from(*found) - expected).abs() < 1e-5,
-            "{found} {expected}"
-        );
+        .build(&data.shape(), KEY)
+        .unwrap();
+        let sampler = data.sampler(KEY, 3).unwrap();
+        let stream = BatchStream::new(sampler, data.shape(), Portions::whole(2), None, KEY);
+        let mixture = Mixture {
+            clean_weight: share,
+            mixed_norm: false,
+        };
+        let mut source = AdversarialSource::new(stream, Attack { epsilon, norm }, mixture);
+        let step = StepBatch::constant(0, 3);
+        let sum = source.gradient(network.as_mut(), step).unwrap();
+        let mut found = Vec::new();
+        network
+            .visit(&mut |_, _, g| found.extend_from_slice(g))
+            .unwrap();
+
+        // How far the output moves for each unit of ε, and the move itself where the residual is positive.
+        let w64 = w.map(f64::from);
+        let l2 = w64.iter().map(|w| w * w).sum::<f64>().sqrt();
+        let (reach, direction) = match norm {
+            AttackNorm::Sign => (w64.iter().map(|w| w.abs()).sum(), w64.map(f64::signum)),
+            AttackNorm::L2 => (l2, w64.map(|w| w / l2)),
+        };
+        let (mut loss, mut expected) = (0.0, [0.0f64; 2]);
+        for (x, y) in data.inputs.chunks(2).zip(&data.targets) {
+            let output: f64 = x.iter().zip(w).map(|(&x, w)| f64::from(x * w)).sum();
+            let r = output - f64::from(*y);
+            let far = r + epsilon * r.signum() * reach;
+            loss += share * r * r + (1.0 - share) * far.powi(2);
+            for i in 0..2 {
+                let x = f64::from(x[i]);
+                let moved = x + epsilon * r.signum() * direction[i];
+                expected[i] += 2.0 / 3.0 * (share * r * x + (1.0 - share) * far * moved);
+            }
+        }
+        assert!((sum.loss - loss).abs() < 1e-5, "{} {loss}", sum.loss);
+        assert_eq!(sum.weight, 3.0);
+        for (found, expected) in found.iter().zip(expected) {
+            let off = (f64::from(*found) - expected).abs();
+            assert!(off < 1e-5, "{norm:?}: {found} {expected}");
+        }
     }
 }
 
@@ -316,6 +327,9 @@ fn senseless_methods_are_refused_by_name() {
         ("adversarial(0)", "epsilon"),
         ("adversarial(0.1,1.1)", "clean_weight"),
         ("adversary", "adversarial"),
+        ("conadv(staleness=0)", "staleness"),
+        ("conadv(threads=0)", "threads"),
+        ("disadv(norm=l3)", "norm"),
     ] {
         let error = read_methods(text).unwrap_err().to_string();
         assert!(error.contains(named), "{text}: {error}");
@@ -334,6 +348,10 @@ fn senseless_methods_are_refused_by_name() {
         task: Task::NextToken,
     };
     assert!(refused(text, "adversarial").contains("tokens"));
+    assert!(refused(text, "conadv").contains("tokens"));
+    let length = refused(classes(), "disadv(norm=l2)");
+    assert!(length.contains("epsilon=1, norm=l2"), "{length}");
+    check_methods(&methods("conadv(2, l2)"), &classes()).unwrap();
 }
 
 #[test]

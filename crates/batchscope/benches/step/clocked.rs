@@ -10,8 +10,8 @@ use std::{
 };
 
 use batchscope_core::{
-    Batch, DataShape, LossSum, MetricSums, Network, NetworkError, NetworkFactory, NormsOf,
-    ParameterLayout, ParameterVisitor, StateTensor, StreamKey,
+    Batch, DataShape, LossSum, MetricSums, Network, NetworkError, NetworkFactory, NormStatistics,
+    NormsOf, ParameterLayout, ParameterVisitor, StateTensor, StreamKey,
 };
 
 /// Nanoseconds spent in a network and in the update of its parameters.
@@ -91,6 +91,10 @@ impl Network for Clocked {
 
     fn begin_step(&mut self, batch_size: u64) {
         timed(&self.clock.network, || self.network.begin_step(batch_size));
+    }
+
+    fn collect_statistics(&mut self, of: NormStatistics) {
+        self.network.collect_statistics(of);
     }
 
     fn accumulate(&mut self, batch: &Batch, scale: f32) -> Result<LossSum, NetworkError> {

@@ -3,8 +3,10 @@
 //! * `step`: forward, loss, backward and update of the workloads W1 to W4, on two threads.
 //! * `loop`: one step of the training loop at W1, batch 32, and how it divides.
 //! * `noise`: what watching gradient noise adds to a step, as a ratio.
+//! * `adversarial`: steps on adversarial examples, one thing after the other or at a time, as ratios.
 //! * `bookkeeping`: what a study does around a trial (planning, events, the store on disk).
 
+mod adversarial;
 mod bookkeeping;
 mod clocked;
 mod noise;
@@ -47,6 +49,6 @@ fn few_samples() -> Criterion {
 criterion_group! {
     name = benches;
     config = few_samples();
-    targets = steps, training_loop::bench, noise::bench, bookkeeping::bench
+    targets = steps, training_loop::bench, noise::bench, adversarial::bench, bookkeeping::bench
 }
 criterion_main!(benches);

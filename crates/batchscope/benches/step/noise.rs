@@ -85,10 +85,7 @@ impl Pair {
         let sgd = batchscope_optim::build(&sgd, network.layout(), DecayPolicy::default())?;
         let way = NoiseEstimator::of(network.as_ref(), batch_size, micro_batch);
         let portions = Portions::whole(micro_batch);
-        let sampler = Box::new(Fixed {
-            shape: workload.shape,
-            made: Vec::new(),
-        });
+        let sampler = Box::new(Fixed::of(workload.shape));
         let stream = BatchStream::new(sampler, workload.shape, portions, None, KEY);
         Ok(Self {
             network,
@@ -140,9 +137,19 @@ impl Pair {
 }
 
 /// The same examples in every step, copied as from a data set.
-struct Fixed {
+pub struct Fixed {
     shape: DataShape,
     made: Vec<(Range<u64>, Batch)>,
+}
+
+impl Fixed {
+    /// Examples of this shape.
+    pub fn of(shape: DataShape) -> Self {
+        Self {
+            shape,
+            made: Vec::new(),
+        }
+    }
 }
 
 impl Sampler for Fixed {

@@ -205,8 +205,13 @@ pub fn spread(i: usize) -> u64 {
 
 /// Runs a job in a pool of [`THREADS`] threads, as a trial of a study runs.
 pub fn in_pool<R: Send>(job: impl FnOnce() -> R + Send) -> Result<R, Failure> {
+    in_pool_of(THREADS, job)
+}
+
+/// Runs a job in a pool of so many threads.
+pub fn in_pool_of<R: Send>(threads: usize, job: impl FnOnce() -> R + Send) -> Result<R, Failure> {
     let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(THREADS)
+        .num_threads(threads)
         .build()?;
     Ok(pool.install(job))
 }

@@ -13,7 +13,7 @@ use super::text;
 #[serde(rename_all = "kebab-case", default)]
 #[command(next_help_heading = "Comparison")]
 pub struct ComparisonArgs {
-    /// Methods, an optimizer and a rule each, the first the baseline: 'sgd+lsr, lars+legw, adamw(beta2=0.99)+sqrt+timescale'; +tuned tunes the rate at every batch size, and a controller leads the runs: sgd+lsr+grow, sgd+autowu
+    /// Methods, an optimizer and a rule each, the first the baseline: 'sgd+lsr, lars+legw, adamw(beta2=0.99)+sqrt+timescale'; +tuned tunes the rate at every batch size, step methods and augmentations make their steps: sgd+lsr+conadv+flip; and a controller leads the runs: sgd+lsr+grow, sgd+autowu
     #[arg(long, value_name = "METHODS")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub methods: Option<MethodList>,

@@ -148,8 +148,8 @@ impl<const N: usize> Operation<N> for Linear {
         let (inputs, outputs) = (shape.inputs(), shape.outputs());
         let size = weight.layout().shape().to_vec();
         let mut dx = wanted[0].then(|| buffer(shape.rows() * inputs));
-        let mut dw = buffer(inputs * outputs);
-        let mut db = (N == 3).then(|| buffer(outputs));
+        let mut dw = wanted[1].then(|| buffer(inputs * outputs));
+        let mut db = (N == 3 && wanted[N - 1]).then(|| buffer(outputs));
         checked(linear_backward(
             &WORKSPACE,
             shape,
@@ -159,13 +159,13 @@ impl<const N: usize> Operation<N> for Linear {
             dy,
             LinearGradients {
                 dx: dx.as_deref_mut(),
-                dw: Some(&mut dw),
+                dw: dw.as_deref_mut(),
                 db: db.as_deref_mut(),
             },
         ));
         let mut gradients = [
             dx.map(|dx| flex(dx, &[shape.rows(), inputs])),
-            Some(flex(dw, &size)),
+            dw.map(|dw| flex(dw, &size)),
             db.map(|db| flex(db, &[outputs])),
         ]
         .into_iter();

@@ -18,7 +18,9 @@ pub use linear::Linear;
 pub(crate) use linear::{affine, affine_transposed};
 pub use lstm::Lstm;
 pub use norm::GhostNorm;
-pub(crate) use norm::{EPSILON, GroupStatistics, NormArguments, NormBy, NormId, NormState};
+pub(crate) use norm::{
+    EPSILON, GroupStatistics, NormArguments, NormBy, NormId, NormState, Running,
+};
 pub use pool::{MaxPool, global_average_pool};
 pub use upsample::Upsample;
 

@@ -1,4 +1,4 @@
-use batchscope_core::{NetworkError, ParameterKind};
+use batchscope_core::{NetworkError, NormStatistics, ParameterKind};
 use burn_tensor::{Device, Tensor, activation::relu};
 
 use crate::{
@@ -99,8 +99,8 @@ impl GhostNorm {
             None => {
                 let state = pass.norm(self.running);
                 NormBy::Running {
-                    mean: state.mean.tensor(),
-                    variance: state.variance.tensor(),
+                    mean: state.main.mean.tensor(),
+                    variance: state.main.variance.tensor(),
                 }
             }
         };
@@ -196,36 +196,87 @@ pub(crate) fn norm(x: Tensor<3>, arguments: NormArguments) -> (Tensor<3>, Option
     )
 }
 
-/// Running statistics of one layer, and the sums of the current step.
-pub(crate) struct NormState {
-    /// Dotted path of the layer.
-    pub name: String,
-    /// Number of channels.
-    pub channels: usize,
+/// Running statistics, and the sums of the current step.
+pub(crate) struct Running {
     /// Running mean.
     pub mean: Storage,
     /// Running variance, unbiased.
     pub variance: Storage,
     /// Example-weighted sums of mean and unbiased variance over the step's groups, and the examples.
     step: Option<(Tensor<1>, Tensor<1>, usize)>,
+}
+
+impl Running {
+    /// Mean 0 and variance 1.
+    pub(crate) fn new(channels: usize, device: &Device) -> Self {
+        let constant = |value| Storage::from_host(vec![value; channels], &[channels], device);
+        Self {
+            mean: constant(0.0),
+            variance: constant(1.0),
+            step: None,
+        }
+    }
+
+    /// Adds sums over groups of so many examples in all.
+    fn add(&mut self, mean: Tensor<1>, variance: Tensor<1>, examples: usize) {
+        self.step = Some(match self.step.take() {
+            None => (mean, variance, examples),
+            Some((m, v, e)) => (m + mean, v + variance, e + examples),
+        });
+    }
+
+    /// Folds the step's statistics into the running ones.
+    fn end_step(&mut self) {
+        let Some((mean, variance, examples)) = self.step.take() else {
+            return;
+        };
+        let fold = |running: &Storage, sum: Tensor<1>| {
+            let value =
+                running.tensor::<1>() * (1.0 - MOMENTUM) + sum * (MOMENTUM / examples as f32);
+            Storage::from_dispatch(value.into_dispatch())
+        };
+        self.mean = fold(&self.mean, mean);
+        self.variance = fold(&self.variance, variance);
+    }
+}
+
+/// Running statistics of one layer.
+pub(crate) struct NormState {
+    /// Dotted path of the layer.
+    pub name: String,
+    /// Number of channels.
+    pub channels: usize,
+    /// Those that evaluation normalizes by.
+    pub main: Running,
+    /// Those of other examples, once they have been asked for.
+    pub auxiliary: Option<Running>,
+    /// Which of them passes of training are taken into.
+    collects: NormStatistics,
     /// Groups put by for [`NormState::pooled`] in place of a step's; `None` outside of that.
     collected: Option<Vec<GroupStatistics>>,
 }
 
-/// The statistics of a step under way.
-pub(crate) struct StepStatistics(Option<(Tensor<1>, Tensor<1>, usize)>);
+/// The main statistics of a step under way.
+pub(crate) struct StepStatistics(Option<(Tensor<1>, Tensor<1>, usize)>, NormStatistics);
 
 impl NormState {
     /// Mean 0 and variance 1.
     pub(crate) fn new(name: String, channels: usize, device: &Device) -> Self {
-        let constant = |value| Storage::from_host(vec![value; channels], &[channels], device);
         Self {
             name,
             channels,
-            mean: constant(0.0),
-            variance: constant(1.0),
-            step: None,
+            main: Running::new(channels, device),
+            auxiliary: None,
+            collects: NormStatistics::Main,
             collected: None,
+        }
+    }
+
+    /// From now on groups are taken into these statistics.
+    pub(crate) fn collects(&mut self, of: NormStatistics, device: &Device) {
+        self.collects = of;
+        if of == NormStatistics::Auxiliary && self.auxiliary.is_none() {
+            self.auxiliary = Some(Running::new(self.channels, device));
         }
     }
 
@@ -258,25 +309,32 @@ impl NormState {
             (x * weights).sum_dim(0).reshape([self.channels])
         };
         let (mean, variance) = (total(mean, weights), total(variance, unbiased));
-        self.step = Some(match self.step.take() {
-            None => (mean, variance, examples),
-            Some((m, v, e)) => (m + mean, v + variance, e + examples),
-        });
+        let running = match (self.collects, &mut self.auxiliary) {
+            (NormStatistics::Auxiliary, Some(auxiliary)) => auxiliary,
+            _ => &mut self.main,
+        };
+        running.add(mean, variance, examples);
     }
 
     /// Takes the step's statistics out, to be put back after a pass that is no part of the step.
     pub(crate) fn set_aside(&mut self) -> StepStatistics {
-        StepStatistics(self.step.take())
+        let collected = std::mem::take(&mut self.collects);
+        StepStatistics(self.main.step.take(), collected)
     }
 
     /// Puts back what was set aside in place of what has come since.
-    pub(crate) fn put_back(&mut self, statistics: StepStatistics) {
-        self.step = statistics.0;
+    pub(crate) fn put_back(&mut self, StepStatistics(step, collects): StepStatistics) {
+        self.main.step = step;
+        self.collects = collects;
     }
 
     /// Forgets the step's statistics.
     pub(crate) fn begin_step(&mut self) {
-        self.step = None;
+        self.collects = NormStatistics::Main;
+        self.main.step = None;
+        if let Some(auxiliary) = &mut self.auxiliary {
+            auxiliary.step = None;
+        }
     }
 
     /// From now on groups are put by for [`NormState::pooled`], and are no part of a step.
@@ -324,15 +382,9 @@ impl NormState {
 
     /// Folds the step's statistics into the running ones.
     pub(crate) fn end_step(&mut self) {
-        let Some((mean, variance, examples)) = self.step.take() else {
-            return;
-        };
-        let fold = |running: &Storage, sum: Tensor<1>| {
-            let value =
-                running.tensor::<1>() * (1.0 - MOMENTUM) + sum * (MOMENTUM / examples as f32);
-            Storage::from_dispatch(value.into_dispatch())
-        };
-        self.mean = fold(&self.mean, mean);
-        self.variance = fold(&self.variance, variance);
+        self.main.end_step();
+        if let Some(auxiliary) = &mut self.auxiliary {
+            auxiliary.end_step();
+        }
     }
 }

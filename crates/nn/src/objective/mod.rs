@@ -171,7 +171,7 @@ impl NetworkObjective {
         };
         network.parameters.set_flat(&parameters, precision);
         for norm in &mut network.norms {
-            for statistics in [&mut norm.mean, &mut norm.variance] {
+            for statistics in [&mut norm.main.mean, &mut norm.main.variance] {
                 let values: Vec<f64> = statistics.to_host()?.into_iter().map(f64::from).collect();
                 let shape = [norm.channels];
                 *statistics = Storage::from_numbers(&values, &shape, precision, &network.device);

@@ -44,7 +44,7 @@ impl NetworkObjective {
     pub fn statistics(&self) -> Result<Vec<f64>, NetworkError> {
         let mut all = Vec::new();
         for norm in &self.network.norms {
-            for statistics in [&norm.mean, &norm.variance] {
+            for statistics in [&norm.main.mean, &norm.main.variance] {
                 let from = all.len();
                 all.resize(from + norm.channels, 0.0);
                 statistics.add_to(1.0, &mut all[from..])?;
@@ -94,8 +94,8 @@ impl NetworkObjective {
             rest = after;
             let variance: Vec<f64> = variance.iter().map(|v| v.max(0.0)).collect();
             let shape = [norm.channels];
-            norm.mean.set_numbers(mean, &shape, device);
-            norm.variance.set_numbers(&variance, &shape, device);
+            norm.main.mean.set_numbers(mean, &shape, device);
+            norm.main.variance.set_numbers(&variance, &shape, device);
         }
         Ok(())
     }
@@ -135,7 +135,7 @@ impl NetworkObjective {
     fn with_statistics(&self, state: &[StateTensor]) -> Result<Vec<StateTensor>, NetworkError> {
         let mut state = state.to_vec();
         for norm in &self.network.norms {
-            for (kind, storage) in [("mean", &norm.mean), ("variance", &norm.variance)] {
+            for (kind, storage) in [("mean", &norm.main.mean), ("variance", &norm.main.variance)] {
                 let name = format!("{}.running_{kind}", norm.name);
                 if let Some(tensor) = state.iter_mut().find(|tensor| tensor.name == name) {
                     let mut values = vec![0.0; norm.channels];

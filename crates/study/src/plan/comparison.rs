@@ -32,6 +32,9 @@ pub struct Method {
     pub optimizer: Choice,
     /// Carries the rate tuned at the base batch size; without, the rate is tuned at every batch size.
     pub rule: Option<Rule>,
+    /// How its steps are made beside that: step methods and augmentations, as [`batchscope_core::TrialSpec::methods`] has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Choice>,
     /// What leads its runs, where they do not follow the schedule at one batch size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller: Option<Choice>,

@@ -107,11 +107,18 @@ struct Tuned {
     schedule: Schedule,
 }
 
+/// A trial whose steps are made so, beside what all trials have in common.
+fn with_steps(mut spec: TrialSpec, steps: &[Choice]) -> TrialSpec {
+    spec.methods.extend_from_slice(steps);
+    spec
+}
+
 /// A search at one batch size.
 struct Search {
     /// The methods that it is for.
     methods: Vec<String>,
     optimizer: Choice,
+    steps: Vec<Choice>,
     controller: Option<Choice>,
     /// Where it began: with the optimizer and the batch size, what names it.
     rates: RateRange,
@@ -291,7 +298,10 @@ impl Work<'_> {
             optimizer: plan.with_half_life(setting.optimizer, batch_size),
             cap,
             target: self.target(),
-            ..plan.trial(TrialPurpose::Single, batch_size, setting.learning_rate)
+            ..with_steps(
+                plan.trial(TrialPurpose::Single, batch_size, setting.learning_rate),
+                &method.steps,
+            )
         };
         self.led(spec, method.controller.as_ref())
     }
@@ -372,7 +382,7 @@ impl Work<'_> {
                 seed: trial_seed(purpose, batch_size),
                 cap,
                 target: self.target(),
-                ..plan.trial(purpose, batch_size, rate)
+                ..with_steps(plan.trial(purpose, batch_size, rate), &search.steps)
             };
             self.led(spec, search.controller.as_ref())
         });
@@ -457,6 +467,7 @@ impl Search {
         Self {
             methods: vec![method.name.clone()],
             optimizer: method.optimizer.clone(),
+            steps: method.steps.clone(),
             controller: method.controller.clone(),
             rates: method.rates,
             batch_size,
@@ -468,6 +479,7 @@ impl Search {
 
     fn is_of(&self, method: &Method, batch_size: u64) -> bool {
         self.optimizer == method.optimizer
+            && self.steps == method.steps
             && self.controller == method.controller
             && self.rates == method.rates
             && self.batch_size == batch_size
@@ -475,10 +487,10 @@ impl Search {
 
     /// What is searched for, in words.
     fn name(&self) -> String {
-        match &self.controller {
-            None => self.optimizer.name().to_owned(),
-            Some(choice) => format!("{}+{choice}", self.optimizer.name()),
-        }
+        let parts = self.steps.iter().chain(&self.controller);
+        parts.fold(self.optimizer.name().to_owned(), |name, part| {
+            format!("{name}+{part}")
+        })
     }
 
     /// Plans the next round if the best sits on an edge.

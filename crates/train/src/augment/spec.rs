@@ -53,6 +53,12 @@ impl AugmentSpec {
         self.0.is_empty()
     }
 
+    /// With further ones after these.
+    #[must_use]
+    pub fn with(&self, further: impl IntoIterator<Item = Choice>) -> Self {
+        Self(self.0.iter().cloned().chain(further).collect())
+    }
+
     /// The augmentations, for images of this size.
     ///
     /// # Errors

@@ -13,9 +13,9 @@ use safetensors::{Dtype, SafeTensors, View};
 
 use crate::TrainError;
 
-/// The prefixes of tensor names. The last is of versions up to 0.1.0, which saved an earlier state
+/// The prefixes of tensor names. The third is of versions up to 0.1.0, which saved an earlier state
 /// beside the present one: it is read over.
-const PREFIXES: [&str; 3] = ["network.", "rule.", "snapshot."];
+const PREFIXES: [&str; 4] = ["network.", "rule.", "snapshot.", "source."];
 
 /// The tensor of bytes that holds the state.
 const STATE: &str = "state";
@@ -24,7 +24,7 @@ const STATE: &str = "state";
 pub(super) struct Contents {
     pub state: String,
     /// The tensors by [`PREFIXES`], prefix taken off, in the order of their names.
-    pub parts: [Vec<StateTensor>; 3],
+    pub parts: [Vec<StateTensor>; 4],
     pub checksum: String,
 }
 
@@ -122,7 +122,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Contents, String> {
             "it is damaged: its checksum is {found} and should be {expected}"
         ));
     }
-    let mut parts: [Vec<StateTensor>; 3] = Default::default();
+    let mut parts: [Vec<StateTensor>; 4] = Default::default();
     for (name, view) in tensors {
         let Some((part, rest)) = PREFIXES
             .iter()

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | the network's state | tensors `network.NAME` |
 //! | the update rule's memory | tensors `rule.NAME` |
+//! | the gradient source's memory, if it has one | tensors `source.NAME` |
 //! | what the run is, how far it came, its measurements, the controller's memory | bytes `state` (JSON; metadata up to 0.1.0) |
 //! | CRC-32 of all the above | metadata `checksum` |
 //!
@@ -159,6 +160,7 @@ pub fn kept(checkpoint: &Path, step: u64) -> PathBuf {
 struct RunState {
     network: Vec<StateTensor>,
     rule: Vec<StateTensor>,
+    source: Vec<StateTensor>,
     controller: Vec<f64>,
 }
 
@@ -167,6 +169,7 @@ impl Run<'_> {
         Ok(RunState {
             network: self.network.export()?,
             rule: self.rule.state(),
+            source: self.source.state(),
             controller: self.controller.state(),
         })
     }
@@ -174,6 +177,7 @@ impl Run<'_> {
     fn import(&mut self, state: &RunState) -> Result<(), TrainError> {
         self.network.import(&state.network)?;
         self.rule.load(&state.rule)?;
+        self.source.load(&state.source)?;
         self.controller.load(&state.controller)?;
         Ok(())
     }
@@ -200,22 +204,26 @@ impl Run<'_> {
         let Some(checkpointer) = &self.checkpointer else {
             return Ok(());
         };
-        let state = StoredState {
+        let stored = StoredState {
             format: FORMAT,
             identity: checkpointer.identity.clone(),
             progress: self.driver.progress().clone(),
             controller: bits(&self.controller.state()),
         };
-        let json = serde_json::to_string(&state)
+        let json = serde_json::to_string(&stored)
             .map_err(|e| TrainError::Bug(format!("a checkpoint's state cannot be written: {e}")))?;
         if json.len() as u64 > STATE_BYTES / 2 {
             return Err(TrainError::Refused(format!(
                 "{} measurements are too many for a checkpoint: evaluate less often",
-                state.progress.measurements.len()
+                stored.progress.measurements.len()
             )));
         }
-        let (network, rule) = (self.network.export()?, self.rule.state());
-        let parts = [("network.", network.as_slice()), ("rule.", rule.as_slice())];
+        let state = self.export()?;
+        let parts = [
+            ("network.", state.network.as_slice()),
+            ("rule.", state.rule.as_slice()),
+            ("source.", state.source.as_slice()),
+        ];
         file::write(path, &parts, &json)
     }
 
@@ -272,7 +280,8 @@ impl Run<'_> {
         let before = self.export()?;
         let scalars =
             |tensors: &[StateTensor]| tensors.iter().map(|t| t.values.len() as u64).sum::<u64>();
-        let most = 2 * 4 * (scalars(&before.network) + scalars(&before.rule)) + STATE_BYTES;
+        let known = scalars(&before.network) + scalars(&before.rule) + self.source.state_len();
+        let most = 2 * 4 * known + STATE_BYTES;
         let contents = file::read(path, most).map_err(wrong)?;
         let state: StoredState = serde_json::from_str(&contents.state)
             .map_err(|e| wrong(format!("its state cannot be read: {e}")))?;
@@ -291,7 +300,7 @@ impl Run<'_> {
                 "it is at step {step} already, beyond the cap of {cap} steps"
             )));
         }
-        let [mut network, mut rule, _] = contents.parts;
+        let [mut network, mut rule, _, source] = contents.parts;
         // Files hold tensors in the order of their names; the network and the rule have their own.
         for (part, like) in [(&mut network, &before.network), (&mut rule, &before.rule)] {
             part.sort_by_cached_key(|t| {
@@ -306,6 +315,7 @@ impl Run<'_> {
         let stored = RunState {
             network,
             rule,
+            source,
             controller: numbers(&state.controller),
         };
         if let Err(error) = self.import(&stored) {

@@ -168,7 +168,7 @@ impl Stored {
     }
 
     fn of(contents: file::Contents, path: &Path) -> Result<Self, String> {
-        let [network, rule, rest] = contents.parts;
+        let [network, rule, rest, _] = contents.parts;
         let origin = origin(contents.state)?;
         let is_of_a_run = !(rule.is_empty() && rest.is_empty());
         if matches!(origin, Origin::Alone { .. }) && is_of_a_run {

@@ -14,11 +14,13 @@
 //! statistics of both enter the running ones. A coordinate without a slope stays where it is.
 
 use batchscope_core::{
-    Descriptor, InputShape, Inputs, Kind, LossSum, Network, Parameter, ParameterDefault, Range,
-    SettingError, StepBatch,
+    Descriptor, Kind, LossSum, Mode, Network, Parameter, ParameterDefault, Range, StepBatch,
 };
 
-use super::{MethodKind, Part};
+use super::{
+    MethodKind, Part,
+    attack::{self, Attack, Mixture},
+};
 use crate::{BatchStream, GradientSource, TrainError};
 
 pub(super) static ADVERSARIAL: MethodKind = MethodKind {
@@ -35,52 +37,37 @@ pub(super) static ADVERSARIAL: MethodKind = MethodKind {
                 // Theirs for CIFAR-10.
                 default: ParameterDefault::Number(0.1),
             },
-            Parameter {
-                name: "clean_weight",
-                about: "Weight of the clean loss, α",
-                kind: Kind::Number(Range::UNIT),
-                default: ParameterDefault::Number(0.5),
-            },
+            attack::CLEAN_WEIGHT,
         ],
     },
-    check: |shape| match shape.input {
-        InputShape::Tokens { .. } => Err(SettingError::new(
-            "method",
-            "adversarial examples move input values by a little, and tokens cannot be: train on \
-             text without them",
-        )
-        .into()),
-        _ => Ok(()),
-    },
-    part: Part::Gradient(|choice, stream| {
-        let number = |key, default| choice.number(key).unwrap_or(default);
-        Box::new(AdversarialSource::new(
-            stream,
-            number("epsilon", 0.1),
-            number("clean_weight", 0.5),
-        ))
+    check: attack::check,
+    part: Part::Gradient(|choice, parts| {
+        let (attack, mixture) = (Attack::of(choice), Mixture::of(choice, false));
+        Ok(Box::new(AdversarialSource::new(
+            parts.stream,
+            attack,
+            mixture,
+        )))
     }),
+    networks: 1,
 };
 
-/// The gradient of the mixed loss on clean and adversarial examples.
+/// The gradient of the mixed loss on clean examples and on those moved by the weights of the step.
 pub struct AdversarialSource<'a> {
     stream: BatchStream<'a>,
-    /// How far every input value moves, ε, above 0.
-    epsilon: f64,
-    /// Weight of the clean loss, α, in [0, 1].
-    clean_weight: f64,
+    attack: Attack,
+    mixture: Mixture,
     /// Gradient with respect to the inputs of a micro-batch, reused.
     slope: Vec<f32>,
 }
 
 impl<'a> AdversarialSource<'a> {
-    /// On the examples of a stream, moved by `epsilon` above 0; the clean loss has the weight
-    /// `clean_weight` in [0, 1].
-    pub fn new(stream: BatchStream<'a>, epsilon: f64, clean_weight: f64) -> Self {
+    /// On the examples of a stream.
+    pub fn new(stream: BatchStream<'a>, attack: Attack, mixture: Mixture) -> Self {
         Self {
             stream,
-            epsilon,
-            clean_weight,
+            attack,
+            mixture,
             slope: Vec::new(),
         }
     }
@@ -92,32 +79,12 @@ impl GradientSource for AdversarialSource<'_> {
         network: &mut dyn Network,
         step: StepBatch,
     ) -> Result<LossSum, TrainError> {
-        let (epsilon, share) = (self.epsilon, self.clean_weight);
-        let scale = f64::from(self.stream.scale(step));
-        network.begin_step(step.batch_size);
-        let mut sum = LossSum::default();
-        for positions in self.stream.portions().micro_batches(step.batch_size) {
-            let batch = self.stream.fill(step, positions);
-            network.input_gradient(batch, &mut self.slope)?;
-            let clean = network.accumulate(batch, (share * scale) as f32)?;
-            if let Inputs::Values(values) = &mut batch.inputs {
-                step_by_sign(values, &self.slope, epsilon as f32);
-            }
-            let moved = network.accumulate(batch, ((1.0 - share) * scale) as f32)?;
-            sum.loss += share * clean.loss + (1.0 - share) * moved.loss;
-            sum.weight += clean.weight;
-        }
-        Ok(sum)
-    }
-}
-
-/// `x ← x + ε·sign(g)`, with sign 0 of what is neither above nor below 0.
-fn step_by_sign(x: &mut [f32], g: &[f32], epsilon: f32) {
-    for (x, &g) in x.iter_mut().zip(g) {
-        if g > 0.0 {
-            *x += epsilon;
-        } else if g < 0.0 {
-            *x -= epsilon;
-        }
+        let Self { stream, slope, .. } = self;
+        (self.mixture).gradient(network, stream, step, |network, batch, _| {
+            network.input_gradient(batch, Mode::Training, slope)?;
+            let examples = batch.len;
+            self.attack.shift(attack::values(batch), slope, examples);
+            Ok(())
+        })
     }
 }

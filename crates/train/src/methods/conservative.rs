@@ -40,13 +40,14 @@ pub(super) static CONSERVATIVE: MethodKind = MethodKind {
             },
         ],
     },
-    check: |_| Ok(()),
+    check: |_, _| Ok(()),
     part: Part::Step(|choice| {
         Box::new(Conservative {
             lambda: choice.number("lambda").unwrap_or(1e-3),
             iterations: choice.whole("iterations").unwrap_or(3),
         })
     }),
+    networks: 1,
 };
 
 /// A step that solves a proximal problem.

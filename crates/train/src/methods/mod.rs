@@ -5,19 +5,26 @@
 //! one of each.
 
 mod adversarial;
+mod attack;
+mod conadv;
 mod conservative;
+mod disadv;
 mod plain;
 
 use batchscope_core::{
     Choice, ChoiceError, DataShape, Described, Descriptor, Group, LossSum, Network, NoiseRecord,
-    Registry, SettingError, StepBatch, split_list,
+    Purpose, Registry, SettingError, StepBatch, StreamKey, split_list,
 };
 
 pub use adversarial::AdversarialSource;
+pub use attack::{Attack, AttackNorm, Mixture};
 pub use conservative::Conservative;
 pub use plain::Plain;
 
-use crate::{BatchStream, GradientSource, Supervised, TrainError, UpdateRule};
+use crate::{
+    BatchStream, GradientSource, Supervised, TrainError, UpdateRule,
+    augment::{AUGMENTATIONS, AugmentSpec, Augmenter},
+};
 
 /// Makes one optimizer step of gradients and updates.
 pub trait StepMethod: Send {
@@ -87,18 +94,21 @@ pub struct NoiseWatch<'a> {
 ///         source: "",
 ///         parameters: &[],
 ///     },
-///     check: |_| Ok(()),
+///     check: |_, _| Ok(()),
 ///     part: Part::Step(|_| Box::new(EveryOther)),
+///     networks: 1,
 /// };
 /// # let _ = &EVERY_OTHER;
 /// ```
 pub struct MethodKind {
     /// Name, source and parameters.
     pub descriptor: Descriptor,
-    /// Refuses data that it cannot train on.
-    pub check: fn(&DataShape) -> Result<(), TrainError>,
+    /// Refuses data that it cannot train on, and parameters that contradict each other.
+    pub check: fn(&Choice, &DataShape) -> Result<(), TrainError>,
     /// What of a step it is.
     pub part: Part,
+    /// Networks that compute at a time, each with the memory of a pass: 1, or 2 where one computes beside the run's.
+    pub networks: u64,
 }
 
 /// The part of a step that a method is, made from parameters that its descriptor has checked.
@@ -109,8 +119,20 @@ pub enum Part {
     Step(fn(&Choice) -> Box<dyn StepMethod>),
 }
 
-/// Makes a gradient source on the examples of a stream.
-pub type MakeSource = for<'a> fn(&Choice, BatchStream<'a>) -> Box<dyn GradientSource + 'a>;
+/// Makes a gradient source.
+pub type MakeSource =
+    for<'a> fn(&Choice, SourceParts<'a, '_>) -> Result<Box<dyn GradientSource + 'a>, TrainError>;
+
+/// What a gradient source is made of.
+pub struct SourceParts<'a, 'm> {
+    /// The examples of its steps.
+    pub stream: BatchStream<'a>,
+    /// Makes the same examples once more and a network of the run's model, for a source that computes beside the run.
+    pub beside: &'m dyn Fn() -> Result<Beside<'a>, TrainError>,
+}
+
+/// Examples and a network beside those of a run.
+pub type Beside<'a> = (BatchStream<'a>, Box<dyn Network>);
 
 impl Described for MethodKind {
     fn descriptor(&self) -> &Descriptor {
@@ -124,6 +146,8 @@ pub static METHODS: Registry<MethodKind> = Registry {
     all: &[
         &plain::PLAIN,
         &adversarial::ADVERSARIAL,
+        &disadv::DISADV,
+        &conadv::CONADV,
         &conservative::CONSERVATIVE,
     ],
 };
@@ -143,15 +167,54 @@ pub fn read_methods(text: &str) -> Result<Vec<Choice>, ChoiceError> {
     Ok(methods)
 }
 
+/// Reads a part of how steps are made: a step method, or an augmentation.
+///
+/// # Errors
+/// When there is neither of that name, or a setting is wrong.
+pub fn read_part(text: &str) -> Result<Choice, ChoiceError> {
+    let name = text.split(['(', ':']).next().unwrap_or_default();
+    match AUGMENTATIONS.find(name) {
+        Ok(_) => AUGMENTATIONS.read(text).map(|(_, choice)| choice),
+        Err(_) => METHODS.read(text).map(|(_, choice)| choice),
+    }
+}
+
+/// A part of how steps are made, as it is written the shortest.
+pub fn written_part(part: &Choice) -> String {
+    let descriptor = match (METHODS.find(part.name()), AUGMENTATIONS.find(part.name())) {
+        (Ok(method), _) => &method.descriptor,
+        (_, Ok(augmentation)) => &augmentation.descriptor,
+        _ => return part.to_string(),
+    };
+    descriptor.shortest(part)
+}
+
+/// The augmentations among a trial's methods, after those of the trainer.
+pub(crate) fn augmentations(of_trainer: &AugmentSpec, methods: &[Choice]) -> AugmentSpec {
+    let own = methods.iter().filter(|method| is_augmentation(method));
+    of_trainer.with(own.cloned())
+}
+
+fn is_augmentation(method: &Choice) -> bool {
+    AUGMENTATIONS.find(method.name()).is_ok()
+}
+
 /// Refuses methods that cannot be combined, or cannot train on data of this shape.
 ///
 /// # Errors
 /// Naming the method.
 pub fn check_methods(methods: &[Choice], shape: &DataShape) -> Result<(), TrainError> {
+    // Only to see whether the images can be augmented so.
+    let key = StreamKey {
+        study_seed: 0,
+        trial: 0,
+        purpose: Purpose::Augmentation,
+    };
+    Augmenter::new(&augmentations(&AugmentSpec::default(), methods), shape, key)?;
     let (mut gradient, mut step) = (None, None);
-    for method in methods {
-        let (kind, _) = METHODS.check(method).map_err(wrong_method)?;
-        (kind.check)(shape)?;
+    for method in methods.iter().filter(|method| !is_augmentation(method)) {
+        let (kind, choice) = METHODS.check(method).map_err(wrong_method)?;
+        (kind.check)(&choice, shape)?;
         let (slot, what) = match kind.part {
             Part::Gradient(_) => (&mut gradient, "where a step's gradient comes from"),
             Part::Step(_) => (&mut step, "what a step does with its gradients"),
@@ -171,17 +234,23 @@ fn wrong_method(error: ChoiceError) -> TrainError {
     TrainError::choice("method", &error)
 }
 
-/// What makes the steps of a run.
-type Parts<'a> = (Box<dyn GradientSource + 'a>, Box<dyn StepMethod>);
+/// Networks that compute at a time in a run of these methods.
+pub(crate) fn networks(methods: &[Choice]) -> u64 {
+    let known = methods.iter().filter_map(|m| METHODS.find(m.name()).ok());
+    known.map(|kind| kind.networks).max().unwrap_or(1)
+}
 
-/// The gradient source and the step method of a run on the examples of `stream`.
+/// What makes the steps of a run.
+pub(crate) type Parts<'a> = (Box<dyn GradientSource + 'a>, Box<dyn StepMethod>);
+
+/// The gradient source and the step method of a run.
 pub(crate) fn assemble<'a>(
     methods: &[Choice],
-    stream: BatchStream<'a>,
+    parts: SourceParts<'a, '_>,
 ) -> Result<Parts<'a>, TrainError> {
     let mut make_source: Option<(MakeSource, Choice)> = None;
     let mut step: Box<dyn StepMethod> = Box::new(Plain);
-    for method in methods {
+    for method in methods.iter().filter(|method| !is_augmentation(method)) {
         let (kind, choice) = METHODS.check(method).map_err(wrong_method)?;
         match kind.part {
             Part::Gradient(make) => make_source = Some((make, choice)),
@@ -189,8 +258,8 @@ pub(crate) fn assemble<'a>(
         }
     }
     let source = match make_source {
-        Some((make, choice)) => make(&choice, stream),
-        None => Box::new(Supervised::new(stream)),
+        Some((make, choice)) => make(&choice, parts)?,
+        None => Box::new(Supervised::new(parts.stream)),
     };
     Ok((source, step))
 }

@@ -11,8 +11,9 @@ pub(super) static PLAIN: MethodKind = MethodKind {
         source: "",
         parameters: &[],
     },
-    check: |_| Ok(()),
+    check: |_, _| Ok(()),
     part: Part::Step(|_| Box::new(Plain)),
+    networks: 1,
 };
 
 /// The plain step: one gradient, one update. The noise is that of this gradient.

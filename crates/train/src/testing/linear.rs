@@ -1,6 +1,7 @@
 use batchscope_core::{
-    Batch, DataShape, Inputs, Labels, LossSum, MetricSums, Network, NetworkError, NetworkFactory,
-    NormsOf, ParameterKind, ParameterLayout, ParameterTensor, StateTensor, StreamKey,
+    Batch, DataShape, Inputs, Labels, LossSum, MetricSums, Mode, Network, NetworkError,
+    NetworkFactory, NormsOf, ParameterKind, ParameterLayout, ParameterTensor, StateTensor,
+    StreamKey,
 };
 
 /// Makes linear models of one output, with squared error: whatever is done to them has a closed form.
@@ -129,6 +130,7 @@ impl Network for LinearNetwork {
     fn input_gradient(
         &mut self,
         batch: &Batch,
+        _: Mode,
         gradient: &mut Vec<f32>,
     ) -> Result<LossSum, NetworkError> {
         gradient.clear();

@@ -1,7 +1,7 @@
 use batchscope_core::{
-    Batch, DataShape, InputShape, Inputs, Labels, LossSum, MetricSums, Network, NetworkError,
-    NetworkFactory, NormsOf, ParameterKind, ParameterLayout, ParameterTensor, StateTensor,
-    StreamKey, Task,
+    Batch, DataShape, InputShape, Inputs, Labels, LossSum, MetricSums, Mode, Network, NetworkError,
+    NetworkFactory, NormStatistics, NormsOf, ParameterKind, ParameterLayout, ParameterTensor,
+    StateTensor, StreamKey, Task,
 };
 use rand_core::Rng;
 
@@ -62,11 +62,45 @@ pub struct TinyNetwork {
     layout: ParameterLayout,
     parameters: Vec<Vec<f32>>,
     gradients: Vec<Vec<f32>>,
-    /// Running mean and variance.
-    running: [Vec<f32>; 2],
+    running: Running,
+    /// Those of other examples, once they have been asked for.
+    auxiliary: Option<Running>,
+    collects: NormStatistics,
+    group: usize,
+}
+
+/// Running statistics.
+#[derive(Debug, Clone)]
+struct Running {
+    /// Mean and variance.
+    moments: [Vec<f32>; 2],
     /// Sums of the step's group means and variances, and the number of groups.
     window: ([Vec<f32>; 2], f32),
-    group: usize,
+}
+
+impl Running {
+    fn new(hidden: usize) -> Self {
+        let zeros = vec![0.0; hidden];
+        Self {
+            moments: [zeros.clone(), vec![1.0; hidden]],
+            window: ([zeros.clone(), zeros], 0.0),
+        }
+    }
+
+    fn begin_step(&mut self) {
+        self.window.0.iter_mut().for_each(|sum| sum.fill(0.0));
+        self.window.1 = 0.0;
+    }
+
+    fn end_step(&mut self) {
+        if self.window.1 > 0.0 {
+            for (running, sum) in self.moments.iter_mut().zip(&self.window.0) {
+                for (r, s) in running.iter_mut().zip(sum) {
+                    *r += 0.1 * (s / self.window.1 - *r);
+                }
+            }
+        }
+    }
 }
 
 /// What the backward pass needs of a forward pass.
@@ -134,8 +168,9 @@ impl TinyNetwork {
             gradients: parameters.iter().map(|p| vec![0.0; p.len()]).collect(),
             parameters,
             layout: ParameterLayout { tensors },
-            running: [vec![0.0; hidden], vec![1.0; hidden]],
-            window: ([vec![0.0; hidden], vec![0.0; hidden]], 0.0),
+            running: Running::new(hidden),
+            auxiliary: None,
+            collects: NormStatistics::Main,
             group: 1,
         })
     }
@@ -153,6 +188,10 @@ impl TinyNetwork {
         let mut normalized = Vec::new();
         if self.settings.ghost.is_some() {
             let group = if training { self.group } else { n.max(1) };
+            let statistics = match (self.collects, &mut self.auxiliary) {
+                (NormStatistics::Auxiliary, Some(auxiliary)) if training => auxiliary,
+                _ => &mut self.running,
+            };
             for rows in z.chunks_mut(group * h) {
                 let m = (rows.len() / h) as f32;
                 for unit in 0..h {
@@ -160,11 +199,11 @@ impl TinyNetwork {
                     let (mean, variance) = if training {
                         let mean = column().sum::<f32>() / m;
                         let variance = column().map(|v| (v - mean).powi(2)).sum::<f32>() / m;
-                        self.window.0[0][unit] += mean;
-                        self.window.0[1][unit] += variance;
+                        statistics.window.0[0][unit] += mean;
+                        statistics.window.0[1][unit] += variance;
                         (mean, variance)
                     } else {
-                        (self.running[0][unit], self.running[1][unit])
+                        (statistics.moments[0][unit], statistics.moments[1][unit])
                     };
                     let deviation = (variance + 1e-5).sqrt();
                     deviations.push(deviation);
@@ -173,7 +212,7 @@ impl TinyNetwork {
                         .step_by(h)
                         .for_each(|v| *v = (*v - mean) / deviation);
                 }
-                self.window.1 += f32::from(u8::from(training));
+                statistics.window.1 += f32::from(u8::from(training));
             }
             normalized.clone_from(&z);
             for row in z.chunks_mut(h) {
@@ -246,14 +285,19 @@ impl TinyNetwork {
 
     /// Forward and backward: the loss sum, and the gradient of every example's loss with respect to
     /// the hidden layer before its normalization.
-    fn backward(&mut self, batch: &Batch, scale: f32) -> Result<(LossSum, Vec<f32>), NetworkError> {
+    fn backward(
+        &mut self,
+        batch: &Batch,
+        scale: f32,
+        mode: Mode,
+    ) -> Result<(LossSum, Vec<f32>), NetworkError> {
         let Inputs::Values(x) = &batch.inputs else {
             return Err(NetworkError::Device(
                 "expected values, found tokens".to_owned(),
             ));
         };
         let (d, h, c) = (self.inputs, self.settings.hidden, self.outputs);
-        let forward = self.forward(batch, true)?;
+        let forward = self.forward(batch, mode == Mode::Training)?;
         let (loss, out_gradient, _) = self.loss(batch, &forward.out)?;
 
         let (first, second) = self.gradients.split_at_mut(W2);
@@ -283,9 +327,13 @@ impl TinyNetwork {
             }
         }
         if let [scale_gradient, shift_gradient] = norm {
+            let group = match mode {
+                Mode::Training => self.group,
+                Mode::Evaluation => batch.len.max(1),
+            };
             let groups = g
-                .chunks_mut(self.group * h)
-                .zip(forward.normalized.chunks(self.group * h));
+                .chunks_mut(group * h)
+                .zip(forward.normalized.chunks(group * h));
             for ((g, normalized), deviations) in groups.zip(forward.deviations.chunks(h)) {
                 let m = (g.len() / h) as f32;
                 for unit in 0..h {
@@ -296,7 +344,11 @@ impl TinyNetwork {
                     shift_gradient[unit] += scale * sum;
                     let factor = self.parameters[SCALE][unit] / (deviations[unit] * m);
                     for p in (unit..g.len()).step_by(h) {
-                        g[p] = factor * (m * g[p] - sum - normalized[p] * product);
+                        let through_moments = match mode {
+                            Mode::Training => sum + normalized[p] * product,
+                            Mode::Evaluation => 0.0,
+                        };
+                        g[p] = factor * (m * g[p] - through_moments);
                     }
                 }
             }
@@ -384,22 +436,37 @@ impl Network for TinyNetwork {
 
     fn begin_step(&mut self, batch_size: u64) {
         self.gradients.iter_mut().for_each(|g| g.fill(0.0));
-        self.window.0.iter_mut().for_each(|sum| sum.fill(0.0));
-        self.window.1 = 0.0;
+        self.collects = NormStatistics::Main;
+        self.running.begin_step();
+        if let Some(auxiliary) = &mut self.auxiliary {
+            auxiliary.begin_step();
+        }
         self.group = self.ghost_size(batch_size).unwrap_or(1) as usize;
     }
 
+    fn collect_statistics(&mut self, of: NormStatistics) {
+        if self.settings.ghost.is_none() {
+            return;
+        }
+        self.collects = of;
+        if of == NormStatistics::Auxiliary {
+            let hidden = self.settings.hidden;
+            self.auxiliary.get_or_insert_with(|| Running::new(hidden));
+        }
+    }
+
     fn accumulate(&mut self, batch: &Batch, scale: f32) -> Result<LossSum, NetworkError> {
-        Ok(self.backward(batch, scale)?.0)
+        Ok(self.backward(batch, scale, Mode::Training)?.0)
     }
 
     fn input_gradient(
         &mut self,
         batch: &Batch,
+        mode: Mode,
         gradient: &mut Vec<f32>,
     ) -> Result<LossSum, NetworkError> {
         // On a copy: neither window nor statistics may take anything in.
-        let (sum, g) = self.clone().backward(batch, 1.0)?;
+        let (sum, g) = self.clone().backward(batch, 1.0, mode)?;
         let h = self.settings.hidden;
         gradient.clear();
         for g in g.chunks(h) {
@@ -456,12 +523,9 @@ impl Network for TinyNetwork {
     }
 
     fn end_step(&mut self) {
-        if self.window.1 > 0.0 {
-            for (running, sum) in self.running.iter_mut().zip(&self.window.0) {
-                for (r, s) in running.iter_mut().zip(sum) {
-                    *r += 0.1 * (s / self.window.1 - *r);
-                }
-            }
+        self.running.end_step();
+        if let Some(auxiliary) = &mut self.auxiliary {
+            auxiliary.end_step();
         }
     }
 
@@ -473,8 +537,9 @@ impl Network for TinyNetwork {
         if self.settings.ghost.is_none() {
             return Ok(());
         }
-        let zero = vec![0.0; self.settings.hidden];
-        let window = std::mem::replace(&mut self.window, ([zero.clone(), zero], 0.0));
+        let fresh = Running::new(self.settings.hidden).window;
+        let window = std::mem::replace(&mut self.running.window, fresh);
+        let collects = std::mem::take(&mut self.collects);
         let group = std::mem::replace(&mut self.group, ghost as usize);
         let mut batch = Batch::empty(DataShape {
             input: InputShape::Vector {
@@ -486,8 +551,9 @@ impl Network for TinyNetwork {
             self.forward(&batch, true)?;
         }
         self.group = group;
-        let (sums, count) = std::mem::replace(&mut self.window, window);
-        self.running = sums.map(|sums| sums.iter().map(|sum| sum / count).collect());
+        self.collects = collects;
+        let (sums, count) = std::mem::replace(&mut self.running.window, window);
+        self.running.moments = sums.map(|sums| sums.iter().map(|sum| sum / count).collect());
         Ok(())
     }
 
@@ -513,9 +579,10 @@ impl Network for TinyNetwork {
                 shape: t.shape.clone(),
                 values: values.clone(),
             });
-        let running = ["norm.mean", "norm.variance"]
+        let auxiliary = self.auxiliary.iter().flat_map(|a| &a.moments);
+        let running = ["norm.mean", "norm.variance", "other.mean", "other.variance"]
             .into_iter()
-            .zip(&self.running)
+            .zip(self.running.moments.iter().chain(auxiliary))
             .map(|(name, values)| StateTensor {
                 name: name.to_owned(),
                 shape: vec![values.len()],
@@ -525,6 +592,20 @@ impl Network for TinyNetwork {
     }
 
     fn import(&mut self, state: &[StateTensor]) -> Result<(), NetworkError> {
+        let has_auxiliary = state.iter().any(|tensor| tensor.name == "other.mean");
+        let auxiliary = has_auxiliary.then(|| Running::new(self.settings.hidden));
+        let before = std::mem::replace(&mut self.auxiliary, auxiliary);
+        let imported = self.take_over(state);
+        if imported.is_err() {
+            self.auxiliary = before;
+        }
+        imported
+    }
+}
+
+impl TinyNetwork {
+    /// Takes over a state of as many statistics.
+    fn take_over(&mut self, state: &[StateTensor]) -> Result<(), NetworkError> {
         let own = self.export()?;
         for (own, given) in own.iter().zip(state) {
             if own.name != given.name
@@ -544,7 +625,9 @@ impl Network for TinyNetwork {
                 own.len()
             )));
         }
-        let targets = self.parameters.iter_mut().chain(&mut self.running);
+        let auxiliary = self.auxiliary.iter_mut().flat_map(|a| &mut a.moments);
+        let running = self.running.moments.iter_mut().chain(auxiliary);
+        let targets = self.parameters.iter_mut().chain(running);
         for (target, given) in targets.zip(state) {
             target.copy_from_slice(&given.values);
         }
