@@ -49,6 +49,14 @@ pub enum CliError {
     /// A crate below refused or failed.
     #[error("{0}")]
     Failed(String),
+    /// A process of this program's has failed, and has told why.
+    #[error("{text}")]
+    Told {
+        /// Its words, as standard error shows them.
+        text: String,
+        /// Its exit code.
+        code: u8,
+    },
     /// Stopped by a signal; the work is saved.
     #[error("interrupted; {left}; resume with: {resume}")]
     Interrupted {
@@ -125,6 +133,7 @@ impl CliError {
             | Self::Usage(_)
             | Self::File { .. }
             | Self::Failed(_)
+            | Self::Told { .. }
             | Self::Interrupted { .. } => None,
         }
     }
@@ -132,6 +141,7 @@ impl CliError {
     /// What standard error shows: the message, and under it the help where there is some.
     pub fn text(&self) -> String {
         match self.help() {
+            _ if matches!(self, Self::Told { .. }) => self.to_string(),
             Some(help) => format!("error: {self}\n  help: {help}"),
             None => format!("error: {self}"),
         }
@@ -161,6 +171,7 @@ impl CliError {
             | Self::SettingsFile { .. }
             | Self::NoStudy { .. } => 2,
             Self::File { .. } | Self::Failed(_) => 1,
+            Self::Told { code, .. } => *code,
             Self::Interrupted { signal, .. } => {
                 128u8.saturating_add(u8::try_from(*signal).unwrap_or(0))
             }

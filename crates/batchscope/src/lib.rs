@@ -69,6 +69,7 @@ fn run(cli: Cli, trainers: &Trainers) -> Result<(), Error> {
         Command::Fit(args) => commands::fit::run(&args, quiet),
         Command::Scale(args) => commands::scale::run(&args),
         Command::Train(args) => commands::train::run(*args, quiet),
+        Command::Memory(args) => commands::memory::run(&args, trainers, quiet),
         Command::Noise(args) => commands::noise::run(&args, quiet),
         Command::Landscape(args) => commands::landscape::run(&args, quiet),
         Command::Advise(args) => commands::advise::run(&args, trainers, quiet),

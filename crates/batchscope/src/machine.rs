@@ -1,5 +1,7 @@
 //! The machine and the moment of a run: for the report's "how it was run".
 
+use std::path::Path;
+
 use batchscope_report::Machine;
 use jiff::Timestamp;
 
@@ -34,6 +36,34 @@ fn memory_bytes() -> Option<u64> {
         .parse::<u64>()
         .ok()?
         .checked_mul(1024)
+}
+
+/// Memory in bytes that could be had without swapping, where the system tells: what the machine has left, or what this process's
+/// control group has, if that is less.
+pub fn available_bytes() -> Option<u64> {
+    let kib = field("/proc/meminfo", "MemAvailable")?;
+    let kib = kib.split_whitespace().next()?.parse::<u64>().ok()?;
+    let of_machine = kib.checked_mul(1024)?;
+    Some(of_groups().unwrap_or(u64::MAX).min(of_machine))
+}
+
+/// What the control groups of this process have left: cgroup v2, the group and those that hold it.
+fn of_groups() -> Option<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let folders = Path::new("/sys/fs/cgroup").join(path);
+    let left = |folder: &Path| -> Option<u64> {
+        let number = |name: &str| {
+            let text = std::fs::read_to_string(folder.join(name)).ok()?;
+            text.trim().parse::<u64>().ok()
+        };
+        // Without a limit there is the word "max".
+        Some(number("memory.max")?.saturating_sub(number("memory.current")?))
+    };
+    let own = folders.ancestors();
+    own.take_while(|folder| folder.starts_with("/sys/fs/cgroup"))
+        .filter_map(left)
+        .min()
 }
 
 /// The first `name : value` line of a file.

@@ -67,6 +67,8 @@ const SIGNS: &[&str] = &[
     "MemoryError",
     "std::bad_alloc",
     "Cannot allocate memory",
+    // Rust
+    "memory allocation of",
     // Slurm, and the kernel where its log is shown
     "oom_kill event",
     "oom-kill",

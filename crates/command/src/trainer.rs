@@ -44,6 +44,8 @@ pub struct CommandConfig {
     pub timeout: Option<Duration>,
     /// How often a run that ended without a result through no fault of its settings is tried again.
     pub retries: u32,
+    /// After memory ran out, the program is run again with smaller micro-batches, where it takes them.
+    pub shrinks: bool,
     /// What trials take turns on.
     pub devices: Devices,
     /// Training examples, where known: what an epoch is.
@@ -311,7 +313,7 @@ impl CommandTrainer {
     /// A smaller micro-batch after memory ran out; `None` where there is none, or the program takes none.
     fn smaller(&self, spec: &TrialSpec, micro_batch: u64) -> Option<u64> {
         let smaller = micro_batch / 2;
-        if smaller == 0 || !self.takes("micro_batch") {
+        if smaller == 0 || !self.config.shrinks || !self.takes("micro_batch") {
             return None;
         }
         let mut fits = self.fits.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,6 +7,7 @@
 //! * [`fit()`]: the censored log-space fit of `S(B) = S_min·(1 + B_c/B)` to [`Sample`]s.
 //! * [`Pooled`]: steps at each batch size with intervals that three seeds can carry.
 //! * [`noise`]: the gradient noise scale from squared norms, with intervals that suit a ratio.
+//! * [`MicroBatchSearch`]: the largest micro-batch that fits, from tries.
 //! * [`advise`]: batch size, micro-batch and number of devices, from step times.
 
 mod advice;
@@ -28,6 +29,7 @@ mod lack_of_fit;
 mod laws;
 mod linearity;
 mod measured;
+mod micro_batch;
 pub mod noise;
 mod profile;
 mod regimes;
@@ -49,6 +51,7 @@ pub use findings::*;
 pub use fit::{Hyperbola, LACK_OF_FIT_LEVEL, NoFit, fit};
 pub use intervals::Pooled;
 pub use laws::{Law, LawPoint, LawValue, laws, rate_power, read_size};
+pub use micro_batch::{MicroBatchSearch, at_full_throughput};
 pub use sample::Sample;
 pub use schema::findings_schema;
 pub use shapes::{LeastSquares, ShapeComparison, ShapeVerdict};

@@ -3,6 +3,7 @@
 mod branch;
 mod fit;
 mod landscape;
+mod memory;
 mod reproduce;
 mod scale;
 
@@ -16,6 +17,7 @@ pub use landscape::{
     LandscapeArgs, LandscapeWhat, NormChoice, PathChoice, PrecisionChoice, StatisticsChoice,
     SurfaceChoice,
 };
+pub use memory::MemoryArgs;
 pub use reproduce::ReproduceArgs;
 pub use scale::ScaleArgs;
 
@@ -77,6 +79,11 @@ pub enum Command {
     Scale(Box<ScaleArgs>),
     /// Train one configuration
     Train(Box<TrainArgs>),
+    /// Find the largest micro-batch that fits, by trying, and how fast each is
+    #[command(
+        after_help = "Sizes are tried in processes with a limit on their address space, which the kernel ends before any other. Of a program, named after --, memory that runs out shows by how it ends."
+    )]
+    Memory(Box<MemoryArgs>),
     /// Measure the gradient noise scale of a model
     Noise(Box<NoiseArgs>),
     /// Measure the loss landscape at a checkpoint: sharpness, curvature, slices

@@ -7,7 +7,7 @@ mod program;
 pub use built_in::built_in;
 #[cfg(test)]
 pub use program::{patience, slots};
-pub use program::{resolved, times_steps, without_unused};
+pub use program::{resolved, takes, times_steps, without_unused};
 
 use std::path::Path;
 

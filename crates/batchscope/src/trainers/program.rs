@@ -65,6 +65,7 @@ fn open(opening: &Opening<'_>) -> Result<CommandTrainer, CliError> {
             .timeout
             .map(|seconds| Duration::from_secs_f64(seconds.min(1e9))),
         retries,
+        shrinks: !args.holds_micro_batch,
         devices: Devices::new(places(args, slots(settings))),
         train_examples: args.train_examples,
         directions: directions(settings),
@@ -88,6 +89,11 @@ pub fn resolved(trials: &Path) -> std::io::Result<PathBuf> {
 fn template(args: &TrainerArgs) -> Result<Template, TemplateError> {
     let words = Template::new(&args.command)?;
     Ok(words.reading_environment(args.reads_environment))
+}
+
+/// True where the program is told this of a trial.
+pub fn takes(args: &TrainerArgs, name: &str) -> bool {
+    template(args).is_ok_and(|words| words.takes(name))
 }
 
 /// The keys that are set and that no other trainer understands.
@@ -170,8 +176,8 @@ fn directions(settings: &StudySettings) -> BTreeMap<Metric, Direction> {
 /// The settings without those that a program is not told and does not ask for: in its `study.toml` they would look
 /// like what it trained with.
 pub fn without_unused(mut settings: StudySettings) -> StudySettings {
-    let template = template(&settings.trainer).ok();
-    let takes = |name: &str| template.as_ref().is_some_and(|words| words.takes(name));
+    let args = settings.trainer.clone();
+    let takes = |name: &str| takes(&args, name);
     let constants = ["momentum", "beta1", "beta2", "weight_decay"];
     let (optimizer, warm_up) = (constants.iter().any(|name| takes(name)), takes("warm_up"));
     let w = &mut settings.workload;
