@@ -69,7 +69,10 @@ fn run(cli: Cli, trainers: &Trainers) -> Result<(), Error> {
         Command::Fit(args) => commands::fit::run(&args, quiet),
         Command::Scale(args) => commands::scale::run(&args),
         Command::Train(args) => commands::train::run(*args, quiet),
+        #[cfg(unix)]
         Command::Memory(args) => commands::memory::run(&args, trainers, quiet),
+        #[cfg(not(unix))]
+        Command::Memory(_) => Err(Error::failed("`memory` needs Linux")),
         Command::Noise(args) => commands::noise::run(&args, quiet),
         Command::Landscape(args) => commands::landscape::run(&args, quiet),
         Command::Advise(args) => commands::advise::run(&args, trainers, quiet),

@@ -47,21 +47,45 @@ pub fn available_bytes() -> Option<u64> {
     Some(of_groups().unwrap_or(u64::MAX).min(of_machine))
 }
 
-/// What the control groups of this process have left: cgroup v2, the group and those that hold it.
+/// What the control groups of this process have left, of either version: the group and those that hold it.
 fn of_groups() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let folders = Path::new("/sys/fs/cgroup").join(path);
+    let left = |line: &str| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        let path = path.trim_start_matches('/');
+        match controllers {
+            "" => left_in("/sys/fs/cgroup", path, ["memory.max", "memory.current"], ""),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                let files = ["memory.limit_in_bytes", "memory.usage_in_bytes"];
+                left_in("/sys/fs/cgroup/memory", path, files, "total_")
+            }
+            _ => None,
+        }
+    };
+    groups.lines().filter_map(left).min()
+}
+
+/// What the groups from `path` up to `root` have left, by the files of their limit and usage. What was read from files and not
+/// used since counts as left, as in the machine's own figure.
+fn left_in(root: &str, path: &str, [limit, usage]: [&str; 2], prefix: &str) -> Option<u64> {
     let left = |folder: &Path| -> Option<u64> {
         let number = |name: &str| {
             let text = std::fs::read_to_string(folder.join(name)).ok()?;
             text.trim().parse::<u64>().ok()
         };
-        // Without a limit there is the word "max".
-        Some(number("memory.max")?.saturating_sub(number("memory.current")?))
+        let cached = || {
+            let text = std::fs::read_to_string(folder.join("memory.stat")).ok()?;
+            let name = format!("{prefix}inactive_file ");
+            let value = text.lines().find_map(|line| line.strip_prefix(&name))?;
+            value.trim().parse::<u64>().ok()
+        };
+        // Without a limit version 2 has the word "max", version 1 a number beyond any memory.
+        let used = number(usage)?.saturating_sub(cached().unwrap_or(0));
+        Some(number(limit)?.saturating_sub(used))
     };
+    let folders = Path::new(root).join(path);
     let own = folders.ancestors();
-    own.take_while(|folder| folder.starts_with("/sys/fs/cgroup"))
+    own.take_while(|folder| folder.starts_with(root))
         .filter_map(left)
         .min()
 }

@@ -303,7 +303,9 @@ fn method(text: &str) -> Result<Method, String> {
                 return Err(format!("'{text}' names two controllers: keep one of them"));
             }
         } else if METHODS.find(name).is_ok() || AUGMENTATIONS.find(name).is_ok() {
-            steps.push(read_part(part).map_err(|e| e.to_string())?);
+            // A plain step is no method at all.
+            let read = read_part(part).map_err(|e| e.to_string())?;
+            steps.extend((read.name() != "plain").then_some(read));
         } else {
             rules.push(*part);
         }

@@ -167,9 +167,22 @@ fn what_makes_no_sense_is_refused_by_its_flag() {
         (&["--micro-batch", "0", "--model", "c1"], 2, "--micro-batch"),
         (
             &["--", "/no/such/program", "{batch_size}"],
-            1,
+            2,
             "/no/such/program",
         ),
+        (&["--method", "conadv,disadv"], 2, "--method"),
+        (&["--method", "disadv(norm=l2)"], 2, "epsilon=1"),
+        (
+            &["--slots", "2", "--", "sh", "-c", "true", "{batch_size}"],
+            2,
+            "--slots",
+        ),
+        (
+            &["--clip", "1", "--", "sh", "-c", "true", "{batch_size}"],
+            2,
+            "--clip",
+        ),
+        (&["--max-memory", "100M"], 2, "--max-memory"),
         (&["--", "sh", "-c", "true"], 2, "batch_size"),
     ] {
         let output = batchscope()
@@ -184,12 +197,84 @@ fn what_makes_no_sense_is_refused_by_its_flag() {
     }
 }
 
-/// Ctrl-C ends the tries, and a program that runs in one.
+/// A program that ends without a step, or diverges, has not shown that it fits.
+#[test]
+fn without_a_step_nothing_fits() {
+    for (end, part) in [("exit 3", "diverged"), ("exit 0", "fails")] {
+        let output = batchscope()
+            .args(["memory", "--quiet", "--", "sh", "-c", end, "{batch_size}"])
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{end}: {said}");
+        assert!(said.contains(part), "{end}: {said}");
+    }
+}
+
+/// Where one example fails for another reason than memory, the limit stays.
+#[test]
+fn another_failure_does_not_lift_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (script, limits) = (folder.path().join("train.sh"), folder.path().join("limits"));
+    let text_of = format!(
+        "ulimit -v >> '{}'\n[ \"$1\" -eq 1 ] && exit 1\n[ \"$1\" -gt 3 ] && exit 4\n\
+         for step in 1 2 3 4; do echo \"step=$step loss=1\"; done\n",
+        limits.display()
+    );
+    std::fs::write(&script, text_of).unwrap();
+    let script = script.display().to_string();
+    let found = memory(&["--", "sh", &script, "{batch_size}"]);
+    assert_eq!(found["largest"], 3, "{found}");
+    assert!(found["within"].is_u64(), "{found}");
+    let limits = std::fs::read_to_string(limits).unwrap();
+    // One try is made without, to find out.
+    let without = limits.lines().filter(|line| *line == "unlimited").count();
+    assert!(without <= 1 && limits.lines().count() > 3, "{limits}");
+}
+
+/// A limit that a process has already is not raised.
+#[test]
+fn a_limit_from_outside_is_kept() {
+    let within = |flags: &str| {
+        let script = format!(
+            "ulimit -S -v 2000000; exec '{}' memory --json --quiet --budget 0 --batch-size 1 --largest 8 --data glyphs \
+             --examples 300 --model softmax {flags}",
+            env!("CARGO_BIN_EXE_batchscope")
+        );
+        Command::new("sh").args(["-c", &script]).output().unwrap()
+    };
+    let output = within("");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(found["cap"].as_u64().unwrap() <= 2_000_000 << 10, "{found}");
+    let output = within("--max-memory 3G");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("ulimit"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+/// Ctrl-C in a terminal goes to the whole group of processes, SIGTERM to one: both end the tries, and a program that runs in
+/// one, which has its time to end.
 #[test]
 fn an_interrupt_leaves_nothing_behind() {
+    for (signal, to_group, code) in [("-TERM", false, 143), ("-INT", true, 130)] {
+        interrupted_by(signal, to_group, code);
+    }
+}
+
+fn interrupted_by(signal: &str, to_group: bool, code: i32) {
+    use std::os::unix::process::CommandExt;
     let folder = tempfile::tempdir().unwrap();
     let (script, mark) = (folder.path().join("train.sh"), folder.path().join("pid"));
-    let text_of = format!("echo $$ > '{}'; exec sleep 600\n", mark.display());
+    let ended = folder.path().join("ended");
+    let text_of = format!(
+        "trap \"sleep 1; touch '{}'; exit 1\" TERM; echo $$ > '{}'; sleep 600 & wait\n",
+        ended.display(),
+        mark.display()
+    );
     std::fs::write(&script, text_of).unwrap();
     let script = script.display().to_string();
     let mut child = batchscope()
@@ -197,7 +282,7 @@ fn an_interrupt_leaves_nothing_behind() {
             "memory",
             "--quiet",
             "--grace",
-            "1",
+            "5",
             "--",
             "sh",
             &script,
@@ -205,6 +290,7 @@ fn an_interrupt_leaves_nothing_behind() {
         ])
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
+        .process_group(0)
         .spawn()
         .unwrap();
     let pid = (0..600).find_map(|_| {
@@ -213,14 +299,12 @@ fn an_interrupt_leaves_nothing_behind() {
         pid.trim().parse::<u32>().ok()
     });
     let pid = pid.expect("the program has started");
-    let kill = |pid: u32, signal: &str| {
-        let status = Command::new("kill")
-            .args([signal, &pid.to_string()])
-            .status();
-        status.unwrap().success()
-    };
-    assert!(kill(child.id(), "-TERM"));
-    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let group = if to_group { "-" } else { "" };
+    let whom = format!("{group}{}", child.id());
+    let status = Command::new("kill").args([signal, "--", &whom]).status();
+    assert!(status.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(code));
     let is_there = Path::new(&format!("/proc/{pid}")).exists();
     assert!(!is_there, "the program still runs");
+    assert!(ended.exists(), "the program had no time to end");
 }

@@ -44,8 +44,8 @@ pub struct CommandConfig {
     pub timeout: Option<Duration>,
     /// How often a run that ended without a result through no fault of its settings is tried again.
     pub retries: u32,
-    /// After memory ran out, the program is run again with smaller micro-batches, where it takes them.
-    pub shrinks: bool,
+    /// Only sizes are tried: nothing is tuned, and a program whose memory runs out is not run again with smaller micro-batches.
+    pub sizes_only: bool,
     /// What trials take turns on.
     pub devices: Devices,
     /// Training examples, where known: what an epoch is.
@@ -313,7 +313,7 @@ impl CommandTrainer {
     /// A smaller micro-batch after memory ran out; `None` where there is none, or the program takes none.
     fn smaller(&self, spec: &TrialSpec, micro_batch: u64) -> Option<u64> {
         let smaller = micro_batch / 2;
-        if smaller == 0 || !self.config.shrinks || !self.takes("micro_batch") {
+        if smaller == 0 || self.config.sizes_only || !self.takes("micro_batch") {
             return None;
         }
         let mut fits = self.fits.lock().unwrap_or_else(PoisonError::into_inner);
@@ -414,7 +414,7 @@ impl Trainer for CommandTrainer {
     fn check(&self, spec: &TrialSpec) -> Result<(), TrainerError> {
         spec.check()?;
         self.find_program()?;
-        if !self.takes("learning_rate") {
+        if !self.config.sizes_only && !self.takes("learning_rate") {
             let why = "the program is not given the learning rate, which is tuned at every batch size: pass it, as in --lr {learning_rate}";
             return Err(SettingError::new("command", why).into());
         }

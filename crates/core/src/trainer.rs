@@ -281,8 +281,8 @@ pub trait Trainer: Send + Sync {
         1
     }
 
-    /// Largest micro-batch whose training step stays within `bytes`, if the trainer knows.
-    fn micro_batch_within(&self, _bytes: u64) -> Option<u64> {
+    /// Largest micro-batch with which a trial's training step stays within `bytes`, if the trainer knows.
+    fn micro_batch_within(&self, _spec: &TrialSpec, _bytes: u64) -> Option<u64> {
         None
     }
 }

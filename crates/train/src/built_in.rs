@@ -8,7 +8,7 @@ use std::{
 };
 
 use batchscope_core::{
-    Cadence, Capabilities, Control, Diagnostic, Driving, Event, Examples, Metric, Network,
+    Cadence, Capabilities, Choice, Control, Diagnostic, Driving, Event, Examples, Metric, Network,
     NetworkFactory, Outcome, Purpose, SettingError, Solo, Split, StepTiming, StreamKey, Trainer,
     TrainerError, TrainerInfo, TrialDriver, TrialPurpose, TrialRecord, TrialSpec,
 };
@@ -301,13 +301,9 @@ impl BuiltIn {
                 model_ghost,
             )?;
         }
-        let within = config.max_memory.and_then(|bytes| {
-            let networks = methods::networks(&spec.methods);
-            // Of each network beside the run's own, the examples of two steps are kept too.
-            let kept = largest.saturating_mul(2 * 4 * shape.input.len() as u64);
-            let kept = (networks - 1).saturating_mul(kept);
-            self.micro_batch_within(bytes.saturating_sub(kept) / networks)
-        });
+        let within = config
+            .max_memory
+            .map(|bytes| self.within(bytes, &spec.methods, largest));
         let micro_batch = micro_batch::choose(
             largest,
             spec.micro_batch,
@@ -320,6 +316,10 @@ impl BuiltIn {
             check_noise(network.as_ref(), [smallest, spec.batch_size], micro_batch)?;
         }
         if spec.diagnostics.contains(&Diagnostic::SignNoise) {
+            if methods::takes_gradients(&spec.methods) {
+                let why = "measures the gradients of the examples, and a step method takes others: leave one of them out";
+                return Err(SettingError::new("l1", why).into());
+            }
             let batch_size = spec.batch_size;
             norm_noise::check_along(network.as_ref(), &shape, batch_size, config.train.len())?;
         }
@@ -367,7 +367,7 @@ impl BuiltIn {
     ) -> Result<methods::Parts<'a>, TrainError> {
         let config = &self.config;
         let shape = config.train.shape();
-        let augment = methods::augmentations(&config.augment, &spec.methods);
+        let augment = methods::augmentations(&config.augment, &spec.methods)?;
         let stream = || -> Result<BatchStream<'a>, TrainError> {
             let order = key.with_purpose(Purpose::Order);
             let sampler = config.train.sampler(order, spec.batch_size)?;
@@ -487,6 +487,28 @@ impl BuiltIn {
         Ok((run, identity))
     }
 
+    /// Largest micro-batch whose training step stays within `bytes`, of steps of `batch_size` examples by these methods; 0 if
+    /// not even one example fits. Counts what the loop itself keeps beside the network: up to two copies of parameters and
+    /// optimizer state, for checkpoints.
+    pub(crate) fn within(&self, bytes: u64, methods: &[Choice], batch_size: u64) -> u64 {
+        let (factory, shape) = (self.config.factory.as_ref(), self.config.train.shape());
+        let (networks, weights) = methods::beside(methods);
+        let parameters = self.info.parameters;
+        let copies = 4 * parameters.saturating_mul(2 * 3);
+        // Of each network beside the run's own, the examples of two steps are kept too; the weights are copied again for a
+        // checkpoint.
+        let examples = batch_size.saturating_mul(2 * 4 * shape.input.len() as u64);
+        let kept = (networks - 1).saturating_mul(examples);
+        let kept = kept.saturating_add(weights.saturating_mul(2 * 4 * parameters));
+        micro_batch::largest_within(
+            factory,
+            &shape,
+            self.config.train.len(),
+            copies,
+            bytes.saturating_sub(kept) / networks,
+        )
+    }
+
     fn checkpoint_path(&self, spec: &TrialSpec) -> Option<PathBuf> {
         let folder: &Path = self.config.checkpoint_dir.as_deref()?;
         Some(folder.join(format!("trial-{}.safetensors", spec.id)))
@@ -520,13 +542,14 @@ impl Trainer for BuiltIn {
         spec.check()?;
         self.check_target(spec)?;
         check_methods(&spec.methods, &self.config.train.shape())?;
+        methods::augmentations(&self.config.augment, &spec.methods)?;
         let asks_for_noise = spec.diagnostics.contains(&Diagnostic::SignNoise);
         if spec.controller.is_some() || spec.start.is_some() || asks_for_noise {
             // Whether the data and the network can follow shows when the run is set up.
             self.set_up(spec, Cadence::Planned)?;
         }
         if let Some(bytes) = self.config.max_memory
-            && self.micro_batch_within(bytes) == Some(0)
+            && self.within(bytes, &spec.methods, spec.batch_size) == 0
         {
             return Err(SettingError::new(
                 "max-memory",
@@ -602,17 +625,7 @@ impl Trainer for BuiltIn {
         ghost.unwrap_or(1)
     }
 
-    /// Counts what the loop itself keeps beside the network: up to two copies of parameters and
-    /// optimizer state, for checkpoints. 0 if not even one example fits.
-    fn micro_batch_within(&self, bytes: u64) -> Option<u64> {
-        let copies = 2 * 3 * 4 * self.info.parameters;
-        let (factory, shape) = (self.config.factory.as_ref(), self.config.train.shape());
-        Some(micro_batch::largest_within(
-            factory,
-            &shape,
-            self.config.train.len(),
-            copies,
-            bytes,
-        ))
+    fn micro_batch_within(&self, spec: &TrialSpec, bytes: u64) -> Option<u64> {
+        Some(self.within(bytes, &spec.methods, spec.batch_size))
     }
 }

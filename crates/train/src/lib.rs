@@ -41,9 +41,9 @@ pub use error::TrainError;
 pub use evaluate::{EVALUATION_CHUNK, EvaluationSet, Evaluator, insert_metrics, quantities};
 pub use gradient::{BatchStream, GradientSource, Portions, Supervised};
 pub use methods::{
-    AdversarialSource, Attack, AttackNorm, Beside, Conservative, METHODS, MakeSource, MethodKind,
-    Mixture, NoiseWatch, Part, Plain, SourceParts, StepContext, StepMethod, check_methods,
-    read_methods, read_part, written_part,
+    AdversarialSource, Attack, AttackNorm, Beside, Conservative, Extra, METHODS, MakeSource,
+    MethodKind, Mixture, NoiseWatch, Part, Plain, SourceParts, StepContext, StepMethod,
+    check_methods, read_methods, read_part, written_part,
 };
 pub use micro_batch::{MICRO_BATCH_CEILING, choose as choose_micro_batch};
 pub use noise::{NoiseEstimator, PartNorms, StepNoise};

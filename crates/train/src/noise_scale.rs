@@ -125,7 +125,7 @@ impl BuiltIn {
         };
         let within = config
             .max_memory
-            .and_then(|bytes| batchscope_core::Trainer::micro_batch_within(self, bytes));
+            .map(|bytes| self.within(bytes, &[], batch_size));
         let ceiling = config.micro_batch_ceiling;
         let micro_batch = micro_batch::choose(batch_size, asked, ghost, within, ceiling)?;
         let (way, micro_batch) =

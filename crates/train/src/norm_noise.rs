@@ -270,7 +270,7 @@ pub(crate) fn measure_along(
         l1: true,
         nuclear: false,
     };
-    let here = run.network.export()?;
+    let (here, remembered) = (run.network.export()?, run.source.state());
     let found = measured(
         run.network.as_mut(),
         run.source.as_mut(),
@@ -279,6 +279,7 @@ pub(crate) fn measure_along(
         &mut |_| Ok(()),
     );
     run.network.import(&here)?;
+    run.source.load(&remembered)?;
     let scale = match found {
         Ok(found) => found.l1.map(|l1| l1.noise_scale),
         Err(TrainError::Refused(_)) => None,

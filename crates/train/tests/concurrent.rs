@@ -206,6 +206,18 @@ fn batches_that_grow_are_moved_by_the_same_weights() {
     assert_eq!(essence(&pieces), whole);
 }
 
+/// The noise of signs is that of examples; steps of a method take other gradients.
+#[test]
+fn the_noise_of_its_steps_is_not_measured() {
+    let trainer = BuiltIn::new(config(factory(), classes())).unwrap();
+    let spec = TrialSpec {
+        diagnostics: vec![Diagnostic::SignNoise],
+        ..method("conadv")
+    };
+    let error = trainer.check(&spec).unwrap_err().to_string();
+    assert!(error.contains("step method"), "{error}");
+}
+
 /// Two networks compute at a time, and the moved examples of two steps wait.
 #[test]
 fn memory_is_counted_for_both_networks() {
@@ -215,6 +227,16 @@ fn memory_is_counted_for_both_networks() {
     config.max_memory = Some(bytes);
     let trainer = BuiltIn::new(config).unwrap();
     assert_eq!(run(&trainer, &method("disadv")).micro_batch, 16);
-    let beside = run(&trainer, &method("conadv"));
-    assert!(beside.micro_batch < 16, "{}", beside.micro_batch);
+    let of = |text: &str| run(&trainer, &method(text)).micro_batch;
+    let beside = of("conadv");
+    assert!(beside < 16, "{beside}");
+    // Each step of age is a copy of the weights, and another one when they are saved.
+    let within = |text: &str, bytes: u64| trainer.micro_batch_within(&method(text), bytes).unwrap();
+    let parameters = trainer.info().parameters;
+    let copies = 2 * 4 * 4 * parameters;
+    assert_eq!(
+        within("conadv", 1 << 16),
+        within("conadv(staleness=5)", (1 << 16) + copies)
+    );
+    assert!(within("conadv", 1 << 16) > within("conadv(staleness=5)", 1 << 16));
 }

@@ -197,6 +197,17 @@ fn one_iteration_from_where_it_stands_is_a_plain_step() {
     assert_ne!(made("conservative"), made("plain"));
 }
 
+fn images() -> DataShape {
+    DataShape {
+        input: InputShape::Image {
+            height: 3,
+            width: 2,
+            channels: 1,
+        },
+        ..classes()
+    }
+}
+
 fn methods(text: &str) -> Vec<Choice> {
     read_methods(text).unwrap()
 }
@@ -349,6 +360,17 @@ fn senseless_methods_are_refused_by_name() {
     };
     assert!(refused(text, "adversarial").contains("tokens"));
     assert!(refused(text, "conadv").contains("tokens"));
+    let twice = TrialSpec {
+        methods: vec![Choice::new("flip", std::iter::empty::<(String, Value)>())],
+        ..spec()
+    };
+    let mut flipped = config(TinyFactory::default(), images());
+    flipped.augment = "flip".parse().unwrap();
+    let error = BuiltIn::new(flipped).unwrap().check(&twice).unwrap_err();
+    assert!(
+        error.to_string().contains("flip is done to all runs"),
+        "{error}"
+    );
     let length = refused(classes(), "disadv(norm=l2)");
     assert!(length.contains("epsilon=1, norm=l2"), "{length}");
     check_methods(&methods("conadv(2, l2)"), &classes()).unwrap();

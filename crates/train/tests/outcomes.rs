@@ -365,7 +365,7 @@ fn memory_bounds_the_micro_batch_and_too_little_is_infeasible() {
     let free = batchscope_train::BuiltIn::new(config.clone()).unwrap();
     let bytes = (1u64 << 12..1 << 20)
         .step_by(64)
-        .find(|&b| free.micro_batch_within(b) == Some(5))
+        .find(|&b| free.micro_batch_within(&spec(), b) == Some(5))
         .unwrap();
     config.max_memory = Some(bytes);
     let bounded = batchscope_train::BuiltIn::new(config.clone()).unwrap();
@@ -376,7 +376,7 @@ fn memory_bounds_the_micro_batch_and_too_little_is_infeasible() {
     );
     config.max_memory = Some(100);
     let none = batchscope_train::BuiltIn::new(config).unwrap();
-    assert_eq!(none.micro_batch_within(100), Some(0));
+    assert_eq!(none.micro_batch_within(&spec(), 100), Some(0));
     assert!(matches!(
         run(&none, &spec()).outcome,
         Outcome::Infeasible { .. }

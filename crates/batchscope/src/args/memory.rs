@@ -17,6 +17,7 @@ use crate::{
 #[command(
     allow_negative_numbers = true,
     mut_arg("time_steps", |arg| arg.hide(true)),
+    mut_arg("slots", |arg| arg.hide(true)),
     mut_arg("micro_batch", |arg| arg.hide(true)),
     mut_arg("max_memory", |arg| arg.help("Let a process have this much address space: 512M, 4G (default: 80 % of the memory that is available)"))
 )]
@@ -30,7 +31,7 @@ pub struct MemoryArgs {
     /// Try none larger once a step takes longer
     #[arg(long, value_name = "SECONDS", help_heading = "Search", default_value_t = 30.0, value_parser = values::at_least_zero)]
     pub longest_step: f64,
-    /// Seconds of timing for each size, where its steps are quick
+    /// Seconds of timing for each size, where its steps are quick; a program makes ten steps
     #[arg(long, value_name = "SECONDS", help_heading = "Search", default_value_t = 1.0, value_parser = values::at_least_zero)]
     pub budget: f64,
     /// What trains.
@@ -66,6 +67,9 @@ pub struct MemoryArgs {
     /// With --probe: first limit the address space to so many bytes.
     #[arg(long, value_name = "BYTES", hide = true, requires = "probe")]
     pub within: Option<Bytes>,
+    /// With --probe: say what counting makes of so many bytes.
+    #[arg(long, value_name = "BYTES", hide = true, requires = "probe")]
+    pub counted: Option<Bytes>,
 }
 
 impl MemoryArgs {
@@ -76,7 +80,7 @@ impl MemoryArgs {
         StudySettings {
             trainer: TrainerArgs {
                 retries: self.trainer.retries.or(retries),
-                holds_micro_batch: true,
+                sizes_only: true,
                 ..self.trainer.clone()
             },
             workload: Workload {

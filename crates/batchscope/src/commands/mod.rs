@@ -9,6 +9,7 @@ pub mod export;
 pub mod fit;
 pub mod landscape;
 pub mod manual;
+#[cfg(unix)]
 pub mod memory;
 pub mod noise;
 pub mod report;

@@ -44,10 +44,10 @@ pub struct TrainerArgs {
     #[arg(long, value_name = "N", help_heading = "Program", value_parser = values::at_least_one)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_examples: Option<u64>,
-    /// A program whose memory runs out is not run again with smaller micro-batches: `memory` asks for the one that it names.
+    /// Of `memory`, which tunes nothing.
     #[arg(skip)]
     #[serde(skip)]
-    pub holds_micro_batch: bool,
+    pub sizes_only: bool,
     /// Devices that trials take turns on, a trial each: cuda:0,cuda:1; cuda:0+cuda:1 is one trial on both
     #[arg(
         long,

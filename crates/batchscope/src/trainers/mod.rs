@@ -6,8 +6,8 @@ mod program;
 
 pub use built_in::built_in;
 #[cfg(test)]
-pub use program::{patience, slots};
-pub use program::{resolved, takes, times_steps, without_unused};
+pub use program::slots;
+pub use program::{patience, resolved, takes, times_steps, without_unused};
 
 use std::path::Path;
 

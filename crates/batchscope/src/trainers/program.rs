@@ -65,7 +65,7 @@ fn open(opening: &Opening<'_>) -> Result<CommandTrainer, CliError> {
             .timeout
             .map(|seconds| Duration::from_secs_f64(seconds.min(1e9))),
         retries,
-        shrinks: !args.holds_micro_batch,
+        sizes_only: args.sizes_only,
         devices: Devices::new(places(args, slots(settings))),
         train_examples: args.train_examples,
         directions: directions(settings),

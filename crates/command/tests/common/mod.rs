@@ -32,7 +32,7 @@ pub fn config(script: &str, folder: &Path) -> CommandConfig {
         grace: Duration::from_millis(500),
         // Far longer than anything here takes, on a machine that is busy too.
         timeout: Some(Duration::from_secs(300)),
-        shrinks: true,
+        sizes_only: false,
         retries: 2,
         devices: Devices::new(vec![String::new(); 4]),
         train_examples: Some(60_000),

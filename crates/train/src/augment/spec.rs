@@ -53,6 +53,11 @@ impl AugmentSpec {
         self.0.is_empty()
     }
 
+    /// True where one of this name is among them.
+    pub fn names(&self, name: &str) -> bool {
+        self.0.iter().any(|choice| choice.name() == name)
+    }
+
     /// With further ones after these.
     #[must_use]
     pub fn with(&self, further: impl IntoIterator<Item = Choice>) -> Self {

@@ -18,7 +18,7 @@ use batchscope_core::{
 };
 
 use super::{
-    MethodKind, Part,
+    Extra, MethodKind, Part,
     attack::{self, Attack, Mixture},
 };
 use crate::{BatchStream, GradientSource, TrainError};
@@ -49,7 +49,7 @@ pub(super) static ADVERSARIAL: MethodKind = MethodKind {
             mixture,
         )))
     }),
-    networks: 1,
+    beside: |_| Extra::NOTHING,
 };
 
 /// The gradient of the mixed loss on clean examples and on those moved by the weights of the step.

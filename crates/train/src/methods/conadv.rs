@@ -24,7 +24,7 @@ use batchscope_core::{
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::{
-    MethodKind, Part,
+    Extra, MethodKind, Part,
     attack::{self, Attack, Mixture},
 };
 use crate::{BatchStream, GradientSource, TrainError};
@@ -47,7 +47,7 @@ pub(super) static CONADV: MethodKind = MethodKind {
             },
             Parameter {
                 name: "threads",
-                about: "How many of the run's threads move examples; a third where not said, on a single thread one after the other",
+                about: "How many of the run's threads move examples, at most all but one; a third where not said, on a single thread one after the other",
                 kind: Kind::Whole(1, 1024),
                 default: ParameterDefault::Absent,
             },
@@ -74,7 +74,10 @@ pub(super) static CONADV: MethodKind = MethodKind {
             coming: Moved::default(),
         }))
     }),
-    networks: 2,
+    beside: |choice| Extra {
+        networks: 1,
+        weights: choice.whole("staleness").unwrap_or(1),
+    },
 };
 
 /// The weights of a step, tensor by tensor.
@@ -192,6 +195,7 @@ impl Attacker<'_> {
         } = self;
         moved.step = None;
         moved.values.clear();
+        let share = stream.portions().share(step.batch_size);
         network.visit(&mut |tensor, parameters, _| parameters.copy_from_slice(&weights[tensor]))?;
         network.begin_step(step.batch_size);
         for positions in stream.portions().micro_batches(step.batch_size) {
@@ -199,6 +203,10 @@ impl Attacker<'_> {
             network.input_gradient(batch, Mode::Training, slope)?;
             let (examples, values) = (batch.len, attack::values(batch));
             attack.shift(values, slope, examples);
+            if moved.values.is_empty() {
+                let all = (share.end - share.start) as usize * (values.len() / examples);
+                moved.values.reserve_exact(all);
+            }
             moved.values.extend_from_slice(values);
         }
         moved.step = Some(step);

@@ -16,7 +16,7 @@
 
 use batchscope_core::{Descriptor, Kind, LossSum, Parameter, ParameterDefault, Range};
 
-use super::{MethodKind, Part, StepContext, StepMethod};
+use super::{Extra, MethodKind, Part, StepContext, StepMethod};
 use crate::{TrainError, noise};
 
 pub(super) static CONSERVATIVE: MethodKind = MethodKind {
@@ -47,7 +47,7 @@ pub(super) static CONSERVATIVE: MethodKind = MethodKind {
             iterations: choice.whole("iterations").unwrap_or(3),
         })
     }),
-    networks: 1,
+    beside: |_| Extra::NOTHING,
 };
 
 /// A step that solves a proximal problem.

@@ -13,7 +13,7 @@
 use batchscope_core::Descriptor;
 
 use super::{
-    AdversarialSource, MethodKind, Part,
+    AdversarialSource, Extra, MethodKind, Part,
     attack::{self, Attack, Mixture},
 };
 
@@ -34,5 +34,5 @@ pub(super) static DISADV: MethodKind = MethodKind {
             mixture,
         )))
     }),
-    networks: 1,
+    beside: |_| Extra::NOTHING,
 };

@@ -71,7 +71,7 @@ pub struct NoiseWatch<'a> {
 ///
 /// ```
 /// use batchscope_core::{Choice, Descriptor, LossSum};
-/// use batchscope_train::{MethodKind, Part, StepContext, StepMethod, TrainError};
+/// use batchscope_train::{Extra, MethodKind, Part, StepContext, StepMethod, TrainError};
 ///
 /// struct EveryOther;
 ///
@@ -96,7 +96,7 @@ pub struct NoiseWatch<'a> {
 ///     },
 ///     check: |_, _| Ok(()),
 ///     part: Part::Step(|_| Box::new(EveryOther)),
-///     networks: 1,
+///     beside: |_| Extra::NOTHING,
 /// };
 /// # let _ = &EVERY_OTHER;
 /// ```
@@ -107,8 +107,25 @@ pub struct MethodKind {
     pub check: fn(&Choice, &DataShape) -> Result<(), TrainError>,
     /// What of a step it is.
     pub part: Part,
-    /// Networks that compute at a time, each with the memory of a pass: 1, or 2 where one computes beside the run's.
+    /// What it keeps in memory beside the run's own network.
+    pub beside: fn(&Choice) -> Extra,
+}
+
+/// What a method keeps in memory beside the network of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extra {
+    /// Networks that compute at the same time, each with the memory of a pass.
     pub networks: u64,
+    /// Copies of the weights.
+    pub weights: u64,
+}
+
+impl Extra {
+    /// No network and no copy.
+    pub const NOTHING: Self = Self {
+        networks: 0,
+        weights: 0,
+    };
 }
 
 /// The part of a step that a method is, made from parameters that its descriptor has checked.
@@ -190,9 +207,24 @@ pub fn written_part(part: &Choice) -> String {
 }
 
 /// The augmentations among a trial's methods, after those of the trainer.
-pub(crate) fn augmentations(of_trainer: &AugmentSpec, methods: &[Choice]) -> AugmentSpec {
-    let own = methods.iter().filter(|method| is_augmentation(method));
-    of_trainer.with(own.cloned())
+///
+/// # Errors
+/// Key `augment`, where both name the same.
+pub(crate) fn augmentations(
+    of_trainer: &AugmentSpec,
+    methods: &[Choice],
+) -> Result<AugmentSpec, TrainError> {
+    let own: Vec<&Choice> = methods.iter().filter(|m| is_augmentation(m)).collect();
+    match own.iter().find(|method| of_trainer.names(method.name())) {
+        Some(twice) => {
+            let why = format!(
+                "{} is done to all runs, and a method does it again: name it once",
+                twice.name()
+            );
+            Err(SettingError::new("augment", why).into())
+        }
+        None => Ok(of_trainer.with(own.into_iter().cloned())),
+    }
 }
 
 fn is_augmentation(method: &Choice) -> bool {
@@ -210,7 +242,11 @@ pub fn check_methods(methods: &[Choice], shape: &DataShape) -> Result<(), TrainE
         trial: 0,
         purpose: Purpose::Augmentation,
     };
-    Augmenter::new(&augmentations(&AugmentSpec::default(), methods), shape, key)?;
+    Augmenter::new(
+        &augmentations(&AugmentSpec::default(), methods)?,
+        shape,
+        key,
+    )?;
     let (mut gradient, mut step) = (None, None);
     for method in methods.iter().filter(|method| !is_augmentation(method)) {
         let (kind, choice) = METHODS.check(method).map_err(wrong_method)?;
@@ -234,10 +270,21 @@ fn wrong_method(error: ChoiceError) -> TrainError {
     TrainError::choice("method", &error)
 }
 
-/// Networks that compute at a time in a run of these methods.
-pub(crate) fn networks(methods: &[Choice]) -> u64 {
+/// Networks that compute at a time in a run of these methods, at least 1, and copies of the weights that are kept.
+pub(crate) fn beside(methods: &[Choice]) -> (u64, u64) {
+    let known = methods.iter().filter_map(|m| METHODS.check(m).ok());
+    known.fold((1, 0), |(networks, weights), (kind, choice)| {
+        let extra = (kind.beside)(&choice);
+        (networks + extra.networks, weights + extra.weights)
+    })
+}
+
+/// True where a method says where a step's gradient comes from.
+pub(crate) fn takes_gradients(methods: &[Choice]) -> bool {
     let known = methods.iter().filter_map(|m| METHODS.find(m.name()).ok());
-    known.map(|kind| kind.networks).max().unwrap_or(1)
+    known
+        .into_iter()
+        .any(|kind| matches!(kind.part, Part::Gradient(_)))
 }
 
 /// What makes the steps of a run.

@@ -1,6 +1,6 @@
 use batchscope_core::{Descriptor, LossSum};
 
-use super::{MethodKind, Part, StepContext, StepMethod};
+use super::{Extra, MethodKind, Part, StepContext, StepMethod};
 use crate::{TrainError, noise};
 
 pub(super) static PLAIN: MethodKind = MethodKind {
@@ -13,7 +13,7 @@ pub(super) static PLAIN: MethodKind = MethodKind {
     },
     check: |_, _| Ok(()),
     part: Part::Step(|_| Box::new(Plain)),
-    networks: 1,
+    beside: |_| Extra::NOTHING,
 };
 
 /// The plain step: one gradient, one update. The noise is that of this gradient.

@@ -37,6 +37,8 @@ pub struct Found {
     pub full_throughput: Option<u64>,
     /// What accumulation costs.
     pub accumulation: Option<Accumulation>,
+    /// Why that is not known of the batch size that was asked for.
+    pub not_accumulated: Option<String>,
 }
 
 /// A micro-batch that was tried.
@@ -71,10 +73,22 @@ pub enum Bound {
 pub struct Accumulation {
     /// In the smallest micro-batches at full throughput.
     pub accumulated: StepTiming,
-    /// In one pass, where that fits.
-    pub in_one_pass: Option<StepTiming>,
+    /// In one pass.
+    pub in_one_pass: InOnePass,
     /// The batch size was asked for.
     pub asked: bool,
+}
+
+/// A step in one pass.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InOnePass {
+    /// Its time.
+    Timed(StepTiming),
+    /// Memory runs out.
+    DoesNotFit,
+    /// It is larger than what was tried.
+    NotTried,
 }
 
 impl Tried {
@@ -149,15 +163,16 @@ impl Found {
     fn sentences(&self) -> Vec<String> {
         let mut sentences = vec![self.largest_sentence()];
         if let (Some(counted), Some(largest)) = (self.counted, self.largest) {
-            sentences.push(match (counted, self.bound) {
-                (0, _) => "By counting tensors, as --max-memory of the other commands does, not even one example fits.".to_owned(),
-                (counted, Bound::Memory) => format!(
-                    "By counting tensors, as --max-memory of the other commands does, it would be {}, {} times what was found.",
+            let by_counting = "By counting tensors, as --max-memory of the other commands does,";
+            sentences.push(match self.bound {
+                _ if counted == 0 => format!("{by_counting} not even one example fits."),
+                Bound::Memory => format!(
+                    "{by_counting} it would be {}, {} times what was found.",
                     count(counted),
                     number(counted as f64 / largest as f64)
                 ),
-                (counted, _) => format!(
-                    "By counting tensors, as --max-memory of the other commands does, {} fit too, as many as could be tried.",
+                Bound::Tried | Bound::Slow => format!(
+                    "{by_counting} {} of the training examples fit.",
                     count(counted)
                 ),
             });
@@ -169,6 +184,22 @@ impl Found {
             ));
         }
         sentences.extend(self.accumulation.as_ref().map(Accumulation::sentence));
+        let not_accumulated = self.not_accumulated.as_ref();
+        sentences.extend(not_accumulated.map(|why| {
+            format!("What a step of --batch-size costs in micro-batches is not known: {why}.")
+        }));
+        let reason = |t: &Tried| {
+            let why = t.why.as_ref()?;
+            let size = count(t.micro_batch);
+            Some(match t.fits {
+                Some(_) => format!("At {size} memory ran out: {why}"),
+                None => format!("{size} failed for another reason: {why}"),
+            })
+        };
+        // The smallest of those that do not fit stands for the others.
+        let mut failures = self.tried.iter().filter(|t| t.fits == Some(false));
+        let others = self.tried.iter().filter(|t| t.fits.is_none());
+        sentences.extend(others.chain(failures.next()).filter_map(reason));
         sentences
     }
 
@@ -213,6 +244,7 @@ impl Accumulation {
             seconds,
             ..
         } = self.accumulated;
+        let one = "in one pass";
         let example = if self.asked { "" } else { ", for example," };
         let step = format!(
             "A step of {}{example} takes {} in micro-batches of {}",
@@ -221,10 +253,11 @@ impl Accumulation {
             count(micro_batch)
         );
         match self.in_one_pass {
-            None => format!("{step}; in one pass it does not fit."),
-            Some(whole) => {
+            InOnePass::DoesNotFit => format!("{step}; {one} it does not fit."),
+            InOnePass::NotTried => format!("{step}; {one} it was not tried."),
+            InOnePass::Timed(whole) => {
                 let more = seconds / whole.seconds - 1.0;
-                let than = format!("than in one pass, {}", duration(whole.seconds));
+                let than = format!("than {one}, {}", duration(whole.seconds));
                 match more >= 0.0 {
                     true => format!("{step}: accumulation costs {} more {than}.", percent(more)),
                     false => format!("{step}: accumulation saves {}, {than}.", percent(-more)),
@@ -277,9 +310,10 @@ mod tests {
             full_throughput: Some(256),
             accumulation: Some(Accumulation {
                 accumulated: timing(1024, 256, 0.86),
-                in_one_pass: Some(timing(1024, 1024, 0.84)),
+                in_one_pass: InOnePass::Timed(timing(1024, 1024, 0.84)),
                 asked: false,
             }),
+            not_accumulated: None,
         }
     }
 
@@ -303,7 +337,7 @@ mod tests {
         found.counted = Some(4000);
         found.accumulation = Some(Accumulation {
             accumulated: timing(4096, 256, 3.4),
-            in_one_pass: None,
+            in_one_pass: InOnePass::DoesNotFit,
             asked: true,
         });
         let tried = found.text(80);

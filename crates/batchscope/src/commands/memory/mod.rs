@@ -14,12 +14,17 @@ use batchscope_scaling::{MicroBatchSearch, at_full_throughput};
 
 use super::{print, print_json, width};
 use crate::{
-    args::MemoryArgs, error::CliError, machine, progress::Display, signals::Signals,
-    trainers::Trainers, values::Bytes,
+    args::MemoryArgs,
+    error::CliError,
+    machine,
+    progress::Display,
+    signals::Signals,
+    trainers::{self, Trainers},
+    values::Bytes,
 };
-use found::{Accumulation, Bound, Found, Tried};
+use found::{Accumulation, Bound, Found, InOnePass, Tried};
 use probe::{Answer, Hello, Request};
-use prober::Prober;
+use prober::{Prober, Silence, Start};
 
 /// The part of the available memory that is used where nothing is said.
 const PART: f64 = 0.8;
@@ -42,16 +47,67 @@ pub fn run(args: &MemoryArgs, trainers: &Trainers, quiet: bool) -> Result<(), Cl
         let why = "a process's memory can be limited on Linux only, and without a limit trying is not safe";
         return Err(CliError::failed(why));
     }
+    refuse_without_effect(args)?;
+    let (cap, within) = limits(args)?;
+    let signals = Signals::listen()?;
+    let display = Display::new(quiet);
+    let folder = tempfile::tempdir().map_err(CliError::failed)?;
+    let start = Start {
+        folder: folder.path(),
+        within: Some(within),
+        counted: Bytes(cap),
+        grace: trainers::patience(&args.trainer).0,
+    };
+    let mut search = Search {
+        args,
+        display: &display,
+        start,
+        signals: &signals,
+        prober: Prober::new(start, &signals),
+        tried: Vec::new(),
+    };
+    let found = search.run(cap);
+    display.finish();
+    let found = found?;
+    match args.json {
+        true => print_json(&found),
+        false => print(&found.text(width())),
+    }
+}
+
+/// Refuses flags that mean nothing here.
+fn refuse_without_effect(args: &MemoryArgs) -> Result<(), CliError> {
     if args.compute.micro_batch.is_some() {
         let why = "is what this command looks for: leave it out, or bound it by --largest";
         return Err(CliError::flag("micro-batch", why));
     }
-    let signals = Signals::listen()?;
-    let display = Display::new(quiet);
-    let folder = tempfile::tempdir().map_err(CliError::failed)?;
+    let alone = "has no effect: sizes are tried one at a time";
+    if args.trainer.slots.is_some() {
+        return Err(CliError::flag("slots", alone));
+    }
+    if args.trainer.time_steps.is_some() {
+        return Err(CliError::flag("time-steps", alone));
+    }
+    Ok(())
+}
+
+/// Bytes that a run may take, and those of them that tries get.
+fn limits(args: &MemoryArgs) -> Result<(u64, Bytes), CliError> {
+    let already = probe::address_space();
     let cap = match args.compute.max_memory {
+        Some(Bytes(asked)) if already.is_some_and(|most| asked > most) => {
+            let why = format!(
+                "{} is more than the {} of address space that this process may have (ulimit -v)",
+                bytes(asked),
+                bytes(already.unwrap_or(0))
+            );
+            return Err(CliError::flag("max-memory", why));
+        }
         Some(Bytes(asked)) => asked,
-        None => (PART * machine::available_bytes().ok_or_else(unknown_memory)? as f64) as u64,
+        None => {
+            let available = machine::available_bytes().ok_or_else(unknown_memory)?;
+            ((PART * available as f64) as u64).min(already.unwrap_or(u64::MAX))
+        }
     };
     let head_room = ((HEAD_ROOM.0 * cap as f64) as u64).max(HEAD_ROOM.1);
     if cap <= 2 * head_room {
@@ -62,21 +118,7 @@ pub fn run(args: &MemoryArgs, trainers: &Trainers, quiet: bool) -> Result<(), Cl
         );
         return Err(CliError::flag("max-memory", why));
     }
-    let within = Bytes(cap - head_room);
-    let prober = Prober::new(folder.path(), Some(within), &signals);
-    let mut search = Search {
-        args,
-        display: &display,
-        prober,
-        tried: Vec::new(),
-    };
-    let found = search.run(cap, within, folder.path(), &signals);
-    display.finish();
-    let found = found?;
-    match args.json {
-        true => print_json(&found),
-        false => print(&found.text(width())),
-    }
+    Ok((cap, Bytes(cap - head_room)))
 }
 
 fn unknown_memory() -> CliError {
@@ -90,20 +132,16 @@ fn unknown_memory() -> CliError {
 struct Search<'a> {
     args: &'a MemoryArgs,
     display: &'a Display,
+    start: Start<'a>,
+    signals: &'a Signals,
     prober: Prober<'a>,
     tried: Vec<Tried>,
 }
 
-impl<'a> Search<'a> {
-    fn run(
-        &mut self,
-        cap: u64,
-        within: Bytes,
-        folder: &'a std::path::Path,
-        signals: &'a Signals,
-    ) -> Result<Found, CliError> {
+impl Search<'_> {
+    fn run(&mut self, cap: u64) -> Result<Found, CliError> {
         self.display.show(0.0, "reading the data");
-        let (hello, is_limited) = self.begin(within, folder, signals)?;
+        let hello = self.begin()?;
         for note in &hello.notes {
             self.display.line(&format!("note: {note}"));
         }
@@ -113,28 +151,35 @@ impl<'a> Search<'a> {
         let mut search = MicroBatchSearch::new(hello.multiple, most);
         let slow = self.search(&mut search)?;
         self.confirm(&mut search)?;
-        let largest = search.largest();
+        let largest = self.largest(&search);
         let bound = match (largest, search.smallest_failure()) {
             (Some(_), None) if slow => Bound::Slow,
             (Some(_), None) => Bound::Tried,
             _ => Bound::Memory,
         };
-        let timings = self.timings();
-        let full = at_full_throughput(&timings);
+        let full = at_full_throughput(&self.timings());
         let accumulation = match (largest, full) {
             (Some(largest), Some(full)) if hello.accumulates => {
-                self.accumulation(&hello, largest, full)?
+                self.accumulation(&hello, &search, (largest, full))?
             }
-            _ => None,
+            _ => Err(match hello.accumulates {
+                true => "no step was timed".to_owned(),
+                false => "the program is not told of micro-batches, {micro_batch}".to_owned(),
+            }),
         };
         let mut tried = std::mem::take(&mut self.tried);
         tried.sort_by_key(|t| t.micro_batch);
+        let (accumulation, not_accumulated) = match accumulation {
+            Ok(accumulation) => (Some(accumulation), None),
+            // Nobody has asked for it: then only what was found is told.
+            Err(why) => (None, self.args.batch_size.map(|_| why)),
+        };
         Ok(Found {
             model: hello.model,
             data: hello.data,
             device: hello.device,
             cap,
-            within: is_limited.then_some(within.0),
+            within: self.start.within.map(|within| within.0),
             chosen: self.args.compute.max_memory.is_some(),
             tried,
             largest,
@@ -142,49 +187,67 @@ impl<'a> Search<'a> {
             counted: hello.counted,
             full_throughput: full.map(|t| t.micro_batch),
             accumulation,
+            not_accumulated,
         })
     }
 
-    /// Starts the first process. Where a program, or a GPU, does not bear a limit of its address space that nobody has asked
-    /// for, tries go on without.
-    fn begin(
-        &mut self,
-        within: Bytes,
-        folder: &'a std::path::Path,
-        signals: &'a Signals,
-    ) -> Result<(Hello, bool), CliError> {
-        let nothing_fits = |why: String| {
-            let why = format!(
-                "not even what comes before the first step fits into {}: {why}",
-                bytes(within.0)
-            );
-            CliError::flag("max-memory", why)
+    /// The largest size with which steps ran. One that failed for another reason is passed over in the search.
+    fn largest(&self, search: &MicroBatchSearch) -> Option<u64> {
+        let failed = |size: u64| {
+            let of_size = self.tried.iter().find(|t| t.micro_batch == size);
+            of_size.is_some_and(|t| t.fits != Some(true))
         };
+        search.largest().filter(|&size| !failed(size))
+    }
+
+    /// Starts the first process. Where a program, or a GPU, does not bear a limit of its address space that nobody has asked
+    /// for, and runs without, tries go on without.
+    fn begin(&mut self) -> Result<Hello, CliError> {
+        let within = self.start.within.map_or(0, |within| within.0);
         let hello = match self.prober.begin() {
             Ok(hello) => hello,
-            Err(prober::Silence::NoMemory(why)) => return Err(nothing_fits(why)),
+            Err(Silence::NoMemory(why)) => {
+                let why = format!(
+                    "not even what comes before the first step fits into {}: {why}",
+                    bytes(within)
+                );
+                return Err(CliError::flag("max-memory", why));
+            }
             Err(other) => return Err(other.into()),
         };
-        let may_reserve = hello.train_examples.is_none() || !hello.device.starts_with("cpu");
+        let may_reserve = hello.is_a_program || !hello.device.starts_with("cpu");
         if self.args.compute.max_memory.is_some() || !may_reserve {
-            return Ok((hello, true));
+            return Ok(hello);
         }
         let first = Request {
             batch_size: 1,
             micro_batch: 1,
             saves: false,
         };
-        if matches!(self.prober.ask(first)?, Answer::Ran { .. }) {
-            return Ok((hello, true));
+        let ran = |answer: &Answer| matches!(answer, Answer::Ran { .. });
+        let limited = self.prober.ask(first)?;
+        if ran(&limited) {
+            return Ok(hello);
         }
-        self.prober = Prober::new(folder, None, signals);
-        let hello = self.prober.begin()?;
+        let without = Start {
+            within: None,
+            ..self.start
+        };
+        let mut prober = Prober::new(without, self.signals);
+        if !ran(&prober.ask(first)?) {
+            return Ok(hello);
+        }
+        let why = match limited {
+            Answer::DoesNotFit { why } | Answer::Failed { why } => why,
+            Answer::Ran { .. } => String::new(),
+        };
         self.display.line(&format!(
-            "note: at one example it does not run within {} of address space, which GPUs reserve far more of than they use: \
-             tries go on without that limit (--max-memory sets one)",
-            bytes(within.0)
+            "note: one example does not run within {} of address space and runs without that limit, as programs do that reserve \
+             far more than they use for a GPU: tries go on without (--max-memory sets a limit); it said: {why}",
+            bytes(within)
         ));
-        Ok((hello, false))
+        (self.start, self.prober) = (without, prober);
+        Ok(hello)
     }
 
     /// Tries sizes until the largest is known. True where steps became too slow before.
@@ -235,7 +298,7 @@ impl<'a> Search<'a> {
     /// Tries the largest once more, in a process that has tried nothing before and saves a checkpoint. Where that fails, the
     /// largest that can be saved is looked for below it.
     fn confirm(&mut self, search: &mut MicroBatchSearch) -> Result<(), CliError> {
-        let mut next = search.largest();
+        let mut next = self.largest(search);
         while let Some(size) = next {
             self.say(
                 search,
@@ -272,31 +335,37 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// What a step costs in micro-batches at full throughput, and in one pass where that fits.
+    /// What a step costs in micro-batches at full throughput, and in one pass where that fits; or why it is not known.
     fn accumulation(
         &mut self,
         hello: &Hello,
-        largest: u64,
-        full: StepTiming,
-    ) -> Result<Option<Accumulation>, CliError> {
+        search: &MicroBatchSearch,
+        (largest, full): (u64, StepTiming),
+    ) -> Result<Result<Accumulation, String>, CliError> {
         let micro_batch = match full.micro_batch > hello.multiple {
             true => full.micro_batch / hello.multiple * hello.multiple,
             false => hello.multiple.min(largest),
         };
         let most = hello.train_examples.unwrap_or(u64::MAX);
         let asked = self.args.batch_size;
+        if let Some(asked) = asked.filter(|&asked| asked > most) {
+            let why = format!("{asked} is larger than the training set ({most} examples)");
+            return Err(CliError::flag("batch-size", why));
+        }
         let batch_size = asked.unwrap_or(ACCUMULATED * micro_batch).min(most);
         if batch_size <= micro_batch {
-            return Ok(None);
+            let why = format!(
+                "it is no more than one micro-batch of {}",
+                count(micro_batch)
+            );
+            return Ok(Err(why));
         }
         self.display.show(
             0.95,
             &format!("steps of {} by {}", count(batch_size), count(micro_batch)),
         );
-        let ways = [
-            Some(micro_batch),
-            (batch_size <= largest).then_some(batch_size),
-        ];
+        let fits = batch_size <= largest;
+        let ways = [Some(micro_batch), fits.then_some(batch_size)];
         let mut seconds = [Vec::new(), Vec::new()];
         // In turns: what drifts weighs on both alike.
         for _ in 0..ROUNDS {
@@ -309,18 +378,24 @@ impl<'a> Search<'a> {
                 })?;
                 match answer {
                     Answer::Ran { seconds: more, .. } => seconds.extend(more),
-                    Answer::DoesNotFit { .. } | Answer::Failed { .. } => return Ok(None),
+                    Answer::DoesNotFit { why } | Answer::Failed { why } => return Ok(Err(why)),
                 }
             }
         }
         let [accumulated, whole] = seconds;
-        Ok(
-            StepTiming::of(batch_size, micro_batch, accumulated).map(|accumulated| Accumulation {
-                accumulated,
-                in_one_pass: StepTiming::of(batch_size, batch_size, whole),
-                asked: asked.is_some(),
-            }),
-        )
+        let Some(accumulated) = StepTiming::of(batch_size, micro_batch, accumulated) else {
+            return Ok(Err("its steps were not reported one by one".to_owned()));
+        };
+        let does_not_fit = search.smallest_failure().is_some_and(|f| batch_size >= f);
+        Ok(Ok(Accumulation {
+            accumulated,
+            in_one_pass: match StepTiming::of(batch_size, batch_size, whole) {
+                Some(whole) => InOnePass::Timed(whole),
+                None if does_not_fit => InOnePass::DoesNotFit,
+                None => InOnePass::NotTried,
+            },
+            asked: asked.is_some(),
+        }))
     }
 
     fn timings(&self) -> Vec<StepTiming> {

@@ -46,6 +46,8 @@ pub struct Hello {
     pub accumulates: bool,
     /// The largest micro-batch by counting, where that is known.
     pub counted: Option<u64>,
+    /// A program of somebody's trains.
+    pub is_a_program: bool,
     /// What was taken for granted.
     pub notes: Vec<String>,
 }
@@ -83,12 +85,21 @@ pub enum Answer {
     },
 }
 
-/// Steps that a size is tried with at least.
+/// Steps that a size is tried with at least; of a program, which takes a while to start, more.
 const STEPS: u64 = 3;
+const STEPS_OF_A_PROGRAM: u64 = 10;
+/// A program's steps are told apart by when it reports them: of fewer than so many, or within so many seconds in all, nothing
+/// is known of their time.
+const TOLD_APART: (usize, f64) = (5, 0.05);
 /// So many quick steps are timed at most.
 const MOST_STEPS: f64 = 200.0;
 /// Examples that are evaluated: as many as go through at a time, so that they take the memory of any evaluation.
 const EVALUATED: u64 = batchscope_train::EVALUATION_CHUNK;
+
+/// The limit of this process's address space, if it has one.
+pub fn address_space() -> Option<u64> {
+    getrlimit(Resource::As).current
+}
 
 /// Limits the address space, and begins this process again under the limit: memory that was reserved before would not be
 /// counted against it.
@@ -115,11 +126,24 @@ pub fn serve(args: &MemoryArgs, folder: &Path, trainers: &Trainers) -> Result<()
     if let Some(Bytes(within)) = args.within {
         limit_to(within)?;
     }
+    // Whoever asks may be killed: nobody would read the answer.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
     let signals = Signals::listen()?;
     let settings = args.settings();
     let checkpoints = folder.join("checkpoints");
     let trainer = trainers.open(&settings, Some(&checkpoints))?;
     let info = trainer.info();
+    let first = Request {
+        batch_size: 1,
+        micro_batch: 1,
+        saves: false,
+    };
+    let first = spec(&settings, first, info.own_settings)?;
+    trainer.check(&first).map_err(CliError::trainer)?;
+    // A note on logs would name a folder that is gone in the end.
+    let notes = trainer.notes().into_iter();
+    let place = folder.display().to_string();
     answer(&Hello {
         model: info.model,
         data: info.data,
@@ -127,13 +151,14 @@ pub fn serve(args: &MemoryArgs, folder: &Path, trainers: &Trainers) -> Result<()
         train_examples: info.train_examples,
         multiple: trainer.micro_batch_multiple(),
         accumulates: !info.own_settings || takes(&settings.trainer, "micro_batch"),
-        counted: (args.within).and_then(|bytes| trainer.micro_batch_within(bytes.0)),
-        notes: trainer.notes(),
+        counted: (args.counted).and_then(|bytes| trainer.micro_batch_within(&first, bytes.0)),
+        is_a_program: info.own_settings,
+        notes: notes.filter(|note| !note.contains(&place)).collect(),
     })?;
     for (id, line) in std::io::stdin().lock().lines().enumerate() {
         let Ok(line) = line else { break };
         let request: Request = serde_json::from_str(&line).map_err(CliError::failed)?;
-        let mut spec = spec(&settings, request)?;
+        let mut spec = spec(&settings, request, info.own_settings)?;
         spec.id = 2 * id as u64;
         let saves = request.saves;
         answer(&tried(trainer.as_ref(), spec, saves, args.budget, &signals))?;
@@ -147,13 +172,18 @@ pub fn serve(args: &MemoryArgs, folder: &Path, trainers: &Trainers) -> Result<()
 fn answer<T: Serialize>(value: &T) -> Result<(), CliError> {
     let text = serde_json::to_string(value).map_err(CliError::failed)?;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}")
+    // A library may have printed half a line.
+    write!(out, "\n{text}\n")
         .and_then(|()| out.flush())
         .map_err(CliError::failed)
 }
 
 /// A few steps at a rate so low that none diverges.
-fn spec(settings: &StudySettings, request: Request) -> Result<TrialSpec, CliError> {
+fn spec(
+    settings: &StudySettings,
+    request: Request,
+    is_a_program: bool,
+) -> Result<TrialSpec, CliError> {
     let w = &settings.workload;
     Ok(TrialSpec {
         id: 0,
@@ -170,7 +200,11 @@ fn spec(settings: &StudySettings, request: Request) -> Result<TrialSpec, CliErro
         decay: w.optimizer.weight_decay_on.unwrap_or_default(),
         study_seed: w.compute.seed.unwrap_or(0),
         seed: 0,
-        cap: STEPS,
+        cap: if is_a_program {
+            STEPS_OF_A_PROGRAM
+        } else {
+            STEPS
+        },
         max_examples: None,
         start: None,
         target: None,
@@ -179,7 +213,10 @@ fn spec(settings: &StudySettings, request: Request) -> Result<TrialSpec, CliErro
             ..EvaluationPlan::default()
         },
         // As in any run: examples whose gradients are told apart take more.
-        diagnostics: vec![Diagnostic::Noise],
+        diagnostics: match is_a_program {
+            true => Vec::new(),
+            false => vec![Diagnostic::Noise],
+        },
     })
 }
 
@@ -193,10 +230,17 @@ fn tried(
 ) -> Answer {
     // What earlier sizes took says nothing of this one.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let info = trainer.info();
     let mut answer = run(trainer, &spec, saves, signals);
     if let Answer::Ran { seconds, peak } = &mut answer {
+        let (fewest, shortest) = TOLD_APART;
+        let whole: f64 = seconds.iter().sum();
+        if info.own_settings && (seconds.len() < fewest || whole < shortest) {
+            seconds.clear();
+        }
         let quickest = seconds.iter().copied().fold(f64::INFINITY, f64::min);
-        if !saves && quickest < budget / 4.0 && trainer.info().capabilities.times_steps {
+        if !saves && !seconds.is_empty() && quickest < budget / 4.0 && info.capabilities.times_steps
+        {
             let steps = (budget / quickest).min(MOST_STEPS) as u64;
             let longer = TrialSpec {
                 id: spec.id + 1,
@@ -208,9 +252,11 @@ fn tried(
                 other => return other,
             }
         }
-        *peak = Some(trainer.info().own_settings)
-            .filter(|is_a_program| !is_a_program)
-            .and_then(|_| peak_bytes());
+        *peak = if info.own_settings {
+            None
+        } else {
+            peak_bytes()
+        };
     }
     answer
 }
@@ -249,7 +295,7 @@ fn run(trainer: &dyn Trainer, spec: &TrialSpec, saves: bool, signals: &Signals) 
         if let Event::Step { step, .. } = event {
             let mut steps = steps.lock().unwrap_or_else(PoisonError::into_inner);
             steps.push((step, Instant::now()));
-            stop.done.store(saves && step >= STEPS, Relaxed);
+            stop.done.store(saves && step >= spec.cap - 1, Relaxed);
         }
     });
     trainer.forget(&spec);
@@ -260,6 +306,12 @@ fn run(trainer: &dyn Trainer, spec: &TrialSpec, saves: bool, signals: &Signals) 
         apart / (pair[1].0 - pair[0].0) as f64
     });
     match record {
+        Ok(record) if steps.is_empty() => match judged(&record, &spec, saves, Vec::new()) {
+            Answer::Ran { .. } => Answer::Failed {
+                why: "it made no step".to_owned(),
+            },
+            other => other,
+        },
         Ok(record) => judged(&record, &spec, saves, seconds.collect()),
         Err(error) => Answer::Failed {
             why: error.to_string(),
@@ -276,6 +328,9 @@ fn judged(record: &TrialRecord, spec: &TrialSpec, saves: bool, seconds: Vec<f64>
         Outcome::Failed { why } => Answer::Failed { why: why.clone() },
         Outcome::Interrupted if !saves => Answer::Failed {
             why: "it was interrupted".to_owned(),
+        },
+        Outcome::Diverged { step } => Answer::Failed {
+            why: format!("it diverged by step {step}"),
         },
         _ if Some(record.micro_batch) != spec.micro_batch => Answer::Failed {
             why: format!(

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Read, Write},
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{
@@ -23,17 +23,31 @@ use crate::{error::CliError, signals::Signals, values::Bytes};
 
 /// Bytes of a process's last words that are kept.
 const WORDS: usize = 8192;
-/// How long a process that is told to end may take, a program of somebody's included.
-const GRACE: Duration = Duration::from_secs(15);
+/// How long a process that is told to end may take beside what a program of somebody's is given.
+const SLACK: Duration = Duration::from_secs(10);
+/// Tells a process that it was started by this one.
+const MARK: &str = "BATCHSCOPE_MEMORY_PROBE";
 
 /// Starts processes and asks them.
 pub struct Prober<'a> {
-    folder: &'a Path,
-    within: Option<Bytes>,
+    start: Start<'a>,
     signals: &'a Signals,
     process: Option<Process>,
     /// Requests that the process has been asked.
     asked: u64,
+}
+
+/// How processes are started.
+#[derive(Clone, Copy)]
+pub struct Start<'a> {
+    /// Where they work.
+    pub folder: &'a Path,
+    /// The limit of their address space.
+    pub within: Option<Bytes>,
+    /// What they count within.
+    pub counted: Bytes,
+    /// How long a program has to end once it is told to.
+    pub grace: Duration,
 }
 
 /// A process that answers.
@@ -47,6 +61,8 @@ struct Process {
     kills: Option<u64>,
     /// Its address space is limited.
     is_limited: bool,
+    /// How long it may take to end.
+    grace: Duration,
 }
 
 /// Why no answer came.
@@ -55,6 +71,8 @@ pub enum Silence {
     NoMemory(String),
     /// It ended by itself, with these words.
     Ended(String, ExitStatus),
+    /// There is no process.
+    NotStarted(std::io::Error),
     /// A signal was raised here.
     Interrupted(i32),
 }
@@ -70,6 +88,9 @@ impl From<Silence> for CliError {
                 },
                 code: status.code().unwrap_or(1).clamp(1, 255) as u8,
             },
+            Silence::NotStarted(error) => {
+                Self::failed(format!("no process can be started to try in: {error}"))
+            }
             Silence::Interrupted(signal) => Self::Interrupted {
                 signal,
                 left: "no size is kept",
@@ -80,11 +101,10 @@ impl From<Silence> for CliError {
 }
 
 impl<'a> Prober<'a> {
-    /// Processes whose address space is limited to so many bytes, working in a folder.
-    pub fn new(folder: &'a Path, within: Option<Bytes>, signals: &'a Signals) -> Self {
+    /// Of processes that are started so.
+    pub fn new(start: Start<'a>, signals: &'a Signals) -> Self {
         Self {
-            folder,
-            within,
+            start,
             signals,
             process: None,
             asked: 0,
@@ -97,14 +117,7 @@ impl<'a> Prober<'a> {
     /// When it falls silent instead.
     pub fn begin(&mut self) -> Result<Hello, Silence> {
         self.process = None;
-        let mut process = match Process::start(self.folder, self.within) {
-            Ok(process) => process,
-            Err(error) => {
-                return Err(Silence::NoMemory(format!(
-                    "no process can be started: {error}"
-                )));
-            }
-        };
+        let mut process = Process::start(self.start).map_err(Silence::NotStarted)?;
         let hello = process.hear(self.signals)?;
         (self.process, self.asked) = (Some(process), 0);
         Ok(hello)
@@ -155,18 +168,27 @@ impl<'a> Prober<'a> {
 }
 
 impl Process {
-    fn start(folder: &Path, within: Option<Bytes>) -> std::io::Result<Self> {
+    fn start(how: Start<'_>) -> std::io::Result<Self> {
+        // Of a program that has its command line from elsewhere, this one's words are none.
+        if std::env::var_os(MARK).is_some() {
+            let why = "a process that was started to try sizes was given no --probe";
+            return Err(std::io::Error::other(why));
+        }
         let mut words: Vec<_> = std::env::args_os().skip(1).collect();
         let place = words.iter().position(|word| word == "memory");
         let after = place.map_or(words.len(), |place| place + 1);
-        let mut own: Vec<std::ffi::OsString> = vec!["--probe".into(), folder.into()];
-        if let Some(within) = within {
+        let mut own: Vec<std::ffi::OsString> = vec!["--probe".into(), how.folder.into()];
+        own.extend(["--counted".into(), how.counted.0.to_string().into()]);
+        if let Some(within) = how.within {
             own.extend(["--within".into(), within.0.to_string().into()]);
         }
         words.splice(after..after, own);
         let kills = kills_for_memory();
         let mut child = Command::new(std::env::current_exe()?)
             .args(words)
+            .env(MARK, "1")
+            // A Ctrl-C is this process's to pass on: a second signal would end the other at once.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -176,10 +198,16 @@ impl Process {
         let (tell, answers) = channel();
         if let Some(output) = output {
             thread::spawn(move || {
-                for line in BufReader::new(output).lines().map_while(Result::ok) {
-                    if tell.send(line).is_err() {
+                let mut output = BufReader::new(output);
+                let mut line = Vec::new();
+                while let Ok(1..) = output.read_until(b'\n', &mut line) {
+                    if tell
+                        .send(String::from_utf8_lossy(&line).into_owned())
+                        .is_err()
+                    {
                         break;
                     }
+                    line.clear();
                 }
             });
         }
@@ -194,7 +222,8 @@ impl Process {
             answers,
             words: said,
             kills,
-            is_limited: within.is_some(),
+            is_limited: how.within.is_some(),
+            grace: how.grace + SLACK,
         })
     }
 
@@ -226,9 +255,10 @@ impl Process {
 
     /// Why it is gone.
     fn silence(&mut self) -> Silence {
+        self.requests = None;
         let status = match self.child.wait() {
             Ok(status) => status,
-            Err(error) => return Silence::NoMemory(error.to_string()),
+            Err(error) => return Silence::NotStarted(error),
         };
         // Its words may lag behind its end.
         thread::sleep(Duration::from_millis(50));
@@ -241,7 +271,7 @@ impl Process {
             && self.kills.is_some()
             && kills_for_memory() > self.kills;
         // Stacks are memory too: a thread's when it is made, the first one's when it grows.
-        let no_thread = words.contains("Resource temporarily unavailable");
+        let no_thread = self.is_limited && words.contains("Resource temporarily unavailable");
         let faults = [Signal::SEGV, Signal::BUS].map(Signal::as_raw);
         let no_stack = self.is_limited && status.signal().is_some_and(|s| faults.contains(&s));
         match out_of_memory(&words) {
@@ -269,7 +299,7 @@ impl Drop for Process {
                     let _ = kill_process(pid, Signal::TERM);
                 }
             }
-            if begun.elapsed() > GRACE {
+            if begun.elapsed() > self.grace {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
                 return;
