@@ -78,6 +78,7 @@ pub fn plan(settings: &StudySettings) -> Result<Plan, CliError> {
         target: t.target.unwrap_or(base.target),
         optimizer: optimizer(&w.optimizer)?,
         methods: w.step.methods(),
+        diagnostics: w.measure.measurements(),
         token_half_life: t.token_half_life.map_or(base.token_half_life, |on| on.0),
         schedule: schedule(&w.step, warm_up),
         clip: w.optimizer.clip,

@@ -4,13 +4,16 @@ use std::{fmt, str::FromStr};
 
 use batchscope_command::Pattern;
 use batchscope_core::{
-    Choice, ChoiceError, Decay, Descriptor, Metric, Quantity, SettingError, Target, Value,
-    split_list,
+    Choice, ChoiceError, Decay, Descriptor, Diagnostic, Metric, Quantity, SettingError, Target,
+    Value, split_list,
 };
 use batchscope_optim::OPTIMIZERS;
 use batchscope_rules::{CONTROLLERS, Rule, read_decay, write_decay};
 use batchscope_study::{Method, RateRange, TargetChoice, parse_batch_sizes};
-use batchscope_train::{METHODS, augment::AUGMENTATIONS, read_methods, read_part, written_part};
+use batchscope_train::{
+    MEASUREMENTS, METHODS, augment::AUGMENTATIONS, read_measurements, read_methods, read_part,
+    written_part,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::schedule_table;
@@ -98,6 +101,29 @@ impl FromStr for Methods {
 
     fn from_str(text: &str) -> Result<Self, ChoiceError> {
         read_methods(text).map(Self)
+    }
+}
+
+/// Measurements beside the metrics, separated by commas.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Measurements(pub Vec<Diagnostic>);
+
+impl fmt::Display for Measurements {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shortest = |own: &Diagnostic| match MEASUREMENTS.find(own.name()) {
+            Ok(kind) => kind.descriptor.shortest(&own.0),
+            Err(_) => own.0.to_string(),
+        };
+        let names: Vec<String> = self.0.iter().map(shortest).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+impl FromStr for Measurements {
+    type Err = ChoiceError;
+
+    fn from_str(text: &str) -> Result<Self, ChoiceError> {
+        read_measurements(text).map(Self)
     }
 }
 

@@ -192,7 +192,7 @@ impl<'a> TrialDriver<'a> {
         let differs = rows.last().is_none_or(|last| {
             (last.batch_size, last.learning_rate) != (row.batch_size, row.learning_rate)
         });
-        if differs && self.spec.diagnostics.contains(&Diagnostic::Schedule) {
+        if differs && self.spec.asks_for(Diagnostic::SCHEDULE) {
             rows.push(row);
         }
     }

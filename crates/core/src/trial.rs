@@ -1,8 +1,8 @@
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     Choice, Crossed, Crossing, DecayPolicy, Decision, Estimate, EvaluationPlan, Measurement,
-    Schedule, ScheduleRow, Target,
+    Schedule, ScheduleRow, Target, Value,
 };
 
 /// What a trial is for. Only `Fresh` trials enter reported estimates.
@@ -30,26 +30,58 @@ pub enum TrialPurpose {
     Single,
 }
 
-/// Something measured beside the metrics, without touching the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Diagnostic {
-    /// `|L(w) − L̂(w)|` of Golmant et al. 2018 at each evaluation: the error of the first-order
-    /// prediction `L̂(w) = L(w*) + ⟨g_B, w − w*⟩` after one plain step `w = w* − η·g_B(w*)` at the
-    /// current rate, on the fixed train subset. Reported as metric `train-linearity`.
-    Linearity,
+/// Something measured beside the metrics, without touching the run: an entry of the trainer's registry, with its settings.
+///
+/// Stored as its name, or with its settings where it has some.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Diagnostic(pub Choice);
+
+impl Diagnostic {
     /// Gradient noise along training, from the gradients of the steps themselves. Reported as
     /// [`crate::Measurement::noise`]. A step that is split in two to be measured may differ from the
     /// unsplit one by rounding, as with any other micro-batch.
-    Noise,
-    /// The noise scale of optimizers that go by signs, `B_ℓ1`, at each evaluation, from gradients of the examples of the
-    /// coming steps, about a thousand. Reported, in examples, as metric `train-noise_l1`, the ends of its 95 % interval as
-    /// `train-noise_l1_low` and `train-noise_l1_high`; where only a bound is known, that is the low end and there is nothing
-    /// else.
-    SignNoise,
+    pub const NOISE: &str = "noise";
     /// The learning rate and the batch size of every step where either changes, as other trainers can follow them.
     /// Reported as [`TrialRecord::schedule`].
-    Schedule,
+    pub const SCHEDULE: &str = "schedule";
+    /// `|L(w) − L̂(w)|` of Golmant et al. 2018 at each evaluation, as metric `train-linearity`.
+    pub const LINEARITY: &str = "linearity";
+    /// The noise scale of optimizers that go by signs, as metric `train-noise_l1`.
+    pub const SIGN_NOISE: &str = "sign_noise";
+
+    /// The entry of this name, with its defaults.
+    pub fn named(name: &str) -> Self {
+        Self(Choice::new(name, std::iter::empty::<(String, Value)>()))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+}
+
+impl Serialize for Diagnostic {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self.0.values().next() {
+            None => s.serialize_str(self.name()),
+            Some(_) => self.0.serialize(s),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Diagnostic {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Name(String),
+            Choice(Choice),
+        }
+        Ok(match Written::deserialize(d)? {
+            Written::Name(name) => Self::named(&name),
+            Written::Choice(choice) => Self(choice),
+        })
+    }
 }
 
 /// Where a trial begins, if not at fresh weights: at a checkpoint, whose weights and optimizer's memory it takes over. It is a
@@ -130,6 +162,13 @@ pub struct TrialSpec {
     /// What to measure besides.
     #[serde(alias = "probes")]
     pub diagnostics: Vec<Diagnostic>,
+}
+
+impl TrialSpec {
+    /// True where a diagnostic of this name is to be measured.
+    pub fn asks_for(&self, diagnostic: &str) -> bool {
+        self.diagnostics.iter().any(|own| own.name() == diagnostic)
+    }
 }
 
 /// How a trial ended.
@@ -221,7 +260,7 @@ pub struct TrialRecord {
     /// What its controller decided, in the order of the steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<Decision>,
-    /// What its steps were made with, where that was asked for ([`Diagnostic::Schedule`]).
+    /// What its steps were made with, where that was asked for ([`Diagnostic::named(Diagnostic::SCHEDULE)`]).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schedule: Vec<ScheduleRow>,
     /// Remarks a reader must know (batch-norm ghost size reduced, target reached in warm-up).

@@ -146,7 +146,7 @@ impl Course {
             (Metric::new(Split::Train, Quantity::Loss), loss * 0.8),
         ]
         .into();
-        if spec.diagnostics.contains(&Diagnostic::Linearity) {
+        if spec.asks_for(Diagnostic::LINEARITY) {
             metrics.insert(
                 Metric::new(Split::Train, Quantity::Other("linearity".to_owned())),
                 learning_rate * loss,

@@ -102,7 +102,7 @@ fn noise_is_asked_for_only_where_it_is_measured() {
         let mut fresh = records
             .iter()
             .filter(|r| matches!(r.spec.purpose, TrialPurpose::Fresh { .. }));
-        assert!(fresh.all(|r| r.spec.diagnostics.contains(&Diagnostic::Noise) == measures_noise));
+        assert!(fresh.all(|r| r.spec.asks_for(Diagnostic::NOISE) == measures_noise));
     }
 }
 

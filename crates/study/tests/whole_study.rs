@@ -359,9 +359,9 @@ fn base_tuning_gives_one_curve_per_rule_and_shares_what_coincides() {
             assert_eq!(record.spec.learning_rate, base * factor);
         }
         let lsr = record.spec.curves.iter().any(|c| c == "lsr");
-        let watched = record.spec.diagnostics.contains(&Diagnostic::Linearity);
+        let watched = record.spec.asks_for(Diagnostic::LINEARITY);
         // The fake measures no noise, and says so.
-        assert!(!record.spec.diagnostics.contains(&Diagnostic::Noise));
+        assert!(!record.spec.asks_for(Diagnostic::NOISE));
         assert_eq!(
             watched,
             lsr && record.spec.purpose == TrialPurpose::Fresh { index: 0 }

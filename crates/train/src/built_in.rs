@@ -8,7 +8,7 @@ use std::{
 };
 
 use batchscope_core::{
-    Cadence, Capabilities, Choice, Control, Diagnostic, Driving, Event, Examples, Metric, Network,
+    Cadence, Capabilities, Choice, Control, Driving, Event, Examples, Metric, Network,
     NetworkFactory, Outcome, Purpose, SettingError, Solo, Split, StepTiming, StreamKey, Trainer,
     TrainerError, TrainerInfo, TrialDriver, TrialPurpose, TrialRecord, TrialSpec,
 };
@@ -22,7 +22,8 @@ use crate::{
     check_methods,
     checkpoint::begin_at,
     evaluate::quantities,
-    methods, micro_batch, norm_noise,
+    measurements::check_measurements,
+    methods, micro_batch,
     pools::{Pools, start_threads},
     timing, train_loop,
 };
@@ -315,14 +316,7 @@ impl BuiltIn {
         if controller.watches_noise() {
             check_noise(network.as_ref(), [smallest, spec.batch_size], micro_batch)?;
         }
-        if spec.diagnostics.contains(&Diagnostic::SignNoise) {
-            if methods::takes_gradients(&spec.methods) {
-                let why = "measures the gradients of the examples, and a step method takes others: leave one of them out";
-                return Err(SettingError::new("l1", why).into());
-            }
-            let batch_size = spec.batch_size;
-            norm_noise::check_along(network.as_ref(), &shape, batch_size, config.train.len())?;
-        }
+        check_measurements(spec, config)?;
         let evaluator = self.evaluator(spec, within)?;
         let recalibrates = rule.averages() && ghost.is_some();
         let driving = Driving {
@@ -543,8 +537,8 @@ impl Trainer for BuiltIn {
         self.check_target(spec)?;
         check_methods(&spec.methods, &self.config.train.shape())?;
         methods::augmentations(&self.config.augment, &spec.methods)?;
-        let asks_for_noise = spec.diagnostics.contains(&Diagnostic::SignNoise);
-        if spec.controller.is_some() || spec.start.is_some() || asks_for_noise {
+        check_measurements(spec, &self.config)?;
+        if spec.controller.is_some() || spec.start.is_some() {
             // Whether the data and the network can follow shows when the run is set up.
             self.set_up(spec, Cadence::Planned)?;
         }

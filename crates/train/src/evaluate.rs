@@ -137,6 +137,18 @@ impl<'a> EvaluationSet<'a> {
     /// # Errors
     /// When the network does.
     pub fn measure(&mut self, network: &mut dyn Network) -> Result<MetricSums, TrainError> {
+        self.measure_changed(network, &mut |_, _| Ok(()))
+    }
+
+    /// The metric sums of the whole subset, each batch of which is changed before it is evaluated.
+    ///
+    /// # Errors
+    /// When the network does, or the change.
+    pub(crate) fn measure_changed(
+        &mut self,
+        network: &mut dyn Network,
+        change: &mut dyn FnMut(&mut dyn Network, &mut Batch) -> Result<(), TrainError>,
+    ) -> Result<MetricSums, TrainError> {
         let mut sums = MetricSums::default();
         let mut from = 0;
         while from < self.count {
@@ -146,6 +158,7 @@ impl<'a> EvaluationSet<'a> {
                 self.chunk,
                 &mut self.batch,
             );
+            change(network, &mut self.batch)?;
             sums += network.evaluate(&self.batch)?;
         }
         Ok(sums)

@@ -17,7 +17,7 @@ mod checkpoint;
 mod error;
 mod evaluate;
 mod gradient;
-mod linearity;
+mod measurements;
 mod methods;
 mod micro_batch;
 pub mod noise;
@@ -40,6 +40,9 @@ pub use checkpoint::{
 pub use error::TrainError;
 pub use evaluate::{EVALUATION_CHUNK, EvaluationSet, Evaluator, insert_metrics, quantities};
 pub use gradient::{BatchStream, GradientSource, Portions, Supervised};
+pub use measurements::{
+    MEASUREMENTS, Made, MeasurementKind, check_measurements, read_measurements,
+};
 pub use methods::{
     AdversarialSource, Attack, AttackNorm, Beside, Conservative, Extra, METHODS, MakeSource,
     MethodKind, Mixture, NoiseWatch, Part, Plain, SourceParts, StepContext, StepMethod,

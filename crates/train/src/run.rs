@@ -8,7 +8,7 @@ use batchscope_rules::{Controller, StepSeen};
 
 use crate::{
     Evaluator, GradientSource, NoiseWatch, StepContext, StepMethod, TrainError, UpdateRule,
-    checkpoint::Checkpointer, linearity, noise, norm_noise,
+    checkpoint::Checkpointer, noise,
 };
 
 /// A training run: everything [`crate::train_loop`] works with.
@@ -84,7 +84,7 @@ impl Run<'_> {
             batch_size: setting.batch.batch_size,
             learning_rate: setting.learning_rate,
         });
-        let is_recorded = self.asks_for(Diagnostic::Noise);
+        let is_recorded = self.driver.spec().asks_for(Diagnostic::NOISE);
         let is_watched = is_recorded || self.controller.watches_noise();
         let mut noise = None;
         // Where trials are many, in tuning, they are not looked at layer by layer.
@@ -148,14 +148,14 @@ impl Run<'_> {
                 .measure(split, self.network.as_mut(), &mut metrics)?;
             finite &= loss.is_none_or(f64::is_finite);
         }
+        if what == Evaluate::Test {
+            self.measure_at_test(&mut metrics)?;
+        }
         if let Some(state) = in_training {
             self.network.import(&state)?;
         }
-        if self.driver.wants_diagnostics() && self.asks_for(Diagnostic::Linearity) {
-            linearity::measure(self, &mut metrics)?;
-        }
-        if self.driver.wants_diagnostics() && self.asks_for(Diagnostic::SignNoise) {
-            norm_noise::measure_along(self, &mut metrics)?;
+        if self.driver.wants_diagnostics() {
+            self.measure_at_evaluation(&mut metrics)?;
         }
         Ok(Evaluation {
             metrics,
@@ -180,11 +180,6 @@ impl Run<'_> {
                 .recalibrate(self.network.as_mut(), ghost)?;
         }
         Ok(Some(state))
-    }
-
-    /// True if the trial asks for this diagnostic.
-    fn asks_for(&self, diagnostic: Diagnostic) -> bool {
-        self.driver.spec().diagnostics.contains(&diagnostic)
     }
 }
 

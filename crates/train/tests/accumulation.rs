@@ -417,7 +417,7 @@ fn a_probe_leaves_the_run_to_the_bit_and_tells_the_error_of_the_first_order() {
         let mut with = run(
             &trainer,
             &TrialSpec {
-                diagnostics: vec![Diagnostic::Linearity],
+                diagnostics: vec![Diagnostic::named(Diagnostic::LINEARITY)],
                 ..plain.clone()
             },
         );
@@ -432,7 +432,7 @@ fn a_probe_leaves_the_run_to_the_bit_and_tells_the_error_of_the_first_order() {
         // Small steps are linear, and the error falls faster than the rate.
         let slow = TrialSpec {
             learning_rate: 0.0005,
-            diagnostics: vec![Diagnostic::Linearity],
+            diagnostics: vec![Diagnostic::named(Diagnostic::LINEARITY)],
             ..plain
         };
         let slow = run(&trainer, &slow).measurements[3].metrics[&linearity];
@@ -465,7 +465,7 @@ fn linearity_is_the_formula_on_a_loss_known_in_closed_form() {
         ),
         schedule: Schedule::constant(),
         learning_rate: 0.3,
-        diagnostics: vec![Diagnostic::Linearity],
+        diagnostics: vec![Diagnostic::named(Diagnostic::LINEARITY)],
         ..spec()
     };
     let linearity: Metric = "train-linearity".parse().unwrap();

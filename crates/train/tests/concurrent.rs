@@ -169,7 +169,7 @@ fn a_run_resumes_in_the_middle_of_an_overlap() {
         "conadv(0.3, staleness=2), conservative(0.01, 2)",
     ] {
         let spec = TrialSpec {
-            diagnostics: vec![Diagnostic::Linearity],
+            diagnostics: vec![Diagnostic::named(Diagnostic::LINEARITY)],
             cap: 30,
             ..method(text)
         };
@@ -195,7 +195,7 @@ fn batches_that_grow_are_moved_by_the_same_weights() {
             ..Schedule::constant()
         },
         controller: Some(Choice::new("grow", [("limit", Value::from(0.5))])),
-        diagnostics: vec![Diagnostic::Schedule],
+        diagnostics: vec![Diagnostic::named(Diagnostic::SCHEDULE)],
         micro_batch: Some(8),
         cap: 40,
         ..method("conadv(0.3, staleness=2)")
@@ -211,7 +211,7 @@ fn batches_that_grow_are_moved_by_the_same_weights() {
 fn the_noise_of_its_steps_is_not_measured() {
     let trainer = BuiltIn::new(config(factory(), classes())).unwrap();
     let spec = TrialSpec {
-        diagnostics: vec![Diagnostic::SignNoise],
+        diagnostics: vec![Diagnostic::named(Diagnostic::SIGN_NOISE)],
         ..method("conadv")
     };
     let error = trainer.check(&spec).unwrap_err().to_string();

@@ -58,7 +58,10 @@ fn led() -> Vec<TrialSpec> {
             schedule,
             controller: Some(choice),
             max_examples,
-            diagnostics: vec![Diagnostic::Noise, Diagnostic::Schedule],
+            diagnostics: vec![
+                Diagnostic::named(Diagnostic::NOISE),
+                Diagnostic::named(Diagnostic::SCHEDULE),
+            ],
             cap: max_examples.map_or(150, |most| most / 4),
             ..spec()
         }
@@ -195,7 +198,7 @@ fn a_growing_batch_resumes_to_the_bit() {
             ..Schedule::constant()
         },
         controller: Some(Choice::new("grow", [("limit", Value::from(0.15))])),
-        diagnostics: vec![Diagnostic::Noise],
+        diagnostics: vec![Diagnostic::named(Diagnostic::NOISE)],
         cap: 120,
         ..spec()
     };

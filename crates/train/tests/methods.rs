@@ -6,14 +6,15 @@ mod common;
 use std::{ops::Range, sync::Arc};
 
 use batchscope_core::{
-    Batch, Cadence, Choice, DataShape, Examples, ExamplesError, InputShape, Inputs, Labels,
-    NetworkFactory, NeverStop, Outcome, Purpose, Quantity, Sampler, Schedule, StateTensor,
-    StepBatch, StreamKey, Task, Trainer, TrainerError, TrialSpec, Value,
+    Batch, Cadence, Choice, DataShape, Diagnostic, Examples, ExamplesError, InputShape, Inputs,
+    Labels, Metric, NetworkFactory, NeverStop, Outcome, Purpose, Quantity, Sampler, Schedule,
+    Split, StateTensor, StepBatch, StreamKey, Task, Trainer, TrainerError, TrialPurpose, TrialSpec,
+    Value,
 };
 use batchscope_train::{
     AdversarialSource, Attack, AttackNorm, BatchStream, BuiltIn, BuiltInConfig, GradientSource,
-    Identity, METHODS, MethodKind, Mixture, Portions, SingleRun, Stored, TrainError, check_methods,
-    load_network, read_methods, read_state,
+    Identity, MEASUREMENTS, METHODS, MethodKind, Mixture, Portions, SingleRun, Stored, TrainError,
+    check_methods, load_network, read_measurements, read_methods, read_state,
     testing::{LinearFactory, TinyFactory},
     train_loop, write_state,
 };
@@ -326,8 +327,94 @@ fn methods_of_earlier_checkpoints_are_read() {
 }
 
 #[test]
-fn the_registry_is_sound() {
+fn the_registries_are_sound() {
     assert_eq!(METHODS.faults(), Vec::<String>::new());
+    assert_eq!(MEASUREMENTS.faults(), Vec::<String>::new());
+}
+
+/// A linear model's test loss under attack has its closed form, `(|r| + ε·‖w‖)²`, and measuring it leaves a run as it was.
+#[test]
+fn a_run_is_attacked_at_its_end_and_left_as_it_was() {
+    let points = |shift: f32| {
+        Arc::new(Fixed {
+            inputs: vec![1.0 + shift, 2.0, -1.0, 0.5 - shift, 0.3, 3.0],
+            targets: vec![0.5, -2.0, 4.0],
+        })
+    };
+    let test = points(0.4);
+    let mut config = BuiltInConfig::new(
+        Arc::new(LinearFactory {
+            weights: vec![0.5, -0.25],
+        }),
+        "three points",
+        points(0.0),
+        None,
+        Some(test.clone()),
+    );
+    let measured = |config: &BuiltInConfig, text: &str| {
+        let spec = TrialSpec {
+            purpose: TrialPurpose::Single,
+            diagnostics: read_measurements(text).unwrap(),
+            batch_size: 3,
+            cap: 7,
+            ..spec()
+        };
+        let trainer = BuiltIn::new(config.clone()).unwrap();
+        trainer.check(&spec)?;
+        let (mut run, _) = trainer.begin(&spec, Cadence::Planned).unwrap();
+        train_loop(&mut run, &batchscope_core::Solo, &NeverStop, &mut |_| {}).unwrap();
+        let weights = run.network.export().unwrap()[0].values.clone();
+        let record = run.driver.record(Outcome::Completed { step: 7 }, 3);
+        Ok::<_, TrainerError>((weights, record.measurements.last().unwrap().metrics.clone()))
+    };
+    let metric = |name: &str| Metric::new(Split::Test, Quantity::Other(name.to_owned()));
+    for (norm, epsilon) in [("sign", 0.2), ("l2", 0.7)] {
+        let text = format!("attacked({epsilon}, {norm}), linearity");
+        let (weights, mut metrics) = measured(&config, &text).unwrap();
+        let w: Vec<f64> = weights.iter().map(|&w| f64::from(w)).collect();
+        let reach = match norm {
+            "sign" => w.iter().map(|w| w.abs()).sum(),
+            _ => w.iter().map(|w| w * w).sum::<f64>().sqrt(),
+        };
+        let losses = test.inputs.chunks(2).zip(&test.targets).map(|(x, y)| {
+            let output: f64 = x.iter().zip(&w).map(|(&x, w)| f64::from(x) * w).sum();
+            ((output - f64::from(*y)).abs() + epsilon * reach).powi(2)
+        });
+        let expected = losses.sum::<f64>() / 3.0;
+        let found = metrics.remove(&metric("attacked_loss")).unwrap();
+        assert!(
+            (found - expected).abs() < 1e-5 * expected,
+            "{norm}: {found} {expected}"
+        );
+        assert!(!metrics.contains_key(&metric("attacked_error")));
+        metrics.retain(|metric, _| !metric.to_string().contains("linearity"));
+        assert_eq!(measured(&config, "").unwrap(), (weights, metrics), "{norm}");
+    }
+    config.test = None;
+    let error = measured(&config, "attacked").unwrap_err().to_string();
+    assert!(error.contains("these data have none"), "{error}");
+    let error = measured(&config, "attacked(norm=l2)")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("epsilon=1"), "{error}");
+}
+
+/// A measurement is stored as its name, as it was before some had settings.
+#[test]
+fn measurements_are_stored_as_names_or_with_their_settings() {
+    let own = read_measurements("noise, sign_noise, attacked(0.3)").unwrap();
+    let text = serde_json::to_string(&own).unwrap();
+    assert!(
+        text.starts_with(r#"["noise","sign_noise",{"kind":"attacked""#),
+        "{text}"
+    );
+    assert_eq!(serde_json::from_str::<Vec<Diagnostic>>(&text).unwrap(), own);
+    assert!(
+        read_measurements("nois")
+            .unwrap_err()
+            .to_string()
+            .contains("noise")
+    );
 }
 
 #[test]

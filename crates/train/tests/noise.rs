@@ -217,7 +217,7 @@ fn examples_that_cost_are_measured_where_that_is_cheapest() {
 
 fn watched(spec: TrialSpec) -> TrialSpec {
     TrialSpec {
-        diagnostics: vec![Diagnostic::Noise],
+        diagnostics: vec![Diagnostic::named(Diagnostic::NOISE)],
         ..spec
     }
 }
@@ -618,7 +618,7 @@ fn the_sign_noise_along_a_run_is_that_of_its_network() {
         ..spec()
     };
     let watched = TrialSpec {
-        diagnostics: vec![Diagnostic::SignNoise],
+        diagnostics: vec![Diagnostic::named(Diagnostic::SIGN_NOISE)],
         ..plain.clone()
     };
     // No example is taken twice.

@@ -27,7 +27,7 @@ use crate::{
         ComparisonArgs, ComputeArgs, DataArgs, ExamplesArgs, MeasureArgs, ModelArgs, ReadArgs,
         RunArgs, StepArgs, StudySettings, TrialArgs, Workload,
     },
-    values,
+    values::{self, Measurements},
 };
 
 /// Finds the batch size to train with, and shows the evidence.
@@ -183,6 +183,9 @@ pub struct CompareArgs {
     /// Evaluate on at most this many examples of each split [default: 1000]
     #[arg(long, value_name = "N", help_heading = "Measuring", value_parser = values::at_least_one)]
     pub eval_examples: Option<u64>,
+    /// Measure these too, in the runs that are compared: linearity, sign_noise, attacked(epsilon=0.1)
+    #[arg(long, value_name = "MEASUREMENTS", help_heading = "Measuring")]
+    pub measure: Option<Measurements>,
     /// Folder of the comparison: results, and what resuming needs
     #[arg(
         long,
@@ -212,6 +215,7 @@ impl CompareArgs {
                 compute: self.compute.clone(),
                 measure: MeasureArgs {
                     eval_examples: self.eval_examples,
+                    measure: self.measure.clone(),
                     ..MeasureArgs::default()
                 },
                 ..Workload::default()

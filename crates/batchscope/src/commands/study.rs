@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use batchscope_core::{Trainer, TrialPurpose};
+use batchscope_core::{Trainer, TrialPurpose, TrialSpec};
 use batchscope_scaling::{AnalysisOptions, Findings};
 use batchscope_study::{Observer, Plan, SqliteStore, StopToken, StudyResult};
 
@@ -71,9 +71,11 @@ pub fn check(plan: &Plan, trainer: &dyn Trainer) -> Result<(), CliError> {
     plan.check_against(&trainer.info())
         .map_err(resolve::from_plan)?;
     let rate = plan.learning_rates.low;
-    trainer
-        .check(&plan.trial(TrialPurpose::Single, plan.base_batch, rate))
-        .map_err(CliError::trainer)
+    let spec = TrialSpec {
+        diagnostics: plan.diagnostics.clone(),
+        ..plan.trial(TrialPurpose::Single, plan.base_batch, rate)
+    };
+    trainer.check(&spec).map_err(CliError::trainer)
 }
 
 /// What is there once every trial of a plan has run.

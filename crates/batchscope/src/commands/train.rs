@@ -39,9 +39,11 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
     let mut spec = spec(&args.workload, &args.run, data.train.len())?;
     let writes = args.write_schedule.as_ref();
     spec.diagnostics
-        .extend(writes.map(|_| Diagnostic::Schedule));
+        .extend(writes.map(|_| Diagnostic::named(Diagnostic::SCHEDULE)));
     spec.diagnostics
-        .extend(args.l1.then_some(Diagnostic::SignNoise));
+        .extend(args.l1.then_some(Diagnostic::named(Diagnostic::SIGN_NOISE)));
+    spec.diagnostics
+        .extend(args.workload.measure.measurements());
     let trainer = built_in(&args.workload, &data)?;
     trainer.check(&spec).map_err(CliError::trainer)?;
     check_untrained(&trainer, &spec).map_err(CliError::trainer)?;
@@ -185,7 +187,7 @@ pub fn spec(w: &Workload, run: &RunArgs, train_examples: u64) -> Result<TrialSpe
         },
         diagnostics: match w.measure.noise {
             Some(Switch(false)) => Vec::new(),
-            _ => vec![Diagnostic::Noise],
+            _ => vec![Diagnostic::named(Diagnostic::NOISE)],
         },
     };
     set_length(&mut spec, run, train_examples)?;

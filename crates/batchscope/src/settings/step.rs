@@ -1,11 +1,11 @@
 //! How a step is made, beside the optimizer, and what is measured on the way.
 
-use batchscope_core::{Choice, Length, WarmUpShape};
+use batchscope_core::{Choice, Diagnostic, Length, WarmUpShape};
 use batchscope_train::METHODS;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::values::{self, AfterWarmUp, Methods, Switch};
+use crate::values::{self, AfterWarmUp, Measurements, Methods, Switch};
 
 use super::text;
 
@@ -82,4 +82,15 @@ pub struct MeasureArgs {
     #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<Switch>,
+    /// Measure these too, in the runs whose numbers are reported: linearity, sign_noise, attacked(epsilon=0.1)
+    #[arg(long, value_name = "MEASUREMENTS")]
+    #[serde(with = "text", skip_serializing_if = "Option::is_none")]
+    pub measure: Option<Measurements>,
+}
+
+impl MeasureArgs {
+    /// What is measured beside the metrics, apart from gradient noise.
+    pub fn measurements(&self) -> Vec<Diagnostic> {
+        self.measure.clone().unwrap_or_default().0
+    }
 }

@@ -6,7 +6,9 @@ mod comparison;
 mod tests;
 mod trial;
 
-use batchscope_core::{Choice, DecayPolicy, EvaluationPlan, Length, Schedule, Value, WarmUpShape};
+use batchscope_core::{
+    Choice, DecayPolicy, Diagnostic, EvaluationPlan, Length, Schedule, Value, WarmUpShape,
+};
 use batchscope_rules::{Rule, token_half_life_beta2};
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +64,9 @@ pub struct Plan {
     /// Step methods other than the plain step, of those that the trainer has.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<Choice>,
+    /// What the runs whose numbers are reported measure besides, of what the trainer can.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<Diagnostic>,
     /// Keep the half-life of Adam's second moment, in examples, at every batch size.
     pub token_half_life: bool,
     /// Warm-up and decay.
@@ -139,6 +144,7 @@ impl Default for Plan {
                 ],
             ),
             methods: Vec::new(),
+            diagnostics: Vec::new(),
             token_half_life: false,
             schedule: Schedule::warm_up(Tune::Every.warm_up_steps()),
             clip: None,

@@ -77,7 +77,7 @@ fn branch(
             ..plan.evaluation
         },
         diagnostics: match watches {
-            true => vec![Diagnostic::Noise],
+            true => vec![Diagnostic::named(Diagnostic::NOISE)],
             false => Vec::new(),
         },
         ..plan.trial(purpose, batch_size, setting.learning_rate)

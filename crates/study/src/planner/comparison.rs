@@ -156,6 +156,7 @@ impl Work<'_> {
             specs.extend(settings.iter().map(|spec| TrialSpec {
                 purpose,
                 seed: trial_seed(purpose, spec.batch_size),
+                diagnostics: self.plan.diagnostics.clone(),
                 ..spec.clone()
             }));
         }
@@ -568,7 +569,8 @@ impl Search {
     }
 }
 
-/// A run of every method with a controller at every batch size, as it will be but for what is tuned: for a trainer's check.
+/// A run of every method with a controller, or with steps of its own, at every batch size, as it will be but for what is tuned:
+/// for a trainer's check.
 ///
 /// # Errors
 /// When a controller cannot lead it.
@@ -584,7 +586,8 @@ pub fn controlled_runs(plan: &Plan, info: &TrainerInfo) -> Result<Vec<TrialSpec>
         study: Assessment::default(),
     };
     let mut specs = Vec::new();
-    for method in comparison.methods.iter().filter(|m| m.controller.is_some()) {
+    let special = |method: &&Method| method.controller.is_some() || !method.steps.is_empty();
+    for method in comparison.methods.iter().filter(special) {
         for &batch_size in &plan.batch_sizes {
             specs.push(work.trial(method, &work.untuned(method), batch_size)?);
         }

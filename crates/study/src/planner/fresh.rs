@@ -102,12 +102,17 @@ fn points(
 
 /// What a fresh trial measures besides.
 fn diagnostics(plan: &Plan, info: &TrainerInfo, linearity: bool) -> Vec<Diagnostic> {
-    let linearity = linearity.then_some(Diagnostic::Linearity);
+    let linearity = linearity.then_some(Diagnostic::named(Diagnostic::LINEARITY));
     let noise = plan.noise == Some(true) && info.capabilities.measures_noise;
-    linearity
-        .into_iter()
-        .chain(noise.then_some(Diagnostic::Noise))
-        .collect()
+    let noise = noise.then_some(Diagnostic::named(Diagnostic::NOISE));
+    let own = plan.diagnostics.iter().cloned();
+    let mut all: Vec<Diagnostic> = Vec::new();
+    for diagnostic in linearity.into_iter().chain(noise).chain(own) {
+        if !all.contains(&diagnostic) {
+            all.push(diagnostic);
+        }
+    }
+    all
 }
 
 /// Curves that ask for the same run share it, and its diagnostics.

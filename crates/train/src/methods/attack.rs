@@ -15,7 +15,7 @@ const USUAL_EPSILON: f64 = 0.1;
 const L2: &str = "l2";
 
 /// ε of the methods whose norm can be chosen.
-pub(super) const EPSILON: Parameter = Parameter {
+pub(crate) const EPSILON: Parameter = Parameter {
     name: "epsilon",
     about: "How far every input value moves, ε, 0.1 where not said; by l2, how far the example does, which must be said",
     kind: Kind::Number(Numbers::POSITIVE),
@@ -23,7 +23,7 @@ pub(super) const EPSILON: Parameter = Parameter {
 };
 
 /// The norm of the move.
-pub(super) const NORM: Parameter = Parameter {
+pub(crate) const NORM: Parameter = Parameter {
     name: "norm",
     about: "Along the gradient's signs, or along the gradient of each example at length ε",
     kind: Kind::Word(&["sign", L2]),
@@ -40,11 +40,20 @@ pub(super) const CLEAN_WEIGHT: Parameter = Parameter {
 
 /// Refuses data whose inputs cannot be moved by a little, and a length that nobody has said.
 pub(super) fn check(choice: &Choice, shape: &DataShape) -> Result<(), TrainError> {
-    let refused = |why: &str| Err(SettingError::new("method", why).into());
+    check_as("method", choice, shape)
+}
+
+/// The same, of a choice that is made by this key.
+pub(crate) fn check_as(
+    key: &'static str,
+    choice: &Choice,
+    shape: &DataShape,
+) -> Result<(), TrainError> {
+    let refused = |why: &str| Err(SettingError::new(key, why).into());
     if matches!(shape.input, InputShape::Tokens { .. }) {
         return refused(
-            "adversarial examples move input values by a little, and tokens cannot be: train on \
-             text without them",
+            "adversarial examples move input values by a little, and tokens cannot be: leave them \
+             out for text",
         );
     }
     if choice.text("norm") == Some(L2) && choice.number("epsilon").is_none() {
@@ -78,7 +87,7 @@ pub enum AttackNorm {
 
 impl Attack {
     /// The attack of a method.
-    pub(super) fn of(choice: &Choice) -> Self {
+    pub(crate) fn of(choice: &Choice) -> Self {
         Self {
             epsilon: choice.number("epsilon").unwrap_or(USUAL_EPSILON),
             norm: match choice.text("norm") {
@@ -166,7 +175,7 @@ impl Mixture {
 }
 
 /// The values of a batch whose inputs are no tokens, which [`check`] has seen to.
-pub(super) fn values(batch: &mut Batch) -> &mut Vec<f32> {
+pub(crate) fn values(batch: &mut Batch) -> &mut Vec<f32> {
     match &mut batch.inputs {
         Inputs::Values(values) => values,
         Inputs::Tokens(_) => unreachable!("checked: adversarial methods refuse tokens"),

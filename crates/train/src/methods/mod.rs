@@ -5,7 +5,7 @@
 //! one of each.
 
 mod adversarial;
-mod attack;
+pub(crate) mod attack;
 mod conadv;
 mod conservative;
 mod disadv;

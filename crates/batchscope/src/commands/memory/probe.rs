@@ -215,7 +215,7 @@ fn spec(
         // As in any run: examples whose gradients are told apart take more.
         diagnostics: match is_a_program {
             true => Vec::new(),
-            false => vec![Diagnostic::Noise],
+            false => vec![Diagnostic::named(Diagnostic::NOISE)],
         },
     })
 }

@@ -2,9 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use batchscope_core::{Metric, Quantity, Split};
+use batchscope_core::{Choice, Descriptor, Diagnostic, Metric, Quantity, Split};
 
+use super::{Made, MeasurementKind, any};
 use crate::{Run, TrainError, update::squared_gradient_norm};
+
+pub(super) static LINEARITY: MeasurementKind = MeasurementKind {
+    descriptor: Descriptor {
+        name: Diagnostic::LINEARITY,
+        aliases: &[],
+        about: "How far the loss is from its first-order prediction after one plain step, at each evaluation",
+        source: "Golmant et al. 2018, arXiv 1811.12941",
+        parameters: &[],
+    },
+    check: any,
+    made: Made::AtEvaluations(measure),
+};
 
 /// `|L(w) − L̂(w)|` of Golmant et al. 2018 (arXiv 1811.12941), added as
 /// `train-linearity`.
@@ -16,7 +29,8 @@ use crate::{Run, TrainError, update::squared_gradient_norm};
 /// `w*` are the current weights, `g_B` the mean gradient of the batch the next step will use, `η`
 /// that step's learning rate, and `L` the loss on the fixed train subset. Above 1 the first-order
 /// picture behind linear scaling has broken down. A loss that is not finite is left out.
-pub(crate) fn measure(
+fn measure(
+    _: &Choice,
     run: &mut Run<'_>,
     metrics: &mut BTreeMap<Metric, f64>,
 ) -> Result<(), TrainError> {

@@ -1,0 +1,142 @@
+//! What can be measured beside the metrics of a run: one measurement a file, listed in [`MEASUREMENTS`].
+//!
+//! A measurement leaves the run exactly as it was.
+
+mod attacked;
+mod linearity;
+mod noise;
+mod schedule;
+mod sign_noise;
+
+use std::collections::BTreeMap;
+
+use batchscope_core::{
+    Choice, ChoiceError, Described, Descriptor, Diagnostic, Metric, Registry, SettingError,
+    TrialSpec, split_list,
+};
+
+use crate::{BuiltInConfig, Run, TrainError};
+
+/// A measurement that can be chosen.
+pub struct MeasurementKind {
+    /// Name, source and parameters.
+    pub descriptor: Descriptor,
+    /// Refuses runs that it cannot measure.
+    pub check: Check,
+    /// When it is made.
+    pub made: Made,
+}
+
+/// Refuses a trial, of a trainer's data and model, that cannot be measured.
+pub type Check = fn(&TrialSpec, &BuiltInConfig) -> Result<(), TrainError>;
+
+/// Adds what it finds to the metrics of an evaluation.
+pub type Measure = fn(&Choice, &mut Run<'_>, &mut BTreeMap<Metric, f64>) -> Result<(), TrainError>;
+
+/// When a measurement is made.
+pub enum Made {
+    /// Along the steps, by the loop itself.
+    Along,
+    /// At each evaluation, after the metrics, at the parameters in training.
+    AtEvaluations(Measure),
+    /// When the run looks at the test examples, at the parameters that it is judged by.
+    AtTheTest(Measure),
+}
+
+impl Described for MeasurementKind {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+}
+
+/// Every measurement there is.
+pub static MEASUREMENTS: Registry<MeasurementKind> = Registry {
+    what: "measurement",
+    all: &[
+        &noise::NOISE,
+        &schedule::SCHEDULE,
+        &linearity::LINEARITY,
+        &sign_noise::SIGN_NOISE,
+        &attacked::ATTACKED,
+    ],
+};
+
+/// Reads measurements: `linearity, attacked(0.1)`.
+///
+/// # Errors
+/// When there is no such measurement, or a setting is wrong.
+pub fn read_measurements(text: &str) -> Result<Vec<Diagnostic>, ChoiceError> {
+    let items = split_list(text)?.into_iter();
+    let read = items.map(|item| MEASUREMENTS.read(item));
+    read.map(|read| read.map(|(_, choice)| Diagnostic(choice)))
+        .collect()
+}
+
+/// Refuses measurements that do not exist, or that this trial does not allow.
+///
+/// # Errors
+/// Naming the measurement.
+pub fn check_measurements(spec: &TrialSpec, config: &BuiltInConfig) -> Result<(), TrainError> {
+    for diagnostic in &spec.diagnostics {
+        let (kind, _) = MEASUREMENTS.check(&diagnostic.0).map_err(wrong)?;
+        (kind.check)(spec, config)?;
+    }
+    Ok(())
+}
+
+fn wrong(error: ChoiceError) -> TrainError {
+    TrainError::choice("measure", &error)
+}
+
+/// Allows any trial.
+fn any(_: &TrialSpec, _: &BuiltInConfig) -> Result<(), TrainError> {
+    Ok(())
+}
+
+/// Refuses, by the flag of measurements.
+fn refused(why: impl Into<String>) -> TrainError {
+    SettingError::new("measure", why).into()
+}
+
+impl Run<'_> {
+    /// Makes the measurements of an evaluation.
+    pub(crate) fn measure_at_evaluation(
+        &mut self,
+        metrics: &mut BTreeMap<Metric, f64>,
+    ) -> Result<(), TrainError> {
+        self.measure(metrics, |made| match made {
+            Made::AtEvaluations(measure) => Some(*measure),
+            _ => None,
+        })
+    }
+
+    /// Makes those of the look at the test examples.
+    pub(crate) fn measure_at_test(
+        &mut self,
+        metrics: &mut BTreeMap<Metric, f64>,
+    ) -> Result<(), TrainError> {
+        self.measure(metrics, |made| match made {
+            Made::AtTheTest(measure) => Some(*measure),
+            _ => None,
+        })
+    }
+
+    fn measure(
+        &mut self,
+        metrics: &mut BTreeMap<Metric, f64>,
+        now: fn(&Made) -> Option<Measure>,
+    ) -> Result<(), TrainError> {
+        let spec = self.driver.spec();
+        let known = spec.diagnostics.iter();
+        let due: Vec<(Measure, Choice)> = known
+            .filter_map(|diagnostic| {
+                let (kind, choice) = MEASUREMENTS.check(&diagnostic.0).ok()?;
+                Some((now(&kind.made)?, choice))
+            })
+            .collect();
+        for (measure, choice) in due {
+            measure(&choice, self, metrics)?;
+        }
+        Ok(())
+    }
+}
