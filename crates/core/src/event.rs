@@ -26,7 +26,7 @@ pub struct Measurement {
     )]
     pub finer: bool,
     /// Gradient noise over the steps since the evaluation before, where it is watched
-    /// ([`crate::Diagnostic::named(Diagnostic::NOISE)`]) and a step was measured or cannot be.
+    /// ([`crate::Diagnostic::NOISE`]) and a step was measured or cannot be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<NoiseRecord>,
 }

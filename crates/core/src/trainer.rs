@@ -91,7 +91,7 @@ pub struct Capabilities {
     pub exact_resume: bool,
     /// The same spec gives the same record (times aside), whatever runs beside it.
     pub deterministic: bool,
-    /// It measures gradient noise where [`crate::Diagnostic::named(Diagnostic::NOISE)`] is asked for.
+    /// It measures gradient noise where [`crate::Diagnostic::NOISE`] is asked for.
     pub measures_noise: bool,
     /// [`Trainer::time`] times steps.
     pub times_steps: bool,

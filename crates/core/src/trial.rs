@@ -260,7 +260,7 @@ pub struct TrialRecord {
     /// What its controller decided, in the order of the steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<Decision>,
-    /// What its steps were made with, where that was asked for ([`Diagnostic::named(Diagnostic::SCHEDULE)`]).
+    /// What its steps were made with, where that was asked for ([`Diagnostic::SCHEDULE`]).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schedule: Vec<ScheduleRow>,
     /// Remarks a reader must know (batch-norm ghost size reduced, target reached in warm-up).

@@ -7,7 +7,7 @@ use crate::curves::CurveTrials;
 use crate::findings::LinearityPoint;
 use crate::generalization::means;
 
-/// Name under which [`batchscope_core::Diagnostic::named(Diagnostic::LINEARITY)`] reports, on the train split.
+/// Name under which [`batchscope_core::Diagnostic::LINEARITY`] reports, on the train split.
 fn metric() -> Metric {
     Metric::new(Split::Train, Quantity::Other("linearity".into()))
 }

@@ -26,6 +26,7 @@ mod noise_scale;
 mod norm_noise;
 mod pools;
 mod run;
+mod set_up;
 mod stop;
 #[doc(hidden)]
 pub mod testing;

@@ -259,7 +259,7 @@ pub(crate) fn check_along(
     Err(SettingError::new("l1", why).into())
 }
 
-/// [`batchscope_core::Diagnostic::named(Diagnostic::SIGN_NOISE)`]: leaves the run exactly as it was. Nothing is reported where a gradient is not finite.
+/// [`batchscope_core::Diagnostic::SIGN_NOISE`]: leaves the run exactly as it was. Nothing is reported where a gradient is not finite.
 pub(crate) fn measure_along(
     run: &mut Run<'_>,
     metrics: &mut BTreeMap<Metric, f64>,
