@@ -30,20 +30,13 @@ fn vectors() -> &'static str {
 
 /// Physical memory in bytes, where `/proc/meminfo` tells.
 fn memory_bytes() -> Option<u64> {
-    let kib = field("/proc/meminfo", "MemTotal")?;
-    kib.split_whitespace()
-        .next()?
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1024)
+    kibibytes("/proc/meminfo", "MemTotal")
 }
 
 /// Memory in bytes that could be had without swapping, where the system tells: what the machine has left, or what this process's
 /// control group has, if that is less.
 pub fn available_bytes() -> Option<u64> {
-    let kib = field("/proc/meminfo", "MemAvailable")?;
-    let kib = kib.split_whitespace().next()?.parse::<u64>().ok()?;
-    let of_machine = kib.checked_mul(1024)?;
+    let of_machine = kibibytes("/proc/meminfo", "MemAvailable")?;
     Some(of_groups().unwrap_or(u64::MAX).min(of_machine))
 }
 
@@ -88,6 +81,13 @@ fn left_in(root: &str, path: &str, [limit, usage]: [&str; 2], prefix: &str) -> O
     own.take_while(|folder| folder.starts_with(root))
         .filter_map(left)
         .min()
+}
+
+/// A line `name: N kB` of a file of the system's, in bytes.
+pub fn kibibytes(path: &str, name: &str) -> Option<u64> {
+    let value = field(path, name)?;
+    let kib: u64 = value.split_whitespace().next()?.parse().ok()?;
+    kib.checked_mul(1024)
 }
 
 /// The first `name : value` line of a file.

@@ -82,14 +82,10 @@ pub struct Methods(pub Vec<Choice>);
 
 impl fmt::Display for Methods {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shortest = |method: &Choice| match METHODS.find(method.name()) {
-            Ok(kind) => kind.descriptor.shortest(method),
-            Err(_) => method.to_string(),
-        };
         match self.0.as_slice() {
             [] => f.write_str("plain"),
             methods => {
-                let methods: Vec<String> = methods.iter().map(shortest).collect();
+                let methods: Vec<String> = methods.iter().map(written_part).collect();
                 f.write_str(&methods.join(","))
             }
         }

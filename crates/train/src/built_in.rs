@@ -98,6 +98,8 @@ pub struct SingleRun {
 pub struct BuiltIn {
     pub(crate) config: BuiltInConfig,
     pub(crate) info: TrainerInfo,
+    /// Size of the model's batch-norm groups, if it has batch norm.
+    ghost: Option<u64>,
     pools: Pools,
 }
 
@@ -132,6 +134,7 @@ impl BuiltIn {
                 .iter()
                 .map(move |quantity| Metric::new(split, quantity.clone()))
         });
+        let network = config.factory.build(&shape, key)?;
         let info = TrainerInfo {
             trainer: concat!("batchscope ", env!("CARGO_PKG_VERSION")).to_owned(),
             model: config.factory.name(),
@@ -141,7 +144,7 @@ impl BuiltIn {
             },
             device: config.factory.device(),
             train_examples: Some(config.train.len()),
-            parameters: config.factory.build(&shape, key)?.layout().parameters() as u64,
+            parameters: network.layout().parameters() as u64,
             metrics: metrics.collect(),
             own_settings: false,
             directions: BTreeMap::new(),
@@ -150,6 +153,7 @@ impl BuiltIn {
         Ok(Self {
             config,
             info,
+            ghost: network.ghost_size(u64::MAX),
             pools: Pools::default(),
         })
     }
@@ -157,6 +161,11 @@ impl BuiltIn {
     /// What it trains, and with what.
     pub fn config(&self) -> &BuiltInConfig {
         &self.config
+    }
+
+    /// Examples that batch norm normalizes over at this batch size, as [`batchscope_core::Network::ghost_size`] has it.
+    pub(crate) fn ghost_size(&self, batch_size: u64) -> Option<u64> {
+        self.ghost.map(|ghost| ghost.min(batch_size).max(1))
     }
 
     /// Where its trials run.
@@ -353,7 +362,7 @@ impl Trainer for BuiltIn {
         self.check_target(spec)?;
         check_methods(&spec.methods, &self.config.train.shape())?;
         methods::augmentations(&self.config.augment, &spec.methods)?;
-        check_measurements(spec, &self.config)?;
+        check_measurements(spec, self)?;
         if spec.controller.is_some() || spec.start.is_some() {
             // Whether the data and the network can follow shows when the run is set up.
             self.set_up(spec, Cadence::Planned)?;
@@ -424,15 +433,7 @@ impl Trainer for BuiltIn {
     }
 
     fn micro_batch_multiple(&self) -> u64 {
-        let shape = self.config.train.shape();
-        let key = StreamKey {
-            study_seed: 0,
-            trial: 0,
-            purpose: Purpose::Initialization,
-        };
-        let network = self.config.factory.build(&shape, key);
-        let ghost = network.ok().and_then(|n| n.ghost_size(u64::MAX));
-        ghost.unwrap_or(1)
+        self.ghost.unwrap_or(1)
     }
 
     fn micro_batch_within(&self, spec: &TrialSpec, bytes: u64) -> Option<u64> {

@@ -41,9 +41,7 @@ pub use checkpoint::{
 pub use error::TrainError;
 pub use evaluate::{EVALUATION_CHUNK, EvaluationSet, Evaluator, insert_metrics, quantities};
 pub use gradient::{BatchStream, GradientSource, Portions, Supervised};
-pub use measurements::{
-    MEASUREMENTS, Made, MeasurementKind, check_measurements, read_measurements,
-};
+pub use measurements::{MEASUREMENTS, Made, MeasurementKind, read_measurements};
 pub use methods::{
     AdversarialSource, Attack, AttackNorm, Beside, Conservative, Extra, METHODS, MakeSource,
     MethodKind, Mixture, NoiseWatch, Part, Plain, SourceParts, StepContext, StepMethod,

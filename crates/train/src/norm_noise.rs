@@ -223,8 +223,8 @@ const PARTS_ALONG: u64 = 8;
 const LEVEL: f64 = 0.95;
 
 /// The parts that are measured along a run whose steps have so many examples, `first` the next of them.
-fn steps_along(network: &dyn Network, shape: &DataShape, first: StepBatch) -> Steps {
-    let unit = network.ghost_size(first.batch_size).unwrap_or(1).max(1);
+fn steps_along(ghost: Option<u64>, shape: &DataShape, first: StepBatch) -> Steps {
+    let unit = ghost.unwrap_or(1).max(1);
     Steps {
         first: StepBatch {
             batch_size: match shape.input {
@@ -243,12 +243,12 @@ fn steps_along(network: &dyn Network, shape: &DataShape, first: StepBatch) -> St
 /// # Errors
 /// Key `l1`.
 pub(crate) fn check_along(
-    network: &dyn Network,
+    ghost: Option<u64>,
     shape: &DataShape,
     batch_size: u64,
     examples: u64,
 ) -> Result<(), TrainError> {
-    let steps = steps_along(network, shape, StepBatch::constant(0, batch_size));
+    let steps = steps_along(ghost, shape, StepBatch::constant(0, batch_size));
     let needed = steps.parts.saturating_mul(steps.first.batch_size);
     if examples >= needed {
         return Ok(());
@@ -259,18 +259,18 @@ pub(crate) fn check_along(
     Err(SettingError::new("l1", why).into())
 }
 
-/// [`batchscope_core::Diagnostic::SIGN_NOISE`]: leaves the run exactly as it was. Nothing is reported where a gradient is not finite.
+/// [`batchscope_core::Diagnostic::SIGN_NOISE`]: nothing is reported where a gradient is not finite.
 pub(crate) fn measure_along(
     run: &mut Run<'_>,
     metrics: &mut BTreeMap<Metric, f64>,
 ) -> Result<(), TrainError> {
     let next = run.controller.at(run.driver.step()).batch;
-    let steps = steps_along(run.network.as_ref(), &run.evaluator.shape, next);
+    let ghost = run.network.ghost_size(next.batch_size);
+    let steps = steps_along(ghost, &run.evaluator.shape, next);
     let norms = NoiseNorms {
         l1: true,
         nuclear: false,
     };
-    let (here, remembered) = (run.network.export()?, run.source.state());
     let found = measured(
         run.network.as_mut(),
         run.source.as_mut(),
@@ -278,8 +278,6 @@ pub(crate) fn measure_along(
         (norms, LEVEL),
         &mut |_| Ok(()),
     );
-    run.network.import(&here)?;
-    run.source.load(&remembered)?;
     let scale = match found {
         Ok(found) => found.l1.map(|l1| l1.noise_scale),
         Err(TrainError::Refused(_)) => None,

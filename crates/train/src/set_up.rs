@@ -70,7 +70,7 @@ impl BuiltIn {
         if controller.watches_noise() {
             check_noise(network.as_ref(), [smallest, spec.batch_size], micro_batch)?;
         }
-        check_measurements(spec, config)?;
+        check_measurements(spec, self)?;
         let evaluator = self.evaluator(spec, within)?;
         let recalibrates = rule.averages() && ghost.is_some();
         let driving = Driving {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use batchscope_core::{Choice, Descriptor, Metric, Mode, Quantity, Split, Task, TrialSpec};
 
 use super::{Made, MeasurementKind, refused};
-use crate::{BuiltInConfig, Run, TrainError, methods::attack};
+use crate::{BuiltIn, Run, TrainError, methods::attack};
 
 pub(super) static ATTACKED: MeasurementKind = MeasurementKind {
     descriptor: Descriptor {
@@ -23,11 +23,9 @@ pub(super) static ATTACKED: MeasurementKind = MeasurementKind {
     made: Made::AtTheTest(measure),
 };
 
-fn check(spec: &TrialSpec, config: &BuiltInConfig) -> Result<(), TrainError> {
-    let own = spec.diagnostics.iter().map(|diagnostic| &diagnostic.0);
-    for choice in own.filter(|choice| choice.name() == ATTACKED.descriptor.name) {
-        attack::check_as("measure", choice, &config.train.shape())?;
-    }
+fn check(choice: &Choice, _: &TrialSpec, trainer: &BuiltIn) -> Result<(), TrainError> {
+    let config = trainer.config();
+    attack::check_as("measure", choice, &config.train.shape())?;
     match &config.test {
         Some(test) if !test.is_empty() => Ok(()),
         _ => Err(refused(

@@ -15,7 +15,7 @@ use batchscope_core::{
     TrialSpec, split_list,
 };
 
-use crate::{BuiltInConfig, Run, TrainError};
+use crate::{BuiltIn, Run, TrainError};
 
 /// A measurement that can be chosen.
 pub struct MeasurementKind {
@@ -27,10 +27,10 @@ pub struct MeasurementKind {
     pub made: Made,
 }
 
-/// Refuses a trial, of a trainer's data and model, that cannot be measured.
-pub type Check = fn(&TrialSpec, &BuiltInConfig) -> Result<(), TrainError>;
+/// Refuses a trial of a trainer that cannot be measured so.
+pub type Check = fn(&Choice, &TrialSpec, &BuiltIn) -> Result<(), TrainError>;
 
-/// Adds what it finds to the metrics of an evaluation.
+/// Adds what it finds to the metrics of an evaluation. Whatever it does to the network and the gradient source is undone.
 pub type Measure = fn(&Choice, &mut Run<'_>, &mut BTreeMap<Metric, f64>) -> Result<(), TrainError>;
 
 /// When a measurement is made.
@@ -76,10 +76,10 @@ pub fn read_measurements(text: &str) -> Result<Vec<Diagnostic>, ChoiceError> {
 ///
 /// # Errors
 /// Naming the measurement.
-pub fn check_measurements(spec: &TrialSpec, config: &BuiltInConfig) -> Result<(), TrainError> {
+pub(crate) fn check_measurements(spec: &TrialSpec, trainer: &BuiltIn) -> Result<(), TrainError> {
     for diagnostic in &spec.diagnostics {
-        let (kind, _) = MEASUREMENTS.check(&diagnostic.0).map_err(wrong)?;
-        (kind.check)(spec, config)?;
+        let (kind, choice) = MEASUREMENTS.check(&diagnostic.0).map_err(wrong)?;
+        (kind.check)(&choice, spec, trainer)?;
     }
     Ok(())
 }
@@ -89,7 +89,7 @@ fn wrong(error: ChoiceError) -> TrainError {
 }
 
 /// Allows any trial.
-fn any(_: &TrialSpec, _: &BuiltInConfig) -> Result<(), TrainError> {
+fn any(_: &Choice, _: &TrialSpec, _: &BuiltIn) -> Result<(), TrainError> {
     Ok(())
 }
 
@@ -135,7 +135,11 @@ impl Run<'_> {
             })
             .collect();
         for (measure, choice) in due {
-            measure(&choice, self, metrics)?;
+            let (here, remembered) = (self.network.export()?, self.source.state());
+            let measured = measure(&choice, self, metrics);
+            self.network.import(&here)?;
+            self.source.load(&remembered)?;
+            measured?;
         }
         Ok(())
     }

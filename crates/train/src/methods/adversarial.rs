@@ -14,11 +14,11 @@
 //! statistics of both enter the running ones. A coordinate without a slope stays where it is.
 
 use batchscope_core::{
-    Descriptor, Kind, LossSum, Mode, Network, Parameter, ParameterDefault, Range, StepBatch,
+    Choice, Descriptor, Kind, LossSum, Mode, Network, Parameter, ParameterDefault, Range, StepBatch,
 };
 
 use super::{
-    Extra, MethodKind, Part,
+    Extra, MethodKind, Part, SourceParts,
     attack::{self, Attack, Mixture},
 };
 use crate::{BatchStream, GradientSource, TrainError};
@@ -41,14 +41,7 @@ pub(super) static ADVERSARIAL: MethodKind = MethodKind {
         ],
     },
     check: attack::check,
-    part: Part::Gradient(|choice, parts| {
-        let (attack, mixture) = (Attack::of(choice), Mixture::of(choice, false));
-        Ok(Box::new(AdversarialSource::new(
-            parts.stream,
-            attack,
-            mixture,
-        )))
-    }),
+    part: Part::Gradient(|choice, parts| Ok(AdversarialSource::made(choice, parts, false))),
     beside: |_| Extra::NOTHING,
 };
 
@@ -62,6 +55,16 @@ pub struct AdversarialSource<'a> {
 }
 
 impl<'a> AdversarialSource<'a> {
+    /// That of a method.
+    pub(super) fn made(
+        choice: &Choice,
+        parts: SourceParts<'a, '_>,
+        mixed_norm: bool,
+    ) -> Box<dyn GradientSource + 'a> {
+        let (attack, mixture) = (Attack::of(choice), Mixture::of(choice, mixed_norm));
+        Box::new(Self::new(parts.stream, attack, mixture))
+    }
+
     /// On the examples of a stream.
     pub fn new(stream: BatchStream<'a>, attack: Attack, mixture: Mixture) -> Self {
         Self {

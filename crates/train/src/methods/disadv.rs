@@ -12,10 +12,7 @@
 
 use batchscope_core::Descriptor;
 
-use super::{
-    AdversarialSource, Extra, MethodKind, Part,
-    attack::{self, Attack, Mixture},
-};
+use super::{AdversarialSource, Extra, MethodKind, Part, attack};
 
 pub(super) static DISADV: MethodKind = MethodKind {
     descriptor: Descriptor {
@@ -26,13 +23,6 @@ pub(super) static DISADV: MethodKind = MethodKind {
         parameters: &[attack::EPSILON, attack::NORM, attack::CLEAN_WEIGHT],
     },
     check: attack::check,
-    part: Part::Gradient(|choice, parts| {
-        let (attack, mixture) = (Attack::of(choice), Mixture::of(choice, true));
-        Ok(Box::new(AdversarialSource::new(
-            parts.stream,
-            attack,
-            mixture,
-        )))
-    }),
+    part: Part::Gradient(|choice, parts| Ok(AdversarialSource::made(choice, parts, true))),
     beside: |_| Extra::NOTHING,
 };

@@ -219,11 +219,7 @@ impl Search<'_> {
         if self.args.compute.max_memory.is_some() || !may_reserve {
             return Ok(hello);
         }
-        let first = Request {
-            batch_size: 1,
-            micro_batch: 1,
-            saves: false,
-        };
+        let first = Request::whole(1);
         let ran = |answer: &Answer| matches!(answer, Answer::Ran { .. });
         let limited = self.prober.ask(first)?;
         if ran(&limited) {
@@ -254,12 +250,7 @@ impl Search<'_> {
     fn search(&mut self, search: &mut MicroBatchSearch) -> Result<bool, CliError> {
         while let Some(size) = search.next() {
             self.say(search, &format!("a micro-batch of {}", count(size)));
-            let request = Request {
-                batch_size: size,
-                micro_batch: size,
-                saves: false,
-            };
-            match self.prober.ask(request)? {
+            match self.prober.ask(Request::whole(size))? {
                 Answer::Ran { seconds, peak } => {
                     search.tried(size, true);
                     let timing = StepTiming::of(size, size, seconds);
@@ -305,9 +296,8 @@ impl Search<'_> {
                 &format!("a micro-batch of {} with a checkpoint", count(size)),
             );
             let request = Request {
-                batch_size: size,
-                micro_batch: size,
                 saves: true,
+                ..Request::whole(size)
             };
             let known = self.tried.iter().position(|t| t.micro_batch == size);
             match self.prober.ask_afresh(request)? {
@@ -372,9 +362,8 @@ impl Search<'_> {
             for (way, seconds) in ways.iter().zip(&mut seconds) {
                 let Some(micro_batch) = *way else { continue };
                 let answer = self.prober.ask(Request {
-                    batch_size,
                     micro_batch,
-                    saves: false,
+                    ..Request::whole(batch_size)
                 })?;
                 match answer {
                     Answer::Ran { seconds: more, .. } => seconds.extend(more),

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     args::MemoryArgs,
     error::CliError,
-    resolve,
+    machine, resolve,
     settings::StudySettings,
     signals::Signals,
     trainers::{Trainers, takes},
@@ -61,6 +61,17 @@ pub struct Request {
     pub micro_batch: u64,
     /// Save a checkpoint too, where the trainer does.
     pub saves: bool,
+}
+
+impl Request {
+    /// Steps of so many examples in one pass.
+    pub fn whole(size: u64) -> Self {
+        Self {
+            batch_size: size,
+            micro_batch: size,
+            saves: false,
+        }
+    }
 }
 
 /// What became of it.
@@ -104,7 +115,7 @@ pub fn address_space() -> Option<u64> {
 /// Limits the address space, and begins this process again under the limit: memory that was reserved before would not be
 /// counted against it.
 fn limit_to(bytes: u64) -> Result<(), CliError> {
-    if getrlimit(Resource::As).current == Some(bytes) {
+    if address_space() == Some(bytes) {
         return Ok(());
     }
     let failed =
@@ -134,12 +145,7 @@ pub fn serve(args: &MemoryArgs, folder: &Path, trainers: &Trainers) -> Result<()
     let checkpoints = folder.join("checkpoints");
     let trainer = trainers.open(&settings, Some(&checkpoints))?;
     let info = trainer.info();
-    let first = Request {
-        batch_size: 1,
-        micro_batch: 1,
-        saves: false,
-    };
-    let first = spec(&settings, first, info.own_settings)?;
+    let first = spec(&settings, Request::whole(1), info.own_settings)?;
     trainer.check(&first).map_err(CliError::trainer)?;
     // A note on logs would name a folder that is gone in the end.
     let notes = trainer.notes().into_iter();
@@ -252,11 +258,8 @@ fn tried(
                 other => return other,
             }
         }
-        *peak = if info.own_settings {
-            None
-        } else {
-            peak_bytes()
-        };
+        let resident = || machine::kibibytes("/proc/self/status", "VmHWM");
+        *peak = if info.own_settings { None } else { resident() };
     }
     answer
 }
@@ -344,14 +347,4 @@ fn judged(record: &TrialRecord, spec: &TrialSpec, saves: bool, seconds: Vec<f64>
             peak: None,
         },
     }
-}
-
-/// The most memory of this process that was resident since it was last asked.
-fn peak_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    kib.checked_mul(1024)
 }
