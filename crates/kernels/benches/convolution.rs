@@ -93,7 +93,7 @@ fn convolution(c: &mut Criterion) {
                     let dx = with_dx.then_some(&mut dx[..]);
                     let gradients = ConvGradients {
                         dx,
-                        dw: &mut dw,
+                        dw: Some(&mut dw),
                         db: Some(&mut db),
                     };
                     conv_backward(&workspace, &shape, black_box(&x), &w, &dy, None, gradients)
@@ -147,7 +147,7 @@ fn fused(c: &mut Criterion) {
                     let dx = with_dx.then_some(&mut dx[..]);
                     let gradients = ConvGradients {
                         dx,
-                        dw: &mut dw,
+                        dw: Some(&mut dw),
                         db: Some(&mut db),
                     };
                     conv_bias_relu_maxpool_backward(
@@ -186,7 +186,7 @@ fn fused(c: &mut Criterion) {
                     let dx = with_dx.then_some(&mut dx[..]);
                     let gradients = ConvNormGradients {
                         dx,
-                        dw: &mut dw,
+                        dw: Some(&mut dw),
                         dgamma: &mut db,
                         dbeta: &mut dbeta,
                         dresidual: None,

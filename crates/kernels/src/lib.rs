@@ -48,7 +48,7 @@
 //!
 //! let dy = vec![1.0f32; y.len()];
 //! let (mut dw, mut db) = (vec![0.0; w.len()], vec![0.0; 16]);
-//! let gradients = ConvGradients { dx: None, dw: &mut dw, db: Some(&mut db) };
+//! let gradients = ConvGradients { dx: None, dw: Some(&mut dw), db: Some(&mut db) };
 //! conv_bias_relu_maxpool_backward(&WORKSPACE, &shape, &pool, &x, &w, &dy, &places, gradients)?;
 //! assert_eq!(db, [2.0 * 14.0 * 14.0; 16]);
 //! # Ok::<(), batchscope_kernels::KernelError>(())

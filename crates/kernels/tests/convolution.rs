@@ -49,7 +49,7 @@ fn run_backward<T: Real>(
     let mut db = vec![nan; shape.output()[2]];
     let gradients = ConvGradients {
         dx: Some(&mut dx),
-        dw: &mut dw,
+        dw: Some(&mut dw),
         db: Some(&mut db),
     };
     conv_backward(workspace, shape, x, w, dy, rectified, gradients).unwrap();
@@ -130,9 +130,20 @@ proptest! {
             conv_forward(&workspace, &shape, &x32, &packed, None, relu, &mut b).unwrap();
             prop_assert_eq!(a, b);
             let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; w.len()]);
-            let gradients = ConvGradients { dx: Some(&mut dx), dw: &mut dw, db: None };
+            let gradients = ConvGradients { dx: Some(&mut dx), dw: Some(&mut dw), db: None };
             conv_backward(&workspace, &shape, &x32, &packed, &dy32, relu.then_some(&mask), gradients).unwrap();
             prop_assert_eq!((&dx, &dw), (&found.0, &found.1));
+
+            // Each gradient alone: the same bits.
+            let [mut dx, mut dw, mut db] = [&x, &w, &bias].map(|t| vec![f32::NAN; t.len()]);
+            for gradients in [
+                ConvGradients { dx: Some(&mut dx), dw: None, db: None },
+                ConvGradients { dx: None, dw: Some(&mut dw), db: None },
+                ConvGradients { dx: None, dw: None, db: Some(&mut db) },
+            ] {
+                conv_backward(&workspace, &shape, &x32, &w32, &dy32, relu.then_some(&mask), gradients).unwrap();
+            }
+            prop_assert_eq!((dx, dw, db), found);
         }
     }
 }
@@ -210,7 +221,7 @@ proptest! {
         let [y_within, dx_within, dw_within, db_within] = slack.map(|units| units * f64::EPSILON);
         assert_close("f64 y", &y, &expected, y_within);
         let (mut fx, mut fw, mut fb) = (vec![f64::NAN; x.len()], vec![f64::NAN; w.len()], vec![f64::NAN; conv.out]);
-        let gradients = ConvGradients { dx: Some(&mut fx), dw: &mut fw, db: Some(&mut fb) };
+        let gradients = ConvGradients { dx: Some(&mut fx), dw: Some(&mut fw), db: Some(&mut fb) };
         conv_bias_relu_maxpool_backward(&workspace, &shape, &pool, &x, &w, dy, &places, gradients).unwrap();
         assert_close("f64 dx", &fx, &dx, dx_within);
         assert_close("f64 dw", &fw, &dw, dw_within);
@@ -224,12 +235,16 @@ proptest! {
             conv_bias_relu_maxpool_forward(&workspace, &shape, &pool, &x, &w, &bias, &mut y, &mut own).unwrap();
             assert_close32(&format!("{isa:?} y"), &y, &expected, y_within);
             let (mut fx, mut fw, mut fb) = (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()], vec![f32::NAN; conv.out]);
-            let gradients = ConvGradients { dx: Some(&mut fx), dw: &mut fw, db: Some(&mut fb) };
+            let gradients = ConvGradients { dx: Some(&mut fx), dw: Some(&mut fw), db: Some(&mut fb) };
             // The double-precision places: rounding may choose another of two near-equal maxima.
             conv_bias_relu_maxpool_backward(&workspace, &shape, &pool, &x, &w, &dy, &places, gradients).unwrap();
             assert_close32(&format!("{isa:?} dx"), &fx, &dx, dx_within);
             assert_close32(&format!("{isa:?} dw"), &fw, &dw, dw_within);
             assert_close32(&format!("{isa:?} db"), &fb, &db, db_within);
+            let mut alone = vec![f32::NAN; x.len()];
+            let gradients = ConvGradients { dx: Some(&mut alone), dw: None, db: None };
+            conv_bias_relu_maxpool_backward(&workspace, &shape, &pool, &x, &w, &dy, &places, gradients).unwrap();
+            prop_assert_eq!(alone, fx);
         }
     }
 }

@@ -423,35 +423,43 @@ fn the_fused_convolution_is_its_parts() {
             let (mut dx, mut dw) = (vec![f32::NAN; x.len()], vec![f32::NAN; w.len()]);
             let gradients = ConvGradients {
                 dx: Some(&mut dx),
-                dw: &mut dw,
+                dw: Some(&mut dw),
                 db: None,
             };
             conv_backward(&workspace, &shape, &x, &w, &dconv, None, gradients).unwrap();
-            let mut found = [x.len(), w.len(), out, out, y.len()].map(|len| vec![f32::NAN; len]);
-            let [fx, fw, fg, fb, fr] = &mut found;
-            let gradients = ConvNormGradients {
-                dx: Some(fx),
-                dw: fw,
-                dgamma: fg,
-                dbeta: fb,
-                dresidual: Some(fr),
-            };
-            conv_batch_norm_backward(
-                &workspace,
-                &shape,
-                ghost,
-                &x,
-                &w,
-                parameters,
-                &kept,
-                &mean,
-                &variance,
-                &dy,
-                Some(&y[..]),
-                gradients,
-            )
-            .unwrap();
-            assert_eq!(found, [dx, dw, dgamma, dbeta, dresidual]);
+            let expected = [dx, dw, dgamma, dbeta, dresidual];
+            for with_weights in [true, false] {
+                let mut found =
+                    [x.len(), w.len(), out, out, y.len()].map(|len| vec![f32::NAN; len]);
+                let [fx, fw, fg, fb, fr] = &mut found;
+                let gradients = ConvNormGradients {
+                    dx: Some(fx),
+                    dw: with_weights.then_some(&mut fw[..]),
+                    dgamma: fg,
+                    dbeta: fb,
+                    dresidual: Some(fr),
+                };
+                conv_batch_norm_backward(
+                    &workspace,
+                    &shape,
+                    ghost,
+                    &x,
+                    &w,
+                    parameters,
+                    &kept,
+                    &mean,
+                    &variance,
+                    &dy,
+                    Some(&y[..]),
+                    gradients,
+                )
+                .unwrap();
+                if !with_weights {
+                    assert!(found[1].iter().all(|w| w.is_nan()));
+                    found[1].clone_from(&expected[1]);
+                }
+                assert_eq!(found, expected);
+            }
         }
     }
 }

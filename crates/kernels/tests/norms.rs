@@ -299,7 +299,7 @@ fn gradients_of<T: Real, E: std::fmt::Debug>(
     let (mut dw, mut db) = (vec![T::ZERO; shape.weight_len()], vec![T::ZERO; conv.out]);
     backward(ConvGradients {
         dx: None,
-        dw: &mut dw,
+        dw: Some(&mut dw),
         db: Some(&mut db),
     })
     .unwrap();

@@ -31,7 +31,7 @@ fn step(workspace: &Workspace) -> Vec<u32> {
     let (mut dx, mut dw, mut db) = (vec![0.0; x.len()], vec![0.0; w.len()], vec![0.0; 20]);
     let gradients = ConvGradients {
         dx: Some(&mut dx),
-        dw: &mut dw,
+        dw: Some(&mut dw),
         db: Some(&mut db),
     };
     let dy = tensor(4, y.len());
@@ -51,7 +51,7 @@ fn step(workspace: &Workspace) -> Vec<u32> {
     conv_forward(workspace, &shape, &x, &w, None, true, &mut y).unwrap();
     let gradients = ConvGradients {
         dx: Some(&mut dx),
-        dw: &mut dw,
+        dw: Some(&mut dw),
         db: None,
     };
     conv_backward(workspace, &shape, &x, &w, &dy, Some(&y), gradients).unwrap();
@@ -83,7 +83,7 @@ fn step(workspace: &Workspace) -> Vec<u32> {
     );
     let gradients = ConvNormGradients {
         dx: Some(&mut dx),
-        dw: &mut dw,
+        dw: Some(&mut dw),
         dgamma: &mut dgamma,
         dbeta: &mut dbeta,
         dresidual: None,

@@ -4,16 +4,17 @@ use crate::chunks;
 use crate::error::{KernelError, check_length};
 use crate::reduce::{add_columns, add_partials, mask_by_output};
 use crate::simd::{Kernel, Real, Simd};
-use crate::workspace::Workspace;
+use crate::workspace::{Scratch, Workspace};
 
 /// Where the gradients of a convolution go; each is overwritten.
 #[derive(Debug)]
 pub struct ConvGradients<'a, T> {
     /// Of the input, `[n, height, width, in_channels]`, where it is wanted.
     pub dx: Option<&'a mut [T]>,
-    /// Of the weights, `[out_channels, in_channels / groups, kernel height, kernel width]`.
-    pub dw: &'a mut [T],
-    /// Of the bias, `[out_channels]`, where there is one.
+    /// Of the weights, `[out_channels, in_channels / groups, kernel height, kernel width]`, where it
+    /// is wanted.
+    pub dw: Option<&'a mut [T]>,
+    /// Of the bias, `[out_channels]`, where there is one and it is wanted.
     pub db: Option<&'a mut [T]>,
 }
 
@@ -25,7 +26,10 @@ impl<T: Real> ConvGradients<'_, T> {
         if let Some(db) = &self.db {
             check_length("db", db, shape.out_channels)?;
         }
-        check_length("dw", self.dw, shape.weight_len())
+        if let Some(dw) = &self.dw {
+            check_length("dw", dw, shape.weight_len())?;
+        }
+        Ok(())
     }
 
     /// What a call needs packed for these gradients.
@@ -36,23 +40,38 @@ impl<T: Real> ConvGradients<'_, T> {
             Directions::Neither
         }
     }
+
+    /// Memory for the partial gradients of weights and bias; `None` where neither is wanted.
+    pub(crate) fn partials<'w>(
+        &self,
+        workspace: &'w Workspace,
+        conv: &ImageConv<'_, T>,
+    ) -> Option<Scratch<'w, T>> {
+        let pieces = conv.shape.n.div_ceil(conv.shape.backward_piece());
+        (self.dw.is_some() || self.db.is_some())
+            .then(|| workspace.take(pieces * conv.partial_len()))
+    }
 }
 
 /// Sums the shares' partial gradients, each a packed weight gradient followed by a bias gradient,
-/// in the order of the shares.
+/// in the order of the shares; without partial gradients nothing is wanted.
 pub(crate) fn write_sums<T: Real>(
     workspace: &Workspace,
     conv: &ImageConv<'_, T>,
-    partials: &mut [T],
-    dw: &mut [T],
+    partials: Option<&mut [T]>,
+    dw: Option<&mut [T]>,
     db: Option<&mut [T]>,
 ) {
-    let len = conv.gradient_len();
-    let channels = conv.shape.out_channels;
-    add_partials(partials, len + channels);
-    unpack(workspace, conv.shape, &partials[..len], dw);
+    let Some(partials) = partials else {
+        return;
+    };
+    let (len, partial) = (conv.gradient_len(), conv.partial_len());
+    add_partials(partials, partial);
+    if let Some(dw) = dw {
+        unpack(workspace, conv.shape, &partials[..len], dw);
+    }
     if let Some(db) = db {
-        db.copy_from_slice(&partials[len..len + channels]);
+        db.copy_from_slice(&partials[len..partial]);
     }
 }
 
@@ -65,7 +84,7 @@ struct Share<'a, T: Real> {
     output: Option<&'a [T]>,
     dx: Option<&'a mut [T]>,
     /// A weight gradient in packed order, then a bias gradient.
-    partial: &'a mut [T],
+    partial: Option<&'a mut [T]>,
     with_bias: bool,
 }
 
@@ -76,15 +95,12 @@ impl<T: Real> Kernel<T> for Share<'_, T> {
     fn run<S: Simd<Scalar = T>>(mut self, s: S) {
         let shape = self.conv.shape;
         let (input, output) = (shape.input_image(), shape.output_image());
-        let mut scratch = self
-            .conv
-            .backward_scratch(self.workspace, self.dx.is_some());
+        let (with_input, with_weights) = (self.dx.is_some(), self.partial.is_some());
+        let mut scratch = (self.conv).backward_scratch(self.workspace, with_input, with_weights);
         let mut masked = self
             .workspace
             .take(if self.output.is_some() { output } else { 0 });
-        let (dw, db) = self.partial.split_at_mut(self.conv.gradient_len());
-        dw.fill(T::ZERO);
-        db.fill(T::ZERO);
+        let (mut dw, mut db) = self.conv.zeroed(self.partial).unzip();
         for (i, (x, dy)) in self
             .x
             .chunks_exact(input)
@@ -98,13 +114,16 @@ impl<T: Real> Kernel<T> for Share<'_, T> {
                 }
                 None => dy,
             };
-            if self.with_bias {
+            if self.with_bias
+                && let Some(db) = &mut db
+            {
                 add_columns(s, dy, db);
             }
             let dx = self
                 .dx
                 .as_deref_mut()
                 .map(|dx| &mut dx[i * input..(i + 1) * input]);
+            let dw = dw.as_deref_mut();
             self.conv.backward(s, x, dy, dx, dw, &mut scratch);
         }
         self.conv.finish(s, scratch, dw);
@@ -143,8 +162,7 @@ pub fn conv_backward<'w, T: Real>(
         packed: &packed,
     };
     let (piece, with_bias) = (shape.backward_piece(), gradients.db.is_some());
-    let partial = conv.gradient_len() + shape.out_channels;
-    let mut partials = workspace.take(shape.n.div_ceil(piece) * partial);
+    let mut partials = gradients.partials(workspace, &conv);
     let shares = x
         .chunks(piece * shape.input_image())
         .zip(dy.chunks(piece * shape.output_image()))
@@ -156,7 +174,10 @@ pub fn conv_backward<'w, T: Real>(
             gradients.dx,
             piece * shape.input_image(),
         ))
-        .zip(partials.chunks_mut(partial))
+        .zip(chunks::optional_mut(
+            partials.as_deref_mut(),
+            conv.partial_len(),
+        ))
         .map(|((((x, dy), output), dx), partial)| Share {
             conv,
             workspace,
@@ -168,6 +189,7 @@ pub fn conv_backward<'w, T: Real>(
             with_bias,
         });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
-    write_sums(workspace, &conv, &mut partials, gradients.dw, gradients.db);
+    let partials = partials.as_deref_mut();
+    write_sums(workspace, &conv, partials, gradients.dw, gradients.db);
     Ok(())
 }

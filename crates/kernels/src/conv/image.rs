@@ -50,6 +50,19 @@ impl<'a, T: Real> ImageConv<'a, T> {
         forward_len(self.shape, self.packed.lanes)
     }
 
+    /// Elements of a partial gradient: of the weights in packed order, then of the bias.
+    pub fn partial_len(&self) -> usize {
+        self.gradient_len() + self.shape.out_channels
+    }
+
+    /// The two of a partial gradient, begun at zero.
+    pub fn zeroed<'b>(&self, partial: Option<&'b mut [T]>) -> Option<(&'b mut [T], &'b mut [T])> {
+        partial.map(|partial| {
+            partial.fill(T::ZERO);
+            partial.split_at_mut(self.gradient_len())
+        })
+    }
+
     /// A zeroed buffer for padded images, empty where there is no padding; or memory for tiles.
     pub fn input_scratch(&self, workspace: &'a Workspace) -> Scratch<'a, T> {
         if self.packed.winograd {
@@ -74,19 +87,29 @@ impl<'a, T: Real> ImageConv<'a, T> {
         &self,
         workspace: &'a Workspace,
         with_input: bool,
+        with_weights: bool,
     ) -> BackwardScratch<'a, T> {
+        let input = if with_weights {
+            self.input_scratch(workspace)
+        } else {
+            workspace.take(0)
+        };
         if self.packed.winograd {
-            let tiling = Tiling::forward(self.shape);
+            let products = if with_weights {
+                Tiling::forward(self.shape).products()
+            } else {
+                0
+            };
             let columns = if with_input {
                 Tiling::input_gradient(self.shape).scratch()
             } else {
                 0
             };
             return BackwardScratch {
-                input: self.input_scratch(workspace),
+                input,
                 columns: workspace.take(columns),
                 channels: workspace.take(0),
-                products: workspace.take_zeroed(tiling.products()),
+                products: workspace.take_zeroed(products),
             };
         }
         let [out_height, out_width, out_channels] = self.shape.output();
@@ -96,14 +119,14 @@ impl<'a, T: Real> ImageConv<'a, T> {
         } else {
             0
         };
-        let channels = if self.fills_channels() {
+        let channels = if with_weights && self.fills_channels() {
             let filled = padded_channels(self.shape.group_out(), self.packed.lanes);
             out_height * out_width * self.shape.groups * filled
         } else {
             0
         };
         BackwardScratch {
-            input: self.input_scratch(workspace),
+            input,
             columns: workspace.take_zeroed(columns),
             channels: workspace.take_zeroed(channels),
             products: workspace.take(0),
@@ -199,7 +222,7 @@ impl<'a, T: Real> ImageConv<'a, T> {
     }
 
     /// Writes the image's `dx` and adds its weight gradient to `dw` (in packed order), where
-    /// [`ImageConv::finish`] may still have to bring it.
+    /// [`ImageConv::finish`] may still have to bring it; either where it is wanted.
     #[inline(always)]
     pub fn backward<S: Simd<Scalar = T>>(
         &self,
@@ -207,13 +230,15 @@ impl<'a, T: Real> ImageConv<'a, T> {
         x: &[T],
         dy: &[T],
         dx: Option<&mut [T]>,
-        dw: &mut [T],
+        dw: Option<&mut [T]>,
         scratch: &mut BackwardScratch<'_, T>,
     ) {
         if let Some(dx) = dx {
             self.input_gradient(s, dy, dx, &mut scratch.columns);
         }
-        self.weight_gradient(s, x, dy, dw, scratch);
+        if let Some(dw) = dw {
+            self.weight_gradient(s, x, dy, dw, scratch);
+        }
     }
 
     #[inline(always)]
@@ -374,8 +399,15 @@ impl<'a, T: Real> ImageConv<'a, T> {
 
     /// Adds to `dw` what the images' passes have left elsewhere; to be called once, after the last.
     #[inline(always)]
-    pub fn finish<S: Simd<Scalar = T>>(&self, s: S, scratch: BackwardScratch<'_, T>, dw: &mut [T]) {
-        if self.packed.winograd {
+    pub fn finish<S: Simd<Scalar = T>>(
+        &self,
+        s: S,
+        scratch: BackwardScratch<'_, T>,
+        dw: Option<&mut [T]>,
+    ) {
+        if self.packed.winograd
+            && let Some(dw) = dw
+        {
             s.call(KernelGradient {
                 sums: &scratch.products,
                 inputs: self.shape.in_channels,

@@ -18,8 +18,9 @@ use crate::workspace::Workspace;
 pub struct ConvNormGradients<'a, T> {
     /// Of the input, `[n, height, width, in_channels]`, where it is wanted.
     pub dx: Option<&'a mut [T]>,
-    /// Of the weights, `[out_channels, in_channels / groups, kernel height, kernel width]`.
-    pub dw: &'a mut [T],
+    /// Of the weights, `[out_channels, in_channels / groups, kernel height, kernel width]`, where it
+    /// is wanted.
+    pub dw: Option<&'a mut [T]>,
     /// Of the norm's scale, `[out_channels]`.
     pub dgamma: &'a mut [T],
     /// Of the norm's shift, `[out_channels]`.
@@ -67,7 +68,7 @@ struct Backward<'a, T: Real> {
     coefficients: GradientCoefficients<'a, T>,
     dx: Option<&'a mut [T]>,
     dresidual: Option<&'a mut [T]>,
-    partial: &'a mut [T],
+    partial: Option<&'a mut [T]>,
 }
 
 impl<T: Real> Kernel<T> for Backward<'_, T> {
@@ -77,12 +78,10 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
     fn run<S: Simd<Scalar = T>>(mut self, s: S) {
         let shape = self.conv.shape;
         let (input, len) = (shape.input_image(), shape.output_image());
-        let mut scratch = self
-            .conv
-            .backward_scratch(self.workspace, self.dx.is_some());
+        let (with_input, with_weights) = (self.dx.is_some(), self.partial.is_some());
+        let mut scratch = (self.conv).backward_scratch(self.workspace, with_input, with_weights);
         let mut gradient = self.workspace.take(len);
-        self.partial.fill(T::ZERO);
-        let dw = &mut self.partial[..self.conv.gradient_len()];
+        let mut dw = self.conv.zeroed(self.partial).map(|(dw, _)| dw);
         let images = self
             .x
             .chunks_exact(input)
@@ -108,6 +107,7 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
                 .dx
                 .as_deref_mut()
                 .map(|dx| &mut dx[i * input..(i + 1) * input]);
+            let dw = dw.as_deref_mut();
             self.conv.backward(s, x, &gradient, dx, dw, &mut scratch);
         }
         self.conv.finish(s, scratch, dw);
@@ -258,14 +258,16 @@ pub fn conv_batch_norm_backward<'w, 'r, T: Real>(
         slope: &joined.slope,
         offset: &joined.offset,
     };
-    let partial = conv.gradient_len() + shape.out_channels;
-    let mut partials = workspace.take(shape.n.div_ceil(piece) * partial);
+    let mut partials = of_conv.partials(workspace, &conv);
     let shares = x
         .chunks(input)
         .zip(convolved.chunks(output).zip(dy.chunks(output)))
         .zip(rectified.pieces(output))
         .zip(chunks::optional_mut(of_conv.dx, input).zip(chunks::optional_mut(dresidual, output)))
-        .zip(partials.chunks_mut(partial))
+        .zip(chunks::optional_mut(
+            partials.as_deref_mut(),
+            conv.partial_len(),
+        ))
         .enumerate()
         .map(
             |(i, ((((x, (convolved, dy)), rectified), (dx, dresidual)), partial))| {
@@ -287,6 +289,7 @@ pub fn conv_batch_norm_backward<'w, 'r, T: Real>(
             },
         );
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
-    write_sums(workspace, &conv, &mut partials, of_conv.dw, None);
+    let partials = partials.as_deref_mut();
+    write_sums(workspace, &conv, partials, of_conv.dw, None);
     Ok(())
 }

@@ -146,7 +146,7 @@ impl<'a, T: Real> Way<'a, T> {
         if !shape.norms_by_products() {
             return Self::Gradient {
                 dw: workspace.take(conv.gradient_len()),
-                scratch: conv.backward_scratch(workspace, false),
+                scratch: conv.backward_scratch(workspace, false, true),
             };
         }
         let [inputs, outputs] = shape.group_matrix();
@@ -174,7 +174,7 @@ impl<'a, T: Real> Way<'a, T> {
         match self {
             Self::Gradient { dw, scratch } => {
                 dw.fill(T::ZERO);
-                conv.backward(s, x, dz, None, dw, scratch);
+                conv.backward(s, x, dz, None, Some(dw), scratch);
                 // What fills the channels to whole vectors has stayed zero.
                 sum_of_squares(s, dw)
             }

@@ -50,7 +50,7 @@ struct Backward<'a, T: Real> {
     dy: &'a [T],
     places: &'a [u8],
     dx: Option<&'a mut [T]>,
-    partial: &'a mut [T],
+    partial: Option<&'a mut [T]>,
 }
 
 impl<T: Real> Kernel<T> for Backward<'_, T> {
@@ -60,21 +60,21 @@ impl<T: Real> Kernel<T> for Backward<'_, T> {
     fn run<S: Simd<Scalar = T>>(mut self, s: S) {
         let shape = self.conv.shape;
         let (input, out) = (shape.input_image(), self.pool.output_image());
-        let mut scratch = self
-            .conv
-            .backward_scratch(self.workspace, self.dx.is_some());
+        let (with_input, with_weights) = (self.dx.is_some(), self.partial.is_some());
+        let mut scratch = (self.conv).backward_scratch(self.workspace, with_input, with_weights);
         let mut gradient = self.workspace.take(shape.output_image());
-        let (dw, db) = self.partial.split_at_mut(self.conv.gradient_len());
-        dw.fill(T::ZERO);
-        db.fill(T::ZERO);
+        let (mut dw, mut db) = self.conv.zeroed(self.partial).unzip();
         let outputs = self.dy.chunks_exact(out).zip(self.places.chunks_exact(out));
         for (i, (x, (dy, places))) in self.x.chunks_exact(input).zip(outputs).enumerate() {
             self.pool.backward(s, dy, places, &mut gradient);
-            add_columns(s, &gradient, db);
+            if let Some(db) = &mut db {
+                add_columns(s, &gradient, db);
+            }
             let dx = self
                 .dx
                 .as_deref_mut()
                 .map(|dx| &mut dx[i * input..(i + 1) * input]);
+            let dw = dw.as_deref_mut();
             self.conv.backward(s, x, &gradient, dx, dw, &mut scratch);
         }
         self.conv.finish(s, scratch, dw);
@@ -161,8 +161,7 @@ pub fn conv_bias_relu_maxpool_backward<'w, T: Real>(
         packed: &packed,
     };
     let piece = shape.backward_piece();
-    let partial = conv.gradient_len() + shape.out_channels;
-    let mut partials = workspace.take(shape.n.div_ceil(piece) * partial);
+    let mut partials = gradients.partials(workspace, &conv);
     let shares = x
         .chunks(piece * shape.input_image())
         .zip(dy.chunks(piece * pool.output_image()))
@@ -171,7 +170,10 @@ pub fn conv_bias_relu_maxpool_backward<'w, T: Real>(
             gradients.dx,
             piece * shape.input_image(),
         ))
-        .zip(partials.chunks_mut(partial))
+        .zip(chunks::optional_mut(
+            partials.as_deref_mut(),
+            conv.partial_len(),
+        ))
         .map(|((((x, dy), places), dx), partial)| Backward {
             conv,
             pool,
@@ -183,6 +185,7 @@ pub fn conv_bias_relu_maxpool_backward<'w, T: Real>(
             partial,
         });
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
-    write_sums(workspace, &conv, &mut partials, gradients.dw, gradients.db);
+    let partials = partials.as_deref_mut();
+    write_sums(workspace, &conv, partials, gradients.dw, gradients.db);
     Ok(())
 }

@@ -84,7 +84,7 @@ impl<const N: usize> Operation<N> for Conv {
     }
 }
 
-/// The gradients of image, kernel and, where `N` is 3, bias that a kernel writes.
+/// The gradients `wanted` of image, kernel and, where `N` is 3, bias that a kernel writes.
 fn gradients_of<T: Number, const N: usize>(
     shape: &ConvShape,
     wanted: [bool; N],
@@ -92,17 +92,17 @@ fn gradients_of<T: Number, const N: usize>(
 ) -> [Option<FlexTensor>; N] {
     let channels = shape.output()[2];
     let mut dx = wanted[0].then(|| buffer(shape.input_len()));
-    let mut dw = buffer(shape.weight_len());
-    let mut db = (N == 3).then(|| buffer(channels));
+    let mut dw = wanted[1].then(|| buffer(shape.weight_len()));
+    let mut db = (N == 3 && wanted[N - 1]).then(|| buffer(channels));
     checked(backward(ConvGradients {
         dx: dx.as_deref_mut(),
-        dw: &mut dw,
+        dw: dw.as_deref_mut(),
         db: db.as_deref_mut(),
     }));
     let [height, width, in_channels] = shape.input();
     let mut gradients = [
         dx.map(|dx| flex(dx, &[shape.images(), height, width, in_channels])),
-        Some(flex(dw, &shape.weight_shape())),
+        dw.map(|dw| flex(dw, &shape.weight_shape())),
         db.map(|db| flex(db, &[channels])),
     ]
     .into_iter();
@@ -278,12 +278,12 @@ struct ConvNorm {
 }
 
 impl ConvNorm {
-    /// Gradients of image, kernel, scale and shift, and of the residual.
+    /// Gradients of image, kernel, scale and shift, and of the residual; all but those of scale and
+    /// shift where they are wanted.
     fn backward<T: Number>(
         self,
         dy: &[T],
-        want_x: bool,
-        want_residual: bool,
+        [want_x, want_weight, want_residual]: [bool; 3],
     ) -> ([Option<FlexTensor>; 4], Option<FlexTensor>) {
         let Self {
             shape,
@@ -299,11 +299,11 @@ impl ConvNorm {
         let [x, weight, scale, shift] = inputs.each_ref().map(values);
         let mut dx = want_x.then(|| buffer(shape.input_len()));
         let mut dresidual = want_residual.then(|| buffer(shape.output_len()));
-        let mut dw = buffer(shape.weight_len());
+        let mut dw = want_weight.then(|| buffer(shape.weight_len()));
         let (mut dscale, mut dshift) = (buffer(channels), buffer(channels));
         let gradients = ConvNormGradients {
             dx: dx.as_deref_mut(),
-            dw: &mut dw,
+            dw: dw.as_deref_mut(),
             dgamma: &mut dscale,
             dbeta: &mut dshift,
             dresidual: dresidual.as_deref_mut(),
@@ -323,7 +323,7 @@ impl ConvNorm {
         let images = shape.images();
         let of_inputs = [
             dx.map(|dx| flex(dx, &[images, height, width, in_channels])),
-            Some(flex(dw, &shape.weight_shape())),
+            dw.map(|dw| flex(dw, &shape.weight_shape())),
             Some(flex(dscale, &[channels])),
             Some(flex(dshift, &[channels])),
         ];
@@ -335,8 +335,8 @@ impl ConvNorm {
 }
 
 impl Operation<4> for ConvNorm {
-    fn gradients<T: Number>(self, dy: &[T], [x, ..]: [bool; 4]) -> [Option<FlexTensor>; 4] {
-        self.backward(dy, x, false).0
+    fn gradients<T: Number>(self, dy: &[T], [x, weight, ..]: [bool; 4]) -> [Option<FlexTensor>; 4] {
+        self.backward(dy, [x, weight, false]).0
     }
 }
 
@@ -344,9 +344,9 @@ impl Operation<5> for ConvNorm {
     fn gradients<T: Number>(
         self,
         dy: &[T],
-        [x, .., residual]: [bool; 5],
+        [x, weight, .., residual]: [bool; 5],
     ) -> [Option<FlexTensor>; 5] {
-        let ([dx, dw, dscale, dshift], dresidual) = self.backward(dy, x, residual);
+        let ([dx, dw, dscale, dshift], dresidual) = self.backward(dy, [x, weight, residual]);
         [dx, dw, dscale, dshift, dresidual]
     }
 }

@@ -1,11 +1,24 @@
 //! Every model computes the same with the kernels and without.
 
 use batchscope_core::{
-    Batch, DataShape, InputShape, Inputs, Labels, Network, ParameterKind, Purpose, StreamKey, Task,
+    Batch, DataShape, InputShape, Inputs, Labels, Mode, Network, ParameterKind, Purpose, StreamKey,
+    Task,
 };
 
 use super::random;
-use crate::{DeviceSpec, Factory, storage::to_host};
+use crate::{
+    DeviceSpec, Factory,
+    loss::{Targets, training_loss},
+    models::Model,
+    pass::{Pass, PassContext},
+    storage::to_host,
+};
+
+const KEY: StreamKey = StreamKey {
+    study_seed: 1,
+    trial: 0,
+    purpose: Purpose::Initialization,
+};
 
 /// The path of other devices trains every model as the kernels do.
 #[test]
@@ -54,18 +67,13 @@ fn models_without_kernels() {
         let steps = if deep { 1 } else { 2 };
         let run = |kernels: bool| {
             let factory = Factory::new(model.parse().unwrap(), DeviceSpec::Cpu).unwrap();
-            let key = StreamKey {
-                study_seed: 1,
-                trial: 0,
-                purpose: Purpose::Initialization,
-            };
-            let mut network = factory.network(&shape, key).unwrap();
+            let mut network = factory.network(&shape, KEY).unwrap();
             assert!(network.kernels);
             network.kernels = kernels;
             let n = 8;
             let mut batch = Batch {
                 len: n,
-                noise: Some(key),
+                noise: Some(KEY),
                 ..Batch::empty(shape)
             };
             let numbers = to_host(random(7, [n * input.len()])).unwrap();
@@ -140,6 +148,71 @@ fn models_without_kernels() {
                 off < tolerance * scale,
                 "{model}, tensor {i}: differs by {off} of {scale}"
             );
+        }
+    }
+}
+
+/// With constant parameters, whose gradients are left out, those of the inputs keep their bits, on any number of threads.
+#[test]
+fn input_gradients_are_those_of_a_pass_with_tracked_parameters() {
+    for (model, side, channels) in [
+        ("lenet", 16, 1),
+        ("c1(ghost=3)", 12, 3),
+        ("resnet20(ghost=3)", 8, 3),
+        ("mobilenetv2(width=0.25,ghost=3)", 24, 3),
+        ("mlp(9)", 4, 2),
+    ] {
+        let shape = DataShape {
+            input: InputShape::Image {
+                height: side,
+                width: side,
+                channels,
+            },
+            task: Task::Classify { classes: 10 },
+        };
+        let factory = Factory::new(model.parse().unwrap(), DeviceSpec::Cpu).unwrap();
+        let mut network = factory.network(&shape, KEY).unwrap();
+        let n = 7;
+        let labels: Vec<u32> = (0..n as u32).collect();
+        let batch = Batch {
+            len: n,
+            inputs: Inputs::Values(to_host(random(7, [n * shape.input.len()])).unwrap()),
+            labels: Labels::Classes(labels.clone()),
+            ..Batch::empty(shape)
+        };
+        network.begin_step(n as u64);
+        let gradients = [1, 3].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let mut gradient = Vec::new();
+            pool.build().unwrap().install(|| {
+                network
+                    .input_gradient(&batch, Mode::Training, &mut gradient)
+                    .unwrap()
+            });
+            gradient
+        });
+
+        let Model::Values(values) = &network.model else {
+            unreachable!("of images")
+        };
+        let context = PassContext {
+            parameters: &network.parameters,
+            norms: &mut network.norms,
+            streams: &mut network.evaluation,
+            device: &network.device,
+            kernels: true,
+            first: 0,
+            len: n,
+        };
+        let mut pass = Pass::train(context, 3, None);
+        let x = random(7, [n, shape.input.len()]).autodiff().require_grad();
+        let outputs = values.forward(x.clone(), &mut pass);
+        let loss = training_loss(outputs, &Targets::Classes(&labels), 0.0, 1.0, true).unwrap();
+        let mut gradients_of_all = loss.scaled.backward();
+        let expected = to_host(x.grad_remove(&mut gradients_of_all).unwrap()).unwrap();
+        assert!(expected.iter().any(|g| *g != 0.0), "{model}");
+        for gradient in gradients {
+            assert_eq!(gradient, expected, "{model}");
         }
     }
 }
