@@ -51,8 +51,12 @@ pub struct TextColumn {
 /// Columns between two columns of a table.
 const GAP: usize = 2;
 
-/// A table with a heading, no wider than `width` columns: those less missed are left out, and if the
-/// rest is still too wide its lines end in `…`. Columns must have equally many cells.
+/// Fewest columns that text is broken into; the numbers beside it stay whole.
+const NARROWEST: usize = 8;
+
+/// A table with a heading, no wider than `width` columns: those less missed are left out. If the rest is still too
+/// wide, the widest column of text is broken over lines, and if that does not help lines end in `…`. Columns must have equally
+/// many cells.
 pub fn text_table(columns: &[TextColumn], width: usize) -> String {
     let widest = |c: &TextColumn| {
         let cells = c.cells.iter().map(|cell| display_width(cell));
@@ -60,33 +64,60 @@ pub fn text_table(columns: &[TextColumn], width: usize) -> String {
     };
     let all: Vec<(&TextColumn, usize)> = columns.iter().map(|c| (c, widest(c))).collect();
     let total = |rank: u8| {
-        let kept = all.iter().filter(|(c, _)| c.rank <= rank);
-        kept.map(|(_, wide)| wide + GAP).sum::<usize>()
+        let kept: Vec<_> = all
+            .iter()
+            .filter(|(c, _)| c.rank <= rank)
+            .copied()
+            .collect();
+        total_width(&kept)
     };
     let ranks = || columns.iter().map(|c| c.rank);
     let (least, most) = (ranks().min().unwrap_or(0), ranks().max().unwrap_or(0));
     let fits = |rank: &u8| total(*rank) <= width + GAP;
     let rank = (least..=most).rev().find(fits).unwrap_or(least);
-    let shown: Vec<_> = all.iter().filter(|(c, _)| c.rank <= rank).collect();
-    let line = |of: &dyn Fn(&TextColumn) -> String| {
-        let cells: Vec<String> = shown
-            .iter()
-            .map(|(column, wide)| {
-                let text = plain(&of(column));
-                let space = " ".repeat(wide.saturating_sub(display_width(&text)));
-                match column.right {
-                    true => space + &text,
-                    false => text + &space,
-                }
-            })
-            .collect();
-        let text = cells.join(&" ".repeat(GAP));
-        clip(text.trim_end(), width) + "\n"
-    };
+    let mut shown: Vec<_> = all.into_iter().filter(|(c, _)| c.rank <= rank).collect();
+    let over = total_width(&shown).saturating_sub(width + GAP);
+    let texts = shown.iter_mut().filter(|(c, _)| !c.right);
+    let broken = texts.max_by_key(|(_, wide)| *wide);
+    if let Some((_, wide)) = broken
+        && *wide >= over + NARROWEST
+    {
+        *wide -= over;
+    }
+    let line = |of: &dyn Fn(&TextColumn) -> String| row(&shown, of, width);
     let mut out = line(&|c| c.title.to_owned());
     let rows = columns.first().map_or(0, |c| c.cells.len());
     for row in 0..rows {
         out += &line(&|c| c.cells[row].clone());
+    }
+    out
+}
+
+/// Columns that these take, with a gap after each.
+fn total_width(shown: &[(&TextColumn, usize)]) -> usize {
+    shown.iter().map(|(_, wide)| wide + GAP).sum()
+}
+
+/// A row of a table: as many lines as its longest cell needs.
+fn row(shown: &[(&TextColumn, usize)], of: &dyn Fn(&TextColumn) -> String, width: usize) -> String {
+    let cells: Vec<Vec<String>> = shown
+        .iter()
+        .map(|(column, wide)| fold(&of(column), *wide, 0))
+        .collect();
+    let lines = cells.iter().map(Vec::len).max().unwrap_or(0).max(1);
+    let mut out = String::new();
+    for line in 0..lines {
+        let parts = shown.iter().zip(&cells).map(|((column, wide), cell)| {
+            let text = cell.get(line).map_or("", String::as_str);
+            let space = " ".repeat(wide.saturating_sub(display_width(text)));
+            match column.right {
+                true => space + text,
+                false => text.to_owned() + &space,
+            }
+        });
+        let text = parts.collect::<Vec<_>>().join(&" ".repeat(GAP));
+        out += &clip(text.trim_end(), width);
+        out.push('\n');
     }
     out
 }
@@ -145,6 +176,15 @@ mod tests {
         assert_eq!(text_table(&columns, 22), " n  name\n 1  数据\n10  x\n");
         assert_eq!(text_table(&columns, 7), " n\n 1\n10\n");
         assert_eq!(text_table(&columns[1..2], 3), "na…\n数…\nx\n");
+        // Numbers stay whole; the text beside them is broken.
+        let beside = [
+            column("method", false, 0, ["sgd+tuned+decentlam", "sgd"]),
+            column("error", true, 0, ["0.25", "0.5"]),
+        ];
+        assert_eq!(
+            text_table(&beside, 17),
+            "method      error\nsgd+tuned+   0.25\ndecentlam\nsgd           0.5\n"
+        );
         assert_eq!(text_table(&[], 5), "\n");
     }
 }
