@@ -69,6 +69,12 @@ pub enum CliError {
     },
 }
 
+impl From<TrainerError> for CliError {
+    fn from(error: TrainerError) -> Self {
+        Self::trainer(error)
+    }
+}
+
 impl CliError {
     /// A flag's value makes no sense.
     pub fn flag(flag: impl Into<String>, why: impl ToString) -> Self {

@@ -17,6 +17,7 @@ mod jobs;
 mod lengths;
 mod machine;
 mod observers;
+mod processes;
 mod progress;
 mod resolve;
 mod schedule_table;
@@ -32,6 +33,7 @@ use clap::Parser;
 
 use crate::{
     args::{Cli, Command},
+    processes::Place,
     trainers::Trainers,
 };
 pub use crate::{
@@ -50,11 +52,23 @@ pub fn run_with(
     own: &[&'static TrainerKind],
     words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> ExitCode {
-    let cli = Cli::parse_from(words);
-    match run(cli, &Trainers::with(own)) {
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) if processes::is_silent() => return ExitCode::from(error.exit_code() as u8),
+        Err(error) => error.exit(),
+    };
+    let done = match processes::join(&cli.command) {
+        Ok(Place::Done(code)) => return code,
+        Ok(Place::Runs) => run(cli, &Trainers::with(own)),
+        Err(error) => Err(error),
+    };
+    processes::leave();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            progress::say(&error.text());
+            if !processes::is_silent() {
+                progress::say(&error.text());
+            }
             ExitCode::from(error.exit_code())
         }
     }
@@ -76,6 +90,7 @@ fn run(cli: Cli, trainers: &Trainers) -> Result<(), Error> {
         Command::Noise(args) => commands::noise::run(&args, quiet),
         Command::Landscape(args) => commands::landscape::run(&args, quiet),
         Command::Advise(args) => commands::advise::run(&args, trainers, quiet),
+        Command::Exchange(args) => commands::exchange::run(&args, quiet),
         Command::Report(args) => commands::report::run(&args, quiet),
         Command::Trials(args) => commands::trials::run(&args),
         Command::Export(args) => commands::export::run(&args),

@@ -17,6 +17,14 @@ pub fn describe() -> Machine {
     }
 }
 
+/// This machine, by its name: its host's, and its processor. `None` where the system does not tell.
+pub fn name() -> Option<String> {
+    let told = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let told = told.or_else(|| std::env::var("HOSTNAME").ok())?;
+    let host = told.trim();
+    (!host.is_empty()).then(|| format!("{host} ({})", describe().cpu))
+}
+
 /// The widest vectors the kernels can use here.
 fn vectors() -> &'static str {
     #[cfg(target_arch = "x86_64")]

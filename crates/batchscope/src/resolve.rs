@@ -227,6 +227,8 @@ pub fn resolved(settings: &StudySettings, plan: &Plan) -> StudySettings {
     w.measure.eval_examples = Some(plan.evaluation.examples);
     w.measure.noise = plan.noise.map(Switch);
     w.compute.seed = Some(plan.study_seed);
+    // Whoever resumes a study may have other processes.
+    w.compute.ranks = None;
     t.batch_sizes = Some(BatchSizes(plan.batch_sizes.clone()));
     t.target = Some(plan.target.clone());
     if let Some(compared) = &plan.comparison {

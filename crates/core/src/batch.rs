@@ -191,6 +191,42 @@ impl Batch {
             _ => self.len as f64,
         }
     }
+
+    /// Empties the batch for examples of this shape, keeping its buffers where they fit.
+    fn restart(&mut self, shape: DataShape) {
+        if self.shape != shape {
+            *self = Self::empty(shape);
+        }
+        match &mut self.inputs {
+            Inputs::Values(values) => values.clear(),
+            Inputs::Tokens(tokens) => tokens.clear(),
+        }
+        match &mut self.labels {
+            Labels::Classes(classes) => classes.clear(),
+            Labels::Values(values) => values.clear(),
+            Labels::Tokens(tokens) => tokens.clear(),
+            Labels::Pixels(pixels) => pixels.clear(),
+        }
+        (self.len, self.first_position, self.first_draw) = (0, 0, 0);
+        (self.fresh_streams, self.noise) = (true, None);
+    }
+
+    /// Appends the examples of a batch of the same shape.
+    fn append(&mut self, other: &Self) {
+        match (&mut self.inputs, &other.inputs) {
+            (Inputs::Values(to), Inputs::Values(from)) => to.extend_from_slice(from),
+            (Inputs::Tokens(to), Inputs::Tokens(from)) => to.extend_from_slice(from),
+            _ => unreachable!("a shape has one kind of input"),
+        }
+        match (&mut self.labels, &other.labels) {
+            (Labels::Classes(to), Labels::Classes(from)) => to.extend_from_slice(from),
+            (Labels::Values(to), Labels::Values(from)) => to.extend_from_slice(from),
+            (Labels::Tokens(to), Labels::Tokens(from)) => to.extend_from_slice(from),
+            (Labels::Pixels(to), Labels::Pixels(from)) => to.extend_from_slice(from),
+            _ => unreachable!("a task has one kind of label"),
+        }
+        self.len += other.len;
+    }
 }
 
 /// A split of a data set, shared by all trials: the trait between the readers and the loop.
@@ -219,6 +255,24 @@ pub trait Examples: Send + Sync {
 
     /// Examples `range` in their stored order, for evaluation; ends at `len`.
     fn fill_in_order(&self, range: Range<u64>, batch: &mut Batch);
+
+    /// The examples with these numbers in the stored order, each as [`Examples::fill_in_order`] gives
+    /// it, in the order of `indices`. A number may come more than once, and is below `len`.
+    ///
+    /// A set that finds any of its examples at once overrides this; by default each stretch of
+    /// consecutive numbers is filled and copied.
+    ///
+    /// # Panics
+    /// A set may panic at a number that it does not have.
+    fn fill_these(&self, indices: &[u64], batch: &mut Batch) {
+        let shape = self.shape();
+        batch.restart(shape);
+        let mut stretch = Batch::empty(shape);
+        for run in indices.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
+            self.fill_in_order(run[0]..run[0] + run.len() as u64, &mut stretch);
+            batch.append(&stretch);
+        }
+    }
 }
 
 /// Which examples of a run's endless order an optimizer step takes.

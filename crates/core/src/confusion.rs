@@ -17,6 +17,17 @@ impl Confusion {
         }
     }
 
+    /// The counts, `[label][prediction]`: as many as classes, squared.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// A table of these counts; `None` where their number is no square.
+    pub fn from_counts(counts: Vec<u64>) -> Option<Self> {
+        let classes = counts.len().isqrt();
+        (classes * classes == counts.len()).then_some(Self { classes, counts })
+    }
+
     /// Counts a pixel. Both must be below the number of classes.
     pub fn add(&mut self, label: usize, prediction: usize) {
         debug_assert!(label < self.classes && prediction < self.classes);

@@ -120,6 +120,30 @@ pub struct MetricSums {
     pub confusion: Option<Confusion>,
 }
 
+impl MetricSums {
+    /// The sums as numbers, for another process: loss, errors, weight, and the counts of the confusion.
+    pub fn numbers(&self) -> Vec<f64> {
+        let counts = self.confusion.iter().flat_map(Confusion::counts);
+        let sums = [self.loss, self.errors, self.weight];
+        sums.into_iter().chain(counts.map(|&n| n as f64)).collect()
+    }
+
+    /// The sums of [`MetricSums::numbers`]; `None` where they are no such numbers.
+    pub fn from_numbers(numbers: &[f64]) -> Option<Self> {
+        let (&[loss, errors, weight], counts) = numbers.split_first_chunk()?;
+        let counts: Vec<u64> = counts.iter().map(|&n| n as u64).collect();
+        Some(Self {
+            loss,
+            errors,
+            weight,
+            confusion: match counts.is_empty() {
+                true => None,
+                false => Some(Confusion::from_counts(counts)?),
+            },
+        })
+    }
+}
+
 impl std::ops::AddAssign for MetricSums {
     fn add_assign(&mut self, other: Self) {
         self.loss += other.loss;
@@ -282,6 +306,34 @@ pub trait Network: Send {
     /// When the device fails.
     fn visit(&mut self, visitor: &mut ParameterVisitor<'_>) -> Result<(), NetworkError>;
 
+    /// The sums of batch norm's statistics over the examples of the step so far, with the numbers of
+    /// examples, in canonical order. Added up over the replicas that make a step together, and given to
+    /// [`Network::set_step_statistics`], they are those of the whole step. Nothing without batch norm, which is
+    /// the default.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn step_statistics(&mut self) -> Result<Vec<f32>, NetworkError> {
+        Ok(Vec::new())
+    }
+
+    /// Replaces the sums that [`Network::step_statistics`] tells.
+    ///
+    /// # Errors
+    /// When there are more or fewer numbers than it told.
+    fn set_step_statistics(&mut self, sums: &[f32]) -> Result<(), NetworkError> {
+        match sums.is_empty() {
+            true => Ok(()),
+            false => Err(NetworkError::State(
+                "it has no batch norm whose statistics could be set".to_owned(),
+            )),
+        }
+    }
+
+    /// Calls `visitor(position, state)` for every hidden state of the stream of text at every position of the
+    /// step; changes persist. Nothing without hidden states, which is the default.
+    fn visit_streams(&mut self, _visitor: &mut dyn FnMut(u64, &mut [f32])) {}
+
     /// Ends the step: folds the step's batch-norm statistics into the running ones, once per step.
     fn end_step(&mut self);
 
@@ -290,12 +342,16 @@ pub trait Network: Send {
     /// noise. A batch holds a multiple of `ghost` examples; the last may hold fewer. Neither the gradient window nor the
     /// step's statistics take anything in. Without batch norm nothing changes, which is the default.
     ///
+    /// Replicas may share the examples out: `sum` is given the sums over those of this one, once, and replaces them by the
+    /// sums over all.
+    ///
     /// # Errors
     /// When a batch does not fit the network or the device fails; the statistics are unchanged then.
     fn recalibrate(
         &mut self,
         _ghost: u64,
         _next: &mut dyn FnMut(&mut Batch) -> bool,
+        _sum: &mut dyn FnMut(&mut [f64]),
     ) -> Result<(), NetworkError> {
         Ok(())
     }

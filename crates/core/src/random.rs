@@ -26,6 +26,9 @@ pub enum Purpose {
     Landscape = 9,
     /// What a controller draws; the stream index is the controller's own.
     Controller = 10,
+    /// Sharing a training set out over replicas; stream 0 shuffles, and stream `1 + r` is what
+    /// replica `r` draws.
+    Shards = 11,
 }
 
 /// Names one family of random streams: (study seed, trial, purpose).

@@ -83,6 +83,15 @@ impl ArraySplit {
         }
     }
 
+    /// Fills the batch with these rows of the part, in order, as evaluation sees them.
+    fn fill_rows(&self, rows: &[u32], first_draw: u64, batch: &mut Batch) {
+        self.prepare(rows.len(), batch);
+        batch.first_position = 0;
+        batch.first_draw = first_draw;
+        batch.noise = None;
+        self.gather(rows, batch);
+    }
+
     /// The classes of the split's examples, in stored order.
     pub(crate) fn classes(&self) -> Option<impl Iterator<Item = u32> + '_> {
         match &self.part.answers {
@@ -119,11 +128,13 @@ impl Examples for ArraySplit {
     fn fill_in_order(&self, range: Range<u64>, batch: &mut Batch) {
         let end = range.end.min(self.len());
         let start = range.start.min(end);
-        self.prepare((end - start) as usize, batch);
-        batch.first_position = 0;
-        batch.first_draw = start;
-        batch.noise = None;
-        self.gather(&self.rows[start as usize..end as usize], batch);
+        self.fill_rows(&self.rows[start as usize..end as usize], start, batch);
+    }
+
+    fn fill_these(&self, indices: &[u64], batch: &mut Batch) {
+        let row = |&index: &u64| self.rows[index as usize];
+        let rows: Vec<u32> = indices.iter().map(row).collect();
+        self.fill_rows(&rows, 0, batch);
     }
 }
 

@@ -310,6 +310,21 @@ impl ModelNetwork {
     }
 }
 
+impl ModelNetwork {
+    /// The moments of the groups that all layers have put by, once the pass that put them by has ended so.
+    pub(crate) fn moments_put_by(
+        &mut self,
+        passed: Result<(), NetworkError>,
+    ) -> Result<Vec<f64>, NetworkError> {
+        let mut sums = Vec::new();
+        // Every layer forgets them, whatever has gone wrong.
+        let added = (self.norms.iter_mut()).map(|norm| norm.add_moments_to(&mut sums));
+        let added = added.fold(Ok(()), Result::and);
+        passed.and(added)?;
+        Ok(sums)
+    }
+}
+
 /// A run has ended: its memory is for whoever comes next, of another size perhaps.
 impl Drop for ModelNetwork {
     fn drop(&mut self) {
@@ -484,6 +499,29 @@ impl Network for ModelNetwork {
         self.parameters.visit(visitor)
     }
 
+    fn step_statistics(&mut self) -> Result<Vec<f32>, NetworkError> {
+        let mut sums = Vec::new();
+        for norm in &self.norms {
+            norm.add_sums_to(&mut sums)?;
+        }
+        Ok(sums)
+    }
+
+    fn set_step_statistics(&mut self, sums: &[f32]) -> Result<(), NetworkError> {
+        let mut rest = sums;
+        for norm in &mut self.norms {
+            rest = norm.take_sums(rest, &self.device)?;
+        }
+        match rest.is_empty() {
+            true => Ok(()),
+            false => Err(NormState::wrong_sums()),
+        }
+    }
+
+    fn visit_streams(&mut self, visitor: &mut dyn FnMut(u64, &mut [f32])) {
+        self.streams.visit(visitor);
+    }
+
     fn end_step(&mut self) {
         self.norms.iter_mut().for_each(NormState::end_step);
     }
@@ -492,18 +530,22 @@ impl Network for ModelNetwork {
         &mut self,
         ghost: u64,
         next: &mut dyn FnMut(&mut Batch) -> bool,
+        sum: &mut dyn FnMut(&mut [f64]),
     ) -> Result<(), NetworkError> {
         if self.norms.is_empty() {
             return Ok(());
         }
         self.norms.iter_mut().for_each(NormState::collect);
         let passed = self.pass_through(ghost.max(1) as usize, next);
-        let pooled: Result<Vec<_>, _> = self.norms.iter_mut().map(NormState::pooled).collect();
-        passed?;
-        for (norm, [mean, variance]) in self.norms.iter_mut().zip(pooled?) {
+        let mut sums = self.moments_put_by(passed)?;
+        sum(&mut sums);
+        let mut rest = &sums[..];
+        for norm in &mut self.norms {
+            let ([mean, variance], others) = norm.take_moments(rest);
             let shape = [norm.channels];
             norm.main.mean.set_numbers(&mean, &shape, &self.device);
             (norm.main.variance).set_numbers(&variance, &shape, &self.device);
+            rest = others;
         }
         Ok(())
     }

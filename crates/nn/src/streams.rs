@@ -80,6 +80,15 @@ impl Streams {
         state.values[first * state.width..][..values.len()].copy_from_slice(values);
     }
 
+    /// Every state of every stream, with the stream's position.
+    pub(crate) fn visit(&mut self, visitor: &mut dyn FnMut(u64, &mut [f32])) {
+        for state in &mut self.states {
+            for (position, values) in state.values.chunks_mut(state.width.max(1)).enumerate() {
+                visitor(position as u64, values);
+            }
+        }
+    }
+
     /// The states for a checkpoint; none before the first step.
     pub(crate) fn export(&self) -> impl Iterator<Item = StateTensor> + '_ {
         self.states

@@ -190,7 +190,7 @@ fn statistics_are_measured_anew_beside_a_step() {
     // 4 + 4 + 3 examples in two batches.
     let mut batches = vec![batch(shape, 8, 3), batch(shape, 0, 8)];
     let mut next = |to: &mut Batch| batches.pop().map(|batch| *to = batch).is_some();
-    network.recalibrate(4, &mut next).unwrap();
+    network.recalibrate(4, &mut next, &mut |_| {}).unwrap();
     let state = network.export().unwrap();
     let find = |name: &str| &state.iter().find(|t| t.name == name).unwrap().values;
     let weight = find("linear1.weight");
@@ -226,6 +226,6 @@ fn statistics_are_measured_anew_beside_a_step() {
     let before = network.export().unwrap();
     let mut foreign = vec![batch(DIGITS, 0, 4), batch(shape, 0, 4)];
     let mut next = |to: &mut Batch| foreign.pop().map(|batch| *to = batch).is_some();
-    assert!(network.recalibrate(4, &mut next).is_err());
+    assert!(network.recalibrate(4, &mut next, &mut |_| {}).is_err());
     assert_eq!(network.export().unwrap(), before);
 }

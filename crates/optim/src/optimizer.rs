@@ -133,6 +133,9 @@ pub enum StateError {
     /// A tensor belongs to another optimizer or network.
     #[error("the stored optimizer state has tensor {0}, which this optimizer does not know")]
     Unknown(String),
+    /// What it was made with has changed since.
+    #[error("{0} is another one than that of the stored state")]
+    Differs(String),
     /// A tensor has another shape.
     #[error(
         "the stored optimizer state has tensor {name} of shape {found:?}; expected {expected:?}"

@@ -30,7 +30,9 @@ pub use error::ReportError;
 pub use export::{
     Format, export, export_measurements, measurements_table, to_json, trials_csv, trials_records,
 };
-pub use figures::{Axis, AxisScale, Chart, ChartPanel, Point, Series, figures};
+pub use figures::{
+    Axis, AxisScale, Chart, ChartPanel, ExchangeDrawn, Point, Series, exchange_figure, figures,
+};
 pub use files::{write, write_document};
 pub use how::{HowRun, Machine};
 pub use html::{Document, PageTable, Section, html};

@@ -10,10 +10,7 @@
 
 use batchscope_core::{StepTiming, statistics::normal_quantile};
 
-use crate::findings::Assumptions;
-
-/// Bytes of a gradient.
-const GRADIENT_BYTES: f64 = 4.0;
+use crate::{exchange::Network, findings::Assumptions};
 
 /// The time of a step and how it would be run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,18 +47,8 @@ impl StepTimes {
             }
             let micro = timing.micro_batch.min(timing.batch_size);
             let count = timing.batch_size.div_ceil(micro) as f64;
-            // of a median from quartiles: 1.2533·(IQR/1.349)/√n
-            let spread = (timing.high - timing.low) / timing.seconds;
-            let error = 1.2533 / 1.349 * spread / (timing.n.max(1) as f64).sqrt();
-            let entry = (
-                count,
-                timing.seconds,
-                if error.is_finite() {
-                    error.max(0.0)
-                } else {
-                    0.0
-                },
-            );
+            let error = ln_error_of_median(timing.seconds, timing.low, timing.high, timing.n);
+            let entry = (count, timing.seconds, error);
             match by_micro.iter_mut().find(|(m, _)| *m == micro) {
                 Some((_, counts)) => counts.push(entry),
                 None => by_micro.push((micro, vec![entry])),
@@ -120,14 +107,23 @@ fn at_count(counts: &ByCount, count: f64) -> (f64, f64, bool) {
     }
 }
 
+/// Standard error of the logarithm of a median of `n` values, from their quartiles: `1.2533·(IQR/1.349)/√n`.
+pub(crate) fn ln_error_of_median(median: f64, low: f64, high: f64, n: u64) -> f64 {
+    let spread = (high - low) / median;
+    let error = 1.2533 / 1.349 * spread / (n.max(1) as f64).sqrt();
+    match error.is_finite() {
+        true => error.max(0.0),
+        false => 0.0,
+    }
+}
+
 /// Seconds of the ring all-reduce of `parameters` gradients over `devices`.
 pub(crate) fn all_reduce(devices: u64, parameters: u64, assumptions: &Assumptions) -> f64 {
-    if devices < 2 {
-        return 0.0;
-    }
-    let n = devices as f64;
-    2.0 * (n - 1.0) / n * GRADIENT_BYTES * parameters as f64 / assumptions.bandwidth
-        + 2.0 * (n - 1.0) * assumptions.latency
+    let network = Network {
+        latency: assumptions.latency,
+        bandwidth: assumptions.bandwidth,
+    };
+    network.ring_all_reduce(devices, parameters)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! * [`noise`]: the gradient noise scale from squared norms, with intervals that suit a ratio.
 //! * [`MicroBatchSearch`]: the largest micro-batch that fits, from tries.
 //! * [`advise`]: batch size, micro-batch and number of devices, from step times.
+//! * [`ExchangeMeasurement`] and [`Network`]: what exchanges between replicas take, measured and modeled.
 
 mod advice;
 mod analyze;
@@ -20,6 +21,7 @@ mod curves;
 mod design;
 mod deviations;
 mod distribution;
+mod exchange;
 mod facts;
 mod findings;
 mod fit;
@@ -46,6 +48,11 @@ pub use advice::{AdviceError, advise};
 pub use analyze::{AnalysisOptions, analyze};
 pub use branches::{Branch, BranchPoint, Branched, GrownBatch, branched, grown_batches};
 pub use contrasts::{Contrast, ContrastVerdict, Contrasts, Endpoint, MethodPoint, contrasts};
+pub use exchange::{
+    Carrier, EXCHANGE_VERSION, ExchangeAsked, ExchangeMeasurement, ExchangeRow, ExchangeStep,
+    ExchangeTime, GossipPoint, GossipQuestion, MAX_BEYOND, NUMBER_BYTES, Network, NoExchange,
+    Operation, Reading, steps_on,
+};
 pub use facts::{Agreement, Gain, Swap};
 pub use findings::*;
 pub use fit::{Hyperbola, LACK_OF_FIT_LEVEL, NoFit, fit};

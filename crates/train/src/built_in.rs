@@ -3,24 +3,27 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use batchscope_core::{
-    Cadence, Capabilities, Control, Event, Examples, Metric, NetworkFactory, Outcome, Purpose,
-    SettingError, Solo, Split, StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo,
-    TrialRecord, TrialSpec,
+    Cadence, Capabilities, Control, Event, Examples, Group, GroupError, Metric, NetworkFactory,
+    Outcome, Purpose, SettingError, Solo, Split, StepTiming, StreamKey, Trainer, TrainerError,
+    TrainerInfo, TrialRecord, TrialSpec,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    Checkpointer, Identity, MICRO_BATCH_CEILING, Run, TrainError,
+    Checkpointer, Identity, MICRO_BATCH_CEILING, Replicas, Run, TrainError,
     augment::{AugmentSpec, Augmenter},
     check_methods,
     evaluate::quantities,
     measurements::check_measurements,
     methods,
     pools::{Pools, start_threads},
+    replicas::{Job, is_ours_alone},
+    shards::{ShardError, class_labels},
     timing, train_loop,
 };
 
@@ -51,12 +54,14 @@ pub struct BuiltInConfig {
     pub max_memory: Option<u64>,
     /// Examples per forward pass at most, where a trial does not say.
     pub micro_batch_ceiling: u64,
+    /// Who makes the steps of a run together, where its methods do not say.
+    pub replicas: Replicas,
 }
 
 impl BuiltInConfig {
     /// A model on data, with the defaults for everything else: no augmentation, no checkpoints (one
-    /// a minute once a folder is set), no memory limit, and micro-batches of at most
-    /// [`MICRO_BATCH_CEILING`](crate::MICRO_BATCH_CEILING) examples.
+    /// a minute once a folder is set), no memory limit, micro-batches of at most
+    /// [`MICRO_BATCH_CEILING`](crate::MICRO_BATCH_CEILING) examples, and one replica.
     pub fn new(
         factory: Arc<dyn NetworkFactory>,
         data: impl Into<String>,
@@ -77,12 +82,13 @@ impl BuiltInConfig {
             checkpoint_every: Duration::from_secs(60),
             max_memory: None,
             micro_batch_ceiling: MICRO_BATCH_CEILING,
+            replicas: Replicas::Threads(1),
         }
     }
 }
 
 /// A single run outside any study.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SingleRun {
     /// When to evaluate.
     pub cadence: Cadence,
@@ -101,14 +107,17 @@ pub struct BuiltIn {
     /// Size of the model's batch-norm groups, if it has batch norm.
     ghost: Option<u64>,
     pools: Pools,
+    /// The class of every training example, once it has been asked for.
+    labels: OnceLock<Result<Vec<u32>, ShardError>>,
 }
 
 /// Where a run is taken up from and saved to.
-enum Saving<'a> {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Saving {
     /// A trial of a study: its own file, taken up if it is there and sound.
     Trial(Option<PathBuf>),
     /// A single run.
-    Single(&'a SingleRun),
+    Single(SingleRun),
 }
 
 impl BuiltIn {
@@ -117,7 +126,7 @@ impl BuiltIn {
     /// # Errors
     /// When the model cannot take the data, or the data cannot be augmented so.
     pub fn new(config: BuiltInConfig) -> Result<Self, TrainError> {
-        start_threads()?;
+        start_threads(1)?;
         let shape = config.train.shape();
         let key = StreamKey {
             study_seed: 0,
@@ -155,6 +164,7 @@ impl BuiltIn {
             info,
             ghost: network.ghost_size(u64::MAX),
             pools: Pools::default(),
+            labels: OnceLock::new(),
         })
     }
 
@@ -166,6 +176,12 @@ impl BuiltIn {
     /// Examples that batch norm normalizes over at this batch size, as [`batchscope_core::Network::ghost_size`] has it.
     pub(crate) fn ghost_size(&self, batch_size: u64) -> Option<u64> {
         self.ghost.map(|ghost| ghost.min(batch_size).max(1))
+    }
+
+    /// The class of every training example.
+    pub(crate) fn class_labels(&self) -> Result<&[u32], TrainError> {
+        let labels = (self.labels).get_or_init(|| class_labels(self.config.train.as_ref()));
+        Ok(labels.as_ref().map_err(Clone::clone)?)
     }
 
     /// Where its trials run.
@@ -185,25 +201,32 @@ impl BuiltIn {
         control: &dyn Control,
         events: &mut (dyn FnMut(Event) + Send),
     ) -> Result<TrialRecord, TrainerError> {
-        self.run_saving(spec, &Saving::Single(single), control, events)
+        self.run_saving(spec, Saving::Single(single.clone()), control, events)
     }
 
     fn run_saving(
         &self,
         spec: &TrialSpec,
-        saving: &Saving<'_>,
+        saving: Saving,
         control: &dyn Control,
         events: &mut (dyn FnMut(Event) + Send),
     ) -> Result<TrialRecord, TrainerError> {
-        Ok(self
-            .pools
-            .run(|| self.run_here(spec, saving, control, events))??)
+        let job = Job::Run {
+            spec: Box::new(spec.clone()),
+            saving: saving.clone(),
+        };
+        let replicas = self.replicas(&spec.methods)?;
+        Ok(self.together(replicas, &job, |group| {
+            self.run_here(spec, &saving, group, control, events)
+        })?)
     }
 
-    fn run_here(
+    /// This member's part of a run; the record of member 0 is the run's.
+    pub(crate) fn run_here(
         &self,
         spec: &TrialSpec,
-        saving: &Saving<'_>,
+        saving: &Saving,
+        group: &dyn Group,
         control: &dyn Control,
         events: &mut (dyn FnMut(Event) + Send),
     ) -> Result<TrialRecord, TrainError> {
@@ -212,7 +235,7 @@ impl BuiltIn {
             Saving::Trial(_) => Cadence::Planned,
             Saving::Single(single) => single.cadence,
         };
-        let (mut run, micro_batch) = match self.set_up(spec, cadence) {
+        let (mut run, micro_batch) = match begun_by_all(self.set_up(spec, cadence, group), group) {
             Ok(run) => run,
             Err(TrainError::Infeasible(why)) => {
                 return Ok(not_run(spec, Outcome::Infeasible { why }));
@@ -229,7 +252,12 @@ impl BuiltIn {
         };
         self.resume(&mut run, saving, micro_batch)?;
 
-        let ended = train_loop(&mut run, &Solo, control, events);
+        let ended = train_loop(&mut run, control, events);
+        if let Err(error) = &ended
+            && is_ours_alone(error)
+        {
+            group.abandon(&format!("replica {}: {error}", group.rank()));
+        }
         let outcome = match ended {
             Ok(outcome) => outcome,
             Err(error @ (TrainError::File { .. } | TrainError::Bug(_))) => return Err(error),
@@ -273,17 +301,21 @@ impl BuiltIn {
     fn resume(
         &self,
         run: &mut Run<'_>,
-        saving: &Saving<'_>,
+        saving: &Saving,
         micro_batch: u64,
     ) -> Result<(), TrainError> {
         let identity = self.identity(run, micro_batch);
         let mut keep = Vec::new();
         let path = match saving {
             Saving::Trial(path) => {
-                if let Some(path) = path.as_deref().filter(|path| path.exists())
-                    && let Err(error) = run.resume(path, &identity, false)
+                if let Some(path) = path.as_deref()
+                    && is_there(path, run.group)?
                 {
-                    run.driver.note(format!("started again: {error}"));
+                    match run.resume(path, &identity, false) {
+                        Err(error @ TrainError::Group(_)) => return Err(error),
+                        Err(error) => run.driver.note(format!("started again: {error}")),
+                        Ok(()) => {}
+                    }
                 }
                 path.as_ref()
             }
@@ -323,15 +355,56 @@ impl BuiltIn {
         cadence: Cadence,
     ) -> Result<(Run<'a>, Identity), TrainError> {
         self.check_target(spec)?;
-        let (run, micro_batch) = self.set_up(spec, cadence)?;
+        let (run, micro_batch) = self.set_up(spec, cadence, &Solo)?;
         let identity = self.identity(&run, micro_batch);
         Ok((run, identity))
+    }
+
+    /// This member's part of timing a trial's steps for about `budget` seconds.
+    pub(crate) fn time_here(
+        &self,
+        spec: &TrialSpec,
+        budget: f64,
+        group: &dyn Group,
+        control: &dyn Control,
+    ) -> Result<Option<StepTiming>, TrainError> {
+        let budget = Duration::try_from_secs_f64(budget).unwrap_or(Duration::MAX);
+        let set_up = self.set_up(spec, Cadence::Planned, group);
+        let (mut run, micro_batch) = begun_by_all(set_up, group)?;
+        timing::time_steps(&mut run, micro_batch, budget, control)
     }
 
     fn checkpoint_path(&self, spec: &TrialSpec) -> Option<PathBuf> {
         let folder: &Path = self.config.checkpoint_dir.as_deref()?;
         Some(folder.join(format!("trial-{}.safetensors", spec.id)))
     }
+}
+
+/// What has begun, where it has on every member of a group or on none. A member that fails where others do not leaves them:
+/// something is other than there.
+fn begun_by_all<T>(begun: Result<T, TrainError>, group: &dyn Group) -> Result<T, TrainError> {
+    if group.size() == 1 || matches!(begun, Err(TrainError::Group(_))) {
+        return begun;
+    }
+    let all = group.all_gather(&[f64::from(u8::from(begun.is_ok()))])?;
+    match (all.iter().position(|&ok| ok == 0.0), &begun) {
+        (Some(rank), Ok(_)) => {
+            let why = format!("replica {rank} could not begin, where this one could");
+            Err(GroupError::Lost(why).into())
+        }
+        (Some(_), Err(error)) if all.contains(&1.0) => {
+            group.abandon(&error.to_string());
+            begun
+        }
+        _ => begun,
+    }
+}
+
+/// True where member 0 of a group finds a file.
+fn is_there(path: &Path, group: &dyn Group) -> Result<bool, TrainError> {
+    let mut there = [u64::from(path.exists())];
+    group.broadcast(&mut there, 0)?;
+    Ok(there[0] != 0)
 }
 
 /// The record of a trial that could not be run.
@@ -363,16 +436,18 @@ impl Trainer for BuiltIn {
         check_methods(&spec.methods, &self.config.train.shape())?;
         methods::augmentations(&self.config.augment, &spec.methods)?;
         check_measurements(spec, self)?;
-        if spec.controller.is_some() || spec.start.is_some() {
+        self.replicas(&spec.methods)?;
+        let has_own_replicas = methods::own_replicas(&spec.methods).is_some();
+        if spec.controller.is_some() || spec.start.is_some() || has_own_replicas {
             // Whether the data and the network can follow shows when the run is set up.
-            self.set_up(spec, Cadence::Planned)?;
+            self.set_up(spec, Cadence::Planned, &Solo)?;
         }
         if let Some(bytes) = self.config.max_memory
             && self.within(bytes, &spec.methods, spec.batch_size) == 0
         {
             return Err(SettingError::new(
                 "max-memory",
-                "not even one example fits: allow more memory, or choose a smaller model",
+                "not even one example fits: allow more memory, or choose a smaller model or fewer replicas",
             )
             .into());
         }
@@ -381,10 +456,10 @@ impl Trainer for BuiltIn {
 
     fn untrained(&self, spec: &TrialSpec, metric: &Metric) -> Result<Option<f64>, TrainerError> {
         let measured = self.pools.run(|| {
-            let (mut run, _) = self.set_up(spec, Cadence::Planned)?;
+            let (mut run, _) = self.set_up(spec, Cadence::Planned, &Solo)?;
             let mut metrics = BTreeMap::new();
             let network = run.network.as_mut();
-            run.evaluator.measure(metric.split, network, &mut metrics)?;
+            (run.evaluator).measure(metric.split, network, &Solo, &mut metrics)?;
             Ok(metrics.remove(metric))
         })?;
         match measured {
@@ -403,12 +478,8 @@ impl Trainer for BuiltIn {
         control: &dyn Control,
         events: &mut (dyn FnMut(Event) + Send),
     ) -> Result<TrialRecord, TrainerError> {
-        self.run_saving(
-            spec,
-            &Saving::Trial(self.checkpoint_path(spec)),
-            control,
-            events,
-        )
+        let saving = Saving::Trial(self.checkpoint_path(spec));
+        self.run_saving(spec, saving, control, events)
     }
 
     fn forget(&self, spec: &TrialSpec) {
@@ -424,12 +495,13 @@ impl Trainer for BuiltIn {
         budget: f64,
         control: &dyn Control,
     ) -> Result<Option<StepTiming>, TrainerError> {
-        let budget = Duration::try_from_secs_f64(budget).unwrap_or_default();
-        let timing = self.pools.run(|| {
-            let (mut run, micro_batch) = self.set_up(spec, Cadence::Planned)?;
-            timing::time_steps(&mut run, micro_batch, budget, control)
-        })??;
-        Ok(timing)
+        let job = Job::Time {
+            spec: Box::new(spec.clone()),
+        };
+        let replicas = self.replicas(&spec.methods)?;
+        Ok(self.together(replicas, &job, |group| {
+            self.time_here(spec, budget, group, control)
+        })?)
     }
 
     fn micro_batch_multiple(&self) -> u64 {

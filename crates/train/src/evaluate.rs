@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use batchscope_core::{
-    Batch, Confusion, DataShape, EvaluationCost, Examples, Metric, MetricSums, Network, Purpose,
-    Quantity, Sampler, Split, StepBatch, StreamKey, Target, Task,
+    Batch, Confusion, DataShape, EvaluationCost, Examples, Group, GroupError, Metric, MetricSums,
+    Network, Purpose, Quantity, Sampler, Split, StepBatch, StreamKey, Target, Task,
 };
 
 use crate::TrainError;
@@ -46,11 +46,12 @@ impl Evaluator<'_> {
     /// Measures one split into `metrics`; returns its mean loss, or `None` without such a set.
     ///
     /// # Errors
-    /// When the network does.
+    /// When the network or the group does.
     pub fn measure(
         &mut self,
         split: Split,
         network: &mut dyn Network,
+        group: &dyn Group,
         metrics: &mut BTreeMap<Metric, f64>,
     ) -> Result<Option<f64>, TrainError> {
         let set = match split {
@@ -59,7 +60,7 @@ impl Evaluator<'_> {
             Split::Test => self.test.as_mut(),
         };
         let Some(set) = set else { return Ok(None) };
-        let sums = set.measure(network)?;
+        let sums = set.measure(network, group)?;
         insert_metrics(metrics, split, &sums, &self.shape);
         Ok(Some(sums.loss / sums.weight))
     }
@@ -132,54 +133,121 @@ impl<'a> EvaluationSet<'a> {
         self.count == 0
     }
 
-    /// The metric sums of the whole subset.
+    /// The metric sums of the whole subset, the same to the bit in groups of every size.
     ///
     /// # Errors
-    /// When the network does.
-    pub fn measure(&mut self, network: &mut dyn Network) -> Result<MetricSums, TrainError> {
-        self.measure_changed(network, &mut |_, _| Ok(()))
+    /// When the network or the group does.
+    pub fn measure(
+        &mut self,
+        network: &mut dyn Network,
+        group: &dyn Group,
+    ) -> Result<MetricSums, TrainError> {
+        self.measure_changed(network, group, &mut |_, _| Ok(()))
     }
 
-    /// The metric sums of the whole subset, each batch of which is changed before it is evaluated.
+    /// The metric sums of the whole subset, each batch of which is changed before it is evaluated. The members of a group,
+    /// whose networks must be equal, share the batches; those of a text, each of which goes on where the one before it
+    /// ended, are evaluated by every member.
     ///
     /// # Errors
-    /// When the network does, or the change.
+    /// When the network or the group does, or the change.
     pub(crate) fn measure_changed(
         &mut self,
         network: &mut dyn Network,
+        group: &dyn Group,
         change: &mut dyn FnMut(&mut dyn Network, &mut Batch) -> Result<(), TrainError>,
     ) -> Result<MetricSums, TrainError> {
-        let mut sums = MetricSums::default();
-        let mut from = 0;
-        while from < self.count {
-            from = fill(
+        let size = match self.batch.shape.task {
+            Task::NextToken => 1,
+            _ => group.size() as u64,
+        };
+        let rank = group.rank() as u64 % size;
+        let chunks = self.count.div_ceil(self.chunk);
+        let mut mine = Vec::new();
+        for number in (0..chunks).filter(|number| number % size == rank) {
+            let from = number * self.chunk;
+            fill(
                 &mut self.source,
                 from..self.count,
                 self.chunk,
                 &mut self.batch,
             );
             change(network, &mut self.batch)?;
-            sums += network.evaluate(&self.batch)?;
+            mine.push(network.evaluate(&self.batch)?);
         }
+        let in_order = match size {
+            1 => mine,
+            _ => shared_out(&mine, chunks, group)?,
+        };
+        let mut sums = MetricSums::default();
+        in_order.into_iter().for_each(|chunk| sums += chunk);
         Ok(sums)
     }
 
-    /// Gives the network's batch norm the statistics of the whole subset, by groups of `ghost` examples.
+    /// Gives the network's batch norm the statistics of the whole subset, by groups of `ghost` examples. The members of a
+    /// group, whose networks must be equal, share the examples.
     ///
     /// # Errors
-    /// When the network does.
-    pub fn recalibrate(&mut self, network: &mut dyn Network, ghost: u64) -> Result<(), TrainError> {
+    /// When the network or the group does.
+    pub fn recalibrate(
+        &mut self,
+        network: &mut dyn Network,
+        ghost: u64,
+        group: &dyn Group,
+    ) -> Result<(), TrainError> {
         let chunk = self.chunk.next_multiple_of(ghost.max(1));
-        let mut from = 0;
+        let (size, mut number) = (group.size() as u64, group.rank() as u64);
         let mut next = |batch: &mut Batch| {
+            let from = number * chunk;
             let more = from < self.count;
             if more {
-                from = fill(&mut self.source, from..self.count, chunk, batch);
+                fill(&mut self.source, from..self.count, chunk, batch);
+                number += size;
             }
             more
         };
-        Ok(network.recalibrate(ghost, &mut next)?)
+        let mut exchanged = Ok(());
+        let mut sum = |sums: &mut [f64]| {
+            exchanged = sum_over(group, sums);
+        };
+        network.recalibrate(ghost, &mut next, &mut sum)?;
+        Ok(exchanged?)
     }
+}
+
+/// Replaces numbers by their sums over the members of a group, made in rank order.
+fn sum_over(group: &dyn Group, sums: &mut [f64]) -> Result<(), GroupError> {
+    if group.size() > 1 {
+        let all = group.all_gather(sums)?;
+        sums.fill(0.0);
+        for member in all.chunks(sums.len().max(1)) {
+            sums.iter_mut().zip(member).for_each(|(sum, x)| *sum += x);
+        }
+    }
+    Ok(())
+}
+
+/// The sums of all chunks in their order, of which the members of a group have taken one after the other in turn.
+fn shared_out(
+    mine: &[MetricSums],
+    chunks: u64,
+    group: &dyn Group,
+) -> Result<Vec<MetricSums>, TrainError> {
+    // A member without a chunk does not know how long one is.
+    let lengths = group.all_gather(&[mine.first().map_or(0, |s| s.numbers().len()) as f64])?;
+    let each = lengths.iter().fold(0.0f64, |most, &len| most.max(len)) as usize;
+    let rows = chunks.div_ceil(group.size() as u64) as usize;
+    let mut numbers: Vec<f64> = mine.iter().flat_map(MetricSums::numbers).collect();
+    numbers.resize(rows * each, 0.0);
+    let all = group.all_gather(&numbers)?;
+    let place = |number: usize| (number % group.size()) * rows + number / group.size();
+    (0..chunks as usize)
+        .map(|number| {
+            let of_chunk = &all[place(number) * each..][..each];
+            MetricSums::from_numbers(of_chunk)
+                .ok_or_else(|| TrainError::Bug("the replicas evaluate different things".to_owned()))
+        })
+        .collect()
 }
 
 /// Fills a batch with the first `chunk` of these examples; returns the number after the last.

@@ -8,8 +8,8 @@
 use std::ops::Range;
 
 use batchscope_core::{
-    Batch, Control, DataShape, Flow, InputShape, LossSum, Network, NetworkError, NormsOf, Purpose,
-    Sampler, StateTensor, StepBatch, StreamKey, Task,
+    Batch, Control, DataShape, Flow, Group, InputShape, LossSum, Network, NetworkError, NormsOf,
+    Purpose, Sampler, Solo, StateTensor, StepBatch, StreamKey, Task,
 };
 
 use crate::{NoiseEstimator, PartNorms, StepNoise, TrainError, augment::Augmenter};
@@ -77,6 +77,8 @@ pub struct Portions {
     rank: usize,
     /// Replicas that make a step together.
     size: usize,
+    /// Examples that stay together, at least 1: the group that batch norm normalizes over.
+    unit: u64,
     /// Examples per forward pass at most.
     micro_batch: u64,
 }
@@ -84,22 +86,34 @@ pub struct Portions {
 impl Portions {
     /// The whole step in micro-batches.
     pub fn whole(micro_batch: u64) -> Self {
-        Self::of_rank(micro_batch, 0, 1)
+        Self::of_member(micro_batch, 1, &Solo)
     }
 
-    /// The contiguous part of replica `rank` among `size`; parts differ by one example at most.
-    pub fn of_rank(micro_batch: u64, rank: usize, size: usize) -> Self {
+    /// The contiguous part of a member of a group, in whole units of `unit` examples; parts differ by one unit at
+    /// most. A step of fewer units than members leaves some without a part.
+    pub fn of_member(micro_batch: u64, unit: u64, group: &dyn Group) -> Self {
         Self {
-            rank,
-            size,
+            rank: group.rank(),
+            size: group.size(),
+            unit: unit.max(1),
             micro_batch,
         }
     }
 
     /// Positions within a step of `batch_size` examples that are this replica's.
     pub fn share(&self, batch_size: u64) -> Range<u64> {
-        let cut = |r: usize| (u128::from(batch_size) * r as u128 / self.size as u128) as u64;
+        let units = u128::from(batch_size.div_ceil(self.unit));
+        let cut = |r: usize| {
+            let before = units * r as u128 / self.size as u128;
+            (before * u128::from(self.unit)).min(u128::from(batch_size)) as u64
+        };
         cut(self.rank)..cut(self.rank + 1)
+    }
+
+    /// Examples that a forward pass of some replica takes at most.
+    fn largest_pass(&self, batch_size: u64) -> u64 {
+        let units = batch_size.div_ceil(self.unit).div_ceil(self.size as u64);
+        self.micro_batch.min(units.saturating_mul(self.unit))
     }
 
     /// The micro-batches of a step of `batch_size` examples, in order.
@@ -121,6 +135,8 @@ pub struct BatchStream<'a> {
     /// Losses summed for each example: tokens, pixels, or one.
     per_example: f64,
     batch: Batch,
+    /// This one among so many streams whose steps are parts of the run's: rank and size.
+    part: (u64, u64),
 }
 
 impl<'a> BatchStream<'a> {
@@ -145,6 +161,17 @@ impl<'a> BatchStream<'a> {
             noise: key.with_purpose(Purpose::Network),
             per_example,
             batch: Batch::empty(shape),
+            part: (0, 1),
+        }
+    }
+
+    /// The same stream as that of a member of a group each of whom draws examples of its own. Augmentation and dropout
+    /// are then other ones for each.
+    #[must_use]
+    pub fn of_member(self, group: &dyn Group) -> Self {
+        Self {
+            part: (group.rank() as u64, group.size() as u64),
+            ..self
         }
     }
 
@@ -160,7 +187,12 @@ impl<'a> BatchStream<'a> {
 
     /// The examples at these positions of a step.
     pub fn fill(&mut self, step: StepBatch, positions: Range<u64>) -> &mut Batch {
+        let first = positions.start;
         self.sampler.fill(step, positions, &mut self.batch);
+        if let (rank, size @ 2..) = self.part {
+            let before = (step.first_draw * size).saturating_add(rank * step.batch_size);
+            self.batch.first_draw = before.saturating_add(first);
+        }
         self.batch.noise = Some(self.noise);
         if let Some(augmenter) = &self.augmenter {
             augmenter.apply(&mut self.batch);
@@ -266,13 +298,11 @@ impl GradientSource for Supervised<'_> {
         step: StepBatch,
     ) -> Result<(LossSum, StepNoise), TrainError> {
         let (portions, batch_size) = (self.stream.portions, step.batch_size);
-        let micro_batch = portions.micro_batch;
-        let way = match portions.size == 1 {
-            true if self.measure_all => {
-                NoiseEstimator::of_every_step(network, batch_size, micro_batch)
-            }
-            true => NoiseEstimator::of(network, batch_size, micro_batch),
-            false => NoiseEstimator::Nothing("it is not measured on several replicas".to_owned()),
+        // Of several replicas, each has a part of its own at least.
+        let micro_batch = portions.largest_pass(batch_size);
+        let way = match self.measure_all {
+            true => NoiseEstimator::of_every_step(network, batch_size, micro_batch),
+            false => NoiseEstimator::of(network, batch_size, micro_batch),
         };
         let of = match &way {
             NoiseEstimator::Nothing(why) => {
@@ -286,7 +316,10 @@ impl GradientSource for Supervised<'_> {
             return Ok((self.gradient(network, step)?, StepNoise::Passed));
         }
         let portions = match way {
-            NoiseEstimator::Split { first } => Portions::whole(first),
+            NoiseEstimator::Split { first } => Portions {
+                micro_batch: first,
+                ..portions
+            },
             _ => portions,
         };
         let mut norms = PartNorms::new(batch_size, network.layout().tensors.len());
@@ -298,6 +331,8 @@ impl GradientSource for Supervised<'_> {
 
 #[cfg(test)]
 mod tests {
+    use batchscope_group::ThreadGroup;
+
     use super::*;
 
     #[test]
@@ -309,10 +344,14 @@ mod tests {
     }
 
     #[test]
-    fn ranks_split_a_batch_into_contiguous_parts() {
-        let shares: Vec<_> = (0..3)
-            .map(|rank| Portions::of_rank(4, rank, 3).share(10))
-            .collect();
-        assert_eq!(shares, [0..3, 3..6, 6..10]);
+    fn ranks_split_a_batch_into_contiguous_parts_of_whole_groups() {
+        let shares = |unit, size, batch_size| -> Vec<_> {
+            let members = ThreadGroup::members(size);
+            let portions = members.iter().map(|m| Portions::of_member(4, unit, m));
+            portions.map(|p| p.share(batch_size)).collect()
+        };
+        assert_eq!(shares(1, 3, 10), [0..3, 3..6, 6..10]);
+        assert_eq!(shares(4, 3, 18), [0..4, 4..12, 12..18]);
+        assert_eq!(shares(8, 3, 10), [0..0, 0..8, 8..10]);
     }
 }

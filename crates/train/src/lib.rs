@@ -16,6 +16,7 @@ mod changing;
 mod checkpoint;
 mod error;
 mod evaluate;
+mod exchange;
 mod gradient;
 mod measurements;
 mod methods;
@@ -25,8 +26,10 @@ mod noise_law;
 mod noise_scale;
 mod norm_noise;
 mod pools;
+mod replicas;
 mod run;
 mod set_up;
+mod shards;
 mod stop;
 #[doc(hidden)]
 pub mod testing;
@@ -40,19 +43,23 @@ pub use checkpoint::{
 };
 pub use error::TrainError;
 pub use evaluate::{EVALUATION_CHUNK, EvaluationSet, Evaluator, insert_metrics, quantities};
+pub use exchange::TimedExchange;
 pub use gradient::{BatchStream, GradientSource, Portions, Supervised};
 pub use measurements::{MEASUREMENTS, Made, MeasurementKind, read_measurements};
+pub use methods::gossip;
 pub use methods::{
-    AdversarialSource, Attack, AttackNorm, Beside, Conservative, Extra, METHODS, MakeSource,
-    MethodKind, Mixture, NoiseWatch, Part, Plain, SourceParts, StepContext, StepMethod,
-    check_methods, read_methods, read_part, written_part,
+    AdversarialSource, Attack, AttackNorm, Beside, Conservative, Extra, METHODS, MakeRule,
+    MakeSource, MethodKind, Mixture, NoiseWatch, Part, Plain, RuleParts, SourceParts, StepContext,
+    StepMethod, check_methods, has_own_replicas, read_methods, read_part, written_part,
 };
 pub use micro_batch::{MICRO_BATCH_CEILING, choose as choose_micro_batch};
 pub use noise::{NoiseEstimator, PartNorms, StepNoise};
 pub use noise_law::{LawPoint, NoiseLaw};
 pub use noise_scale::{NoiseMeasurement, NoiseRequest};
 pub use norm_noise::{NoiseNorms, NormNoiseMeasurement};
-pub use pools::start_threads;
+pub use pools::{start_threads, threads};
+pub use replicas::{Call, Replicas};
 pub use run::Run;
+pub use shards::{ClassSpread, Shard, ShardError, Sharding, Shards, class_labels};
 pub use train_loop::train_loop;
 pub use update::{Synchronous, UpdateRule};

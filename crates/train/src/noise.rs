@@ -31,9 +31,13 @@
 //! Which steps follows from counts alone, never from a clock, so that the same study gives the same
 //! numbers.
 //!
+//! Of several replicas each tells the norms of its own parts, one at least, before the gradients are summed.
+//!
 //! The gradient is taken as it is before clipping and without weight decay, which is no noise.
 
-use batchscope_core::{LayerNoise, Network, NoiseMoments, NoiseRecord, NormsOf, ParameterLayout};
+use batchscope_core::{
+    Group, GroupError, LayerNoise, Network, NoiseMoments, NoiseRecord, NormsOf, ParameterLayout,
+};
 use batchscope_scaling::noise::{NoiseError, Pieces};
 
 use crate::TrainError;
@@ -199,6 +203,28 @@ impl PartNorms {
         self.parts += parts;
     }
 
+    /// The parts of all replicas of a group, each of which has told its own.
+    ///
+    /// # Errors
+    /// When the group fails.
+    pub fn over(mut self, group: &dyn Group) -> Result<Self, GroupError> {
+        if group.size() == 1 {
+            return Ok(self);
+        }
+        let mut mine = std::mem::take(&mut self.weighted);
+        mine.push(self.parts as f64);
+        let all = group.all_gather(&mine)?;
+        self.weighted = vec![0.0; mine.len() - 1];
+        self.parts = 0;
+        for member in all.chunks(mine.len()) {
+            for (sum, norm) in self.weighted.iter_mut().zip(member) {
+                *sum += norm;
+            }
+            self.parts += member[mine.len() - 1] as u64;
+        }
+        Ok(self)
+    }
+
     /// The pieces of every tensor, from the squared norms of the step's mean gradient.
     ///
     /// # Errors
@@ -245,16 +271,17 @@ pub(crate) fn undefined(record: &mut Option<NoiseRecord>, why: &str) {
     });
 }
 
-/// Takes a step into the record of its stretch; `layers` says whether to keep them apart.
+/// Takes a step into the record of its stretch, of what every replica has found; `layers` says whether to keep them apart.
 pub(crate) fn observe(
     record: &mut Option<NoiseRecord>,
     network: &mut dyn Network,
     noise: StepNoise,
     layers: bool,
+    group: &dyn Group,
 ) -> Result<(), TrainError> {
     let parts = match noise {
         StepNoise::Passed => return Ok(()),
-        StepNoise::Parts(parts) => parts,
+        StepNoise::Parts(parts) => parts.over(group)?,
         StepNoise::Undefined(why) => {
             undefined(record, &why);
             return Ok(());

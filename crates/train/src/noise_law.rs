@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use batchscope_core::{
-    Control, Estimate, Network, Purpose, StepBatch, StreamKey, Task, TrainerError,
+    Control, Estimate, Network, Purpose, Solo, StepBatch, StreamKey, Task, TrainerError,
 };
 use batchscope_scaling::noise::{Pieces, mean_square_error};
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,7 @@ impl BuiltIn {
                 "windows of text continue each other, so no order of them is that of independent examples: measure the law on images, masks or tables".to_owned(),
             ));
         }
-        let (key, mut network) = self.measured_network(request)?;
+        let (key, mut network) = self.measured_network(request, &Solo)?;
         let unit = network.ghost_size(u64::MAX).unwrap_or(1).max(1);
         let examples = config.train.len() / unit * unit;
         let source =

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use batchscope_core::{Control, Network, Purpose, StepBatch, StreamKey, TrainerError};
+use batchscope_core::{Control, Flow, Group, Network, Purpose, StepBatch, StreamKey, TrainerError};
 use batchscope_scaling::noise::{LayerEstimates, LayerReplicates, NoiseScale, Pieces, Sampling};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     BatchStream, BuiltIn, GradientSource, NoiseEstimator, Portions, StepNoise, Supervised,
-    TrainError, augment::Augmenter, checkpoint::load_network, micro_batch, noise,
+    TrainError, augment::Augmenter, checkpoint::load_shared, micro_batch, noise, replicas::Job,
+    stop::StopSignal, update::sum_over_replicas,
 };
 
 /// Parts a step is cut into where examples cannot be told apart, or only at a cost: eight of them
@@ -23,7 +24,7 @@ const LOOK_EVERY: u64 = 8;
 const FEWEST: u64 = 16;
 
 /// What to measure.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NoiseRequest {
     /// Examples per step.
     pub batch_size: u64,
@@ -76,9 +77,11 @@ impl BuiltIn {
         control: &dyn Control,
         observe: &mut (dyn FnMut(u64, Option<&NoiseScale>) + Send),
     ) -> Result<Option<NoiseMeasurement>, TrainerError> {
-        let measured = self
-            .pools()
-            .run(|| self.measure_noise_here(request, control, observe))?;
+        let job = Job::Noise(request.clone());
+        let replicas = self.replicas(&[])?;
+        let measured = self.together(replicas, &job, |group| {
+            self.measure_noise_here(request, group, control, observe)
+        });
         match measured {
             Err(TrainError::Stopped) => Ok(None),
             measured => Ok(Some(measured?)),
@@ -89,6 +92,7 @@ impl BuiltIn {
     pub(crate) fn measured_network(
         &self,
         request: &NoiseRequest,
+        group: &dyn Group,
     ) -> Result<(StreamKey, Box<dyn Network>), TrainError> {
         let config = self.config();
         let key = StreamKey {
@@ -98,21 +102,23 @@ impl BuiltIn {
         };
         let mut network = config.factory.build(&config.train.shape(), key)?;
         if let Some(path) = &request.checkpoint {
-            load_network(path, network.as_mut())?;
+            load_shared(path, network.as_mut(), group)?;
         }
         Ok((key, network))
     }
 
-    fn measure_noise_here(
+    /// This member's part of the measurement; all members find the same.
+    pub(crate) fn measure_noise_here(
         &self,
         request: &NoiseRequest,
+        group: &dyn Group,
         control: &dyn Control,
         observe: &mut (dyn FnMut(u64, Option<&NoiseScale>) + Send),
     ) -> Result<NoiseMeasurement, TrainError> {
         let config = self.config();
         let shape = config.train.shape();
         let batch_size = request.batch_size;
-        let (key, mut network) = self.measured_network(request)?;
+        let (key, mut network) = self.measured_network(request, group)?;
         let order = key.with_purpose(Purpose::Order);
         let sampler = config.train.sampler(order, batch_size)?;
 
@@ -141,11 +147,12 @@ impl BuiltIn {
             };
 
         let augmenter = Augmenter::new(&config.augment, &shape, key)?;
-        let portions = Portions::whole(micro_batch);
+        let portions = Portions::of_member(micro_batch, unit, group);
         let stream = BatchStream::new(sampler, shape, portions, augmenter, key);
-        let mut source = Supervised::new(stream)
-            .measuring_every_step()
-            .stoppable(control);
+        let mut source = Supervised::new(stream).measuring_every_step();
+        if group.size() == 1 {
+            source = source.stoppable(control);
+        }
         let layout = network.layout().clone();
         let names = noise::by_layer(&layout, &vec![Pieces::ZERO; layout.tensors.len()]);
         let mut table = LayerReplicates::new(names.into_iter().map(|l| l.name).collect());
@@ -155,13 +162,21 @@ impl BuiltIn {
         };
         let most = (request.max_examples / batch_size).max(2);
         let (mut step, mut enough) = (0, false);
+        let mut buffer = Vec::new();
         while step < most && !enough {
-            let (_, found) = source
+            if group.size() > 1
+                && StopSignal::agreed(control, false, group)?.flow() == Flow::Interrupt
+            {
+                return Err(TrainError::Stopped);
+            }
+            let (sum, found) = source
                 .measured_gradient(network.as_mut(), StepBatch::constant(step, batch_size))?;
+            sum_over_replicas(network.as_mut(), group, sum, &mut buffer)?;
             let StepNoise::Parts(parts) = found else {
                 return Err(TrainError::Bug("a step was not measured".to_owned()));
             };
             let pieces = parts
+                .over(group)?
                 .pieces(&noise::window_norms(network.as_mut())?)
                 .map_err(|e| TrainError::Refused(e.to_string()))?;
             let layers: Vec<Pieces> = noise::by_layer(&layout, &pieces)

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use batchscope_core::{
-    Control, DataShape, Flow, InputShape, Metric, Network, Purpose, Quantity, SettingError, Split,
-    StepBatch, TrainerError,
+    Control, DataShape, Flow, Group, InputShape, Metric, Network, Purpose, Quantity, SettingError,
+    Solo, Split, StepBatch, TrainerError,
 };
 use batchscope_optim::{MuonMatrix, muon_matrices};
 use batchscope_scaling::noise::{
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BatchStream, BuiltIn, GradientSource, NoiseRequest, Portions, Run, Supervised, TrainError,
-    augment::Augmenter, noise_scale::PARTS,
+    augment::Augmenter, noise_scale::PARTS, update::sum_over_replicas,
 };
 
 /// Most parts of a block: beyond this single precision adds no more.
@@ -123,7 +123,7 @@ impl BuiltIn {
     ) -> Result<NormNoiseMeasurement, TrainError> {
         let config = self.config();
         let shape = config.train.shape();
-        let (key, mut network) = self.measured_network(request)?;
+        let (key, mut network) = self.measured_network(request, &Solo)?;
         if norms.nuclear && muon_matrices(network.layout()).is_empty() {
             return Err(TrainError::Refused(
                 "Muon moves no matrix of this model: its noise scale is undefined".to_owned(),
@@ -153,6 +153,7 @@ impl BuiltIn {
         measured(
             network.as_mut(),
             &mut source,
+            &Solo,
             &steps,
             (norms, request.level),
             &mut |done| {
@@ -176,19 +177,22 @@ struct Steps {
 fn measured(
     network: &mut dyn Network,
     source: &mut dyn GradientSource,
+    group: &dyn Group,
     steps: &Steps,
     (norms, level): (NoiseNorms, f64),
     each: &mut dyn FnMut(u64) -> Result<(), TrainError>,
 ) -> Result<NormNoiseMeasurement, TrainError> {
     let (blocks, part) = (NORM_BLOCKS as u64, steps.first.batch_size);
     let mut sums = vec![Sums::new(network, norms); NORM_BLOCKS];
+    let mut buffer = Vec::new();
     for number in 0..steps.parts {
         let batch = StepBatch {
             step: steps.first.step + number,
             first_draw: steps.first.first_draw + number * part,
             batch_size: part,
         };
-        source.gradient(network, batch)?;
+        let sum = source.gradient(network, batch)?;
+        sum_over_replicas(network, group, sum, &mut buffer)?;
         // Neighbors in order go to different blocks: text is read in streams.
         sums[(number % blocks) as usize].take(network)?;
         each(number + 1)?;
@@ -274,6 +278,7 @@ pub(crate) fn measure_along(
     let found = measured(
         run.network.as_mut(),
         run.source.as_mut(),
+        run.group,
         &steps,
         (norms, LEVEL),
         &mut |_| Ok(()),

@@ -1,14 +1,14 @@
 use std::collections::BTreeMap;
 
 use batchscope_core::{
-    Decision, Diagnostic, Divergence, Evaluate, Evaluation, Events, Group, LossSum, Network,
-    NoiseRecord, ScheduleRow, Split, StateTensor, TrialDriver, TrialPurpose,
+    Decision, Diagnostic, Divergence, Evaluate, Evaluation, Events, Group, Metric, Network,
+    NoiseRecord, Quantity, ScheduleRow, Split, StateTensor, StepBatch, TrialDriver, TrialPurpose,
 };
 use batchscope_rules::{Controller, StepSeen};
 
 use crate::{
-    Evaluator, GradientSource, NoiseWatch, StepContext, StepMethod, TrainError, UpdateRule,
-    checkpoint::Checkpointer, noise,
+    Evaluator, GradientSource, NoiseWatch, Portions, StepContext, StepMethod, TrainError,
+    UpdateRule, checkpoint::Checkpointer, noise,
 };
 
 /// A training run: everything [`crate::train_loop`] works with.
@@ -29,6 +29,10 @@ pub struct Run<'a> {
     pub evaluator: Evaluator<'a>,
     /// Saves the run, if it is to be saved.
     pub checkpointer: Option<Checkpointer>,
+    /// The replicas that make its steps together, of which this is one.
+    pub group: &'a dyn Group,
+    /// This replica's part of every step.
+    pub portions: Portions,
 }
 
 impl Run<'_> {
@@ -38,7 +42,7 @@ impl Run<'_> {
             let uninformed = match Divergence::uninformed(&self.evaluator.shape) {
                 Some(loss) => loss,
                 None => {
-                    let sums = self.evaluator.train.measure(self.network.as_mut())?;
+                    let sums = (self.evaluator.train).measure(self.network.as_mut(), self.group)?;
                     sums.loss / sums.weight
                 }
             };
@@ -73,11 +77,7 @@ impl Run<'_> {
 
     /// One optimizer step: gradient, update, bookkeeping. Returns the mean loss over its examples
     /// and the learning rate.
-    pub(crate) fn take_step(
-        &mut self,
-        group: &dyn Group,
-        step: u64,
-    ) -> Result<(f64, f64), TrainError> {
+    pub(crate) fn take_step(&mut self, step: u64) -> Result<(f64, f64), TrainError> {
         let setting = self.controller.at(step);
         self.driver.made_with(ScheduleRow {
             step,
@@ -92,20 +92,21 @@ impl Run<'_> {
             self.driver.spec().purpose,
             TrialPurpose::Single | TrialPurpose::Fresh { .. }
         );
+        let own_part = self.own_part(setting.batch);
         let sum = self.method.take(StepContext {
             network: self.network.as_mut(),
             source: self.source.as_mut(),
             rule: self.rule.as_mut(),
-            group,
+            group: self.group,
             learning_rate: setting.learning_rate,
-            step: setting.batch,
+            step: own_part,
             noise: is_watched.then_some(NoiseWatch {
                 record: &mut noise,
                 layers,
             }),
         })?;
         self.network.end_step();
-        let loss = mean_over(sum, group)?;
+        let loss = sum.mean();
         let moments = match &noise {
             Some(NoiseRecord::Measured(moments)) => Some(moments),
             // Later it is a gradient that has overflowed: the watch for divergence will see it.
@@ -129,6 +130,19 @@ impl Run<'_> {
         Ok((loss, setting.learning_rate))
     }
 
+    /// What this replica takes for a step: where replicas go their own ways each has as many examples, of its own.
+    fn own_part(&self, batch: StepBatch) -> StepBatch {
+        if self.rule.is_synchronous() {
+            return batch;
+        }
+        let replicas = self.group.size() as u64;
+        StepBatch {
+            step: batch.step,
+            first_draw: batch.first_draw / replicas,
+            batch_size: batch.batch_size / replicas,
+        }
+    }
+
     /// Measures what the driver asks for after the current step.
     pub(crate) fn evaluate(&mut self, what: Evaluate) -> Result<Evaluation, TrainError> {
         let whole = [Split::Train, Split::Val];
@@ -143,9 +157,8 @@ impl Run<'_> {
         let in_training = self.judge_by_average(step)?;
         let mut finite = true;
         for split in splits {
-            let loss = self
-                .evaluator
-                .measure(split, self.network.as_mut(), &mut metrics)?;
+            let network = self.network.as_mut();
+            let loss = (self.evaluator).measure(split, network, self.group, &mut metrics)?;
             finite &= loss.is_none_or(f64::is_finite);
         }
         if what == Evaluate::Test {
@@ -153,6 +166,10 @@ impl Run<'_> {
         }
         if let Some(state) = in_training {
             self.network.import(&state)?;
+            if let Some(distance) = self.rule.consensus() {
+                let quantity = Quantity::Other("consensus".to_owned());
+                metrics.insert(Metric::new(Split::Train, quantity), distance);
+            }
         }
         if self.driver.wants_diagnostics() {
             self.measure_at_evaluation(&mut metrics)?;
@@ -172,27 +189,13 @@ impl Run<'_> {
             return Ok(None);
         };
         let state = self.network.export()?;
-        self.rule.average(self.network.as_mut())?;
-        let batch_size = self.controller.at(last).batch.batch_size;
+        self.rule.average(self.network.as_mut(), self.group)?;
+        let batch_size = self.own_part(self.controller.at(last).batch).batch_size;
         if let Some(ghost) = self.network.ghost_size(batch_size) {
             self.evaluator
                 .train
-                .recalibrate(self.network.as_mut(), ghost)?;
+                .recalibrate(self.network.as_mut(), ghost, self.group)?;
         }
         Ok(Some(state))
     }
-}
-
-/// The mean loss over the examples of all replicas.
-fn mean_over(sum: LossSum, group: &dyn Group) -> Result<f64, TrainError> {
-    if group.size() == 1 {
-        return Ok(sum.mean());
-    }
-    let mut sums = [sum.loss as f32, sum.weight as f32];
-    group.all_reduce_sum(&mut sums)?;
-    let sum = LossSum {
-        loss: f64::from(sums[0]),
-        weight: f64::from(sums[1]),
-    };
-    Ok(sum.mean())
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use batchscope_core::{Control, Flow, Solo, StepTiming};
+use batchscope_core::{Control, Flow, StepTiming};
 
 use crate::{Run, TrainError};
 
@@ -25,16 +25,21 @@ pub(crate) fn time_steps(
     let mut step = 0;
     loop {
         let clock = Instant::now();
-        run.take_step(&Solo, step)?;
+        run.take_step(step)?;
         step += 1;
         if step > WARM_UP_STEPS {
             seconds.push(clock.elapsed().as_secs_f64());
         }
-        if seconds.len() >= FEWEST && start.elapsed() >= budget {
-            break;
-        }
-        if control.flow() == Flow::Interrupt {
-            return Ok(None);
+        // In a group member 0's clock counts.
+        let mut over = [
+            u64::from(seconds.len() >= FEWEST && start.elapsed() >= budget),
+            u64::from(control.flow() == Flow::Interrupt),
+        ];
+        run.group.broadcast(&mut over, 0)?;
+        match over {
+            [1, _] => break,
+            [_, 1] => return Ok(None),
+            _ => {}
         }
     }
     let batch_size = run.driver.spec().batch_size;

@@ -9,11 +9,12 @@ use batchscope_core::{
     NetworkFactory, NeverStop, Outcome, Purpose, Schedule, Solo, StateTensor, StreamKey, Task,
     TrainerError, TrialDriver, TrialSpec, Value,
 };
+use batchscope_group::ThreadGroup;
 use batchscope_rules::{Controller, Course, controller};
 use batchscope_train::{
     BatchStream, BuiltIn, EvaluationSet, Evaluator, Plain, Portions, Run, Supervised, Synchronous,
     augment::Augmenter,
-    testing::{Blobs, ThreadGroup, TinyFactory},
+    testing::{Blobs, TinyFactory},
     train_loop,
 };
 use common::*;
@@ -43,7 +44,8 @@ fn train(
     let sampler = examples
         .sampler(key.with_purpose(Purpose::Order), spec.batch_size)
         .unwrap();
-    let portions = Portions::of_rank(micro_batch, group.rank(), group.size());
+    let unit = network.ghost_size(spec.batch_size).unwrap_or(1);
+    let portions = Portions::of_member(micro_batch, unit, group);
     let augmenter = Augmenter::new(&augment.parse().unwrap(), &shape, key).unwrap();
     let optimizer =
         batchscope_optim::build(&spec.optimizer, network.layout(), DecayPolicy::Weights).unwrap();
@@ -63,8 +65,10 @@ fn train(
         },
         checkpointer: None,
         network,
+        group,
+        portions,
     };
-    let outcome = train_loop(&mut run, group, &NeverStop, &mut |_| {}).unwrap();
+    let outcome = train_loop(&mut run, &NeverStop, &mut |_| {}).unwrap();
     assert_eq!(outcome, Outcome::Completed { step: spec.cap });
     let metrics = run
         .driver
@@ -534,8 +538,10 @@ fn states_after(examples: &Blobs, spec: &TrialSpec) -> (Vec<StateTensor>, BTreeM
         },
         checkpointer: None,
         network,
+        group: &Solo,
+        portions: Portions::whole(40),
     };
-    train_loop(&mut run, &Solo, &NeverStop, &mut |_| {}).unwrap();
+    train_loop(&mut run, &NeverStop, &mut |_| {}).unwrap();
     (
         run.network.export().unwrap(),
         run.driver

@@ -5,7 +5,7 @@ mod common;
 
 use batchscope_core::{
     Batch, Cadence, Choice, Decay, Diagnostic, Examples, Inputs, Length, Mode, Network,
-    NetworkFactory, NeverStop, NormStatistics, Purpose, Schedule, Solo, StateTensor, StepBatch,
+    NetworkFactory, NeverStop, NormStatistics, Purpose, Schedule, StateTensor, StepBatch,
     StreamKey, Trainer, TrialSpec, Value,
 };
 use batchscope_train::{
@@ -35,7 +35,7 @@ fn method(text: &str) -> TrialSpec {
 fn trained(spec: &TrialSpec) -> Vec<StateTensor> {
     let trainer = BuiltIn::new(config(factory(), classes())).unwrap();
     let (mut run, _) = trainer.begin(spec, Cadence::Planned).unwrap();
-    train_loop(&mut run, &Solo, &NeverStop, &mut |_| {}).unwrap();
+    train_loop(&mut run, &NeverStop, &mut |_| {}).unwrap();
     run.network.export().unwrap()
 }
 

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use batchscope_core::{
-    Cadence, Choice, Decay, Diagnostic, Length, NeverStop, NoiseRecord, Outcome, Schedule, Solo,
+    Cadence, Choice, Decay, Diagnostic, Length, NeverStop, NoiseRecord, Outcome, Schedule,
     StepBatch, TrialSpec, Value,
 };
 use batchscope_rules::{
@@ -295,7 +295,7 @@ fn a_controller_that_remembers_resumes_to_the_bit() {
         (run, identity)
     };
     let (mut whole, _) = begin();
-    train_loop(&mut whole, &Solo, &NeverStop, &mut |_| {}).unwrap();
+    train_loop(&mut whole, &NeverStop, &mut |_| {}).unwrap();
     let stretches = whole.controller.state().len();
     assert!(stretches > 2 + 3, "it never grew");
     for _ in 0..1000 {
@@ -305,7 +305,7 @@ fn a_controller_that_remembers_resumes_to_the_bit() {
         }
         run.checkpointer = Some(Checkpointer::new(path.clone(), Duration::MAX, identity));
         let control = InterruptAfter::steps(7);
-        let outcome = train_loop(&mut run, &Solo, &control, &mut |_| {}).unwrap();
+        let outcome = train_loop(&mut run, &control, &mut |_| {}).unwrap();
         if outcome != Outcome::Interrupted {
             assert_eq!(
                 run.network.export().unwrap(),

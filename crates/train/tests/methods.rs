@@ -13,8 +13,8 @@ use batchscope_core::{
 };
 use batchscope_train::{
     AdversarialSource, Attack, AttackNorm, BatchStream, BuiltIn, BuiltInConfig, GradientSource,
-    Identity, MEASUREMENTS, METHODS, MethodKind, Mixture, Portions, SingleRun, Stored, TrainError,
-    check_methods, load_network, read_measurements, read_methods, read_state,
+    Identity, MEASUREMENTS, METHODS, MethodKind, Mixture, Part, Portions, SingleRun, Stored,
+    TrainError, check_methods, load_network, read_measurements, read_methods, read_state,
     testing::{LinearFactory, TinyFactory},
     train_loop, write_state,
 };
@@ -169,7 +169,7 @@ fn a_conservative_step_solves_its_proximal_problem() {
         ..spec()
     };
     let (mut run, _) = trainer.begin(&spec, Cadence::Planned).unwrap();
-    train_loop(&mut run, &batchscope_core::Solo, &NeverStop, &mut |_| {}).unwrap();
+    train_loop(&mut run, &NeverStop, &mut |_| {}).unwrap();
     let found = run.network.export().unwrap()[0].values[0];
     let mut w = 2.0;
     let (mut xx, mut xy) = (0.0, 0.0);
@@ -220,9 +220,31 @@ fn each_method() -> (BuiltInConfig, Vec<TrialSpec>) {
         dropout: 0.2,
         ..TinyFactory::default()
     };
-    let spec = |kind: &&MethodKind| TrialSpec {
-        methods: methods(kind.descriptor.name),
-        ..spec()
+    let spec = |kind: &&MethodKind| {
+        let name = kind.descriptor.name;
+        let of = |text: &str| TrialSpec {
+            methods: methods(text),
+            ..spec()
+        };
+        let Part::Update(_) = kind.part else {
+            return of(name);
+        };
+        // Two replicas, with sixteen examples each.
+        let mut spec = TrialSpec {
+            batch_size: 32,
+            ..of(&match name {
+                "post-local-sgd" => "post-local-sgd(9, 2)".to_owned(),
+                name => format!("{name}(2)"),
+            })
+        };
+        if name == "dsgd" {
+            let without = [
+                ("momentum", Value::from(0.0)),
+                ("nesterov", Value::from(false)),
+            ];
+            spec.optimizer = Choice::new("sgd", without);
+        }
+        spec
     };
     let specs = METHODS.all.iter().map(spec).collect();
     (config(ghost, classes()), specs)
@@ -362,7 +384,7 @@ fn a_run_is_attacked_at_its_end_and_left_as_it_was() {
         let trainer = BuiltIn::new(config.clone()).unwrap();
         trainer.check(&spec)?;
         let (mut run, _) = trainer.begin(&spec, Cadence::Planned).unwrap();
-        train_loop(&mut run, &batchscope_core::Solo, &NeverStop, &mut |_| {}).unwrap();
+        train_loop(&mut run, &NeverStop, &mut |_| {}).unwrap();
         let weights = run.network.export().unwrap()[0].values.clone();
         let record = run.driver.record(Outcome::Completed { step: 7 }, 3);
         Ok::<_, TrainerError>((weights, record.measurements.last().unwrap().metrics.clone()))

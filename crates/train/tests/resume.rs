@@ -6,8 +6,8 @@ mod common;
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use batchscope_core::{
-    Cadence, Choice, NetworkFactory, NeverStop, Outcome, Purpose, StateTensor, StreamKey, Trainer,
-    TrainerError, TrialPurpose, TrialSpec, Value,
+    Cadence, Choice, NetworkFactory, NeverStop, Outcome, Purpose, Solo, StateTensor, StreamKey,
+    Trainer, TrainerError, TrialPurpose, TrialSpec, Value,
 };
 use batchscope_train::{BuiltIn, EvaluationSet, SingleRun, Stored, testing::TinyFactory};
 use common::*;
@@ -213,10 +213,10 @@ fn evaluations_at_the_average_leave_the_run_alone() {
             let (train, validation) = (&config.train, config.validation.as_ref().unwrap());
             let mut set = EvaluationSet::drawn(train.as_ref(), 2000, 250, spec.study_seed).unwrap();
             if let Some(ghost) = network.ghost_size(spec.batch_size) {
-                set.recalibrate(network.as_mut(), ghost).unwrap();
+                set.recalibrate(network.as_mut(), ghost, &Solo).unwrap();
             }
             let mut set = EvaluationSet::stored(validation.as_ref(), 2000, 250);
-            let sums = set.measure(network.as_mut()).unwrap();
+            let sums = set.measure(network.as_mut(), &Solo).unwrap();
             sums.loss / sums.weight
         };
         let stored = metrics[&"val-loss".parse().unwrap()];

@@ -19,6 +19,7 @@ use crate::{
     mut_arg("time_steps", |arg| arg.hide(true)),
     mut_arg("slots", |arg| arg.hide(true)),
     mut_arg("micro_batch", |arg| arg.hide(true)),
+    mut_arg("ranks", |arg| arg.hide(true)),
     mut_arg("max_memory", |arg| arg.help("Let a process have this much address space: 512M, 4G (default: 80 % of the memory that is available)"))
 )]
 pub struct MemoryArgs {

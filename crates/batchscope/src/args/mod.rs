@@ -1,6 +1,7 @@
 //! The command line as typed. Meaning is given in `settings` and `resolve`.
 
 mod branch;
+mod exchange;
 mod fit;
 mod landscape;
 mod memory;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use branch::BranchArgs;
+pub use exchange::{ExchangeArgs, Stated};
 pub use fit::FitArgs;
 pub use landscape::{
     LandscapeArgs, LandscapeWhat, NormChoice, PathChoice, PrecisionChoice, StatisticsChoice,
@@ -93,6 +95,11 @@ pub enum Command {
     Landscape(Box<LandscapeArgs>),
     /// Recommend a batch size, micro-batch and number of devices from a study
     Advise(AdviseArgs),
+    /// Measure what replicas on this machine pay for exchanging vectors; model when gossip pays on a network
+    #[command(
+        after_help = "Times are of this machine, by its name, and never of a network: `advise --exchange` takes them there alone. A network is what --model states."
+    )]
+    Exchange(Box<ExchangeArgs>),
     /// Regenerate a study's report
     Report(ReportArgs),
     /// List a study's trials
@@ -345,6 +352,9 @@ pub struct AdviseArgs {
     /// Seconds of measuring per batch size
     #[arg(long, value_name = "SECONDS", default_value_t = advise::BUDGET)]
     pub budget: f64,
+    /// Also steps of several replicas on this machine, with the exchanges that `batchscope exchange --out FILE` measured on it
+    #[arg(long, value_name = "FILE")]
+    pub exchange: Option<PathBuf>,
     /// Print the advice as JSON on standard output
     #[arg(long)]
     pub json: bool,

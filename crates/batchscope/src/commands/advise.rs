@@ -10,8 +10,12 @@ use batchscope_report::{
 };
 use batchscope_scaling::{Advice, Assumptions, DeviceOption, Findings, PointState};
 use batchscope_study::SqliteStore;
+use serde::Serialize;
 
-use super::{folded, print, print_json, width};
+use super::{
+    exchange::steps::{Exchanges, Steps},
+    folded, print, print_json, width,
+};
 use crate::{
     args::AdviseArgs,
     error::CliError,
@@ -72,7 +76,12 @@ pub fn run(args: &AdviseArgs, trainers: &Trainers, quiet: bool) -> Result<(), Cl
     let result = super::load(&store, &args.dir)?;
     let mut facts = folder.facts()?;
     check(args)?;
-    check_curve(args, &super::study::findings(&folder, &result, &facts)?)?;
+    let findings = super::study::findings(&folder, &result, &facts)?;
+    check_curve(args, &findings)?;
+    // Another machine's exchanges are refused before time is spent on measuring.
+    let exchanges = args.exchange.as_deref();
+    let exchanges = exchanges.map(|path| Exchanges::open(path, findings.study.parameters));
+    let exchanges = exchanges.transpose()?;
     let settings = folder.settings()?;
     let display = Display::new(quiet);
     let trainer = trainers.open(&settings, None)?;
@@ -119,11 +128,32 @@ pub fn run(args: &AdviseArgs, trainers: &Trainers, quiet: bool) -> Result<(), Cl
     if let Err(error) = folder.write_facts(&facts) {
         display.line(&format!("note: the step times are not kept: {error}"));
     }
+    let batch_size = advice.recommended.batch_size;
+    let steps = exchanges.map(|of| {
+        let spec = specs.get(&batch_size).filter(|_| times_steps);
+        let timings = match spec {
+            Some(spec) => of.timed(trainer.as_ref(), spec, args.budget, &facts.timings),
+            None => facts.timings.clone(),
+        };
+        of.steps(&timings, batch_size)
+    });
+    let steps = steps.transpose()?;
     if args.json {
-        print_json(&advice)
-    } else {
-        print(&table(&advice, width()))
+        let (advice, exchange) = (&advice, steps.as_ref());
+        return print_json(&Printed { advice, exchange });
     }
+    let steps = steps.map_or_else(String::new, |steps| steps.text(width()));
+    print(&(table(&advice, width()) + &steps))
+}
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    advice: &'a Advice,
+    /// Steps of several replicas on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exchange: Option<&'a Steps>,
 }
 
 /// Checks the flags before time is spent on measuring.

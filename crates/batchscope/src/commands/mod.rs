@@ -5,6 +5,7 @@ pub mod branch;
 pub mod compare;
 pub mod data;
 mod dry_run;
+pub mod exchange;
 pub mod export;
 pub mod fit;
 pub mod landscape;

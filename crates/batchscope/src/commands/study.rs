@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use batchscope_core::{Trainer, TrialPurpose, TrialSpec};
+use batchscope_core::{Trainer, TrainerError, TrialPurpose, TrialSpec};
 use batchscope_scaling::{AnalysisOptions, Findings};
 use batchscope_study::{Observer, Plan, SqliteStore, StopToken, StudyResult};
 
@@ -17,6 +17,7 @@ use crate::{
     jobs::{self, Parallelism},
     lengths, machine,
     observers::{ProgressLine, RunLog, SavedSettings},
+    processes,
     progress::Display,
     resolve,
     settings::StudySettings,
@@ -71,11 +72,24 @@ pub fn check(plan: &Plan, trainer: &dyn Trainer) -> Result<(), CliError> {
     plan.check_against(&trainer.info())
         .map_err(resolve::from_plan)?;
     let rate = plan.learning_rates.low;
-    let spec = TrialSpec {
+    let of_size = |batch_size: u64| TrialSpec {
         diagnostics: plan.diagnostics.clone(),
-        ..plan.trial(TrialPurpose::Single, plan.base_batch, rate)
+        ..plan.trial(TrialPurpose::Single, batch_size, rate)
     };
-    trainer.check(&spec).map_err(CliError::trainer)
+    trainer
+        .check(&of_size(plan.base_batch))
+        .map_err(CliError::trainer)?;
+    for &batch_size in &plan.batch_sizes {
+        trainer
+            .check(&of_size(batch_size))
+            .map_err(|error| match error {
+                TrainerError::Setting(error) if error.key == "batch-size" => {
+                    CliError::flag("batch-sizes", error.why)
+                }
+                error => CliError::trainer(error),
+            })?;
+    }
+    Ok(())
 }
 
 /// What is there once every trial of a plan has run.
@@ -201,6 +215,10 @@ fn side_by_side(
     signals: &Signals,
 ) -> Parallelism {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if processes::are_several() {
+        // All of them make the steps of one trial, each on the threads that it has.
+        return Parallelism::fixed(1, batchscope_train::threads());
+    }
     match settings.trials.jobs.or_else(|| trainer.side_by_side()) {
         Some(jobs) => Parallelism::fixed(jobs, cores),
         None => jobs::choose(plan, cores, signals, trainer),

@@ -36,6 +36,10 @@ pub struct ComputeArgs {
     #[arg(long, value_name = "BYTES")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub max_memory: Option<Bytes>,
+    /// Replicas that make every step together: threads of this process; under mpirun its processes, without this flag
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<u64>,
     /// Seed of every random stream [default: 0]
     #[arg(long, value_name = "SEED")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@
 mod built_in;
 mod program;
 
-pub use built_in::built_in;
+pub use built_in::{built_in, opened_from};
 #[cfg(test)]
 pub use program::slots;
 pub use program::{patience, resolved, takes, times_steps, without_unused};
@@ -13,7 +13,7 @@ use std::path::Path;
 
 use batchscope_core::{Choice, ChoiceError, Described, Descriptor, Registry, Trainer};
 
-use crate::{error::CliError, settings::StudySettings};
+use crate::{error::CliError, processes, settings::StudySettings};
 
 /// A trainer that can be chosen, by `--trainer NAME` or `trainer = "NAME"` in `study.toml`.
 pub struct TrainerKind {
@@ -65,6 +65,12 @@ impl Trainers {
         checkpoints: Option<&Path>,
     ) -> Result<Box<dyn Trainer>, CliError> {
         let (kind, choice) = self.chosen(settings)?;
+        if processes::are_several() && !is_built_in(kind) {
+            return Err(CliError::Usage(format!(
+                "several processes were started, and {} trains here, not the built-in trainer: start one",
+                kind.descriptor.name
+            )));
+        }
         (kind.open)(&Opening {
             choice: &choice,
             checkpoints,

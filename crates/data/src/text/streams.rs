@@ -92,6 +92,18 @@ impl TextSplit {
         }
         batch.len += 1;
     }
+
+    /// Fills the batch with these windows, in order, each from a zero state.
+    fn fill_windows(&self, windows: impl Iterator<Item = u32>, first_draw: u64, batch: &mut Batch) {
+        self.prepare(batch);
+        for window in windows {
+            self.append(window as usize * self.sequence, batch);
+        }
+        batch.first_position = 0;
+        batch.first_draw = first_draw;
+        batch.fresh_streams = true;
+        batch.noise = None;
+    }
 }
 
 impl Examples for TextSplit {
@@ -131,16 +143,15 @@ impl Examples for TextSplit {
     }
 
     fn fill_in_order(&self, range: Range<u64>, batch: &mut Batch) {
-        self.prepare(batch);
         let end = range.end.min(self.len());
         let start = range.start.min(end);
-        for &window in &self.windows[start as usize..end as usize] {
-            self.append(window as usize * self.sequence, batch);
-        }
-        batch.first_position = 0;
-        batch.first_draw = start;
-        batch.fresh_streams = true;
-        batch.noise = None;
+        let windows = &self.windows[start as usize..end as usize];
+        self.fill_windows(windows.iter().copied(), start, batch);
+    }
+
+    fn fill_these(&self, indices: &[u64], batch: &mut Batch) {
+        let windows = indices.iter().map(|&index| self.windows[index as usize]);
+        self.fill_windows(windows, 0, batch);
     }
 }
 

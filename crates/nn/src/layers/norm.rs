@@ -2,7 +2,12 @@ use batchscope_core::{NetworkError, NormStatistics, ParameterKind};
 use burn_tensor::{Device, Tensor, activation::relu};
 
 use crate::{
-    builder::Builder, cpu, init::Init, parameters::ParameterId, pass::Pass, storage::Storage,
+    builder::Builder,
+    cpu,
+    init::Init,
+    parameters::ParameterId,
+    pass::Pass,
+    storage::{Storage, to_host},
 };
 
 /// Added to variances, as in PyTorch.
@@ -225,6 +230,31 @@ impl Running {
         });
     }
 
+    /// Appends the sums of the step: means, variances, examples.
+    fn add_sums_to(&self, sums: &mut Vec<f32>, channels: usize) -> Result<(), NetworkError> {
+        match &self.step {
+            None => sums.resize(sums.len() + 2 * channels + 1, 0.0),
+            Some((mean, variance, examples)) => {
+                sums.extend(to_host(mean.clone())?);
+                sums.extend(to_host(variance.clone())?);
+                sums.push(*examples as f32);
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the sums of the step by those of [`Running::add_sums_to`].
+    fn set_sums(&mut self, sums: &[f32], device: &Device) {
+        let channels = sums.len() / 2;
+        let tensor =
+            |values: &[f32]| Storage::from_host(values.to_vec(), &[channels], device).tensor::<1>();
+        let examples = sums[2 * channels] as usize;
+        self.step = (examples > 0).then(|| {
+            let (mean, variance) = sums[..2 * channels].split_at(channels);
+            (tensor(mean), tensor(variance), examples)
+        });
+    }
+
     /// Folds the step's statistics into the running ones.
     fn end_step(&mut self) {
         let Some((mean, variance, examples)) = self.step.take() else {
@@ -252,7 +282,7 @@ pub(crate) struct NormState {
     pub auxiliary: Option<Running>,
     /// Which of them passes of training are taken into.
     collects: NormStatistics,
-    /// Groups put by for [`NormState::pooled`] in place of a step's; `None` outside of that.
+    /// Groups put by for [`NormState::add_moments_to`] in place of a step's; `None` outside of that.
     collected: Option<Vec<GroupStatistics>>,
 }
 
@@ -337,16 +367,14 @@ impl NormState {
         }
     }
 
-    /// From now on groups are put by for [`NormState::pooled`], and are no part of a step.
+    /// From now on groups are put by for [`NormState::add_moments_to`], and are no part of a step.
     pub(crate) fn collect(&mut self) {
         self.collected = Some(Vec::new());
     }
 
-    /// Mean and unbiased variance of all numbers of the groups put by, from the exact averages of the
-    /// groups' first and second moments; the groups are forgotten. A single number varies by 0.
-    ///
-    /// `μ = Σ n_g·μ_g/n` and `σ² = (Σ n_g·(σ_g² + μ_g²)/n − μ²)·n/(n − 1)`, σ_g² biased.
-    pub(crate) fn pooled(&mut self) -> Result<[Vec<f64>; 2], NetworkError> {
+    /// Appends the first and second moments of the groups put by, summed over their numbers, and how many numbers these are:
+    /// `Σ n_g·μ_g`, `Σ n_g·(σ_g² + μ_g²)` with σ_g² biased, `n`. The groups are forgotten.
+    pub(crate) fn add_moments_to(&mut self, sums: &mut Vec<f64>) -> Result<(), NetworkError> {
         let mut mean = vec![0.0; self.channels];
         let mut square = vec![0.0; self.channels];
         let mut numbers = 0.0;
@@ -372,12 +400,62 @@ impl NormState {
                 numbers += size;
             }
         }
+        sums.extend(mean);
+        sums.extend(square);
+        sums.push(numbers);
+        Ok(())
+    }
+
+    /// Mean and unbiased variance from its own sums of [`NormState::add_moments_to`], at the front of all; and the rest:
+    /// `μ = Σ n_g·μ_g/n` and `σ² = (Σ n_g·(σ_g² + μ_g²)/n − μ²)·n/(n − 1)`. A single number varies by 0.
+    pub(crate) fn take_moments<'a>(&self, sums: &'a [f64]) -> ([Vec<f64>; 2], &'a [f64]) {
+        let (own, rest) = sums.split_at(2 * self.channels + 1);
+        let (mean, square) = own[..2 * self.channels].split_at(self.channels);
+        let numbers = own[2 * self.channels];
         let unbias = numbers / (numbers - 1.0).max(1.0);
-        for (mean, square) in mean.iter_mut().zip(&mut square) {
-            *mean /= numbers;
-            *square = (*square / numbers - *mean * *mean).max(0.0) * unbias;
+        let mean: Vec<f64> = mean.iter().map(|sum| sum / numbers).collect();
+        let variance = square.iter().zip(&mean);
+        let variance = variance
+            .map(|(square, mean)| (square / numbers - mean * mean).max(0.0) * unbias)
+            .collect();
+        ([mean, variance], rest)
+    }
+
+    /// Appends the sums of the step's statistics: the main ones, then the auxiliary ones, zeros where there are none.
+    pub(crate) fn add_sums_to(&self, sums: &mut Vec<f32>) -> Result<(), NetworkError> {
+        self.main.add_sums_to(sums, self.channels)?;
+        match &self.auxiliary {
+            Some(auxiliary) => auxiliary.add_sums_to(sums, self.channels),
+            None => {
+                sums.resize(sums.len() + 2 * self.channels + 1, 0.0);
+                Ok(())
+            }
         }
-        Ok([mean, square])
+    }
+
+    /// Takes its own from the front of the sums of [`NormState::add_sums_to`]; returns the rest.
+    pub(crate) fn take_sums<'a>(
+        &mut self,
+        sums: &'a [f32],
+        device: &Device,
+    ) -> Result<&'a [f32], NetworkError> {
+        let each = 2 * self.channels + 1;
+        let (main, rest) = sums.split_at_checked(each).ok_or_else(Self::wrong_sums)?;
+        let (auxiliary, rest) = rest.split_at_checked(each).ok_or_else(Self::wrong_sums)?;
+        self.main.set_sums(main, device);
+        if auxiliary[each - 1] > 0.0 {
+            // This replica may have had no such examples.
+            let running = self
+                .auxiliary
+                .get_or_insert_with(|| Running::new(self.channels, device));
+            running.set_sums(auxiliary, device);
+        }
+        Ok(rest)
+    }
+
+    /// Sums that are those of another network.
+    pub(crate) fn wrong_sums() -> NetworkError {
+        NetworkError::State("the statistics of a step are of another network".to_owned())
     }
 
     /// Folds the step's statistics into the running ones.

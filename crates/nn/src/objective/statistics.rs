@@ -116,13 +116,12 @@ impl NetworkObjective {
         let chunk = (self.chunk / group).max(1) * group;
         self.network.norms.iter_mut().for_each(NormState::collect);
         let passed = self.run(x, Wanted::Statistics, chunk, Some(group));
-        let pooled: Vec<_> = (self.network.norms.iter_mut())
-            .map(NormState::pooled)
-            .collect();
-        passed?;
-        let mut all = Vec::new();
-        for layer in pooled {
-            all.extend(layer?.into_iter().flatten());
+        let sums = self.network.moments_put_by(passed)?;
+        let (mut all, mut rest) = (Vec::new(), &sums[..]);
+        for norm in &self.network.norms {
+            let (moments, others) = norm.take_moments(rest);
+            all.extend(moments.into_iter().flatten());
+            rest = others;
         }
         self.set_statistics(&all)
     }

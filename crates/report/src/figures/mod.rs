@@ -6,6 +6,7 @@ mod contours;
 mod cost;
 mod critical;
 mod curves;
+mod exchange;
 mod generalization;
 mod law;
 mod linearity;
@@ -16,6 +17,7 @@ mod speed_up;
 
 pub use chart::{Axis, AxisScale, Chart, ChartPanel, Point, Series};
 pub(crate) use curves::thin;
+pub use exchange::{ExchangeDrawn, exchange_figure};
 pub(crate) use law::{definition, formula, size};
 
 use batchscope_core::{Estimate, EstimateState, Outcome, Target, TrialPurpose, TrialRecord};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use batchscope_core::{
-    Examples, MetricSums, Network, NetworkError, NetworkFactory, Purpose, StateTensor, StreamKey,
+    Examples, MetricSums, Network, NetworkError, NetworkFactory, Purpose, Solo, StateTensor,
+    StreamKey,
 };
 use batchscope_landscape::{Objective, ObjectiveError};
 use batchscope_train::EvaluationSet;
@@ -56,8 +57,9 @@ impl ExperimentContext<'_> {
         most: u64,
         epoch: u32,
     ) -> Result<Snapshot, batchscope_train::TrainError> {
-        let mut sums =
-            |examples: &dyn Examples| EvaluationSet::stored(examples, most, CHUNK).measure(network);
+        let mut sums = |examples: &dyn Examples| {
+            EvaluationSet::stored(examples, most, CHUNK).measure(network, &Solo)
+        };
         let (train, test) = (sums(self.train.as_ref())?, sums(self.test.as_ref())?);
         let loss = |sums: &MetricSums| sums.loss / sums.weight;
         let accuracy = |sums: &MetricSums| 1.0 - sums.errors / sums.weight;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use batchscope_core::{
     Cadence, Choice, Control, EvaluationPlan, Event, Metric, Network, Outcome, Quantity, Schedule,
-    Solo, Split, StateTensor, TrialPurpose, TrialSpec, Value,
+    Split, StateTensor, TrialPurpose, TrialSpec, Value,
 };
 use batchscope_train::{
     BuiltIn, BuiltInConfig, Checkpointer, Run, TrainError, read_state, train_loop, write_state,
@@ -231,7 +231,7 @@ fn train_to_end(
         let next = next.map(|&epoch| u64::from(epoch) * per_epoch);
         // Interrupted where this run wants to stop.
         let stop = StopSignal::new(control);
-        let outcome = train_loop(run, &Solo, &stop, &mut |event| match event {
+        let outcome = train_loop(run, &stop, &mut |event| match event {
             Event::Step { step, .. } => {
                 if Some(step) == next {
                     stop.interrupt();

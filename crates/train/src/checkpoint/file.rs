@@ -20,18 +20,31 @@ const PREFIXES: [&str; 4] = ["network.", "rule.", "snapshot.", "source."];
 /// The tensor of bytes that holds the state.
 const STATE: &str = "state";
 
+/// Replicas of which a file may hold tensors: a bound on what a damaged name can ask for.
+const MOST_REPLICAS: usize = 1 << 16;
+
+/// What the names of a replica's tensors begin with, before [`PREFIXES`].
+pub(super) fn of_replica(rank: usize) -> String {
+    format!("replica.{rank}.")
+}
+
+/// Tensors by [`PREFIXES`], prefix taken off, in the order of their names.
+pub(super) type Parts = [Vec<StateTensor>; 4];
+
 /// What a file held.
 pub(super) struct Contents {
     pub state: String,
-    /// The tensors by [`PREFIXES`], prefix taken off, in the order of their names.
-    pub parts: [Vec<StateTensor>; 4],
+    /// The tensors of the run, or their averages over its replicas.
+    pub parts: Parts,
+    /// Those of each replica, where they hold parameters of their own.
+    pub replicas: Vec<Parts>,
     pub checksum: String,
 }
 
 /// Writes all parts, so that at every moment either the old or the new file stands whole.
 pub(super) fn write(
     path: &Path,
-    parts: &[(&str, &[StateTensor])],
+    parts: &[(impl AsRef<str>, impl AsRef<[StateTensor]>)],
     state: &str,
 ) -> Result<(), TrainError> {
     let failed = |source| TrainError::File {
@@ -41,6 +54,7 @@ pub(super) fn write(
     };
     let mut tensors: Vec<(String, Entry<'_>)> = Vec::new();
     for (prefix, part) in parts {
+        let (prefix, part) = (prefix.as_ref(), part.as_ref());
         tensors.extend(
             part.iter()
                 .map(|t| (format!("{prefix}{}", t.name), Entry::Numbers(t))),
@@ -64,8 +78,8 @@ pub(super) fn write(
     batchscope_files::write(path, &bytes).map_err(failed)
 }
 
-/// Reads a regular file of at most `most` bytes; the error says what is wrong with it.
-pub(super) fn read(path: &Path, most: u64) -> Result<Contents, String> {
+/// Reads the bytes of a regular file, at most `most`; the error says what is wrong with it.
+pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     // A FIFO may have no writer, a device no end.
     let metadata = fs::metadata(path).map_err(|e| e.to_string())?;
     if !metadata.is_file() {
@@ -81,10 +95,10 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Contents, String> {
             "it is larger than any such checkpoint could be ({most} bytes)"
         ));
     }
-    parse(&bytes)
+    Ok(bytes)
 }
 
-/// Reads the bytes of a file.
+/// What the bytes of a file hold.
 pub(super) fn parse(bytes: &[u8]) -> Result<Contents, String> {
     let damaged = |e: safetensors::SafeTensorError| format!("it is no whole safetensors file: {e}");
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
@@ -122,12 +136,22 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Contents, String> {
             "it is damaged: its checksum is {found} and should be {expected}"
         ));
     }
-    let mut parts: [Vec<StateTensor>; 4] = Default::default();
+    let mut parts = Parts::default();
+    let mut replicas: Vec<Parts> = Vec::new();
     for (name, view) in tensors {
+        let of_replica = name
+            .strip_prefix("replica.")
+            .and_then(|rest| rest.split_once('.'))
+            .and_then(|(rank, own)| Some((rank.parse::<usize>().ok()?, own)))
+            .filter(|(rank, _)| *rank < MOST_REPLICAS);
+        let (replica, own) = match of_replica {
+            Some((rank, own)) => (Some(rank), own),
+            None => (None, name.as_str()),
+        };
         let Some((part, rest)) = PREFIXES
             .iter()
             .enumerate()
-            .find_map(|(i, p)| Some((i, name.strip_prefix(p)?)))
+            .find_map(|(i, p)| Some((i, own.strip_prefix(p)?)))
         else {
             return Err(format!(
                 "it holds tensor {name}, which is no part of a checkpoint"
@@ -143,6 +167,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Contents, String> {
             .data()
             .chunks_exact(4)
             .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let parts = match replica {
+            None => &mut parts,
+            Some(rank) => {
+                replicas.resize_with(replicas.len().max(rank + 1), Parts::default);
+                &mut replicas[rank]
+            }
+        };
         parts[part].push(StateTensor {
             name: rest.to_owned(),
             shape: view.shape().to_vec(),
@@ -152,6 +183,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Contents, String> {
     Ok(Contents {
         state,
         parts,
+        replicas,
         checksum: found,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use batchscope_core::{Network, Start};
+use batchscope_core::{Group, Network, Start};
 
 use super::stored::{Origin, Stored, unusable};
 use crate::{Synchronous, TrainError, UpdateRule};
@@ -17,9 +17,10 @@ pub(crate) fn begin_at(
     network: &mut dyn Network,
     mut rule: Synchronous,
     (model, optimizer): (&str, &str),
+    group: &dyn Group,
 ) -> Result<Synchronous, TrainError> {
     let like = network.export()?;
-    let mut stored = Stored::read_like(path, &like)?;
+    let mut stored = Stored::shared_like(path, &like, group)?;
     let wrong = |why: String| unusable(path, why);
     if let Some(checksum) = &start.checksum
         && *checksum != stored.checksum

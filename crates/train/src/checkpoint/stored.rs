@@ -3,19 +3,21 @@
 
 use std::path::{Path, PathBuf};
 
-use batchscope_core::{Network, ParameterKind, ParameterLayout, ParameterTensor, StateTensor};
+use batchscope_core::{
+    Group, Network, ParameterKind, ParameterLayout, ParameterTensor, Solo, StateTensor,
+};
 use batchscope_rules::{Course, StepSetting, controller};
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{FORMAT, Identity, STATE_BYTES, StoredState, file};
+use super::{FORMAT, Identity, STATE_BYTES, StoredState, file, from_first};
 use crate::TrainError;
 
 /// Most bytes of a file whose network is not known beforehand: 16 GiB.
 const LARGEST: u64 = 16 << 30;
 
 /// A file holds so many numbers for each of its network's: itself, two moments of an optimizer, and
-/// all again at the last evaluation.
-const COPIES: u64 = 6;
+/// all again at the last evaluation; or itself and a momentum of up to 4,096 replicas and their mean.
+const COPIES: u64 = 2 * (4096 + 1);
 
 /// A network as it was stored, by a run or alone.
 #[derive(Debug, Clone)]
@@ -113,8 +115,22 @@ impl Stored {
     /// # Errors
     /// As [`Stored::read`], and when the file is of another network.
     pub fn read_like(path: &Path, like: &[StateTensor]) -> Result<Self, TrainError> {
+        Self::shared_like(path, like, &Solo)
+    }
+
+    /// As [`Stored::read_like`], on every member of a group; member 0 reads the file.
+    ///
+    /// # Errors
+    /// As [`Stored::read_like`], and when a member is lost.
+    pub(crate) fn shared_like(
+        path: &Path,
+        like: &[StateTensor],
+        group: &dyn Group,
+    ) -> Result<Self, TrainError> {
         let scalars: u64 = like.iter().map(|t| t.values.len() as u64).sum();
-        Self::within(path, COPIES * 4 * scalars + STATE_BYTES)
+        let most = (COPIES * 4 * scalars + STATE_BYTES).min(LARGEST + STATE_BYTES);
+        from_first(group, || file::read(path, most))?
+            .and_then(|bytes| Self::of(file::parse(&bytes)?, path))
             .and_then(|stored| stored.ordered(like))
             .map_err(|why| unusable(path, why))
     }
@@ -164,7 +180,7 @@ impl Stored {
     }
 
     fn within(path: &Path, most: u64) -> Result<Self, String> {
-        Self::of(file::read(path, most)?, path)
+        Self::of(file::parse(&file::read(path, most)?)?, path)
     }
 
     fn of(contents: file::Contents, path: &Path) -> Result<Self, String> {
@@ -306,7 +322,19 @@ pub fn read_state(
 /// # Errors
 /// As [`Stored::read_like`]; the network is unchanged then.
 pub fn load_network(path: &Path, network: &mut dyn Network) -> Result<(), TrainError> {
-    let stored = Stored::read_like(path, &network.export()?)?;
+    load_shared(path, network, &Solo)
+}
+
+/// As [`load_network`], on every member of a group; member 0 reads the file.
+///
+/// # Errors
+/// As [`load_network`], and when a member is lost.
+pub(crate) fn load_shared(
+    path: &Path,
+    network: &mut dyn Network,
+    group: &dyn Group,
+) -> Result<(), TrainError> {
+    let stored = Stored::shared_like(path, &network.export()?, group)?;
     network
         .import(&stored.network)
         .map_err(|error| unusable(path, error.to_string()))

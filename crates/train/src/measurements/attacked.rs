@@ -44,7 +44,7 @@ fn measure(
         return Ok(());
     };
     let mut slope = Vec::new();
-    let sums = test.measure_changed(run.network.as_mut(), &mut |network, batch| {
+    let sums = test.measure_changed(run.network.as_mut(), run.group, &mut |network, batch| {
         network.input_gradient(batch, Mode::Evaluation, &mut slope)?;
         let examples = batch.len;
         attack.shift(attack::values(batch), &slope, examples);

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use batchscope_core::{Choice, Descriptor, Diagnostic, Metric, Quantity, Split};
 
 use super::{Made, MeasurementKind, any};
-use crate::{Run, TrainError, update::squared_gradient_norm};
+use crate::{
+    Run, TrainError,
+    update::{squared_gradient_norm, sum_over_replicas},
+};
 
 pub(super) static LINEARITY: MeasurementKind = MeasurementKind {
     descriptor: Descriptor {
@@ -38,7 +41,7 @@ fn measure(
     let loss = match metrics.get(&Metric::new(Split::Train, Quantity::Loss)) {
         Some(&loss) => Some(loss),
         // This evaluation left the training examples out.
-        None => (run.evaluator).measure(Split::Train, network, &mut BTreeMap::new())?,
+        None => (run.evaluator).measure(Split::Train, network, run.group, &mut BTreeMap::new())?,
     };
     let Some(loss) = loss else {
         return Ok(());
@@ -48,7 +51,8 @@ fn measure(
     let rate = setting.learning_rate;
 
     let network = run.network.as_mut();
-    run.source.gradient(network, setting.batch)?;
+    let part = run.source.gradient(network, setting.batch)?;
+    sum_over_replicas(network, run.group, part, &mut Vec::new())?;
     let squared_norm = squared_gradient_norm(network)?;
     network.visit(&mut |_, parameters, gradient| {
         for (w, &g) in parameters.iter_mut().zip(&*gradient) {
@@ -57,7 +61,7 @@ fn measure(
     })?;
     let there = run
         .evaluator
-        .measure(Split::Train, network, &mut BTreeMap::new())?;
+        .measure(Split::Train, network, run.group, &mut BTreeMap::new())?;
 
     let error = there.map(|there| (there - (loss - rate * squared_norm)).abs());
     if let Some(error) = error.filter(|error| error.is_finite()) {

@@ -15,7 +15,7 @@ use batchscope_core::{
     TrialSpec, split_list,
 };
 
-use crate::{BuiltIn, Run, TrainError};
+use crate::{BuiltIn, Run, TrainError, methods::own_replicas};
 
 /// A measurement that can be chosen.
 pub struct MeasurementKind {
@@ -79,6 +79,12 @@ pub fn read_measurements(text: &str) -> Result<Vec<Diagnostic>, ChoiceError> {
 pub(crate) fn check_measurements(spec: &TrialSpec, trainer: &BuiltIn) -> Result<(), TrainError> {
     for diagnostic in &spec.diagnostics {
         let (kind, choice) = MEASUREMENTS.check(&diagnostic.0).map_err(wrong)?;
+        if let (Made::AtEvaluations(_), Some(own)) = (&kind.made, own_replicas(&spec.methods)) {
+            return Err(refused(format!(
+                "{} is of one network's gradient, and the replicas of {} have parameters and examples of their own: leave one of them out",
+                kind.descriptor.name, own.name
+            )));
+        }
         (kind.check)(&choice, spec, trainer)?;
     }
     Ok(())

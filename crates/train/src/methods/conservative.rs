@@ -80,11 +80,11 @@ impl StepMethod for Conservative {
         }
         let mut start: Vec<Vec<f32>> = Vec::new();
         network.visit(&mut |_, parameters, _| start.push(parameters.to_vec()))?;
-        // Gradient windows are summed over the replicas, which all stand at the same parameters.
-        let pull = (self.lambda / group.size() as f64) as f32;
+        let pull = self.lambda as f32;
         let mut first = None;
         for iteration in 0..self.iterations {
             let loss = source.gradient(network, step)?;
+            let loss = rule.agree(network, group, loss)?;
             first.get_or_insert(loss);
             if iteration > 0 {
                 network.visit(&mut |tensor, parameters, gradient| {

@@ -9,11 +9,12 @@ pub(crate) mod attack;
 mod conadv;
 mod conservative;
 mod disadv;
+pub mod gossip;
 mod plain;
 
 use batchscope_core::{
     Choice, ChoiceError, DataShape, Described, Descriptor, Group, LossSum, Network, NoiseRecord,
-    Purpose, Registry, SettingError, StepBatch, StreamKey, split_list,
+    ParameterLayout, Purpose, Registry, SettingError, StepBatch, StreamKey, TrialSpec, split_list,
 };
 
 pub use adversarial::AdversarialSource;
@@ -24,12 +25,13 @@ pub use plain::Plain;
 use crate::{
     BatchStream, GradientSource, Supervised, TrainError, UpdateRule,
     augment::{AUGMENTATIONS, AugmentSpec, Augmenter},
+    shards::Sharding,
 };
 
 /// Makes one optimizer step of gradients and updates.
 pub trait StepMethod: Send {
-    /// Changes the parameters as step `context.step` does, and returns the loss sum over this
-    /// replica's part of the batch, at the parameters the step began with.
+    /// Changes the parameters as step `context.step` does, and returns the loss sum over the batch of all replicas, at
+    /// the parameters the step began with.
     ///
     /// Depends on the network, the update rule's memory and the step alone, so that a step may be done
     /// again from a checkpoint.
@@ -79,6 +81,7 @@ pub struct NoiseWatch<'a> {
 ///     fn take(&self, context: StepContext<'_>) -> Result<LossSum, TrainError> {
 ///         let StepContext { network, source, rule, group, learning_rate, step, .. } = context;
 ///         let loss = source.gradient(network, step)?;
+///         let loss = rule.agree(network, group, loss)?;
 ///         if step.step % 2 == 0 {
 ///             rule.update(network, group, learning_rate, step.step / 2)?;
 ///         }
@@ -134,11 +137,24 @@ pub enum Part {
     Gradient(MakeSource),
     /// What is done with gradients and updates.
     Step(fn(&Choice) -> Box<dyn StepMethod>),
+    /// How gradients change the parameters, of replicas that hold their own: in place of the optimizer.
+    Update(MakeRule),
 }
 
 /// Makes a gradient source.
 pub type MakeSource =
     for<'a> fn(&Choice, SourceParts<'a, '_>) -> Result<Box<dyn GradientSource + 'a>, TrainError>;
+
+/// Makes an update rule.
+pub type MakeRule = fn(&Choice, RuleParts<'_>) -> Result<Box<dyn UpdateRule>, TrainError>;
+
+/// What an update rule is made of.
+pub struct RuleParts<'a> {
+    /// The trial whose rule it is: its optimizer says the momentum and the weight decay.
+    pub spec: &'a TrialSpec,
+    /// The tensors of the parameters.
+    pub layout: &'a ParameterLayout,
+}
 
 /// What a gradient source is made of.
 pub struct SourceParts<'a, 'm> {
@@ -166,6 +182,14 @@ pub static METHODS: Registry<MethodKind> = Registry {
         &disadv::DISADV,
         &conadv::CONADV,
         &conservative::CONSERVATIVE,
+        &gossip::PMSGD,
+        &gossip::DSGD,
+        &gossip::DMSGD,
+        &gossip::DA_DMSGD,
+        &gossip::QG_DMSGD,
+        &gossip::DECENTLAM,
+        &gossip::LOCAL_SGD,
+        &gossip::POST_LOCAL_SGD,
     ],
 };
 
@@ -247,13 +271,14 @@ pub fn check_methods(methods: &[Choice], shape: &DataShape) -> Result<(), TrainE
         shape,
         key,
     )?;
-    let (mut gradient, mut step) = (None, None);
+    let (mut gradient, mut step, mut update) = (None, None, None);
     for method in methods.iter().filter(|method| !is_augmentation(method)) {
         let (kind, choice) = METHODS.check(method).map_err(wrong_method)?;
         (kind.check)(&choice, shape)?;
         let (slot, what) = match kind.part {
             Part::Gradient(_) => (&mut gradient, "where a step's gradient comes from"),
             Part::Step(_) => (&mut step, "what a step does with its gradients"),
+            Part::Update(_) => (&mut update, "how replicas change their parameters"),
         };
         if let Some(other) = slot.replace(kind.descriptor.name) {
             let why = format!(
@@ -262,6 +287,12 @@ pub fn check_methods(methods: &[Choice], shape: &DataShape) -> Result<(), TrainE
             );
             return Err(SettingError::new("method", why).into());
         }
+    }
+    if let (Some(step), Some(update)) = (step, update) {
+        let why = format!(
+            "{step} updates several times a step, and {update} mixes replicas once: choose one of them"
+        );
+        return Err(SettingError::new("method", why).into());
     }
     Ok(())
 }
@@ -279,12 +310,58 @@ pub(crate) fn beside(methods: &[Choice]) -> (u64, u64) {
     })
 }
 
+/// What a method says of replicas that hold parameters of their own.
+pub(crate) struct OwnReplicas {
+    /// The method's name.
+    pub name: &'static str,
+    /// How many there are.
+    pub replicas: usize,
+    /// How they share out the training set.
+    pub sharding: Sharding,
+}
+
+/// What these methods say of replicas that hold parameters of their own; `None` where there are none.
+pub(crate) fn own_replicas(methods: &[Choice]) -> Option<OwnReplicas> {
+    methods.iter().find_map(|method| {
+        let (kind, choice) = METHODS.check(method).ok()?;
+        let Part::Update(_) = kind.part else {
+            return None;
+        };
+        Some(OwnReplicas {
+            name: kind.descriptor.name,
+            replicas: choice.whole("replicas")? as usize,
+            sharding: gossip::sharding(&choice),
+        })
+    })
+}
+
+/// True where replicas hold parameters of their own.
+pub fn has_own_replicas(methods: &[Choice]) -> bool {
+    own_replicas(methods).is_some()
+}
+
 /// True where a method says where a step's gradient comes from.
 pub(crate) fn takes_gradients(methods: &[Choice]) -> bool {
     let known = methods.iter().filter_map(|m| METHODS.find(m.name()).ok());
     known
         .into_iter()
         .any(|kind| matches!(kind.part, Part::Gradient(_)))
+}
+
+/// The update rule of a run whose methods name one.
+pub(crate) fn update_rule(
+    spec: &TrialSpec,
+    layout: &ParameterLayout,
+) -> Result<Option<Box<dyn UpdateRule>>, TrainError> {
+    for method in &spec.methods {
+        let Ok((kind, choice)) = METHODS.check(method) else {
+            continue;
+        };
+        if let Part::Update(make) = kind.part {
+            return make(&choice, RuleParts { spec, layout }).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// What makes the steps of a run.
@@ -302,6 +379,7 @@ pub(crate) fn assemble<'a>(
         match kind.part {
             Part::Gradient(make) => make_source = Some((make, choice)),
             Part::Step(make) => step = make(&choice),
+            Part::Update(_) => {}
         }
     }
     let source = match make_source {

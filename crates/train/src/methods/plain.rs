@@ -31,14 +31,21 @@ impl StepMethod for Plain {
             step,
             noise,
         } = context;
-        let sum = match noise {
-            Some(watch) => {
-                let (sum, found) = source.measured_gradient(network, step)?;
-                noise::observe(watch.record, network, found, watch.layers)?;
-                sum
-            }
-            None => source.gradient(network, step)?,
+        let Some(watch) = noise else {
+            let sum = source.gradient(network, step)?;
+            let sum = rule.agree(network, group, sum)?;
+            rule.update(network, group, learning_rate, step.step)?;
+            return Ok(sum);
         };
+        let (sum, found) = source.measured_gradient(network, step)?;
+        let sum = rule.agree(network, group, sum)?;
+        match rule.is_synchronous() {
+            true => noise::observe(watch.record, network, found, watch.layers, group)?,
+            false => noise::undefined(
+                watch.record,
+                "the replicas stand at different parameters, and have no gradient in common",
+            ),
+        }
         rule.update(network, group, learning_rate, step.step)?;
         Ok(sum)
     }

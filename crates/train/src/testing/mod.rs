@@ -1,12 +1,10 @@
-//! Small stand-ins for the other rooms, for this crate's tests and others': a network written out
-//! by hand, examples made up on the spot, and a group of threads.
+//! Small stand-ins for the other rooms, for this crate's tests and others': networks written out
+//! by hand, and examples made up on the spot.
 
 mod examples;
-mod group;
 mod linear;
 mod network;
 
 pub use examples::Blobs;
-pub use group::ThreadGroup;
 pub use linear::{LinearFactory, LinearNetwork};
 pub use network::{TinyFactory, TinyNetwork};

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use batchscope_core::{
     Batch, DataShape, InputShape, Inputs, Labels, LossSum, MetricSums, Mode, Network, NetworkError,
     NetworkFactory, NormStatistics, NormsOf, ParameterKind, ParameterLayout, ParameterTensor,
@@ -18,6 +20,8 @@ pub struct TinyFactory {
     pub per_example_grad_norms: bool,
     /// What these are said to cost beside a pass.
     pub example_norms_cost: f64,
+    /// Passes until the device of one of its networks fails.
+    pub passes_left: Option<&'static AtomicU64>,
 }
 
 impl Default for TinyFactory {
@@ -28,6 +32,7 @@ impl Default for TinyFactory {
             dropout: 0.0,
             per_example_grad_norms: false,
             example_norms_cost: 0.0,
+            passes_left: None,
         }
     }
 }
@@ -456,6 +461,11 @@ impl Network for TinyNetwork {
     }
 
     fn accumulate(&mut self, batch: &Batch, scale: f32) -> Result<LossSum, NetworkError> {
+        if let Some(left) = self.settings.passes_left
+            && left.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            return Err(NetworkError::Device("it was unplugged".to_owned()));
+        }
         Ok(self.backward(batch, scale, Mode::Training)?.0)
     }
 
@@ -522,6 +532,35 @@ impl Network for TinyNetwork {
         Ok(())
     }
 
+    fn step_statistics(&mut self) -> Result<Vec<f32>, NetworkError> {
+        let mut sums = Vec::new();
+        if self.settings.ghost.is_some() {
+            let none = Running::new(self.settings.hidden);
+            for running in [&self.running, self.auxiliary.as_ref().unwrap_or(&none)] {
+                sums.extend(running.window.0.iter().flatten());
+                sums.push(running.window.1);
+            }
+        }
+        Ok(sums)
+    }
+
+    fn set_step_statistics(&mut self, sums: &[f32]) -> Result<(), NetworkError> {
+        let hidden = self.settings.hidden;
+        let mut parts = sums.chunks(2 * hidden + 1);
+        let window = |part: &[f32]| {
+            let (mean, variance) = part[..2 * hidden].split_at(hidden);
+            ([mean.to_vec(), variance.to_vec()], part[2 * hidden])
+        };
+        if let (Some(main), Some(auxiliary)) = (parts.next(), parts.next()) {
+            self.running.window = window(main);
+            if auxiliary[2 * hidden] > 0.0 {
+                let running = self.auxiliary.get_or_insert_with(|| Running::new(hidden));
+                running.window = window(auxiliary);
+            }
+        }
+        Ok(())
+    }
+
     fn end_step(&mut self) {
         self.running.end_step();
         if let Some(auxiliary) = &mut self.auxiliary {
@@ -533,6 +572,7 @@ impl Network for TinyNetwork {
         &mut self,
         ghost: u64,
         next: &mut dyn FnMut(&mut Batch) -> bool,
+        sum: &mut dyn FnMut(&mut [f64]),
     ) -> Result<(), NetworkError> {
         if self.settings.ghost.is_none() {
             return Ok(());
@@ -553,7 +593,13 @@ impl Network for TinyNetwork {
         self.group = group;
         self.collects = collects;
         let (sums, count) = std::mem::replace(&mut self.running.window, window);
-        self.running.moments = sums.map(|sums| sums.iter().map(|sum| sum / count).collect());
+        let numbers = sums.iter().flatten().chain([&count]);
+        let mut numbers: Vec<f64> = numbers.map(|&x| f64::from(x)).collect();
+        sum(&mut numbers);
+        let (count, sums) = numbers.split_last().expect("the count is one of them");
+        let moments = |sums: &[f64]| sums.iter().map(|sum| (sum / count) as f32).collect();
+        let (mean, variance) = sums.split_at(self.settings.hidden);
+        self.running.moments = [moments(mean), moments(variance)];
         Ok(())
     }
 

@@ -39,7 +39,7 @@ const AVERAGE: f64 = 0.05;
 /// Runs the command.
 pub fn run(args: &LandscapeArgs, quiet: bool) -> Result<(), CliError> {
     check(&args.what)?;
-    start_threads().map_err(CliError::trainer)?;
+    start_threads(1).map_err(CliError::trainer)?;
     let settings = SurveySettings {
         seed: args.what.probe_seed,
         starts: args.what.starts,

@@ -77,6 +77,14 @@ pub fn run(args: &MemoryArgs, trainers: &Trainers, quiet: bool) -> Result<(), Cl
 
 /// Refuses flags that mean nothing here.
 fn refuse_without_effect(args: &MemoryArgs) -> Result<(), CliError> {
+    if args.compute.ranks.is_some() {
+        let why = "is of a run, and what is found here is one process's: leave it out";
+        return Err(CliError::flag("ranks", why));
+    }
+    if batchscope_train::has_own_replicas(&args.step.methods()) {
+        let why = "has several replicas, and what is found here is one network's: leave it out";
+        return Err(CliError::flag("method", why));
+    }
     if args.compute.micro_batch.is_some() {
         let why = "is what this command looks for: leave it out, or bound it by --largest";
         return Err(CliError::flag("micro-batch", why));
