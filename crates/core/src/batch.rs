@@ -329,3 +329,20 @@ pub enum ExamplesError {
     #[error("a batch size of 0 trains nothing: choose at least 1")]
     BatchOfZero,
 }
+
+impl ExamplesError {
+    /// Refuses the two ways in which a batch size cannot be had.
+    ///
+    /// # Errors
+    /// When it is zero, or more than there are examples.
+    pub fn check_batch_size(batch_size: u64, examples: u64) -> Result<(), Self> {
+        match batch_size {
+            0 => Err(Self::BatchOfZero),
+            b if b > examples => Err(Self::BatchTooLarge {
+                batch_size,
+                examples,
+            }),
+            _ => Ok(()),
+        }
+    }
+}

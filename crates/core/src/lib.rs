@@ -26,6 +26,7 @@ mod group;
 mod metric;
 mod network;
 mod noise;
+pub mod order;
 mod outcome;
 mod progress;
 mod random;

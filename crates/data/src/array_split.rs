@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use batchscope_core::{
     Batch, DataShape, Examples, ExamplesError, Inputs, Labels, Purpose, Sampler, StepBatch,
-    StreamKey, Task,
+    StreamKey, Task, order::EpochOrder,
 };
 
 use crate::arrays::{Answers, ArrayPart};
 use crate::normalize::Normalization;
-use crate::order::{EpochOrder, check_batch_size};
 
 /// A split: rows of a part, normalized while they are gathered. Splits cut from the same part share
 /// its memory.
@@ -115,7 +114,7 @@ impl Examples for ArraySplit {
         key: StreamKey,
         batch_size: u64,
     ) -> Result<Box<dyn Sampler + '_>, ExamplesError> {
-        check_batch_size(batch_size, self.len())?;
+        ExamplesError::check_batch_size(batch_size, self.len())?;
         let key = key.with_purpose(Purpose::Order);
         Ok(Box::new(ArraySampler {
             split: self,

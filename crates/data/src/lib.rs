@@ -46,7 +46,6 @@ mod listing;
 mod load;
 mod normalize;
 mod options;
-mod order;
 mod parts;
 mod paths;
 mod precision;

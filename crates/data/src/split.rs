@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use batchscope_core::{DataShape, InputShape, Purpose, StreamKey, Task};
+use batchscope_core::{
+    DataShape, InputShape, Purpose, StreamKey, Task,
+    order::{below, permutation},
+};
 use rayon::prelude::*;
 
 use crate::array_split::ArraySplit;
@@ -13,7 +16,6 @@ use crate::fingerprint;
 use crate::load::LoadOptions;
 use crate::normalize::Normalization;
 use crate::options::{TextOptions, Validation};
-use crate::order::{below, permutation};
 use crate::text::corpus::Text;
 use crate::text::{Corpus, TextSplit, Vocabulary, tokens};
 

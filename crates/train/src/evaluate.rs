@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use batchscope_core::{
-    Batch, Confusion, DataShape, EvaluationCost, Examples, Group, GroupError, Metric, MetricSums,
-    Network, Purpose, Quantity, Sampler, Split, StepBatch, StreamKey, Target, Task,
+    Batch, Confusion, DataShape, EvaluationCost, Examples, Group, Metric, MetricSums, Network,
+    Purpose, Quantity, Sampler, Split, StepBatch, StreamKey, Target, Task,
 };
 
-use crate::TrainError;
+use crate::{TrainError, update::sum_in_order};
 
 /// Examples per evaluation pass, unless the memory allows fewer. Fixed, so that no metric depends
 /// on the micro-batch.
@@ -208,23 +208,11 @@ impl<'a> EvaluationSet<'a> {
         };
         let mut exchanged = Ok(());
         let mut sum = |sums: &mut [f64]| {
-            exchanged = sum_over(group, sums);
+            exchanged = sum_in_order(group, sums);
         };
         network.recalibrate(ghost, &mut next, &mut sum)?;
         Ok(exchanged?)
     }
-}
-
-/// Replaces numbers by their sums over the members of a group, made in rank order.
-fn sum_over(group: &dyn Group, sums: &mut [f64]) -> Result<(), GroupError> {
-    if group.size() > 1 {
-        let all = group.all_gather(sums)?;
-        sums.fill(0.0);
-        for member in all.chunks(sums.len().max(1)) {
-            sums.iter_mut().zip(member).for_each(|(sum, x)| *sum += x);
-        }
-    }
-    Ok(())
 }
 
 /// The sums of all chunks in their order, of which the members of a group have taken one after the other in turn.

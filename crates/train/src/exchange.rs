@@ -94,7 +94,7 @@ impl TimedExchange {
             values.fill(1.0);
             let peers = topology
                 .as_ref()
-                .map(|topology| neighbors(topology, repeat, group.rank()));
+                .map(|topology| topology.peers(repeat, group.rank()));
             // Nobody has every number before all are there.
             group.all_gather(&[0.0])?;
             let start = Instant::now();
@@ -126,18 +126,6 @@ fn topology(graph: Operation, members: usize) -> Result<Topology, TrainError> {
     let wrong = |e: &dyn std::fmt::Display| SettingError::new("ranks", e.to_string());
     let (_, choice) = TOPOLOGIES.read(graph.name()).map_err(|e| wrong(&e))?;
     Ok(Topology::new(&choice, members).map_err(|e| wrong(&e))?)
-}
-
-/// Whom a member gives its vector to at a step, and whose it gets.
-fn neighbors(topology: &Topology, step: u64, member: usize) -> (Vec<usize>, Vec<usize>) {
-    let others = |places: &[(usize, f64)]| {
-        let others = places.iter().map(|&(other, _)| other);
-        others.filter(|&other| other != member).collect()
-    };
-    (
-        others(topology.receivers(step, member)),
-        others(topology.weights(step, member)),
-    )
 }
 
 #[cfg(test)]
@@ -172,7 +160,7 @@ mod tests {
                 let topology = topology(graph, members).unwrap();
                 for step in 0..topology.period() {
                     for member in 0..members {
-                        let (to, from) = neighbors(&topology, step, member);
+                        let (to, from) = topology.peers(step, member);
                         let counts = [to.len(), from.len()].map(|n| Some(n as u64));
                         let degree = graph.degree(members as u64);
                         assert_eq!(counts, [degree; 2], "{graph:?} of {members}");

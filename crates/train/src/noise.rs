@@ -40,7 +40,7 @@ use batchscope_core::{
 };
 use batchscope_scaling::noise::{NoiseError, Pieces};
 
-use crate::TrainError;
+use crate::{TrainError, update::sum_in_order};
 
 /// Share of training's multiply-adds that the norms of examples may take: 1.25 % by counts leave room
 /// for the 3 % of time that is allowed, since the norms are computed less evenly than a pass. With
@@ -208,20 +208,11 @@ impl PartNorms {
     /// # Errors
     /// When the group fails.
     pub fn over(mut self, group: &dyn Group) -> Result<Self, GroupError> {
-        if group.size() == 1 {
-            return Ok(self);
-        }
-        let mut mine = std::mem::take(&mut self.weighted);
-        mine.push(self.parts as f64);
-        let all = group.all_gather(&mine)?;
-        self.weighted = vec![0.0; mine.len() - 1];
-        self.parts = 0;
-        for member in all.chunks(mine.len()) {
-            for (sum, norm) in self.weighted.iter_mut().zip(member) {
-                *sum += norm;
-            }
-            self.parts += member[mine.len() - 1] as u64;
-        }
+        let mut sums = std::mem::take(&mut self.weighted);
+        sums.push(self.parts as f64);
+        sum_in_order(group, &mut sums)?;
+        self.parts = sums.pop().unwrap_or_default() as u64;
+        self.weighted = sums;
         Ok(self)
     }
 

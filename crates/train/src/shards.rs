@@ -27,10 +27,9 @@ mod shard;
 use std::sync::Arc;
 
 use batchscope_core::{
-    Batch, Examples, Labels, Purpose, SettingError, StreamKey, Task, setting::above,
-    statistics::NormalDraws,
+    Batch, Examples, Labels, Purpose, SettingError, StreamKey, Task, order::shuffle,
+    setting::above, statistics::NormalDraws,
 };
-use rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -364,20 +363,4 @@ fn members(labels: &[u32]) -> Vec<Vec<u64>> {
 fn ascending(mut part: Vec<u64>) -> Vec<u64> {
     part.sort_unstable();
     part
-}
-
-/// Puts at most `u32::MAX` items in a uniform order (Fisher and Yates), by the numbers of Lemire, "Fast
-/// random integer generation in an interval" (2019).
-fn shuffle(items: &mut [u64], rng: &mut impl Rng) {
-    for last in (1..items.len()).rev() {
-        let n = last as u32 + 1;
-        let mut product = u64::from(rng.next_u32()) * u64::from(n);
-        if (product as u32) < n {
-            let least = n.wrapping_neg() % n;
-            while (product as u32) < least {
-                product = u64::from(rng.next_u32()) * u64::from(n);
-            }
-        }
-        items.swap(last, (product >> 32) as usize);
-    }
 }

@@ -1,6 +1,6 @@
 //! How a mean gradient changes the parameters.
 
-use batchscope_core::{Group, LossSum, Network, NetworkError, StateTensor};
+use batchscope_core::{Group, GroupError, LossSum, Network, NetworkError, StateTensor};
 use batchscope_optim::{Optimizer, StateError, clip_factor, sum_of_squares};
 
 use crate::TrainError;
@@ -200,6 +200,21 @@ pub(crate) fn sum_over_replicas(
         all.weight += f64::from(part[2]) + f64::from(part[3]);
     }
     Ok(all)
+}
+
+/// Replaces numbers by their sums over the members of a group, made in rank order.
+///
+/// # Errors
+/// When the group fails.
+pub(crate) fn sum_in_order(group: &dyn Group, sums: &mut [f64]) -> Result<(), GroupError> {
+    if group.size() > 1 {
+        let all = group.all_gather(sums)?;
+        sums.fill(0.0);
+        for member in all.chunks(sums.len().max(1)) {
+            sums.iter_mut().zip(member).for_each(|(sum, x)| *sum += x);
+        }
+    }
+    Ok(())
 }
 
 /// A number as two of single precision, whose sum has 48 of its bits.

@@ -9,8 +9,6 @@ use batchscope_core::{
 };
 use rand_core::Rng;
 
-use crate::order::check_batch_size;
-
 /// A token stream cut into windows of `sequence` tokens; the label of a token is the one after it.
 ///
 /// *Length.* A window is an example: there are `(tokens − 1)/sequence` of them, whatever the batch size.
@@ -128,7 +126,7 @@ impl Examples for TextSplit {
         batch_size: u64,
     ) -> Result<Box<dyn Sampler + '_>, ExamplesError> {
         // B streams of at least a window each: pairs/B ≥ sequence exactly when B ≤ len.
-        check_batch_size(batch_size, self.len())?;
+        ExamplesError::check_batch_size(batch_size, self.len())?;
         let length = (self.tokens.len() as u64 - 1) / batch_size;
         let steps = length / self.sequence as u64;
         let key = key.with_purpose(Purpose::Order);

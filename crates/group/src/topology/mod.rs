@@ -185,6 +185,19 @@ impl Topology {
         transpose.as_ref().unwrap_or(matrix).row(member)
     }
 
+    /// Whom a member sends its vector to at a step, and whose it gets: the others of [`Topology::receivers`] and of
+    /// [`Topology::weights`], in order.
+    pub fn peers(&self, step: u64, member: usize) -> (Vec<usize>, Vec<usize>) {
+        let others = |places: &[(usize, f64)]| {
+            let others = places.iter().map(|&(other, _)| other);
+            others.filter(|&other| other != member).collect()
+        };
+        (
+            others(self.receivers(step, member)),
+            others(self.weights(step, member)),
+        )
+    }
+
     /// True where every mixing matrix is symmetric: each member sends to those that it receives from, with equal weights.
     pub fn is_symmetric(&self) -> bool {
         self.is_symmetric

@@ -2,9 +2,8 @@ use std::{ops::Range, sync::Arc};
 
 use batchscope_core::{
     Batch, DataShape, Examples, ExamplesError, Purpose, Sampler, StepBatch, StreamKey,
+    order::EpochOrder,
 };
-
-use super::shuffle;
 
 /// One replica's part of a training set, as a set of its own.
 ///
@@ -29,19 +28,16 @@ impl<'a> Shard<'a> {
         key: StreamKey,
         batch_size: u64,
     ) -> Result<Box<dyn Sampler + 'a>, ExamplesError> {
-        match batch_size {
-            0 => Err(ExamplesError::BatchOfZero),
-            b if b > self.len() => Err(ExamplesError::BatchTooLarge {
-                batch_size,
-                examples: self.len(),
-            }),
-            _ => Ok(Box::new(ShardSampler {
-                shard: self,
-                key: key.with_purpose(Purpose::Order),
-                kept: [None, None],
-                drawn: Vec::new(),
-            })),
-        }
+        ExamplesError::check_batch_size(batch_size, self.len())?;
+        let key = key.with_purpose(Purpose::Order);
+        // Replicas have 2³² streams each; the first replica's are those of a set that is not shared out.
+        let order = EpochOrder::from_stream(key, self.replica << 32, self.len() as u32);
+        Ok(Box::new(ShardSampler {
+            shard: self,
+            key,
+            order,
+            drawn: Vec::new(),
+        }))
     }
 }
 
@@ -81,45 +77,23 @@ impl Examples for Shard<'_> {
 struct ShardSampler<'a> {
     shard: Shard<'a>,
     key: StreamKey,
-    /// The last orders used, with their epochs: a window of at most an epoch touches no more.
-    kept: [Option<(u64, Vec<u64>)>; 2],
+    /// Places among its own examples.
+    order: EpochOrder,
     /// Numbers of the examples in the batch under way.
     drawn: Vec<u64>,
-}
-
-impl ShardSampler<'_> {
-    /// The replica's examples in the order of `epoch`.
-    fn epoch(&mut self, epoch: u64) -> &[u64] {
-        let slot = &mut self.kept[(epoch % 2) as usize];
-        if slot.as_ref().is_none_or(|(kept, _)| *kept != epoch) {
-            // Replicas have 2³² streams each; the first replica's are those of a set that is not
-            // shared out.
-            let stream = (self.shard.replica << 32).wrapping_add(epoch);
-            let mut order = self.shard.indices.to_vec();
-            shuffle(&mut order, &mut self.key.stream(stream));
-            *slot = Some((epoch, order));
-        }
-        &slot.as_ref().expect("just filled").1
-    }
 }
 
 impl Sampler for ShardSampler<'_> {
     fn fill(&mut self, step: StepBatch, positions: Range<u64>, batch: &mut Batch) {
         let end = positions.end.min(step.batch_size);
         let start = positions.start.min(end);
-        let (first, n) = (step.first_draw + start, self.shard.len());
-        let (mut draw, last) = (first, step.first_draw + end);
-        let mut drawn = std::mem::take(&mut self.drawn);
+        let first = step.first_draw + start;
+        let (indices, drawn) = (&self.shard.indices, &mut self.drawn);
         drawn.clear();
-        while draw < last {
-            let place = draw % n;
-            let run = (last - draw).min(n - place);
-            let order = self.epoch(draw / n);
-            drawn.extend_from_slice(&order[place as usize..(place + run) as usize]);
-            draw += run;
-        }
-        self.shard.whole.fill_these(&drawn, batch);
-        self.drawn = drawn;
+        self.order.visit(first, end - start, |run| {
+            drawn.extend(run.iter().map(|&place| indices[place as usize]));
+        });
+        self.shard.whole.fill_these(drawn, batch);
         batch.first_position = start;
         batch.first_draw = first;
         batch.noise = Some(self.key.with_purpose(Purpose::Network));

@@ -3,7 +3,7 @@ use batchscope_group::topology::Topology;
 use batchscope_optim::StateError;
 
 use super::arithmetic::{Gossip, Mix, Momentum, Point};
-use crate::{TrainError, UpdateRule};
+use crate::{TrainError, UpdateRule, update::sum_in_order};
 
 /// One replica's update rule, around a rule's arithmetic.
 pub(crate) struct Replicated {
@@ -98,19 +98,12 @@ fn mix_neighbors(
     message: &mut Vec<f32>,
 ) -> Result<(), TrainError> {
     let rank = group.rank();
-    let others = |places: &[(usize, f64)]| -> Vec<(usize, f64)> {
-        let others = places.iter().filter(|&&(member, _)| member != rank);
-        others.copied().collect()
-    };
-    let members = |places: &[(usize, f64)]| places.iter().map(|&(member, _)| member).collect();
-    let (to, from) = (
-        others(topology.receivers(step, rank)),
-        others(topology.weights(step, rank)),
-    );
-    let (to, from_members): (Vec<usize>, Vec<usize>) = (members(&to), members(&from));
-    let given = group.exchange(message, &to, &from_members)?;
+    let (to, from) = topology.peers(step, rank);
+    let given = group.exchange(message, &to, &from)?;
+    let weights = topology.weights(step, rank).iter();
+    let weights = weights.filter(|&&(member, _)| member != rank);
     let mut mixed = message.clone();
-    for (&(_, weight), theirs) in from.iter().zip(&given) {
+    for (&(_, weight), theirs) in weights.zip(&given) {
         let weight = weight as f32;
         for ((mixed, own), x) in mixed.iter_mut().zip(&*message).zip(theirs) {
             *mixed += weight * (x - own);
@@ -128,13 +121,10 @@ impl UpdateRule for Replicated {
         group: &dyn Group,
         sum: LossSum,
     ) -> Result<LossSum, TrainError> {
-        let all = group.all_gather(&[sum.loss, sum.weight])?;
-        let mut whole = LossSum::default();
-        for part in all.chunks(2) {
-            whole.loss += part[0];
-            whole.weight += part[1];
-        }
-        Ok(whole)
+        let mut sums = [sum.loss, sum.weight];
+        sum_in_order(group, &mut sums)?;
+        let [loss, weight] = sums;
+        Ok(LossSum { loss, weight })
     }
 
     fn update(
@@ -193,8 +183,9 @@ impl UpdateRule for Replicated {
         self.mix(Mix::All, group, 0)?;
         let places = self.x.iter().zip(&self.message);
         let distance: f64 = places.map(|(x, mean)| f64::from(x - mean).powi(2)).sum();
-        let distances = group.all_gather(&[distance])?;
-        self.consensus = Some((distances.iter().sum::<f64>() / distances.len() as f64).sqrt());
+        let mut sum = [distance];
+        sum_in_order(group, &mut sum)?;
+        self.consensus = Some((sum[0] / group.size() as f64).sqrt());
         let mut from = 0;
         network.visit(&mut |_, parameters, _| {
             parameters.copy_from_slice(&self.message[from..from + parameters.len()]);
@@ -212,10 +203,7 @@ impl UpdateRule for Replicated {
         let of_round = |mix: &Mix| match (mix, &self.topology) {
             (Mix::Nothing, _) | (Mix::Neighbors, None) => 0,
             (Mix::Neighbors, Some(topology)) => {
-                let to_others = |member: usize| {
-                    let to = topology.receivers(step, member).iter();
-                    to.filter(|&&(other, _)| other != member).count() as u64
-                };
+                let to_others = |member: usize| topology.peers(step, member).0.len() as u64;
                 vector * (0..replicas as usize).map(to_others).sum::<u64>()
             }
             (Mix::All, _) => vector * 2 * replicas.saturating_sub(1),

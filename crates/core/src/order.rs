@@ -1,12 +1,12 @@
-//! Order: permutations of the examples within an epoch, and of a data set when it is split.
+//! Order: permutations of the examples within an epoch, and of a data set when it is split or shared out.
 
-use batchscope_core::{ExamplesError, StreamKey};
-use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
+
+use crate::StreamKey;
 
 /// A uniform integer below `n` (at least 1), without bias: Lemire, "Fast random integer generation
 /// in an interval" (2019).
-pub(crate) fn below(rng: &mut ChaCha8Rng, n: u32) -> u32 {
+pub fn below(rng: &mut impl Rng, n: u32) -> u32 {
     let mut product = u64::from(rng.next_u32()) * u64::from(n);
     if (product as u32) < n {
         let least = n.wrapping_neg() % n;
@@ -17,28 +17,42 @@ pub(crate) fn below(rng: &mut ChaCha8Rng, n: u32) -> u32 {
     (product >> 32) as u32
 }
 
-/// A uniform permutation of `0..n` (Fisher and Yates).
-pub(crate) fn permutation(n: u32, rng: &mut ChaCha8Rng) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..n).collect();
-    for i in (1..n).rev() {
-        let j = below(rng, i + 1);
-        order.swap(i as usize, j as usize);
+/// Puts at most `u32::MAX` items in a uniform order (Fisher and Yates).
+pub fn shuffle<T>(items: &mut [T], rng: &mut impl Rng) {
+    for i in (1..items.len()).rev() {
+        let j = below(rng, i as u32 + 1);
+        items.swap(i, j as usize);
     }
+}
+
+/// A uniform permutation of `0..n`.
+pub fn permutation(n: u32, rng: &mut impl Rng) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..n).collect();
+    shuffle(&mut order, rng);
     order
 }
 
 /// The endless concatenation of one permutation per epoch, with the two last used kept: a window of
 /// at most `n` draws touches no more.
-pub(crate) struct EpochOrder {
+pub struct EpochOrder {
     key: StreamKey,
+    /// The stream of epoch 0.
+    first: u64,
     n: u32,
     kept: [Option<(u64, Vec<u32>)>; 2],
 }
 
 impl EpochOrder {
-    pub(crate) fn new(key: StreamKey, n: u32) -> Self {
+    /// Of `n` examples, at least 1.
+    pub fn new(key: StreamKey, n: u32) -> Self {
+        Self::from_stream(key, 0, n)
+    }
+
+    /// The same by other streams of the key, that of epoch 0 and those after it.
+    pub fn from_stream(key: StreamKey, first: u64, n: u32) -> Self {
         Self {
             key,
+            first,
             n,
             kept: [None, None],
         }
@@ -48,13 +62,14 @@ impl EpochOrder {
     fn epoch(&mut self, epoch: u64) -> &[u32] {
         let slot = &mut self.kept[(epoch % 2) as usize];
         if slot.as_ref().is_none_or(|(kept, _)| *kept != epoch) {
-            *slot = Some((epoch, permutation(self.n, &mut self.key.stream(epoch))));
+            let stream = self.first.wrapping_add(epoch);
+            *slot = Some((epoch, permutation(self.n, &mut self.key.stream(stream))));
         }
         &slot.as_ref().expect("just filled").1
     }
 
     /// Calls `visit` with the runs of examples that make up draws `first..first + count`.
-    pub(crate) fn visit(&mut self, first: u64, count: u64, mut visit: impl FnMut(&[u32])) {
+    pub fn visit(&mut self, first: u64, count: u64, mut visit: impl FnMut(&[u32])) {
         let (mut draw, end, n) = (first, first + count, u64::from(self.n));
         while draw < end {
             let place = draw % n;
@@ -65,22 +80,10 @@ impl EpochOrder {
     }
 }
 
-/// The two ways in which a batch size cannot be had.
-pub(crate) fn check_batch_size(batch_size: u64, examples: u64) -> Result<(), ExamplesError> {
-    match batch_size {
-        0 => Err(ExamplesError::BatchOfZero),
-        b if b > examples => Err(ExamplesError::BatchTooLarge {
-            batch_size,
-            examples,
-        }),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use batchscope_core::Purpose;
+    use crate::Purpose;
 
     const KEY: StreamKey = StreamKey {
         study_seed: 7,
