@@ -5,6 +5,7 @@
 //! leaves half written, [`sweep`] removes; a [`Lock`] keeps two programs from the same work.
 
 mod lock;
+pub mod tensors;
 
 use std::{
     ffi::OsString,
