@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A value other than the default for every flag that states one, so that comparing means something.
-const OTHERS: [(&str, &str); 56] = [
+const OTHERS: [(&str, &str); 57] = [
     ("trainer", "another"),
     ("method", "conservative"),
     ("controller", "grow"),
@@ -34,6 +34,7 @@ const OTHERS: [(&str, &str); 56] = [
     ("rate-inside", "on"),
     ("bias-correction", "off"),
     ("clamp", "10"),
+    ("min-trust", "0.1"),
     ("delta", "0.2"),
     ("decay-ratio", "0.5"),
     ("nesterov", "on"),
@@ -149,7 +150,7 @@ fn stated_defaults_are_taken() {
                 "delta" | "decay-ratio" => &[command, "--optimizer", "sgdp"],
                 "adjust-lr-fn" => &[command, "--optimizer", "muon"],
                 "r" | "weight-lr-power" => &[command, "--optimizer", "schedule_free_sgd"],
-                "bias-correction" | "clamp" => &[command, "--optimizer", "lamb"],
+                "bias-correction" | "clamp" | "min-trust" => &[command, "--optimizer", "lamb"],
                 "controller" => &[command, "--schedule", "step:0.5@1ep"],
                 _ => &[command],
             };

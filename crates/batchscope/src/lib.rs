@@ -90,6 +90,7 @@ fn run(cli: Cli, trainers: &Trainers) -> Result<(), Error> {
         Command::Noise(args) => commands::noise::run(&args, quiet),
         Command::Landscape(args) => commands::landscape::run(&args, quiet),
         Command::Advise(args) => commands::advise::run(&args, trainers, quiet),
+        Command::Navigate(args) => commands::navigate::run(*args, quiet),
         Command::Exchange(args) => commands::exchange::run(&args, quiet),
         Command::Report(args) => commands::report::run(&args, quiet),
         Command::Trials(args) => commands::trials::run(&args),

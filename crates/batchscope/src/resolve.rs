@@ -136,6 +136,7 @@ fn compare(settings: &StudySettings, plan: &mut Plan) -> Result<(), CliError> {
         tune_warm_up: matches!(asked.tune_warm_up, Some(Switch(true))),
         methods: methods.0,
         epochs: asked.epochs.unwrap_or(DEFAULT_EPOCHS),
+        run_examples: asked.run_examples,
         endpoint,
     });
     Ok(())
@@ -232,7 +233,8 @@ pub fn resolved(settings: &StudySettings, plan: &Plan) -> StudySettings {
     t.batch_sizes = Some(BatchSizes(plan.batch_sizes.clone()));
     t.target = Some(plan.target.clone());
     if let Some(compared) = &plan.comparison {
-        comparison.epochs = Some(compared.epochs);
+        comparison.epochs = compared.run_examples.is_none().then_some(compared.epochs);
+        comparison.run_examples = compared.run_examples;
         comparison.tune_warm_up = compared.tune_warm_up.then_some(Switch(true));
         if let Endpoint::Metric(metric) = &compared.endpoint {
             comparison.metric = Some(metric.clone());

@@ -7,6 +7,7 @@ use batchscope_core::{
     Choice, EvaluationPlan, Outcome, Schedule, Trainer, TrialPurpose, TrialSpec, Value,
 };
 use batchscope_data::{GlyphOptions, LoadOptions, open};
+use batchscope_navigation::{NAVIGATION, NavigationSettings, NavigationTrainer};
 use batchscope_nn::{DeviceSpec, Factory};
 use batchscope_study::trainer_contract;
 use batchscope_train::{BuiltIn, BuiltInConfig};
@@ -119,4 +120,29 @@ fn adam_with_dropout() {
     keeps_the_contract("lenet(dropout=0.2)", &spec, |o| {
         matches!(o, Outcome::NotReached { .. })
     });
+}
+
+/// Policy optimization, whose batches are the frames of an update: it may be stopped between rollouts alone.
+#[test]
+fn navigation_keeps_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let workload = "navigation(rooms=1,triangles=400,scenes=2,held_out=2,farthest=2,width=4,hidden=8,layers=1,horizon=4,episodes=3)";
+    let choice = NAVIGATION.read(&workload.parse().unwrap()).unwrap();
+    let settings = NavigationSettings::of(&choice).unwrap();
+    let checkpoints = Some(folder.path().to_owned());
+    let trainer = NavigationTrainer::new(settings, workload.to_owned(), checkpoints).unwrap();
+    trainer.limit_threads(Some(1));
+    let lamb = batchscope_optim::OPTIMIZERS.read("lamb").unwrap().1;
+    let spec = TrialSpec {
+        batch_size: 16,
+        micro_batch: None,
+        cap: 21,
+        evaluation: EvaluationPlan {
+            examples: 3,
+            ratio: 1.6,
+            ..EvaluationPlan::default()
+        },
+        ..spec(lamb, 1e-3, "val-success=1.5")
+    };
+    trainer_contract(&trainer, &spec);
 }

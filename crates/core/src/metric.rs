@@ -63,7 +63,8 @@ pub enum Direction {
 /// A goal fixed beforehand: a trial has reached it when the metric, noise apart, first is as good.
 ///
 /// Written `val-error=0.03`; `>=` or `<=` in place of `=` states the direction, which is otherwise
-/// the metric's natural one (higher for accuracy and `miou`, lower for everything else).
+/// the metric's natural one (higher for accuracy, `miou`, and an agent's `success`, `spl` and `return`; lower for everything
+/// else).
 ///
 /// ```
 /// use batchscope_core::{Direction, Target};
@@ -135,12 +136,16 @@ impl Metric {
 
     /// The direction people expect of this metric.
     pub fn natural_direction(&self) -> Direction {
-        match self.quantity {
+        match &self.quantity {
             Quantity::Accuracy | Quantity::MeanIou => Direction::Higher,
+            Quantity::Other(name) if HIGHER.contains(&name.as_str()) => Direction::Higher,
             _ => Direction::Lower,
         }
     }
 }
+
+/// Names of trainers' own metrics that are better higher wherever they are met: of agents and their episodes.
+const HIGHER: [&str; 3] = ["success", "spl", "return"];
 
 /// A name in small letters and digits alone: `Batch Size`, `batch-size` and `batch_size` are one.
 pub fn plain_name(name: &str) -> String {
@@ -305,6 +310,7 @@ mod tests {
             "val-miou=0.68",
             "val-f1>=0.5",
             "val-accuracy<=0.2",
+            "val-success=0.8",
         ] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }

@@ -29,6 +29,12 @@ pub enum Purpose {
     /// Sharing a training set out over replicas; stream 0 shuffles, and stream `1 + r` is what
     /// replica `r` draws.
     Shards = 11,
+    /// Drawing the scenes of a simulator; the stream index is the scene's number.
+    Scenes = 12,
+    /// Where episodes of a simulator begin and lead to; the stream index counts environments and episodes.
+    Episodes = 13,
+    /// Drawing an agent's actions; the stream index is the frame.
+    Actions = 14,
 }
 
 /// Names one family of random streams: (study seed, trial, purpose).

@@ -127,13 +127,13 @@ proptest! {
         let (mut cells, mut hidden) = (vec![0.0; steps * state], vec![0.0; steps * state]);
         let workspace = Workspace::new();
         let shape = LstmShape::new(steps, streams, width).unwrap();
-        lstm_forward(&workspace, shape, &mut gates, &recurrent, &first, &cell, &mut cells, &mut hidden).unwrap();
+        lstm_forward(&workspace, shape, &mut gates, &recurrent, &first, &cell, None, &mut cells, &mut hidden).unwrap();
         let dhidden = tensor(5, steps * state);
         let mut dgates = vec![0.0; gates.len()];
         let backward = |shape, gates: &[f64], first: &[f64], cell: &[f64], cells: &[f64], hidden: &[f64], dhidden: &[f64], dgates: &mut [f64]| {
             let mut drecurrent = vec![0.0; 4 * width * width];
             let gradients = LstmGradients { dgates, drecurrent: &mut drecurrent };
-            lstm_backward(&workspace, shape, gates, &recurrent, first, cell, cells, hidden, dhidden, gradients).unwrap();
+            lstm_backward(&workspace, shape, gates, &recurrent, first, cell, None, cells, hidden, dhidden, gradients).unwrap();
             squares(&drecurrent)
         };
         backward(shape, &gates, &first, &cell, &cells, &hidden, &dhidden, &mut dgates);

@@ -43,11 +43,22 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// The hidden states of all steps, by the equations.
-fn recurrence(shape: [usize; 3], gates: &[f64], r: &[f64], h: &[f64], c: &[f64]) -> Vec<f64> {
+/// The hidden states of all steps, by the equations; states before a `fresh` step are zero.
+fn recurrence(
+    shape: [usize; 3],
+    gates: &[f64],
+    r: &[f64],
+    h: &[f64],
+    c: &[f64],
+    fresh: &[bool],
+) -> Vec<f64> {
     let [steps, streams, width] = shape;
     let (mut h, mut c, mut all) = (h.to_vec(), c.to_vec(), Vec::new());
     for step in 0..steps {
+        for stream in (0..streams).filter(|stream| fresh[step * streams + stream]) {
+            h[stream * width..][..width].fill(0.0);
+            c[stream * width..][..width].fill(0.0);
+        }
         let past = h.clone();
         for stream in 0..streams {
             for cell in 0..width {
@@ -123,26 +134,30 @@ proptest! {
     #[test]
     fn recurrent_layer_and_its_gradients(
         steps in 1usize..=3, streams in prop_oneof![Just(1), 1usize..=20],
-        width in prop_oneof![1usize..=4, Just(17)],
+        width in prop_oneof![1usize..=4, Just(17)], resets in 0usize..=3,
     ) {
         let shape = [steps, streams, width];
         let of = LstmShape::new(steps, streams, width).unwrap();
         let state = streams * width;
         let (gates, r) = (numbers(1, 4 * steps * state), numbers(2, 4 * width * width));
         let (h, c, dh) = (numbers(3, state), numbers(4, state), numbers(5, steps * state));
-        let expected = recurrence(shape, &gates, &r, &h, &c);
+        // None at all, flags that are all false, or some set.
+        let flags: Vec<bool> =
+            (0..steps * streams).map(|row| resets > 1 && (row * 5 + resets) % 3 == 0).collect();
+        let fresh = (resets > 0).then_some(&flags[..]);
+        let expected = recurrence(shape, &gates, &r, &h, &c, &flags);
         // In f64 the kernel must agree closely, gradients included.
         let workspace = Workspace::new();
         let mut active = gates.clone();
         let (mut cells, mut hidden) = (vec![f64::NAN; steps * state], vec![f64::NAN; steps * state]);
-        lstm_forward(&workspace, of, &mut active, &r, &h, &c, &mut cells, &mut hidden).unwrap();
+        lstm_forward(&workspace, of, &mut active, &r, &h, &c, fresh, &mut cells, &mut hidden).unwrap();
         assert_close("hidden", &hidden, &expected, 1e-12);
         let (mut dgates, mut dr) = (vec![f64::NAN; gates.len()], vec![f64::NAN; r.len()]);
         let to = LstmGradients { dgates: &mut dgates, drecurrent: &mut dr };
-        lstm_backward(&workspace, of, &active, &r, &h, &c, &cells, &hidden, &dh, to).unwrap();
+        lstm_backward(&workspace, of, &active, &r, &h, &c, fresh, &cells, &hidden, &dh, to).unwrap();
         if state <= 24 {
-            let by_gates = differences(&gates, &dh, |gates| recurrence(shape, gates, &r, &h, &c));
-            let by_weights = differences(&r, &dh, |r| recurrence(shape, &gates, r, &h, &c));
+            let by_gates = differences(&gates, &dh, |gates| recurrence(shape, gates, &r, &h, &c, &flags));
+            let by_weights = differences(&r, &dh, |r| recurrence(shape, &gates, r, &h, &c, &flags));
             assert_close("dgates", &dgates, &by_gates, 1e-7);
             assert_close("drecurrent", &dr, &by_weights, 1e-7);
         }
@@ -154,11 +169,11 @@ proptest! {
                 let mut active = gates.clone();
                 let mut cells = vec![f32::NAN; steps * state];
                 let mut hidden = cells.clone();
-                lstm_forward(&workspace, of, &mut active, &r, &h, &c, &mut cells, &mut hidden)
+                lstm_forward(&workspace, of, &mut active, &r, &h, &c, fresh, &mut cells, &mut hidden)
                     .unwrap();
                 let (mut dgates, mut dr) = (vec![f32::NAN; gates.len()], vec![f32::NAN; r.len()]);
                 let to = LstmGradients { dgates: &mut dgates, drecurrent: &mut dr };
-                lstm_backward(&workspace, of, &active, &r, &h, &c, &cells, &hidden, &dh, to)
+                lstm_backward(&workspace, of, &active, &r, &h, &c, fresh, &cells, &hidden, &dh, to)
                     .unwrap();
                 [active, cells, hidden, dgates, dr].map(|x| double(&x))
             }));
@@ -183,18 +198,21 @@ fn shapes_without_numbers_and_wrong_lengths_are_refused() {
     assert!(linear_forward(&workspace, shape, &x, &w, Some(&[0.0; 3]), false, &mut y).is_err());
     let shape = LstmShape::new(2, 1, 1).unwrap();
     let (mut gates, mut cells, mut hidden) = ([0.0f32; 8], [0.0; 2], [0.0; 2]);
-    let short = &[0.0; 3];
-    assert!(
+    let (short, whole) = (&[0.0; 3], &[0.0; 4]);
+    let mut run = |recurrent: &[f32], fresh: Option<&[bool]>| {
         lstm_forward(
             &workspace,
             shape,
             &mut gates,
-            short,
+            recurrent,
             &[0.0],
             &[0.0],
+            fresh,
             &mut cells,
-            &mut hidden
+            &mut hidden,
         )
-        .is_err()
-    );
+    };
+    assert!(run(short, None).is_err());
+    assert!(run(whole, Some(&[true])).is_err());
+    assert!(run(whole, Some(&[true, false])).is_ok());
 }

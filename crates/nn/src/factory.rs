@@ -18,7 +18,7 @@ pub struct Factory {
 }
 
 /// More scalars than this are refused rather than allocated: 8 GiB of parameters.
-const MAX_PARAMETERS: usize = 1 << 31;
+pub(crate) const MAX_PARAMETERS: usize = 1 << 31;
 
 /// Numbers that matrix products pack their operands into: 8 MiB.
 const PACKING: u64 = 1 << 21;

@@ -3,7 +3,7 @@
 //! Tensor `i` of the parameter table draws from stream `i` of the key, in row-major order of its
 //! canonical shape: a model's weights depend on the key, the model and the data's shape alone.
 
-use batchscope_core::StreamKey;
+use batchscope_core::{StreamKey, statistics::NormalDraws};
 use rand_core::Rng;
 
 /// How a tensor is initialized.
@@ -15,6 +15,11 @@ pub enum Init {
     Uniform {
         /// Half the width of the interval.
         bound: f32,
+    },
+    /// Normal around 0.
+    Normal {
+        /// Standard deviation.
+        deviation: f32,
     },
 }
 
@@ -32,6 +37,11 @@ impl Init {
     pub(crate) fn draw(self, key: StreamKey, index: usize, len: usize) -> Vec<f32> {
         match self {
             Init::Constant(value) => vec![value; len],
+            Init::Normal { deviation } => NormalDraws::new(key.stream(index as u64))
+                .normals(len)
+                .into_iter()
+                .map(|z| (f64::from(deviation) * z) as f32)
+                .collect(),
             Init::Uniform { bound } => {
                 let mut stream = key.stream(index as u64);
                 (0..len)
@@ -70,6 +80,17 @@ mod tests {
         // Standard errors: bound/√(3n) = 3.7e-4 for the mean, bound²·√(4/45n) = 3.8e-5 for the variance.
         assert!(mean.abs() < 4.0 * 3.7e-4, "{mean}");
         assert!((variance - 0.04 / 3.0).abs() < 4.0 * 3.8e-5, "{variance}");
+    }
+
+    #[test]
+    fn normal_weights_have_the_moments_of_their_distribution() {
+        let n = 100_000;
+        let values = Init::Normal { deviation: 0.5 }.draw(KEY, 0, n);
+        let mean: f64 = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n as f64;
+        let variance: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n as f64;
+        // Standard errors: 0.5/√n = 1.6e-3 for the mean, 0.25·√(2/n) = 1.1e-3 for the variance.
+        assert!(mean.abs() < 4.0 * 1.6e-3, "{mean}");
+        assert!((variance - 0.25).abs() < 4.0 * 1.1e-3, "{variance}");
     }
 
     #[test]

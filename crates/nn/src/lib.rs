@@ -41,6 +41,7 @@ mod network;
 mod objective;
 mod parameters;
 mod pass;
+mod policy;
 mod precision;
 mod segment;
 mod spec;
@@ -65,5 +66,6 @@ pub use objective::{
 };
 pub use parameters::ParameterId;
 pub use pass::Pass;
+pub use policy::{Answers, Observations, PolicyNetwork, PolicySpec, Windows};
 pub use precision::Precision;
 pub use spec::ModelSpec;

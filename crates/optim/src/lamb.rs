@@ -16,7 +16,8 @@
 //! | the authors' TensorFlow code | yes | `‖w‖` | as it is | named tensors |
 //! | timm 1.0 `Lamb` | on by default | `‖w‖`; the ratio at most 1 with `trust_clip` | global norm clipped to 1 | tensors without weight decay |
 //! | optax 0.2 `lamb` | yes | `‖w‖` | as it is | none |
-//! | here | `bias_correction`, on | `‖w‖`, at most `clamp` where that is given | as it is; `--clip` clips | biases and normalizations, always |
+//! | Shacklett et al. 2021 (arXiv 2103.07013) | yes | `‖w‖`, at most 10; the ratio from 0.01 to 100 | global norm clipped | biases and Fixup's scalars |
+//! | here | `bias_correction`, on | `‖w‖`, at most `clamp` where that is given; the ratio from `min_trust` to its inverse | as it is; `--clip` clips | biases and normalizations, always |
 //!
 //! Biases and normalizations take Adam's step without decay. ε is 1e-6, as in the paper and everywhere above.
 
@@ -59,6 +60,12 @@ pub(crate) static LAMB: OptimizerKind = OptimizerKind {
                 kind: Kind::Number(Range::NOT_NEGATIVE),
                 default: ParameterDefault::Number(0.0),
             },
+            Parameter {
+                name: "min_trust",
+                about: "lamb: the ratio of weights to update counts from this to its inverse; 0 for any",
+                kind: Kind::Number(Range::FRACTION),
+                default: ParameterDefault::Number(0.0),
+            },
             WEIGHT_DECAY,
         ],
     },
@@ -73,6 +80,8 @@ pub struct Lamb {
     corrected: bool,
     /// Largest norm that counts; infinite for any.
     clamp: f64,
+    /// Least and largest ratio of weights to update.
+    trusted: [f64; 2],
     decay: Vec<f64>,
     adapted: Vec<bool>,
     first: Buffers,
@@ -88,10 +97,13 @@ impl Lamb {
     fn new(choice: &Choice, layout: &ParameterLayout, policy: DecayPolicy) -> Self {
         let number = |key: &str| choice.number(key).unwrap_or(0.0);
         let clamp = number("clamp");
+        let least = number("min_trust");
         Self {
             settings: adam::constants(choice, true),
             corrected: choice.is_on("bias_correction"),
             clamp: if clamp > 0.0 { clamp } else { f64::INFINITY },
+            // One over zero: any.
+            trusted: [least, 1.0 / least],
             decay: decay_table(policy, layout, number("weight_decay")),
             adapted: layout.tensors.iter().map(is_adapted).collect(),
             first: Buffers::zeros("first_moment", layout),
@@ -121,11 +133,11 @@ impl Optimizer for Lamb {
             weight_decay: self.decay[tensor],
             ..self.settings
         };
-        let (adapted, clamp) = (self.adapted[tensor], self.clamp);
+        let (adapted, clamp, [least, largest]) = (self.adapted[tensor], self.clamp, self.trusted);
         let trust = |norms: kernels::SquaredNorms| {
             let (weights, update) = (norms.weights.sqrt().min(clamp), norms.other.sqrt());
             match adapted && weights > 0.0 && update > 0.0 {
-                true => weights / update,
+                true => (weights / update).clamp(least, largest),
                 false => 1.0,
             }
         };

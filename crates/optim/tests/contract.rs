@@ -197,6 +197,8 @@ fn steps_follow_plain_arithmetic() {
         "lars(trust_coefficient=0.2,rate_inside,weight_decay=0.1)",
         "lamb(clamp=0.5,weight_decay=0.1)",
         "lamb(clamp=100)",
+        "lamb(min_trust=0.9)",
+        "lamb(clamp=10,min_trust=0.01,weight_decay=0.01)",
         "sgdp(nesterov,delta=1.8,weight_decay=0.02)",
         "muon(weight_decay=0.1)",
         "schedule_free_sgd(weight_lr_power=0)",

@@ -36,6 +36,7 @@ fn plan(methods: &[&str], endpoint: Endpoint) -> Plan {
         },
         schedule: Schedule::constant(),
         comparison: Some(Comparison {
+            run_examples: None,
             methods: methods.iter().map(|name| method(name)).collect(),
             epochs: 1.0,
             endpoint,

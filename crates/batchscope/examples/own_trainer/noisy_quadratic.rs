@@ -27,6 +27,7 @@ pub static NOISY_QUADRATIC: TrainerKind = TrainerKind {
             default: ParameterDefault::Whole(20),
         }],
     },
+    prefers: &[],
     open: |Opening { choice, .. }| {
         let dimensions = choice.whole("dimensions").unwrap_or(20);
         Ok(Box::new(NoisyQuadratic {

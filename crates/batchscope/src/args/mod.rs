@@ -5,6 +5,7 @@ mod exchange;
 mod fit;
 mod landscape;
 mod memory;
+mod navigate;
 mod reproduce;
 mod scale;
 
@@ -20,6 +21,7 @@ pub use landscape::{
     SurfaceChoice,
 };
 pub use memory::MemoryArgs;
+pub use navigate::{NavigateArgs, NavigateBench, NavigateRender, NavigateTrain, NavigateWhat};
 pub use reproduce::ReproduceArgs;
 pub use scale::ScaleArgs;
 
@@ -27,7 +29,7 @@ use crate::{
     commands::advise,
     settings::{
         ComparisonArgs, ComputeArgs, DataArgs, ExamplesArgs, MeasureArgs, ModelArgs, ReadArgs,
-        RunArgs, StepArgs, StudySettings, TrialArgs, Workload,
+        RunArgs, StepArgs, StudySettings, TrainerArgs, TrialArgs, Workload,
     },
     values::{self, Measurements},
 };
@@ -100,6 +102,11 @@ pub enum Command {
         after_help = "Times are of this machine, by its name, and never of a network: `advise --exchange` takes them there alone. A network is what --model states."
     )]
     Exchange(Box<ExchangeArgs>),
+    /// Train an agent to find its way, draw what it sees, or time the simulator
+    #[command(
+        after_help = "`batchscope study --workload navigation` asks how large a batch such training can use."
+    )]
+    Navigate(Box<NavigateArgs>),
     /// Regenerate a study's report
     Report(ReportArgs),
     /// List a study's trials
@@ -169,6 +176,14 @@ pub struct CompareArgs {
     /// Batch sizes, target, how many trials.
     #[command(flatten)]
     pub trials: TrialArgs,
+    /// What trains: built-in, navigation, with its settings, as in navigation(rooms=2), or a trainer that this program was built with [default: built-in]
+    #[arg(
+        long,
+        alias = "workload",
+        value_name = "NAME",
+        help_heading = "Trainer"
+    )]
+    pub trainer: Option<String>,
     /// The data.
     #[command(flatten)]
     pub data: DataArgs,
@@ -213,6 +228,10 @@ impl CompareArgs {
     /// As a study's settings.
     pub fn settings(&self) -> StudySettings {
         StudySettings {
+            trainer: TrainerArgs {
+                trainer: self.trainer.clone(),
+                ..TrainerArgs::default()
+            },
             workload: Workload {
                 data: self.data.clone(),
                 read: self.read.clone(),

@@ -12,6 +12,7 @@ pub mod landscape;
 pub mod manual;
 #[cfg(unix)]
 pub mod memory;
+pub mod navigate;
 pub mod noise;
 pub mod report;
 pub mod reproduce;
@@ -25,7 +26,7 @@ use std::{io::Write, path::Path};
 
 use batchscope_study::{SqliteStore, StudyResult};
 
-use crate::{error::CliError, settings::StudySettings};
+use crate::{error::CliError, progress::Display, settings::StudySettings, trainers::Trainers};
 
 /// What a stored study has given so far.
 fn load(store: &SqliteStore, folder: &Path) -> Result<StudyResult, CliError> {
@@ -57,6 +58,19 @@ fn refuse_other(command: &str, settings: &StudySettings) -> Result<(), CliError>
         _ => return Ok(()),
     };
     Err(CliError::flag("dir", why))
+}
+
+/// The settings with those that their trainer prefers where nothing is said, which is told.
+fn with_preferred(
+    trainers: &Trainers,
+    settings: StudySettings,
+    quiet: bool,
+) -> Result<StudySettings, CliError> {
+    let (settings, note) = trainers.preferred(settings)?;
+    if let Some(note) = note {
+        Display::new(quiet).line(&format!("note: {note}"));
+    }
+    Ok(settings)
 }
 
 /// Writes to standard output; a reader that went away (`| head`) ends the command quietly.

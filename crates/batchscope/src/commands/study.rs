@@ -31,6 +31,7 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     let settings =
         StudyFolder(args.dir.clone()).settings_under(args.settings, args.config.as_deref())?;
     super::refuse_other("study", &settings)?;
+    let settings = super::with_preferred(trainers, settings, quiet)?;
     let plan = resolve::plan(&settings)?;
     let folder = StudyFolder(args.dir.clone());
     let trainer = trainers.open(&settings, Some(&folder.checkpoints()))?;

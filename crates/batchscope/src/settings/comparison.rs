@@ -21,6 +21,10 @@ pub struct ComparisonArgs {
     #[arg(long, value_name = "E", value_parser = values::positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<f64>,
+    /// Examples in place of passes, for trainers without a training set: of every run, or with --target at most
+    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = values::at_least_one)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_examples: Option<u64>,
     /// Without --target: tune the length of the warm-up beside the rate, between a hundredth and half of the run
     #[arg(long, conflicts_with = "target", value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]

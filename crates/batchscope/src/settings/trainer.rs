@@ -12,8 +12,8 @@ use super::text;
 #[serde(rename_all = "kebab-case", default)]
 #[command(next_help_heading = "Trainer")]
 pub struct TrainerArgs {
-    /// What trains: built-in, command (a program of yours, named after --), or a trainer that this program was built with, with its settings [default: built-in]
-    #[arg(long, value_name = "NAME")]
+    /// What trains: built-in, command (a program of yours, named after --), navigation, with its settings, as in navigation(rooms=2), or a trainer that this program was built with [default: built-in]
+    #[arg(long, alias = "workload", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trainer: Option<String>,
     /// A training program of yours to run for every trial, after `--`: python train.py --bs {batch_size} --lr {learning_rate} --seed {seed}

@@ -22,6 +22,7 @@ pub(super) static BUILT_IN: TrainerKind = TrainerKind {
         source: "",
         parameters: &[],
     },
+    prefers: &[],
     open: |opening| {
         let workload = &opening.settings.workload;
         let data = resolve::workload_data(workload)?;

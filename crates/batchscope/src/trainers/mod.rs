@@ -2,6 +2,7 @@
 //! ([`crate::main_with`]).
 
 mod built_in;
+mod navigation;
 mod program;
 
 pub use built_in::{built_in, opened_from};
@@ -19,6 +20,8 @@ use crate::{error::CliError, processes, settings::StudySettings};
 pub struct TrainerKind {
     /// Name, source and parameters.
     pub descriptor: Descriptor,
+    /// Settings of `study.toml` that hold where nothing else is said: `("optimizer", "adam")`. They are told.
+    pub prefers: &'static [(&'static str, &'static str)],
     /// Opens it, once for a command.
     pub open: fn(&Opening<'_>) -> Result<Box<dyn Trainer>, CliError>,
 }
@@ -46,7 +49,7 @@ pub struct Trainers(Registry<TrainerKind>);
 impl Trainers {
     /// The built-in trainer, and others.
     pub fn with(own: &[&'static TrainerKind]) -> Self {
-        let mut all = vec![&built_in::BUILT_IN, &program::COMMAND];
+        let mut all = vec![&built_in::BUILT_IN, &program::COMMAND, &navigation::KIND];
         all.extend(own);
         // Once for the life of a program.
         Self(Registry {
@@ -76,6 +79,36 @@ impl Trainers {
             checkpoints,
             settings,
         })
+    }
+
+    /// The settings with those that the trainer prefers where nothing is said, and what it was that it preferred.
+    ///
+    /// # Errors
+    /// When there is no such trainer.
+    pub fn preferred(
+        &self,
+        settings: StudySettings,
+    ) -> Result<(StudySettings, Option<String>), CliError> {
+        let (kind, _) = self.chosen(&settings)?;
+        let mut table = settings.to_table();
+        let mut said = Vec::new();
+        for &(key, value) in kind.prefers {
+            if !table.contains_key(key) {
+                let read: toml::Value = value.parse().unwrap_or_else(|_| value.into());
+                table.insert(key.to_owned(), read);
+                said.push(format!("{key} {value}"));
+            }
+        }
+        if said.is_empty() {
+            return Ok((settings, None));
+        }
+        let name = kind.descriptor.name;
+        let note = format!(
+            "{name} prefers {} where nothing else is said",
+            said.join(", ")
+        );
+        let settings = StudySettings::from_table(table, Path::new(name))?;
+        Ok((settings, Some(note)))
     }
 
     /// The settings with every choice made that the trainer leaves to batchscope.

@@ -34,6 +34,7 @@ pub(super) static COMMAND: TrainerKind = TrainerKind {
         source: "",
         parameters: &[],
     },
+    prefers: &[],
     open: |opening| Ok(Box::new(open(opening)?)),
 };
 

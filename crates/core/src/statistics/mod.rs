@@ -5,8 +5,10 @@
 
 mod distribution;
 mod normal;
+mod proportion;
 mod quantile;
 
 pub use distribution::{normal_probability, normal_quantile, t_quantile};
 pub use normal::NormalDraws;
+pub use proportion::proportion;
 pub use quantile::quantile;

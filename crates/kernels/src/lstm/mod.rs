@@ -2,6 +2,7 @@
 //! & Cummins 2000): the pointwise part of one step, and whole sequences.
 
 mod cell;
+mod resets;
 mod sequence;
 
 pub use sequence::{LstmGradients, LstmShape, lstm_backward, lstm_forward};

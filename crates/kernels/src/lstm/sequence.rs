@@ -5,6 +5,7 @@
 //! weights packed once for all.
 
 use super::cell::{Backward, Forward};
+use super::resets::{Resets, clear, cleared};
 use crate::chunks;
 use crate::error::{KernelError, check_length, volume};
 use crate::product::{Matrix, MatrixBlock, Packed, Product, Start};
@@ -77,7 +78,9 @@ impl LstmShape {
 ///
 /// `gates`, `[steps · streams, 4 · width]`, holds `x·W + b` on entry and the gates' activations on
 /// return, which [`lstm_backward`] needs. `recurrent` is `R`, `[width, 4 · width]`; the first states
-/// are `[streams, width]`. `cells` and `hidden`, `[steps · streams, width]`, are overwritten.
+/// are `[streams, width]`. `cells` and `hidden`, `[steps · streams, width]`, are overwritten. Where
+/// `fresh`, `[steps · streams]`, is set, a stream begins anew: both its states before that step count
+/// as zero.
 ///
 /// # Errors
 /// When a slice does not have its shape's length.
@@ -89,6 +92,7 @@ pub fn lstm_forward<T: Real>(
     recurrent: &[T],
     first_hidden: &[T],
     first_cell: &[T],
+    fresh: Option<&[bool]>,
     cells: &mut [T],
     hidden: &mut [T],
 ) -> Result<(), KernelError> {
@@ -100,33 +104,47 @@ pub fn lstm_forward<T: Real>(
     check_length("first_cell", first_cell, state)?;
     check_length("cells", cells, steps * state)?;
     check_length("hidden", hidden, steps * state)?;
+    let resets = Resets::new(fresh, shape)?;
     let recurrent = Packed::new(workspace, Matrix::new(recurrent, width, 4 * width));
     let piece = shape.piece() * width;
+    let mut scratch = resets.any().then(|| workspace.take::<T>(2 * state));
     let shares = MatrixBlock::new(gates, steps, 4 * state)
         .columns(4 * piece)
         .zip(first_hidden.chunks(piece).zip(first_cell.chunks(piece)))
         .zip(MatrixBlock::new(cells, steps, state).columns(piece))
         .zip(MatrixBlock::new(hidden, steps, state).columns(piece))
-        .map(|(((gates, first), cells), hidden)| ForwardShare {
-            width,
-            recurrent: &recurrent,
-            gates,
-            first,
-            cells,
-            hidden,
-        });
+        .zip(chunks::optional_mut(scratch.as_deref_mut(), 2 * piece))
+        .enumerate()
+        .map(
+            |(i, ((((gates, first), cells), hidden), scratch))| ForwardShare {
+                width,
+                from: i * shape.piece(),
+                resets,
+                recurrent: &recurrent,
+                gates,
+                first,
+                cells,
+                hidden,
+                scratch,
+            },
+        );
     chunks::for_each(shares, |share| T::dispatch(workspace.isa(), share));
     Ok(())
 }
 
 struct ForwardShare<'a, T: Real> {
     width: usize,
+    /// First stream of the piece.
+    from: usize,
+    resets: Resets<'a>,
     recurrent: &'a Packed<'a, T>,
     gates: MatrixBlock<'a, T>,
     /// Hidden and cell state before the first step.
     first: (&'a [T], &'a [T]),
     cells: MatrixBlock<'a, T>,
     hidden: MatrixBlock<'a, T>,
+    /// Room for two states of the piece, where streams begin anew.
+    scratch: Option<&'a mut [T]>,
 }
 
 impl<T: Real> Kernel<T> for ForwardShare<'_, T> {
@@ -136,11 +154,14 @@ impl<T: Real> Kernel<T> for ForwardShare<'_, T> {
     fn run<S: Simd<Scalar = T>>(self, s: S) {
         let Self {
             width,
+            from,
+            resets,
             recurrent,
             mut gates,
             first,
             mut cells,
             mut hidden,
+            mut scratch,
         } = self;
         let [steps, state] = hidden.size();
         let streams = state / width;
@@ -148,15 +169,22 @@ impl<T: Real> Kernel<T> for ForwardShare<'_, T> {
             let (past_hidden, hidden) = hidden.row_and_before(step);
             let (past_cell, cell) = cells.row_and_before(step);
             let gates = gates.row(step);
+            let (mut past_hidden, mut past_cell) =
+                (past_hidden.unwrap_or(first.0), past_cell.unwrap_or(first.1));
+            if let (Some(fresh), Some(room)) = (resets.at(step, from, streams), &mut scratch) {
+                let (of_hidden, of_cell) = room.split_at_mut(state);
+                past_hidden = cleared(past_hidden, width, fresh, of_hidden);
+                past_cell = cleared(past_cell, width, fresh, of_cell);
+            }
             recurrent.product(
                 s,
-                Matrix::new(past_hidden.unwrap_or(first.0), streams, width),
+                Matrix::new(past_hidden, streams, width),
                 Start::Output,
                 MatrixBlock::new(gates, streams, 4 * width),
             );
             Forward {
                 width,
-                previous_cell: past_cell.unwrap_or(first.1),
+                previous_cell: past_cell,
                 gates,
                 cell,
                 hidden,
@@ -177,8 +205,8 @@ pub struct LstmGradients<'a, T> {
 
 /// The gradients of [`lstm_forward`] from that of its hidden states, `dhidden`,
 /// `[steps · streams, width]`, back through time to the first step and no further: the first states
-/// are constants (truncated back-propagation). The other arguments are those of the forward pass
-/// after it.
+/// are constants (truncated back-propagation), and nothing flows past a step before which a stream
+/// began anew. The other arguments are those of the forward pass after it.
 ///
 /// # Errors
 /// When a slice does not have its shape's length.
@@ -190,6 +218,7 @@ pub fn lstm_backward<T: Real>(
     recurrent: &[T],
     first_hidden: &[T],
     first_cell: &[T],
+    fresh: Option<&[bool]>,
     cells: &[T],
     hidden: &[T],
     dhidden: &[T],
@@ -211,18 +240,21 @@ pub fn lstm_backward<T: Real>(
     }
     check_length("dgates", dgates, 4 * steps * state)?;
     check_length("drecurrent", drecurrent, 4 * width * width)?;
+    let resets = Resets::new(fresh, shape)?;
 
     let turned = Matrix::new(recurrent, width, 4 * width).transposed();
     let turned = Packed::new(workspace, turned);
     let piece = shape.piece() * width;
-    let mut scratch = workspace.take::<T>(3 * state);
+    let states = if resets.any() { 4 } else { 3 };
+    let mut scratch = workspace.take::<T>(states * state);
     let shares = MatrixBlock::new(dgates, steps, 4 * state)
         .columns(4 * piece)
-        .zip(scratch.chunks_mut(3 * piece))
+        .zip(scratch.chunks_mut(states * piece))
         .enumerate()
         .map(|(i, (dgates, scratch))| BackwardShare {
             shape,
             from: i * piece,
+            resets,
             turned: &turned,
             gates,
             first_cell,
@@ -235,11 +267,18 @@ pub fn lstm_backward<T: Real>(
 
     // All steps at once: the hidden states before each against the gradients of its gates.
     let (first, later) = dgates.split_at(4 * state);
+    let rows = (steps - 1) * streams;
+    let (mut first_hidden, mut hidden) = (first_hidden, &hidden[..rows * width]);
+    let mut scratch = resets.any().then(|| workspace.take::<T>(steps * state));
+    if let Some(room) = scratch.as_deref_mut() {
+        let (of_first, of_later) = room.split_at_mut(state);
+        first_hidden = cleared(first_hidden, width, resets.from(0), of_first);
+        hidden = cleared(hidden, width, resets.from(1), of_later);
+    }
     let before_first = Matrix::new(first_hidden, streams, width).transposed();
     let first = Matrix::new(first, streams, 4 * width);
     Product::new(before_first, first).compute(workspace, drecurrent);
-    let rows = (steps - 1) * streams;
-    let before_later = Matrix::new(&hidden[..rows * width], rows, width).transposed();
+    let before_later = Matrix::new(hidden, rows, width).transposed();
     Product {
         start: Start::Output,
         ..Product::new(before_later, Matrix::new(later, rows, 4 * width))
@@ -252,6 +291,7 @@ struct BackwardShare<'a, T: Real> {
     shape: LstmShape,
     /// First number of the piece within a state.
     from: usize,
+    resets: Resets<'a>,
     /// The recurrent weights, rows for columns.
     turned: &'a Packed<'a, T>,
     gates: &'a [T],
@@ -259,7 +299,7 @@ struct BackwardShare<'a, T: Real> {
     cells: &'a [T],
     dhidden: &'a [T],
     dgates: MatrixBlock<'a, T>,
-    /// Room for three states of the piece.
+    /// Room for three states of the piece, for four where streams begin anew.
     scratch: &'a mut [T],
 }
 
@@ -271,6 +311,7 @@ impl<T: Real> Kernel<T> for BackwardShare<'_, T> {
         let Self {
             shape,
             from,
+            resets,
             turned,
             gates,
             first_cell,
@@ -280,10 +321,11 @@ impl<T: Real> Kernel<T> for BackwardShare<'_, T> {
             scratch,
         } = self;
         let (width, whole) = (shape.width, shape.state());
-        let len = scratch.len() / 3;
+        let len = scratch.len() / if resets.any() { 4 } else { 3 };
         let streams = len / width;
         let (dstate, rest) = scratch.split_at_mut(len);
-        let (mut dcell, mut dprevious) = rest.split_at_mut(len);
+        let (mut dcell, rest) = rest.split_at_mut(len);
+        let (mut dprevious, room) = rest.split_at_mut(len);
         dstate.fill(T::ZERO);
         dcell.fill(T::ZERO);
         for step in (0..shape.steps).rev() {
@@ -295,13 +337,18 @@ impl<T: Real> Kernel<T> for BackwardShare<'_, T> {
                 s.store(sum, s.add(s.load(sum), s.load(dhidden)));
             }
             let dgates = dgates.row(step);
+            let fresh = resets.at(step, from / width, streams);
+            let mut previous_cell = match step {
+                0 => &first_cell[from..from + len],
+                _ => &cells[at - whole..at - whole + len],
+            };
+            if let Some(fresh) = fresh {
+                previous_cell = cleared(previous_cell, width, fresh, room);
+            }
             Backward {
                 width,
                 gates: &gates[4 * at..4 * (at + len)],
-                previous_cell: match step {
-                    0 => &first_cell[from..from + len],
-                    _ => &cells[at - whole..at - whole + len],
-                },
+                previous_cell,
                 cell: &cells[at..at + len],
                 dhidden: dstate,
                 dcell,
@@ -317,6 +364,10 @@ impl<T: Real> Kernel<T> for BackwardShare<'_, T> {
                     Start::Zero,
                     MatrixBlock::new(dstate, streams, width),
                 );
+            }
+            if let Some(fresh) = fresh {
+                clear(dstate, width, fresh);
+                clear(dcell, width, fresh);
             }
         }
     }

@@ -15,23 +15,25 @@ use crate::{
     precision::{Number, in_precision},
 };
 
-/// `x ∗ w + b`, rectified if `relu`; on the way back the squared norms of what each image adds to the
-/// gradients go to `norms`.
+/// `x ∗ w + b`, rectified if `relu`, without `b` where there is none; on the way back the squared
+/// norms of what each image adds to the gradients go to `norms`.
 pub(crate) fn conv(
     x: Tensor<4>,
     weight: Tensor<4>,
-    bias: Tensor<1>,
+    bias: Option<Tensor<1>>,
     relu: bool,
     filter: layers::Filter,
     norms: Option<AffineNorms>,
 ) -> Tensor<4> {
     let shape = shape(&x, &weight, filter);
-    let inputs = [
-        x.into_dispatch(),
-        weight.into_dispatch(),
-        bias.into_dispatch(),
-    ];
-    run(Arguments::new(inputs), shape, relu, norms)
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    match bias {
+        Some(bias) => {
+            let inputs = [x, weight, bias.into_dispatch()];
+            run(Arguments::new(inputs), shape, relu, norms)
+        }
+        None => run(Arguments::new([x, weight]), shape, relu, norms),
+    }
 }
 
 /// Image, kernel and, where `N` is 3, bias.

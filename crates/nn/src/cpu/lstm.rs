@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use batchscope_kernels::{
     LstmGradients, LstmShape, lstm_backward, lstm_example_norms, lstm_forward,
 };
@@ -9,16 +11,19 @@ use crate::examples::TensorNorms;
 use crate::precision::{Number, in_precision};
 
 /// All steps of an LSTM: see [`crate::layers`]' composed form, which this equals. On the way back the
-/// squared norms of what each stream adds to the recurrent weights' gradient go to `norms`.
+/// squared norms of what each stream adds to the recurrent weights' gradient go to `norms`, which
+/// takes streams that do not begin anew: `fresh` is `None` then.
 pub(crate) fn lstm(
     gates: Tensor<2>,
     recurrent: Tensor<2>,
     hidden: Tensor<2>,
     cell: Tensor<2>,
+    fresh: Option<&[bool]>,
     norms: Option<TensorNorms>,
 ) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
     let [rows, _] = gates.dims();
     let [streams, width] = hidden.dims();
+    debug_assert!(fresh.is_none() || norms.is_none());
     let shape = checked(LstmShape::new(rows / streams, streams, width));
     let inputs = Arguments::new([gates.into_dispatch(), recurrent.into_dispatch()]);
     let first = Arguments::new([hidden.into_dispatch(), cell.into_dispatch()]).values;
@@ -34,6 +39,7 @@ pub(crate) fn lstm(
             values(&inputs.values[1]),
             first_hidden,
             first_cell,
+            fresh,
             &mut cells,
             &mut outputs,
         ));
@@ -48,6 +54,7 @@ pub(crate) fn lstm(
         shape,
         width,
         first,
+        fresh: fresh.map(Arc::from),
         gates,
         cells,
         hidden: hidden.clone(),
@@ -64,6 +71,8 @@ struct Lstm {
     width: usize,
     /// Hidden and cell state before the first step.
     first: [FlexTensor; 2],
+    /// Rows before which a state counts as zero.
+    fresh: Option<Arc<[bool]>>,
     /// Activations of the gates, cell states and hidden states of every step.
     gates: FlexTensor,
     cells: FlexTensor,
@@ -85,6 +94,7 @@ impl Operation<2> for Lstm {
             values(&self.recurrent),
             first_hidden,
             first_cell,
+            self.fresh.as_deref(),
             values(&self.cells),
             values(&self.hidden),
             dy,

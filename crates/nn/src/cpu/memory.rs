@@ -5,8 +5,9 @@ use std::{
 };
 
 use batchscope_kernels::Scratch;
-use burn_flex::{FlexTensor, Layout};
+use burn_flex::{Flex, FlexTensor, Layout};
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes, Shape};
+use burn_tensor::Tensor;
 
 use super::WORKSPACE;
 use crate::precision::Number;
@@ -31,6 +32,16 @@ pub(super) fn copied<T: Number>(values: &[T]) -> Buffer<T> {
     let mut buffer = buffer(values.len());
     buffer.copy_from_slice(values);
     buffer
+}
+
+/// An untracked tensor that `fill` writes, every number of it.
+pub(crate) fn constant<const D: usize>(
+    shape: [usize; D],
+    fill: impl FnOnce(&mut [f32]),
+) -> Tensor<D> {
+    let mut values = buffer(shape.iter().product());
+    fill(&mut values);
+    Tensor::from_primitive::<Flex>(flex(values, &shape))
 }
 
 impl<T: Number> Deref for Buffer<T> {

@@ -11,6 +11,7 @@
 
 mod conv;
 mod embedding;
+mod fixup;
 mod linear;
 mod loss;
 mod lstm;
@@ -24,9 +25,11 @@ mod upsample;
 
 pub(crate) use conv::{conv, conv_norm, conv_relu_pool};
 pub(crate) use embedding::embed;
+pub(crate) use fixup::{gated_add_relu, shift};
 pub(crate) use linear::{linear, linear_turned};
 pub(crate) use loss::{cross_entropy, cross_entropy_metrics};
 pub(crate) use lstm::lstm;
+pub(crate) use memory::constant;
 pub(crate) use norm::norm_relu;
 pub(crate) use pool::{global_average_pool, max_pool};
 pub(crate) use segment::pixel_cross_entropy;

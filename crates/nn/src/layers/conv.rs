@@ -55,6 +55,20 @@ impl Conv2d {
         filter: impl Into<Filter>,
     ) -> Self {
         let filter = filter.into();
+        let [_, kernel @ ..] = filter.kernel(input.channels, channels);
+        let init = Init::fan_in(kernel.iter().product());
+        Self::initialized(builder, name, input, channels, filter, init)
+    }
+
+    /// A layer without bias whose weights are drawn from `init`.
+    pub(crate) fn initialized(
+        builder: &mut Builder,
+        name: &str,
+        input: ImageSize,
+        channels: usize,
+        filter: Filter,
+        init: Init,
+    ) -> Self {
         let shape = filter.kernel(input.channels, channels);
         let fan_in = shape[1..].iter().product::<usize>();
         let output = filter.output(input, channels);
@@ -75,7 +89,7 @@ impl Conv2d {
                 format!("{name}.weight"),
                 &shape,
                 ParameterKind::Kernel,
-                Init::fan_in(fan_in),
+                init,
             ),
             bias: None,
             filter,
@@ -93,19 +107,31 @@ impl Conv2d {
         self.forward(x, true, pass)
     }
 
+    /// `relu(x ∗ w + b)` of a layer without bias of its own, with one number `b` for all channels.
+    pub(crate) fn relu_plus(&self, x: Tensor<4>, b: ParameterId, pass: &mut Pass) -> Tensor<4> {
+        let b = pass.parameter::<1>(b).expand([self.output.channels]);
+        self.run(x, Some(b), true, pass)
+    }
+
     fn forward(&self, x: Tensor<4>, rectify: bool, pass: &mut Pass) -> Tensor<4> {
-        let weight = pass.parameter(self.weight);
         let bias = self.bias.map(|bias| pass.parameter(bias));
-        match bias {
-            Some(bias) if pass.kernels() => {
-                let norms = pass.affine_norms(self.weight, self.bias);
-                cpu::conv(x, weight, bias, rectify, self.filter, norms)
-            }
-            bias => {
-                let y = convolve(x, weight, bias, self.filter);
-                if rectify { relu(y) } else { y }
-            }
+        self.run(x, bias, rectify, pass)
+    }
+
+    fn run(
+        &self,
+        x: Tensor<4>,
+        bias: Option<Tensor<1>>,
+        rectify: bool,
+        pass: &mut Pass,
+    ) -> Tensor<4> {
+        let weight = pass.parameter(self.weight);
+        if pass.kernels() {
+            let norms = pass.affine_norms(self.weight, self.bias);
+            return cpu::conv(x, weight, bias, rectify, self.filter, norms);
         }
+        let y = convolve(x, weight, bias, self.filter);
+        if rectify { relu(y) } else { y }
     }
 
     /// Convolution, ReLU and max-pooling of `[n, height, width, in]`, in one operation.

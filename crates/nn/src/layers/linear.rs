@@ -28,14 +28,36 @@ impl Linear {
 
     /// A layer without `b`, for a normalization to follow.
     pub fn without_bias(builder: &mut Builder, name: &str, inputs: usize, outputs: usize) -> Self {
+        Self::matrix(builder, name, [inputs, outputs], Init::fan_in(inputs))
+    }
+
+    /// A layer whose weights are drawn from `init`, with a bias of zeros.
+    pub(crate) fn initialized(
+        builder: &mut Builder,
+        name: &str,
+        shape: [usize; 2],
+        init: Init,
+    ) -> Self {
+        let mut linear = Self::matrix(builder, name, shape, init);
+        linear.bias = Some(builder.parameter(
+            format!("{name}.bias"),
+            &shape[1..],
+            ParameterKind::Bias,
+            Init::Constant(0.0),
+        ));
+        builder.per_example_grad_norms(1);
+        linear
+    }
+
+    fn matrix(builder: &mut Builder, name: &str, shape: [usize; 2], init: Init) -> Self {
+        let [inputs, outputs] = shape;
         builder.layer(name, [outputs]);
         builder.activations(outputs);
-        let shape = [inputs, outputs];
         let weight = builder.parameter(
             format!("{name}.weight"),
             &shape,
             ParameterKind::Matrix,
-            Init::fan_in(inputs),
+            init,
         );
         builder.per_example_grad_norms(1);
         builder.products(1, inputs, outputs);

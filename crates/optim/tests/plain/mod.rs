@@ -250,7 +250,11 @@ impl Tensor {
         let clamp = choice.number("clamp").filter(|clamp| *clamp > 0.0);
         let weights = norm(w).min(clamp.unwrap_or(f64::INFINITY));
         let trust = if self.is_weights {
-            weights / norm(&update)
+            let ratio = weights / norm(&update);
+            match choice.number("min_trust") {
+                Some(least) if least > 0.0 => ratio.max(least).min(1.0 / least),
+                _ => ratio,
+            }
         } else {
             1.0
         };

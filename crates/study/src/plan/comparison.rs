@@ -15,6 +15,9 @@ pub struct Comparison {
     pub methods: Vec<Method>,
     /// Passes over the training examples: of every run, or, on the way to a target, at most.
     pub epochs: f64,
+    /// Examples in place of epochs: for trainers without a training set to pass over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_examples: Option<u64>,
     /// By what they are compared: stored with the study before anything runs.
     pub endpoint: Endpoint,
     /// The length of the warm-up is tuned beside the rate.
@@ -121,6 +124,16 @@ impl Comparison {
             self.epochs.is_finite() && self.epochs > 0.0,
             "epochs",
             "must be a number above 0",
+        )?;
+        require(
+            self.run_examples != Some(0),
+            "run-examples",
+            "must be at least 1",
+        )?;
+        require(
+            !(self.tune_warm_up && self.run_examples.is_some()),
+            "tune_warm_up",
+            "is for runs whose length is given in epochs",
         )?;
         require(
             !(self.tune_warm_up && matches!(self.endpoint, Endpoint::Steps(_))),

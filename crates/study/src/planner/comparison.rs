@@ -94,9 +94,16 @@ fn cap(
     info: &TrainerInfo,
     batch_size: u64,
 ) -> Result<u64, SettingError> {
-    let length = Length::Epochs(comparison.epochs);
-    let steps = steps_in(length, batch_size, info.train_examples)
-        .map_err(|error| SettingError::new("epochs", error.to_string()))?;
+    let steps = match comparison.run_examples {
+        Some(examples) => examples.div_ceil(batch_size),
+        None => {
+            let length = Length::Epochs(comparison.epochs);
+            steps_in(length, batch_size, info.train_examples).map_err(|error| {
+                let why = format!("{error}; --run-examples gives the length of runs without it");
+                SettingError::new("epochs", why)
+            })?
+        }
+    };
     Ok(steps.max(1).min(plan.max_steps.unwrap_or(u64::MAX)))
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use batchscope_core::{Estimate, TrainerInfo, TrialPurpose, TrialRecord, format::p_value};
 use batchscope_report::{
     TextColumn,
-    format::{estimate_short_as, number, percent},
+    format::{count, estimate_short_as, number, percent},
     text_table,
 };
 use batchscope_scaling::{
@@ -40,6 +40,9 @@ pub struct Compared {
     pub data: String,
     /// Passes over the training examples: of every run, or at most.
     pub epochs: f64,
+    /// Examples in place of epochs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_examples: Option<u64>,
     /// Fresh seeds at each batch size.
     pub seeds: u32,
     /// The primary endpoint, and every method's values.
@@ -91,6 +94,7 @@ pub fn run(args: &CompareArgs, trainers: &Trainers, quiet: bool) -> Result<(), C
         let why = "a program trains with an optimizer of its own: studies of two programs' folders can be compared by `fit`";
         return Err(CliError::flag("methods", why));
     }
+    let settings = super::with_preferred(trainers, settings, quiet)?;
     let plan = resolve::plan(&settings)?;
     let trainer = trainers.open(&settings, Some(&folder.checkpoints()))?;
     study::check(&plan, &*trainer)?;
@@ -163,6 +167,7 @@ pub fn found(
         model: info.model.clone(),
         data: info.data.clone(),
         epochs: comparison.epochs,
+        run_examples: comparison.run_examples,
         seeds: plan.seeds,
         budgets: comparison.methods.iter().map(budget).collect(),
         curves: curves(result),
@@ -243,9 +248,17 @@ impl Compared {
     fn endpoint(&self) -> String {
         match &self.contrasts.endpoint {
             Endpoint::Metric(metric) => {
-                format!("{metric} after {} epochs", number(self.epochs))
+                format!("{metric} after {}", self.length())
             }
             Endpoint::Steps(target) => format!("steps to {target}"),
+        }
+    }
+
+    /// How long runs were in words.
+    fn length(&self) -> String {
+        match self.run_examples {
+            Some(examples) => format!("{} examples", count(examples)),
+            None => format!("{} epochs", number(self.epochs)),
         }
     }
 
@@ -421,16 +434,16 @@ impl Compared {
     fn remarks(&self) -> Vec<String> {
         let what = match &self.contrasts.endpoint {
             Endpoint::Metric(metric) => format!(
-                "Values are means of {metric} at the end of {} runs of {} epochs, with {} intervals.",
+                "Values are means of {metric} at the end of {} runs of {}, with {} intervals.",
                 self.seeds,
-                number(self.epochs),
+                self.length(),
                 percent(self.contrasts.level)
             ),
             Endpoint::Steps(target) => format!(
-                "Values are geometric means of the steps to {target} of {} runs, with {} intervals; no run was longer than {} epochs.",
+                "Values are geometric means of the steps to {target} of {} runs, with {} intervals; no run was longer than {}.",
                 self.seeds,
                 percent(self.contrasts.level),
-                number(self.epochs)
+                self.length()
             ),
         };
         let mut remarks = vec![what];

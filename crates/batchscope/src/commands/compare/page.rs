@@ -34,10 +34,7 @@ pub(super) fn document(found: &Compared, result: &StudyResult) -> Document {
             ("Data".to_owned(), found.data.clone()),
             ("Endpoint".to_owned(), found.endpoint()),
             ("Baseline".to_owned(), found.contrasts.baseline.clone()),
-            (
-                "Length".to_owned(),
-                format!("{} epochs", number(found.epochs)),
-            ),
+            ("Length".to_owned(), found.length()),
             ("Fresh seeds".to_owned(), plan.seeds.to_string()),
             (
                 "Tuning trials a search".to_owned(),

@@ -50,6 +50,8 @@ macro_rules! outcome {
     }};
 }
 
+mod fixup; // uses the macro above
+
 fn same(what: &str, a: Vec<Vec<f32>>, b: Vec<Vec<f32>>) {
     assert_eq!(a.len(), b.len());
     for (i, (a, b)) in a.iter().zip(&b).enumerate() {
@@ -121,7 +123,7 @@ fn conv() {
                 let (x, b) = (leaf(1, [3, 7, 6, 4]), leaf(3, [4]));
                 let w = leaf(2, [4, 4 / filter.groups, 3, 3]);
                 let y = if kernels {
-                    cpu::conv(x.clone(), w.clone(), b.clone(), rectify, filter, None)
+                    cpu::conv(x.clone(), w.clone(), Some(b.clone()), rectify, filter, None)
                 } else {
                     let y = composed::convolve(x.clone(), w.clone(), Some(b.clone()), filter);
                     if rectify {
@@ -377,16 +379,27 @@ fn linear() {
 
 #[test]
 fn lstm() {
-    for (steps, n, width) in [(1, 1, 3), (5, 4, 7), (3, 2, 32)] {
+    for (steps, n, width, resets) in [
+        (1, 1, 3, 0),
+        (5, 4, 7, 0),
+        (3, 2, 32, 0),
+        (5, 20, 7, 3),
+        (1, 4, 8, 2),
+    ] {
+        // Every so many rows a stream begins anew; never with 0.
+        let flags: Vec<bool> = (0..steps * n)
+            .map(|row| resets > 0 && row % resets == 0)
+            .collect();
         let run = |kernels: bool| {
+            let fresh = (resets > 0).then_some(&flags[..]);
             let gates = leaf(1, [steps * n, 4 * width]);
             let recurrent = leaf(2, [width, 4 * width]);
             let (inputs, weights) = (gates.clone(), recurrent.clone());
             let (hidden, cell) = (random(4, [n, width]), random(5, [n, width]));
             let (y, hidden, cell) = if kernels {
-                cpu::lstm(inputs, weights, hidden, cell, None)
+                cpu::lstm(inputs, weights, hidden, cell, fresh, None)
             } else {
-                composed::unroll(inputs, weights, hidden, cell)
+                composed::unroll(inputs, weights, hidden, cell, fresh)
             };
             let mut outcome = outcome!(y, gates, recurrent);
             outcome.extend([
