@@ -53,6 +53,9 @@ def wilson(successes, n, z=1.96):
 
 def row(optimizer, batch, factor):
     records = [trained(optimizer, batch, factor, seed) for seed in SEEDS]
+    if any(record["outcome"]["state"] == "diverged" for record in records):
+        states = ", ".join(record["outcome"]["state"] for record in records)
+        return f"| {optimizer} | {batch} | {rate(batch, factor):.2g} | {states} | | | |"
     success = [last(record, "test-success") for record in records]
     spl = [last(record, "test-spl") for record in records]
     episodes = 200 * len(records)
@@ -64,7 +67,7 @@ def row(optimizer, batch, factor):
 
 
 RECORDS.mkdir(parents=True, exist_ok=True)
-print("| optimizer | frames an update | rate | success (95 %) | each seed | SPL | hours |")
+print("| optimizer | frames an update | rate | success (95 % over episodes of these agents) | each seed | SPL | hours |")
 print("| --- | ---: | ---: | --- | --- | ---: | ---: |")
 for optimizer, batches in (("adamw", BATCHES), ("lamb", BATCHES[-1:])):
     for batch in batches:

@@ -132,6 +132,10 @@ fn compare(settings: &StudySettings, plan: &mut Plan) -> Result<(), CliError> {
     // Methods with rules are tuned at the base, and have no warm-up unless one is asked for.
     plan.schedule = schedule(&settings.workload.step, Length::Steps(0));
     plan.noise = Some(false);
+    if asked.epochs.is_some() && asked.run_examples.is_some() {
+        let why = "and epochs both say how long runs are: give one of them";
+        return Err(CliError::flag("run-examples", why));
+    }
     plan.comparison = Some(Comparison {
         tune_warm_up: matches!(asked.tune_warm_up, Some(Switch(true))),
         methods: methods.0,

@@ -126,7 +126,7 @@ fn adam_with_dropout() {
 #[test]
 fn navigation_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
-    let workload = "navigation(rooms=1,triangles=400,scenes=2,held_out=2,farthest=2,width=4,hidden=8,layers=1,horizon=4,episodes=3)";
+    let workload = "navigation(rooms=1,triangles=600,scenes=2,held_out=2,farthest=2,width=4,hidden=8,layers=1,horizon=4,episodes=3)";
     let choice = NAVIGATION.read(&workload.parse().unwrap()).unwrap();
     let settings = NavigationSettings::of(&choice).unwrap();
     let checkpoints = Some(folder.path().to_owned());

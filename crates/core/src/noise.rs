@@ -24,6 +24,22 @@ pub enum NoiseRecord {
     },
 }
 
+impl NoiseRecord {
+    /// Takes what was found into the record of a stretch. What was measured stays where something else could not be; moments
+    /// are those of one batch size, so where a run changes it, those before are left.
+    pub fn merge(record: &mut Option<Self>, found: Self) {
+        match (record.as_mut(), found) {
+            (Some(_), Self::Undefined { .. }) => {}
+            (Some(Self::Measured(moments)), Self::Measured(step))
+                if moments.batch_size == step.batch_size =>
+            {
+                moments.merge(&step);
+            }
+            (_, found) => *record = Some(found),
+        }
+    }
+}
+
 /// Means and scatter of the two pieces of the noise scale over measured steps: from each step the
 /// unbiased estimates of `tr Σ` and `|G|²`, with `Σ` the covariance of one example's gradient and
 /// `G` the true gradient, in squared units of loss per parameter.

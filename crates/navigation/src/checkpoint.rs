@@ -8,7 +8,7 @@ use batchscope_core::{Cadence, Progress, StateTensor, TrialSpec};
 use batchscope_files::tensors;
 use serde::{Deserialize, Serialize};
 
-use crate::{NavigationError, session::Session, tally::Tally};
+use crate::{NavigationError, ppo::ACTIONS, session::Session, tally::Tally};
 
 /// Version of the files written; others are refused.
 const FORMAT: u32 = 1;
@@ -170,6 +170,14 @@ pub fn resume(
             stored.progress.step, identity.spec.cap
         )));
     }
+    // Nothing is left of a rollout within which a run has ended: it can be told, not gone on with.
+    let has_ended = stored.progress.ended.is_some() || stored.progress.step == identity.spec.cap;
+    if !has_ended && !session.is_between_rollouts(stored.progress.step) {
+        return Err(wrong(format!(
+            "it ended within a rollout, after update {}: only runs that end between rollouts can be made longer",
+            stored.progress.step
+        )));
+    }
     take_over(session, stored, [network, optimizer, senses]).map_err(wrong)
 }
 
@@ -211,8 +219,13 @@ fn take_over(
     let state = sense("state", environments * width)?;
     let previous = sense("previous", environments)?;
     let fresh = sense("fresh", environments)?;
-    if !session.is_between_rollouts(stored.progress.step) {
-        return Err("it was saved within a rollout".to_owned());
+    let values_fit = state.iter().all(|x| x.is_finite())
+        && previous
+            .iter()
+            .all(|p| (0..=ACTIONS).any(|action| action as f32 == *p))
+        && fresh.iter().all(|f| [0.0, 1.0].contains(f));
+    if !values_fit {
+        return Err("its senses hold what no agent could remember".to_owned());
     }
     if stored.tally.environments() != environments || !session.simulator.load(&numbers) {
         return Err("its environments are not those of this run".to_owned());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use batchscope_core::{Purpose, StreamKey};
+use batchscope_core::{Purpose, Split, StreamKey};
 use batchscope_nn::PolicyNetwork;
 
 use crate::{
@@ -30,11 +30,6 @@ impl Judged {
         self.mean(Ended::spl)
     }
 
-    /// Mean steps.
-    pub fn steps(&self) -> f64 {
-        self.mean(|ended| f64::from(ended.steps))
-    }
-
     fn mean(&self, of: impl Fn(&Ended) -> f64) -> f64 {
         self.0.iter().map(of).sum::<f64>() / self.0.len() as f64
     }
@@ -45,29 +40,45 @@ impl Judged {
 pub struct Exam<'a> {
     /// The scenes.
     pub set: &'a SceneSet,
+    /// What they are for: their episodes and actions are drawn from streams of their own.
+    pub split: Split,
     /// How far goals are.
     pub difficulty: Difficulty,
     /// Seed of the episodes: the same for all runs that are compared.
     pub seed: u64,
     /// How many.
     pub episodes: usize,
+    /// Updates before it: other actions are drawn after other updates.
+    pub step: u64,
     /// Key of the actions' draws, of the purpose [`Actions`](Purpose::Actions).
     pub actions: StreamKey,
+    /// Rows that pass through the network together at most.
+    pub rows: usize,
 }
 
-/// The first stream of actions in evaluations: those of training are far below.
-const ACTIONS_FROM: u64 = 1 << 48;
+/// The key of an evaluation's episodes: the same for all runs that are compared, and no trial's.
+pub fn exam_key(seed: u64, split: Split) -> StreamKey {
+    StreamKey {
+        study_seed: seed,
+        trial: u64::MAX - split as u64,
+        purpose: Purpose::Episodes,
+    }
+}
+
+impl Exam<'_> {
+    /// The stream of the actions of a step of the episodes: beyond those of training, and none twice.
+    fn stream(&self, step: u64) -> u64 {
+        let is_test = u64::from(self.split == Split::Test);
+        (1 << 63) | (is_test << 62) | ((self.step & ((1 << 52) - 1)) << 10) | step
+    }
+}
 
 /// Lets a policy act in the episodes of an exam, drawing actions as in training.
 ///
 /// # Errors
 /// When scenes cannot be drawn or the network fails.
 pub fn judge(exam: Exam<'_>, network: &mut PolicyNetwork) -> Result<Judged, NavigationError> {
-    let key = StreamKey {
-        study_seed: exam.seed,
-        trial: 1,
-        purpose: Purpose::Episodes,
-    };
+    let key = exam_key(exam.seed, exam.split);
     let environments = exam.episodes;
     let scenes = Arc::clone(&exam.set.scenes);
     let mut simulator = Simulator::new(scenes, exam.difficulty, key, environments);
@@ -83,11 +94,11 @@ pub fn judge(exam: Exam<'_>, network: &mut PolicyNetwork) -> Result<Judged, Navi
             break;
         }
         senses.look(&simulator, &exam.set.renderer, rows.iter().copied())?;
-        let answers = act(network, &mut senses)?;
+        let answers = act(network, &mut senses, exam.rows)?;
         draw_actions(
             &answers,
             exam.actions,
-            ACTIONS_FROM + step,
+            exam.stream(step),
             |row, action, _| {
                 actions[rows[row]] = action;
                 senses.previous[row] = 1 + action as u32;

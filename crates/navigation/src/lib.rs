@@ -17,6 +17,7 @@ mod policy;
 mod ppo;
 mod render;
 mod rollout;
+mod run;
 mod scene;
 mod session;
 mod settings;
@@ -28,7 +29,7 @@ mod world;
 
 pub use checkpoint::Identity;
 pub use error::NavigationError;
-pub use evaluation::{Exam, FRAMES_OF_AN_EPISODE, Judged, judge};
+pub use evaluation::{Exam, FRAMES_OF_AN_EPISODE, Judged, exam_key, judge};
 pub use pictures::*;
 pub use policy::Policy;
 pub use ppo::*;
@@ -36,7 +37,9 @@ pub use render::*;
 pub use rollout::{Actors, Gathered, Rollout, Senses, Streams, draw_actions};
 pub use scene::*;
 pub use session::{SPL, SUCCESS, Session, metric};
-pub use settings::{NAVIGATION, NavigationSettings, RESOLUTION, published_learning_rate};
+pub use settings::{
+    MOST_BYTES, NAVIGATION, NavigationSettings, RESOLUTION, published_learning_rate,
+};
 pub use simulator::*;
 pub use speed::{Breakdown, Throughput, breakdown, one_at_a_time, together};
 pub use tally::{RETURN, Tally};

@@ -53,6 +53,14 @@ impl Policy {
         })
     }
 
+    /// The workload that a checkpoint's run was of, as it was written.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn workload(path: &Path) -> Result<String, NavigationError> {
+        Ok(checkpoint::policy(path)?.0.workload)
+    }
+
     /// What it does next, drawn from its probabilities; `depth` is in meters, up to `limit`.
     ///
     /// # Errors

@@ -130,6 +130,8 @@ pub struct Actors<'a> {
     pub network: &'a mut PolicyNetwork,
     /// What it sees and remembers.
     pub senses: &'a mut Senses,
+    /// Rows that pass through the network together at most.
+    pub rows: usize,
 }
 
 /// Streams of the actions, and of the order of environments.
@@ -159,13 +161,14 @@ impl Rollout {
             renderer,
             network,
             senses,
+            rows,
         } = actors;
         let environments = simulator.environments();
         self.clear(environments);
         self.state.extend(&senses.state);
-        let rows = ppo.steps * environments;
-        let (mut rewards, mut ended) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-        let mut values = Vec::with_capacity(rows + environments);
+        let frames = ppo.steps * environments;
+        let (mut rewards, mut ended) = (Vec::with_capacity(frames), Vec::with_capacity(frames));
+        let mut values = Vec::with_capacity(frames + environments);
         let mut stepped = Stepped::new(environments);
         let mut actions = vec![Action::Stop; environments];
         for t in 0..ppo.steps as u64 {
@@ -174,7 +177,7 @@ impl Rollout {
             self.goal.extend(&senses.goal);
             self.previous.extend(&senses.previous);
             self.fresh.extend(&senses.fresh);
-            let answers = act(network, senses)?;
+            let answers = act(network, senses, rows)?;
             let frame = number * ppo.steps as u64 + t;
             draw_actions(&answers, streams.actions, frame, |row, action, log| {
                 actions[row] = action;
@@ -195,7 +198,7 @@ impl Rollout {
         // What comes after the last step is worth what the network says of it, which does not advance for it.
         senses.look(simulator, renderer, 0..environments)?;
         let state = senses.state.clone();
-        values.extend(act(network, senses)?.values);
+        values.extend(act(network, senses, rows)?.values);
         senses.state = state;
         let found = generalized_advantages(ppo, &rewards, &values, &ended);
         let worth = found.advantages.iter().zip(&found.returns);
@@ -245,17 +248,28 @@ impl Rollout {
     }
 }
 
-/// The network's answers to what the agents sense; what it remembers goes on.
+/// The network's answers to what the agents sense, so many rows at a time; what it remembers goes on.
 pub(crate) fn act(
     network: &mut PolicyNetwork,
     senses: &mut Senses,
+    rows: usize,
 ) -> Result<Answers, NavigationError> {
-    let observations = Observations {
-        depth: &senses.depth,
-        goal: &senses.goal,
-        previous: &senses.previous,
-    };
-    Ok(network.act(&observations, &senses.fresh, &mut senses.state)?)
+    let agents = senses.previous.len();
+    let [pixels, width] = [senses.depth.len(), senses.state.len()].map(|len| len / agents.max(1));
+    let mut all = Answers::default();
+    for first in (0..agents).step_by(rows.max(1)) {
+        let own = first..agents.min(first + rows.max(1));
+        let observations = Observations {
+            depth: &senses.depth[own.start * pixels..own.end * pixels],
+            goal: &senses.goal[own.start * GOAL..own.end * GOAL],
+            previous: &senses.previous[own.clone()],
+        };
+        let state = &mut senses.state[own.start * width..own.end * width];
+        let answers = network.act(&observations, &senses.fresh[own], state)?;
+        all.logits.extend(answers.logits);
+        all.values.extend(answers.values);
+    }
+    Ok(all)
 }
 
 /// Rows of a rollout that pass through the network together.

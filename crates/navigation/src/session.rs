@@ -40,8 +40,10 @@ pub struct Session<'a> {
     pub tally: Tally,
     rollout: Rollout,
     gathered: Gathered,
-    /// Environments that pass through the network together.
+    /// Environments that pass through the network together in updates.
     streams: usize,
+    /// Rows that pass through it together while agents act.
+    rows: usize,
 }
 
 /// Where a run's random numbers come from.
@@ -82,6 +84,7 @@ impl<'a> Session<'a> {
             rollout: Rollout::default(),
             gathered: Gathered::default(),
             streams: (micro_batch / settings.ppo.steps as u64).max(1) as usize,
+            rows: micro_batch.max(1) as usize,
             settings,
             world,
             spec,
@@ -91,6 +94,11 @@ impl<'a> Session<'a> {
     /// The learning rate of a step.
     pub fn learning_rate(&self, step: u64) -> f64 {
         self.rates.at(step)
+    }
+
+    /// Steps of warm-up.
+    pub fn warm_up_steps(&self) -> u64 {
+        self.rates.warm_up_steps()
     }
 
     /// True where a step is the first of a rollout: nothing of one is left.
@@ -117,7 +125,7 @@ impl<'a> Session<'a> {
         let (parts, loss) = self.accumulate(index, is_watched)?;
         let squared_norm = self.squared_norm()?;
         if is_watched {
-            take_down(noise, &parts, squared_norm);
+            NoiseRecord::merge(noise, noise_of(&parts, squared_norm));
         }
         let learning_rate = self.rates.at(step);
         self.update(step, learning_rate, squared_norm)?;
@@ -131,6 +139,7 @@ impl<'a> Session<'a> {
             renderer: &self.world.train.renderer,
             network: &mut self.network,
             senses: &mut self.senses,
+            rows: self.rows,
         };
         let streams = Streams {
             actions: key(self.spec, Purpose::Actions),
@@ -239,7 +248,7 @@ impl<'a> Session<'a> {
         step: u64,
         metrics: &mut BTreeMap<Metric, f64>,
     ) -> Result<(), NavigationError> {
-        let judged = self.judged(set, step)?;
+        let judged = self.judged(split, set, step)?;
         metrics.insert(metric(split, SUCCESS), judged.success());
         metrics.insert(metric(split, SPL), judged.spl());
         Ok(())
@@ -249,17 +258,22 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// As [`Session::evaluate`].
-    pub fn judged(&mut self, set: &SceneSet, step: u64) -> Result<Judged, NavigationError> {
+    fn judged(
+        &mut self,
+        split: Split,
+        set: &SceneSet,
+        step: u64,
+    ) -> Result<Judged, NavigationError> {
         let episodes = self.settings.episodes.min(self.spec.evaluation.examples);
-        let mut actions = key(self.spec, Purpose::Actions);
-        // Another stream for every step that is evaluated.
-        actions.trial ^= step.wrapping_shl(32);
         let exam = Exam {
             set,
+            split,
             difficulty: self.settings.difficulty,
             seed: self.settings.scene_seed,
             episodes: episodes as usize,
-            actions,
+            step,
+            actions: key(self.spec, Purpose::Actions),
+            rows: self.rows,
         };
         judge(exam, &mut self.network)
     }
@@ -328,21 +342,50 @@ impl Parts {
     }
 }
 
-/// Takes an update into the record of its stretch.
-fn take_down(record: &mut Option<NoiseRecord>, parts: &Parts, squared_norm: f64) {
+/// What an update tells of its noise.
+fn noise_of(parts: &Parts, squared_norm: f64) -> NoiseRecord {
     match Pieces::from_parts(parts.weighted, parts.parts, parts.rows, squared_norm) {
         Ok(pieces) => {
             let mut step = NoiseMoments::new(parts.rows);
             step.push(pieces.trace, pieces.squared_norm);
-            match record {
-                Some(NoiseRecord::Measured(moments)) => moments.merge(&step),
-                _ => *record = Some(NoiseRecord::Measured(step)),
-            }
+            NoiseRecord::Measured(step)
         }
-        Err(error) => {
-            record.get_or_insert_with(|| NoiseRecord::Undefined {
-                why: error.to_string(),
-            });
+        Err(error) => NoiseRecord::Undefined {
+            why: error.to_string(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The moments of parts with these gradients, each the mean of so many rows.
+    fn moments(parts: &[(u64, [f64; 2])]) -> NoiseMoments {
+        let rows = parts.iter().map(|(rows, _)| rows).sum();
+        let mut sums = Parts::new(rows);
+        let mut mean = [0.0; 2];
+        for &(own, gradient) in parts {
+            let share = own as f64 / rows as f64;
+            let added = gradient.map(|g| share * g);
+            sums.add(own, added.iter().map(|g| g * g).sum());
+            (0..2).for_each(|i| mean[i] += added[i]);
         }
+        match noise_of(&sums, mean.iter().map(|g| g * g).sum()) {
+            NoiseRecord::Measured(moments) => moments,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// By hand. Equal parts have no noise. Of two parts of `b` rows with gradients `m ± d` the covariance of a row's gradient
+    /// is estimated at `b·2|d|²`, and `|m|²` less a `2b`-th of it.
+    #[test]
+    fn noise_is_that_between_parts() {
+        let found = moments(&[(16, [3.0, 4.0]), (16, [3.0, 4.0]), (32, [3.0, 4.0])]);
+        assert!(found.trace.abs() < 1e-9 && (found.squared_norm - 25.0).abs() < 1e-9);
+        let found = moments(&[(16, [5.0, 4.0]), (16, [1.0, 4.0])]);
+        assert!((found.trace - 16.0 * 2.0 * 4.0).abs() < 1e-9, "{found:?}");
+        assert!((found.squared_norm - (25.0 - 128.0 / 32.0)).abs() < 1e-9);
+        assert_eq!(found.batch_size, 32);
     }
 }

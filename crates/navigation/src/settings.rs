@@ -1,7 +1,8 @@
 //! What is trained on what: the workload's settings, chosen by name.
 
 use batchscope_core::{
-    Choice, Descriptor, Kind, Parameter, ParameterDefault, Range, SettingError, setting::require,
+    Choice, Descriptor, Kind, Parameter, ParameterDefault, Range, SettingError, format,
+    setting::require,
 };
 use batchscope_nn::PolicySpec;
 
@@ -48,14 +49,14 @@ pub const NAVIGATION: Descriptor = Descriptor {
             "scenes",
             "Scenes to train in, shared by all environments",
             1,
-            4096,
+            512,
             16,
         ),
         whole(
             "held_out",
             "Scenes to evaluate in, and as many to test in at the end",
             1,
-            4096,
+            512,
             16,
         ),
         whole(
@@ -82,7 +83,7 @@ pub const NAVIGATION: Descriptor = Descriptor {
         whole("layers", "Layers of the LSTM; 2 as published", 1, 4, 2),
         whole(
             "horizon",
-            "Steps of every environment between updates, T",
+            "Steps of every environment in a rollout, T",
             1,
             512,
             Ppo::PUBLISHED.steps as u64,
@@ -211,7 +212,7 @@ impl NavigationSettings {
     /// Environments that fill updates of so many frames, `N = B·M/T`.
     ///
     /// # Errors
-    /// When they are no whole number.
+    /// When they are no whole number, or the images of their rollout would take more than [`MOST_BYTES`].
     pub fn environments(&self, batch_size: u64) -> Result<usize, SettingError> {
         let steps = self.ppo.steps as u64;
         require(
@@ -221,9 +222,26 @@ impl NavigationSettings {
                 "must be a multiple of the horizon, {steps}: an update takes whole rollouts of environments"
             ),
         )?;
+        let bytes = self.rollout_bytes(batch_size);
+        let why = format!(
+            "{batch_size} takes {} for the images of a rollout; more than {} are not tried",
+            format::bytes(bytes),
+            format::bytes(MOST_BYTES)
+        );
+        require(bytes <= MOST_BYTES, "batch-size", &why)?;
         Ok((batch_size / steps) as usize * self.ppo.mini_batches)
     }
+
+    /// Bytes of the images of the rollout that updates of so many frames are cut from.
+    pub fn rollout_bytes(&self, batch_size: u64) -> u64 {
+        let image = (4 * RESOLUTION * RESOLUTION) as u64;
+        let frames = batch_size.saturating_mul(self.ppo.mini_batches as u64);
+        frames.saturating_mul(image)
+    }
 }
+
+/// Bytes of a rollout's images at most: 16 GiB.
+pub const MOST_BYTES: u64 = 16 << 30;
 
 /// Rows and columns of depth images, as published.
 pub const RESOLUTION: usize = 64;

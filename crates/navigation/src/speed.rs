@@ -233,7 +233,12 @@ pub fn breakdown(
         })?;
     let inference = horizon
         / rate(share, || {
-            act(&mut session.network, &mut session.senses).map(|_| ())
+            act(
+                &mut session.network,
+                &mut session.senses,
+                micro_batch as usize,
+            )
+            .map(|_| ())
         })?;
     let frames = horizon * environments as f64;
     let learning = (whole - simulation - rendering - inference).max(0.0);

@@ -3,20 +3,21 @@
 use std::{
     path::{Path, PathBuf},
     sync::Mutex,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use batchscope_core::{
     Cadence, Capabilities, Control, Diagnostic, Direction, Driving, EvaluationCost, Event, Flow,
-    Metric, Next, Outcome, Purpose, SettingError, Split, StepTiming, StreamKey, Trainer,
-    TrainerError, TrainerInfo, TrialDriver, TrialPurpose, TrialRecord, TrialSpec, setting::require,
+    Metric, Outcome, Purpose, SettingError, Split, StepTiming, StreamKey, Trainer, TrainerError,
+    TrainerInfo, TrialDriver, TrialPurpose, TrialRecord, TrialSpec, setting::require,
 };
 use batchscope_nn::{DeviceSpec, PolicyNetwork};
 
 use crate::{
     NavigationError,
-    checkpoint::{self, Identity},
+    checkpoint::Identity,
     evaluation::FRAMES_OF_AN_EPISODE,
+    run::NavigationRun,
     session::{SPL, SUCCESS, Session, metric},
     settings::NavigationSettings,
     tally::RETURN,
@@ -49,9 +50,6 @@ pub struct SingleNavigation {
     /// Where to save the run: at intervals, when interrupted, and at its end.
     pub checkpoint: Option<PathBuf>,
 }
-
-/// Time between checkpoints of a running trial.
-const EVERY: Duration = Duration::from_secs(60);
 
 impl NavigationTrainer {
     /// A trainer of a workload; `workload` is how it is written.
@@ -163,7 +161,7 @@ impl NavigationTrainer {
                 whole,
             },
             looks_at_test,
-            warm_up_steps: 0,
+            warm_up_steps: session.warm_up_steps(),
         };
         Ok(NavigationRun {
             driver: TrialDriver::new(spec, driving),
@@ -253,89 +251,6 @@ fn metrics() -> [Metric; 5] {
     ]
 }
 
-/// A run under way.
-struct NavigationRun<'a> {
-    driver: TrialDriver<'a>,
-    session: Session<'a>,
-    identity: Identity,
-    save_to: Option<PathBuf>,
-    saved: Instant,
-}
-
-/// Lets a run stop between rollouts alone.
-struct BetweenRollouts<'a> {
-    control: &'a dyn Control,
-    is_between: bool,
-}
-
-impl Control for BetweenRollouts<'_> {
-    fn flow(&self) -> Flow {
-        match self.is_between {
-            true => self.control.flow(),
-            false => Flow::Continue,
-        }
-    }
-
-    fn race_bound(&self) -> Option<u64> {
-        self.control.race_bound()
-    }
-}
-
-impl NavigationRun<'_> {
-    fn resume(&mut self, path: &Path, longer: bool) -> Result<(), NavigationError> {
-        let progress = checkpoint::resume(path, &self.identity, longer, &mut self.session)?;
-        self.driver.resume(progress);
-        Ok(())
-    }
-
-    fn save(&mut self, events: &mut (dyn FnMut(Event) + Send)) -> Result<(), NavigationError> {
-        let Some(path) = &self.save_to else {
-            return Ok(());
-        };
-        checkpoint::save(path, &self.identity, self.driver.progress(), &self.session)?;
-        self.saved = Instant::now();
-        events(Event::Checkpointed {
-            step: self.driver.step(),
-        });
-        Ok(())
-    }
-
-    fn train(
-        &mut self,
-        control: &dyn Control,
-        events: &mut (dyn FnMut(Event) + Send),
-    ) -> Result<Outcome, NavigationError> {
-        self.driver.start(events);
-        loop {
-            let is_between = self.session.is_between_rollouts(self.driver.step());
-            match self.driver.next(&BetweenRollouts {
-                control,
-                is_between,
-            }) {
-                Next::Step { step } => {
-                    if is_between && self.driver.has_stepped() && self.saved.elapsed() >= EVERY {
-                        self.save(events)?;
-                    }
-                    let clock = Instant::now();
-                    let taken = self.session.take_step(step, self.driver.noise());
-                    let (loss, learning_rate) = taken?;
-                    let seconds = clock.elapsed().as_secs_f64();
-                    self.driver.stepped(loss, learning_rate, seconds, events);
-                }
-                Next::Evaluate(what) => {
-                    let evaluation = self.session.evaluate(what, self.driver.step())?;
-                    self.driver.measured(evaluation, events);
-                }
-                Next::Interrupt => {
-                    self.save(events)?;
-                    return Ok(Outcome::Interrupted);
-                }
-                Next::End(outcome) => return Ok(outcome),
-            }
-        }
-    }
-}
-
 impl Trainer for NavigationTrainer {
     fn info(&self) -> TrainerInfo {
         TrainerInfo {
@@ -368,7 +283,7 @@ impl Trainer for NavigationTrainer {
                 ppo.steps, ppo.mini_batches, ppo.mini_batches, ppo.steps
             ),
             format!(
-                "Success and SPL are those of {} episodes in scenes that are not trained in; actions are drawn as in training.",
+                "Success and SPL are those of at most {} episodes in scenes that are not trained in; actions are drawn as in training.",
                 self.settings.episodes
             ),
         ]

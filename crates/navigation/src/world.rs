@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use batchscope_core::Split;
 use rayon::prelude::*;
 
 use crate::{
@@ -53,16 +54,16 @@ impl World {
     /// # Errors
     /// When they cannot be drawn.
     pub fn new(settings: &NavigationSettings) -> Result<Self, NavigationError> {
-        let draw = |first: u64, count: u64, held_out: bool| {
-            let numbers = (first..first + count).into_par_iter();
+        let draw = |count: u64, split: Split| {
+            let numbers = (0..count).into_par_iter();
             let seed = settings.scene_seed;
-            let scenes = numbers.map(|number| Scene::draw(&settings.plan, seed, number, held_out));
+            let scenes = numbers.map(|number| Scene::draw(&settings.plan, seed, number, split));
             SceneSet::new(scenes.collect())
         };
         Ok(Self {
-            train: draw(0, settings.scenes, false)?,
-            held_out: draw(0, settings.held_out, true)?,
-            test: draw(settings.held_out, settings.held_out, true)?,
+            train: draw(settings.scenes, Split::Train)?,
+            held_out: draw(settings.held_out, Split::Val)?,
+            test: draw(settings.held_out, Split::Test)?,
         })
     }
 }

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use batchscope_core::{Purpose, StreamKey};
+use batchscope_core::{Purpose, Split, StreamKey};
 use batchscope_navigation::{Action, Difficulty, PlanSettings, Scene, Simulator, Stepped};
 
 struct Counting;
@@ -39,7 +39,7 @@ fn steps_allocate_nothing() {
         triangles: 800,
     };
     let scenes: Arc<[Scene]> = (0..4)
-        .map(|n| Scene::draw(&settings, 1, n, false))
+        .map(|n| Scene::draw(&settings, 1, n, Split::Train))
         .collect();
     let difficulty = Difficulty {
         nearest: 1.0,

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use batchscope_core::Split;
 use batchscope_navigation::{
     Animation, AnimationSettings, COLORS, EnvironmentState, EpisodeFrame, MOST_SIDE, Marks,
     Picture, PictureError, PlanPictureSettings, PlanScale, PlanSettings, SUCCESS_WITHIN, Scene,
@@ -14,7 +15,7 @@ fn scene(rooms: u32) -> Scene {
         rooms: [rooms; 2],
         triangles: 800,
     };
-    Scene::draw(&settings, 7, 3, false)
+    Scene::draw(&settings, 7, 3, Split::Train)
 }
 
 /// The picture that is read back from a file.

@@ -1,12 +1,13 @@
 //! Floor plans can be walked through, and their distances are the shortest.
 
+use batchscope_core::Split;
 use batchscope_navigation::{
     Geodesics, HALF_WIDTH, Obstacles, PASSAGE, PlanSettings, Rect, Scene, length,
 };
 use proptest::prelude::*;
 
 fn scene(rooms: [u32; 2], triangles: usize, number: u64) -> Scene {
-    Scene::draw(&PlanSettings { rooms, triangles }, 7, number, false)
+    Scene::draw(&PlanSettings { rooms, triangles }, 7, number, Split::Train)
 }
 
 /// Free points on a grid.
@@ -53,10 +54,21 @@ fn a_scene_is_its_number_and_held_out_scenes_are_others() {
         rooms: [1, 3],
         triangles: 1000,
     };
-    let draw = |number, held_out| Scene::draw(&settings, 7, number, held_out);
-    assert_eq!(draw(3, false), draw(3, false));
-    assert_ne!(draw(3, false).plan, draw(4, false).plan);
-    assert_ne!(draw(3, false).plan, draw(3, true).plan);
+    let draw = |number, split| Scene::draw(&settings, 7, number, split);
+    assert_eq!(draw(3, Split::Train), draw(3, Split::Train));
+    assert_ne!(draw(3, Split::Train).plan, draw(4, Split::Train).plan);
+    assert_ne!(draw(3, Split::Train).plan, draw(3, Split::Val).plan);
+    assert_ne!(draw(3, Split::Test).plan, draw(3, Split::Val).plan);
+}
+
+/// What a plan has beside furniture never takes more than the least that can be asked for.
+#[test]
+fn the_limit_of_triangles_is_one() {
+    for number in 0..300 {
+        let bare = scene([12, 12], PlanSettings::LEAST_TRIANGLES, number);
+        let triangles = bare.mesh.triangles.len();
+        assert!(triangles <= PlanSettings::LEAST_TRIANGLES, "{triangles}");
+    }
 }
 
 #[test]

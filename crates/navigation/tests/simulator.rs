@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use batchscope_core::{Purpose, StreamKey};
+use batchscope_core::{Purpose, Split, StreamKey};
 use batchscope_navigation::{
     Action, Difficulty, Follower, HALF_WIDTH, MAX_STEPS, Obstacles, PlanSettings, Scene, Simulator,
     Stepped, length,
@@ -20,7 +20,7 @@ fn scenes(rooms: [u32; 2], seed: u64) -> Arc<[Scene]> {
         triangles: 800,
     };
     (0..4)
-        .map(|number| Scene::draw(&settings, seed, number, false))
+        .map(|number| Scene::draw(&settings, seed, number, Split::Train))
         .collect()
 }
 
@@ -177,7 +177,21 @@ fn states_of_other_environments_are_refused() {
     let mut simulator = simulator(9, 3);
     let saved = simulator.save();
     assert!(!simulator.load(&saved[1..]));
-    for (at, wrong) in [(0, 99.0), (1, 1e9), (3, f64::NAN), (2, -5.0)] {
+    // Scene, place, heading, turns, goal, distance, shortest way, way, steps, episode.
+    for (at, wrong) in [
+        (0, 99.0),
+        (0, 0.5),
+        (1, 1e9),
+        (2, -5.0),
+        (3, f64::NAN),
+        (4, 36.0),
+        (5, -1.0),
+        (7, 0.3),
+        (8, 0.0),
+        (9, -1.0),
+        (10, 5e9),
+        (11, -1.0),
+    ] {
         let mut broken = saved.clone();
         broken[at] = wrong;
         assert!(!simulator.load(&broken), "{at}: {wrong}");

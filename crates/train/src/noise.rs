@@ -297,22 +297,8 @@ pub(crate) fn observe(
         },
         ..NoiseMoments::new(parts.batch_size)
     };
-    merge(record, NoiseRecord::Measured(step));
+    NoiseRecord::merge(record, NoiseRecord::Measured(step));
     Ok(())
-}
-
-/// Takes what a step told into the record of its stretch.
-pub(crate) fn merge(record: &mut Option<NoiseRecord>, found: NoiseRecord) {
-    match (record.as_mut(), found) {
-        (_, NoiseRecord::Undefined { why }) => undefined(record, &why),
-        // Moments are those of one batch size: where a run changes it, those before are left.
-        (Some(NoiseRecord::Measured(moments)), NoiseRecord::Measured(step))
-            if moments.batch_size == step.batch_size =>
-        {
-            moments.merge(&step);
-        }
-        (_, step) => *record = Some(step),
-    }
 }
 
 /// The pieces of each layer: its tensors share their names up to the last part.

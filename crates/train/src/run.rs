@@ -8,7 +8,7 @@ use batchscope_rules::{Controller, StepSeen};
 
 use crate::{
     Evaluator, GradientSource, NoiseWatch, Portions, StepContext, StepMethod, TrainError,
-    UpdateRule, checkpoint::Checkpointer, noise,
+    UpdateRule, checkpoint::Checkpointer,
 };
 
 /// A training run: everything [`crate::train_loop`] works with.
@@ -125,7 +125,7 @@ impl Run<'_> {
             noise: moments,
         });
         if let Some(found) = noise.filter(|_| is_recorded) {
-            noise::merge(self.driver.noise(), found);
+            NoiseRecord::merge(self.driver.noise(), found);
         }
         Ok((loss, setting.learning_rate))
     }

@@ -91,21 +91,24 @@ impl Trainers {
     ) -> Result<(StudySettings, Option<String>), CliError> {
         let (kind, _) = self.chosen(&settings)?;
         let mut table = settings.to_table();
-        let mut said = Vec::new();
-        for &(key, value) in kind.prefers {
-            if !table.contains_key(key) {
-                let read: toml::Value = value.parse().unwrap_or_else(|_| value.into());
-                table.insert(key.to_owned(), read);
-                said.push(format!("{key} {value}"));
-            }
-        }
-        if said.is_empty() {
+        // Methods that are compared name their optimizers.
+        let is_named = settings.comparison.methods.is_some();
+        let is_said = |key: &str| table.contains_key(key) || (key == "optimizer" && is_named);
+        let preferred = kind.prefers.iter().filter(|(key, _)| !is_said(key));
+        let preferred: Vec<_> = preferred.collect();
+        if preferred.is_empty() {
             return Ok((settings, None));
+        }
+        let mut words = Vec::new();
+        for (key, value) in preferred {
+            let read = value.parse().unwrap_or_else(|_| (*value).into());
+            table.insert((*key).to_owned(), read);
+            words.push(format!("{key} {value}"));
         }
         let name = kind.descriptor.name;
         let note = format!(
             "{name} prefers {} where nothing else is said",
-            said.join(", ")
+            words.join(", ")
         );
         let settings = StudySettings::from_table(table, Path::new(name))?;
         Ok((settings, Some(note)))

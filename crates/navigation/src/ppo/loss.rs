@@ -33,8 +33,6 @@ pub struct LossParts {
     pub value: f64,
     /// Entropy of the policy, in nats, without its weight.
     pub entropy: f64,
-    /// Rows whose ratio was beyond the clip.
-    pub clipped: u64,
     /// Rows.
     pub rows: u64,
 }
@@ -44,7 +42,6 @@ impl std::ops::AddAssign for LossParts {
         self.policy += other.policy;
         self.value += other.value;
         self.entropy += other.entropy;
-        self.clipped += other.clipped;
         self.rows += other.rows;
     }
 }
@@ -112,7 +109,6 @@ impl PolicyLoss {
             policy: -surrogate,
             value: 0.5 * error * error,
             entropy,
-            clipped: u64::from(is_clipped),
             rows: 1,
         }
     }
@@ -188,15 +184,11 @@ mod tests {
             (parts, dlogits)
         };
         let (parts, dlogits) = of(&sample);
-        assert_eq!(
-            (parts.policy, parts.clipped, dlogits),
-            (-1.2, 1, [0.0; ACTIONS])
-        );
+        assert_eq!((parts.policy, dlogits), (-1.2, [0.0; ACTIONS]));
         let (parts, dlogits) = of(&Sample {
             advantage: -1.0,
             ..sample
         });
-        assert_eq!(parts.clipped, 0);
         assert!(parts.policy > 1.2 && dlogits[0] > 0.0);
     }
 

@@ -15,7 +15,7 @@ pub const ACTIONS: usize = Action::ALL.len();
 /// The constants of policy optimization.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ppo {
-    /// Steps of every environment between two updates of the rollout, `T`.
+    /// Steps of every environment in a rollout, `T`.
     pub steps: usize,
     /// Mini-batches that a rollout is cut into, each used once: an update each.
     pub mini_batches: usize,

@@ -85,20 +85,8 @@ impl Geodesics {
         from_corners: &[f64],
         bounds: &mut [f64],
     ) -> f64 {
-        self.first_of_way(space, from, goal, from_corners, bounds).0
-    }
-
-    /// The same, and the first point that the way turns at: the goal where it is seen.
-    pub fn first_of_way(
-        &self,
-        space: &Obstacles,
-        from: [f64; 2],
-        goal: [f64; 2],
-        from_corners: &[f64],
-        bounds: &mut [f64],
-    ) -> (f64, [f64; 2]) {
         if space.sees(from, goal) {
-            return (length(from, goal), goal);
+            return length(from, goal);
         }
         // A way over a corner is at least so long, whether the corner is seen or not.
         for ((bound, &corner), &rest) in bounds.iter_mut().zip(&self.corners).zip(from_corners) {
@@ -112,10 +100,10 @@ impl Geodesics {
                 }
             }
             let Some(i) = nearest else {
-                return (f64::INFINITY, from);
+                return f64::INFINITY;
             };
             if space.sees(from, self.corners[i]) {
-                return (least, self.corners[i]);
+                return least;
             }
             bounds[i] = f64::INFINITY;
         }

@@ -12,7 +12,7 @@ pub use mesh::{Box3, Mesh};
 pub use obstacles::{Obstacles, Rect};
 pub use plan::{DOOR, PASSAGE, Plan, PlanSettings, WALL};
 
-use batchscope_core::{Purpose, StreamKey};
+use batchscope_core::{Purpose, Split, StreamKey};
 use rand_core::Rng;
 
 /// Half the width of the agent, which is a square for obstacles, in meters: the radius of Habitat's agents.
@@ -36,11 +36,12 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// The scene of a number, the same for the same seed and settings. Held-out scenes never have the number of another.
-    pub fn draw(settings: &PlanSettings, seed: u64, number: u64, held_out: bool) -> Self {
+    /// The scene of a number, the same for the same seed and settings. Those to train, to evaluate and to test in are drawn
+    /// from streams of their own.
+    pub fn draw(settings: &PlanSettings, seed: u64, number: u64, split: Split) -> Self {
         let key = StreamKey {
             study_seed: seed,
-            trial: u64::from(held_out),
+            trial: split as u64,
             purpose: Purpose::Scenes,
         };
         let plan = Plan::draw(settings, &mut key.stream(number));

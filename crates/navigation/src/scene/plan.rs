@@ -45,7 +45,7 @@ impl PlanSettings {
     /// Triangles at most.
     pub const MOST_TRIANGLES: usize = 2000;
     /// Triangles at least: an unfurnished plan of that many rooms has no more.
-    pub const LEAST_TRIANGLES: usize = 400;
+    pub const LEAST_TRIANGLES: usize = 600;
 }
 
 /// A floor plan, in meters.

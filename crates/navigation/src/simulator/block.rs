@@ -8,9 +8,6 @@ use crate::scene::{Scene, uniform};
 
 /// Environments of a block at most: the work that a thread takes at once.
 pub(super) const BLOCK: usize = 64;
-/// Starting points that are tried for a goal before another goal is drawn.
-const STARTS: usize = 16;
-
 /// What the environments of a block share.
 #[derive(Clone, Copy)]
 pub(super) struct Shared<'a> {
@@ -160,15 +157,14 @@ impl Block {
         self.scene[i] = batchscope_core::order::below(&mut rng, scenes);
         let scene = &shared.scenes[self.scene[i] as usize];
         let Difficulty { nearest, farthest } = shared.difficulty;
-        let (from, distance) = 'found: loop {
-            let goal = free_point(scene, &mut rng);
-            self.lead_to(i, goal, shared);
-            for _ in 0..STARTS {
-                let from = free_point(scene, &mut rng);
-                let distance = self.distance_from(i, from, shared);
-                if (nearest..=farthest).contains(&distance) {
-                    break 'found (from, distance);
-                }
+        // Both are drawn anew until they fit, so that every pair that fits is as probable. There are such pairs: a room is
+        // longer than goals must be far.
+        let (from, distance) = loop {
+            self.lead_to(i, free_point(scene, &mut rng), shared);
+            let from = free_point(scene, &mut rng);
+            let distance = self.distance_from(i, from, shared);
+            if (nearest..=farthest).contains(&distance) {
+                break (from, distance);
             }
         };
         [self.position[0][i], self.position[1][i]] = from;
@@ -200,15 +196,10 @@ impl Block {
         }
     }
 
-    /// Takes over what was saved; `None`, with the block as it was begun, where the numbers are no state of these scenes.
+    /// Takes over what was saved; `None`, with an unspecified state, where the numbers are no state of these environments.
     pub fn load(&mut self, numbers: &[f64], shared: &Shared<'_>) -> Option<()> {
         let own = numbers.as_chunks::<SAVED>().0;
-        let valid = own.iter().all(|saved| {
-            let scene = shared.scenes.get(saved[0] as usize);
-            let finite = saved.iter().all(|x| x.is_finite() && x.abs() < 1e15);
-            finite && scene.is_some_and(|scene| scene.space.is_free([saved[1], saved[2]]))
-        });
-        if !valid || own.len() != self.len() {
+        if own.len() != self.len() || !own.iter().all(|saved| is_state(saved, shared)) {
             return None;
         }
         for (i, saved) in own.iter().enumerate() {
@@ -228,13 +219,47 @@ impl Block {
             ] = saved;
             self.scene[i] = scene as u32;
             [self.position[0][i], self.position[1][i]] = [x, y];
-            (self.start[i], self.turns[i]) = (start, (turns as i32).rem_euclid(TURNS));
+            (self.start[i], self.turns[i]) = (start, turns as i32);
             self.lead_to(i, [goal_x, goal_y], shared);
-            (self.distance[i], self.shortest[i], self.path[i]) = (distance, shortest, path);
+            self.distance[i] = self.distance_from(i, [x, y], shared);
+            (self.shortest[i], self.path[i]) = (shortest, path);
             (self.steps[i], self.episode[i]) = (steps as u32, episode as u64);
+            if self.distance[i] != distance {
+                return None;
+            }
         }
         Some(())
     }
+}
+
+/// True for numbers that [`Block::save`] could have told of an environment.
+fn is_state(saved: &[f64; SAVED], shared: &Shared<'_>) -> bool {
+    let &[
+        scene,
+        x,
+        y,
+        start,
+        turns,
+        goal_x,
+        goal_y,
+        _,
+        shortest,
+        path,
+        steps,
+        episode,
+    ] = saved;
+    let counts = |value: f64, below: f64| value.fract() == 0.0 && value >= 0.0 && value < below;
+    let Difficulty { nearest, farthest } = shared.difficulty;
+    counts(scene, shared.scenes.len() as f64)
+        && counts(turns, f64::from(TURNS))
+        && counts(steps, f64::from(MAX_STEPS))
+        && counts(episode, (1u64 << 53) as f64)
+        && (0.0..=std::f64::consts::TAU).contains(&start)
+        && (nearest..=farthest).contains(&shortest)
+        && (0.0..=FORWARD * f64::from(MAX_STEPS)).contains(&path)
+        && [[x, y], [goal_x, goal_y]]
+            .iter()
+            .all(|&point| shared.scenes[scene as usize].space.is_free(point))
 }
 
 /// A uniform free point.

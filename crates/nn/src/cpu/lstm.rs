@@ -23,7 +23,7 @@ pub(crate) fn lstm(
 ) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
     let [rows, _] = gates.dims();
     let [streams, width] = hidden.dims();
-    debug_assert!(fresh.is_none() || norms.is_none());
+    assert!(fresh.is_none() || norms.is_none());
     let shape = checked(LstmShape::new(rows / streams, streams, width));
     let inputs = Arguments::new([gates.into_dispatch(), recurrent.into_dispatch()]);
     let first = Arguments::new([hidden.into_dispatch(), cell.into_dispatch()]).values;

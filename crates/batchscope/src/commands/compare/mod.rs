@@ -39,7 +39,8 @@ pub struct Compared {
     /// The data.
     pub data: String,
     /// Passes over the training examples: of every run, or at most.
-    pub epochs: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<f64>,
     /// Examples in place of epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_examples: Option<u64>,
@@ -166,7 +167,7 @@ pub fn found(
     Ok(Compared {
         model: info.model.clone(),
         data: info.data.clone(),
-        epochs: comparison.epochs,
+        epochs: (comparison.run_examples.is_none()).then_some(comparison.epochs),
         run_examples: comparison.run_examples,
         seeds: plan.seeds,
         budgets: comparison.methods.iter().map(budget).collect(),
@@ -256,9 +257,9 @@ impl Compared {
 
     /// How long runs were in words.
     fn length(&self) -> String {
-        match self.run_examples {
-            Some(examples) => format!("{} examples", count(examples)),
-            None => format!("{} epochs", number(self.epochs)),
+        match (self.run_examples, self.epochs) {
+            (Some(examples), _) => format!("{} examples", count(examples)),
+            (None, epochs) => format!("{} epochs", number(epochs.unwrap_or_default())),
         }
     }
 

@@ -27,7 +27,7 @@ use crate::{
 const WORKLOAD: &str = "navigation(rooms=8,triangles=2000)";
 /// Environments with a copy of a scene each at most: thousands take gigabytes.
 const MOST_COPIES: u64 = 1024;
-/// Frames of an update in the breakdown.
+/// Frames of an update in the breakdown, about: they are multiples of the horizon.
 const BATCH_SIZES: [u64; 3] = [512, 2048, 8192];
 
 /// What was measured.
@@ -49,6 +49,10 @@ pub fn run(args: &NavigateBench, quiet: bool) -> Result<(), CliError> {
     let world = World::new(&settings).map_err(CliError::trainer)?;
     let display = Display::new(quiet);
     let budget = Duration::from_secs_f64(args.budget.min(600.0));
+    let sizes = BATCH_SIZES.map(|size| size.next_multiple_of(settings.ppo.steps as u64));
+    for size in sizes {
+        settings.environments(size).map_err(CliError::trainer)?;
+    }
     let total = 2 * args.environments.len() + BATCH_SIZES.len();
     let mut done = 0;
     let mut show = |what: String| {
@@ -84,7 +88,7 @@ pub fn run(args: &NavigateBench, quiet: bool) -> Result<(), CliError> {
             measured.one_at_a_time.push(row.map_err(CliError::trainer)?);
         }
     }
-    for batch_size in BATCH_SIZES {
+    for batch_size in sizes {
         show(format!("updates of {} frames", count(batch_size)));
         let spec = spec(batch_size, &settings)?;
         let row = breakdown(&settings, &world, &spec, MICRO_BATCH, 4 * budget);

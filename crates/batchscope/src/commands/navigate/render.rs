@@ -2,11 +2,11 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use batchscope_core::{Purpose, StreamKey};
+use batchscope_core::{Purpose, Split, StreamKey};
 use batchscope_navigation::{
     Action, Animation, AnimationSettings, Ended, EnvironmentState, EpisodeFrame, Follower, Marks,
     NavigationSettings, Picture, PlanPictureSettings, Policy, Scene, SceneSet, SheetSettings,
-    Simulator, Stepped, World, contact_sheet, plan_picture,
+    Simulator, Stepped, World, contact_sheet, exam_key, plan_picture,
 };
 use batchscope_report::format::fixed;
 
@@ -26,14 +26,17 @@ const ENLARGED: usize = 2;
 
 /// Runs the command.
 pub fn run(args: &NavigateRender, quiet: bool) -> Result<(), CliError> {
-    let (settings, _) = workload(args.workload.as_deref())?;
+    let (settings, note) = settings(args)?;
     fs::create_dir_all(&args.out)
         .map_err(|e| CliError::file("cannot create the folder", &args.out, e))?;
     let display = Display::new(quiet);
+    if let Some(note) = note {
+        display.line(&format!("note: {note}"));
+    }
     let world = World::new(&settings).map_err(CliError::trainer)?;
     let mut text = String::new();
     for number in 0..args.plans {
-        let scene = Scene::draw(&settings.plan, settings.scene_seed, number, false);
+        let scene = Scene::draw(&settings.plan, settings.scene_seed, number, Split::Train);
         let path = args.out.join(format!("plan-{number}.png"));
         let picture = plan_picture(&scene, &Marks::default(), &PlanPictureSettings::default());
         write_picture(&path, &picture)?;
@@ -69,6 +72,22 @@ pub fn run(args: &NavigateRender, quiet: bool) -> Result<(), CliError> {
     print(&folded(&text, width(), 2))
 }
 
+/// The workload that is asked for; where none is, the agent's own, which is told.
+fn settings(args: &NavigateRender) -> Result<(NavigationSettings, Option<String>), CliError> {
+    let of_agent = match &args.checkpoint {
+        Some(folder) => {
+            Some(Policy::workload(&folder.join(CHECKPOINT)).map_err(CliError::trainer)?)
+        }
+        None => None,
+    };
+    let (settings, written) = workload(args.workload.as_deref().or(of_agent.as_deref()))?;
+    let note = of_agent.map(|own| match own == written {
+        true => format!("the workload is the agent's: {own}"),
+        false => format!("the agent was trained on {own}"),
+    });
+    Ok((settings, note))
+}
+
 fn write_picture(path: &Path, picture: &Picture) -> Result<(), CliError> {
     let mut bytes = Vec::new();
     picture.write_png(&mut bytes).map_err(CliError::failed)?;
@@ -77,7 +96,7 @@ fn write_picture(path: &Path, picture: &Picture) -> Result<(), CliError> {
 
 /// What agents see at the beginning of their episodes.
 fn views(settings: &NavigationSettings, set: &SceneSet, count: usize) -> Result<Picture, CliError> {
-    let simulator = Simulator::new(Arc::clone(&set.scenes), settings.difficulty, key(0), count);
+    let simulator = Simulator::new(Arc::clone(&set.scenes), settings.difficulty, key(), count);
     let views: Vec<_> = (0..count).map(|i| simulator.view(i)).collect();
     let camera = set.renderer.camera();
     let mut depth = vec![0.0; count * camera.pixels()];
@@ -94,10 +113,10 @@ fn views(settings: &NavigationSettings, set: &SceneSet, count: usize) -> Result<
     contact_sheet(&images, &sheet).map_err(CliError::failed)
 }
 
-fn key(trial: u64) -> StreamKey {
+fn key() -> StreamKey {
     StreamKey {
         study_seed: 0,
-        trial,
+        trial: 0,
         purpose: Purpose::Episodes,
     }
 }
@@ -147,10 +166,7 @@ impl Episode {
         number: usize,
         agent: &mut Agent,
     ) -> Result<Self, CliError> {
-        let key = StreamKey {
-            study_seed: settings.scene_seed,
-            ..key(1)
-        };
+        let key = exam_key(settings.scene_seed, Split::Val);
         let environments = number + 1;
         let mut simulator = Simulator::new(
             Arc::clone(&set.scenes),

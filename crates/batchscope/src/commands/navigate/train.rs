@@ -128,7 +128,11 @@ fn spec(args: &NavigateTrain, settings: &NavigationSettings) -> Result<TrialSpec
     let batch_size = args.batch_size.unwrap_or(BATCH_SIZE);
     let steps = match (args.steps, args.frames) {
         (Some(steps), _) => steps,
-        (None, frames) => frames.unwrap_or(FRAMES).div_ceil(batch_size),
+        // To the end of a rollout, from where a longer run can go on.
+        (None, frames) => {
+            let steps = frames.unwrap_or(FRAMES).div_ceil(batch_size);
+            steps.next_multiple_of(settings.ppo.mini_batches as u64)
+        }
     };
     let mut optimizer = args.optimizer.clone();
     if optimizer.optimizer.is_none() {
@@ -173,18 +177,18 @@ fn spec(args: &NavigateTrain, settings: &NavigationSettings) -> Result<TrialSpec
 /// a hundredth of it.
 fn schedule(args: &NavigateTrain, steps: u64, learning_rate: f64) -> Schedule {
     let is_published = args.schedule.is_none() && args.warm_up.is_none();
-    let warm_up = steps / 100;
+    let length = match args.warm_up {
+        Some(length) => length,
+        None if is_published => Length::Steps(steps / 100),
+        None => Length::Steps(0),
+    };
     let decay = match &args.schedule {
         Some(asked) => asked.0.clone(),
         None => Decay::Cosine {
-            over: Length::Steps((steps - warm_up).max(1)),
+            // There are no epochs: a length in them is refused when the schedule is checked.
+            over: Length::Steps(steps.saturating_sub(length.in_steps(1, 1)).max(1)),
             floor: 0.01,
         },
-    };
-    let length = match args.warm_up {
-        Some(length) => length,
-        None if is_published => Length::Steps(warm_up),
-        None => Length::Steps(0),
     };
     Schedule {
         warm_up: WarmUp {
@@ -310,11 +314,12 @@ fn interval(last: &Measurement, settings: &NavigationSettings) -> String {
     let found = batchscope_core::statistics::proportion(successes, episodes, LEVEL);
     let end = |end: Option<f64>| end.map(percent).unwrap_or_default();
     format!(
-        "success in scenes not seen: {} ({}-{}, {} interval over {episodes} episodes)\n",
+        "success in scenes not seen: {} ({}-{}, {} interval over {episodes} episodes of this agent, in {} scenes)\n",
         percent(rate),
         end(found.low),
         end(found.high),
-        percent(LEVEL)
+        percent(LEVEL),
+        settings.held_out
     )
 }
 
