@@ -115,6 +115,22 @@ impl CliError {
         }
     }
 
+    /// A single run was stopped by a signal, and is saved or lost.
+    pub fn run_interrupted(signal: i32, is_saved: bool) -> Self {
+        let (left, resume) = match is_saved {
+            true => ("the run is saved", "the same command"),
+            false => (
+                "the run was not saved",
+                "nothing: it starts anew; with --checkpoint DIR it would be saved",
+            ),
+        };
+        Self::Interrupted {
+            signal,
+            left,
+            resume: resume.to_owned(),
+        }
+    }
+
     /// A settings file holds what it should not.
     pub fn settings(path: &Path, why: String) -> Self {
         Self::SettingsFile {

@@ -17,6 +17,11 @@ pub fn below(rng: &mut impl Rng, n: u32) -> u32 {
     (product >> 32) as u32
 }
 
+/// A uniform number of [0, 1): multiples of 2⁻⁵³.
+pub fn uniform(rng: &mut (impl Rng + ?Sized)) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+}
+
 /// Puts at most `u32::MAX` items in a uniform order (Fisher and Yates).
 pub fn shuffle<T>(items: &mut [T], rng: &mut impl Rng) {
     for i in (1..items.len()).rev() {

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::format::number;
+use crate::setting::require;
 use crate::statistics::quantile;
 use crate::{Direction, Event, Metric, SettingError, TrialRecord, TrialSpec};
 
@@ -74,6 +75,25 @@ pub struct TrainerInfo {
 }
 
 impl TrainerInfo {
+    /// Refuses targets that no evaluation could meet.
+    ///
+    /// # Errors
+    /// [`SettingError`] of the key `target`.
+    pub fn check_target(&self, spec: &TrialSpec) -> Result<(), SettingError> {
+        let Some(target) = &spec.target else {
+            return Ok(());
+        };
+        let names: Vec<String> = self.metrics.iter().map(Metric::to_string).collect();
+        require(
+            self.metrics.contains(&target.metric),
+            "target",
+            &format!(
+                "{target} watches a metric that is not measured here: choose one of {}",
+                names.join(", ")
+            ),
+        )
+    }
+
     /// Which values of a metric are better.
     pub fn direction(&self, metric: &Metric) -> Direction {
         let stated = self.directions.get(metric).copied();

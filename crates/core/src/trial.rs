@@ -2,7 +2,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     Choice, Crossed, Crossing, DecayPolicy, Decision, Estimate, EvaluationPlan, Measurement,
-    Schedule, ScheduleRow, Target, Value,
+    Purpose, Schedule, ScheduleRow, StreamKey, Target, Value,
 };
 
 /// What a trial is for. Only `Fresh` trials enter reported estimates.
@@ -168,6 +168,15 @@ impl TrialSpec {
     /// True where a diagnostic of this name is to be measured.
     pub fn asks_for(&self, diagnostic: &str) -> bool {
         self.diagnostics.iter().any(|own| own.name() == diagnostic)
+    }
+
+    /// Where the trial's random numbers for a purpose come from.
+    pub fn key(&self, purpose: Purpose) -> StreamKey {
+        StreamKey {
+            study_seed: self.study_seed,
+            trial: self.seed,
+            purpose,
+        }
     }
 }
 

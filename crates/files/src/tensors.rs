@@ -16,6 +16,7 @@ use std::{
 
 use batchscope_core::StateTensor;
 use safetensors::{Dtype, SafeTensors, View};
+use serde::Serialize;
 
 /// The tensor of bytes that holds the text.
 const STATE: &str = "state";
@@ -30,8 +31,25 @@ pub struct Content {
     pub checksum: String,
 }
 
+/// The first difference between the run that a file belongs to and the one that it should belong to; the fields of `spec` are
+/// compared one by one.
+pub fn difference<T: Serialize>(found: &T, expected: &T) -> String {
+    let json = |identity: &T| serde_json::to_value(identity).unwrap_or_default();
+    let (found, expected) = (json(found), json(expected));
+    for (found, expected) in [(&found["spec"], &expected["spec"]), (&found, &expected)] {
+        let names = expected.as_object().into_iter().flat_map(|map| map.keys());
+        for name in names.filter(|name| *name != "spec") {
+            if found[name] != expected[name] {
+                let (found, expected) = (&found[name], &expected[name]);
+                return format!("it belongs to a run with {name} {found}, this run has {expected}");
+            }
+        }
+    }
+    "it belongs to another run".to_owned()
+}
+
 /// Writes tensors, named `PREFIX` and their own name, and a text, so that at every moment either the old or the new file
-/// stands whole.
+/// stands whole. The folder is made where it is not there.
 ///
 /// # Errors
 /// When the system refuses.
@@ -59,6 +77,9 @@ pub fn write(
     tensors.push((STATE.to_owned(), Entry::Text(state, [state.len()])));
     let metadata = HashMap::from([("checksum".to_owned(), checksum)]);
     let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(io::Error::other)?;
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
     crate::write(path, &bytes)
 }
 

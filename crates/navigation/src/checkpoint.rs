@@ -99,9 +99,6 @@ pub fn save(
             .collect(),
     };
     let json = serde_json::to_string(&stored).map_err(|e| failed(e.into()))?;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-    }
     tensors::write(path, &parts, &json).map_err(failed)
 }
 
@@ -162,7 +159,7 @@ pub fn resume(
         stored.identity.spec.cap = identity.spec.cap;
     }
     if stored.identity != *identity {
-        return Err(wrong(difference(&stored.identity, identity)));
+        return Err(wrong(tensors::difference(&stored.identity, identity)));
     }
     if stored.progress.step > identity.spec.cap {
         return Err(wrong(format!(
@@ -181,7 +178,7 @@ pub fn resume(
     take_over(session, stored, [network, optimizer, senses]).map_err(wrong)
 }
 
-/// The weights of a policy, of whatever run.
+/// What a run was, and its policy's weights.
 ///
 /// # Errors
 /// When the file is damaged or foreign.
@@ -248,21 +245,4 @@ fn take_over(
     session.senses.previous = previous.iter().map(|&p| p as u32).collect();
     session.senses.fresh = fresh.iter().map(|&f| f != 0.0).collect();
     Ok(stored.progress)
-}
-
-/// The first difference between two runs.
-fn difference(found: &Identity, expected: &Identity) -> String {
-    let json = |identity: &Identity| serde_json::to_value(identity).unwrap_or_default();
-    let (found, expected) = (json(found), json(expected));
-    let parts = [(&found["spec"], &expected["spec"]), (&found, &expected)];
-    for (found, expected) in parts {
-        let names = expected.as_object().into_iter().flat_map(|map| map.keys());
-        for name in names.filter(|name| *name != "spec") {
-            if found[name] != expected[name] {
-                let (found, expected) = (&found[name], &expected[name]);
-                return format!("it belongs to a run with {name} {found}, this run has {expected}");
-            }
-        }
-    }
-    "it belongs to another run".to_owned()
 }

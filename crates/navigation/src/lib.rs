@@ -31,7 +31,7 @@ pub use checkpoint::Identity;
 pub use error::NavigationError;
 pub use evaluation::{Exam, FRAMES_OF_AN_EPISODE, Judged, exam_key, judge};
 pub use pictures::*;
-pub use policy::Policy;
+pub use policy::{Policy, StoredPolicy};
 pub use ppo::*;
 pub use render::*;
 pub use rollout::{Actors, Gathered, Rollout, Senses, Streams, draw_actions};

@@ -1,12 +1,13 @@
 //! A trained policy that acts in one environment.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use batchscope_core::{Purpose, StreamKey};
+use batchscope_core::{Purpose, StateTensor, StreamKey};
 use batchscope_nn::{DeviceSpec, Observations, PolicyNetwork};
 
 use crate::{
-    NavigationError, checkpoint,
+    NavigationError,
+    checkpoint::{self, Identity},
     rollout::draw_actions,
     settings::NavigationSettings,
     simulator::{Action, GOAL},
@@ -21,30 +22,50 @@ pub struct Policy {
     step: u64,
 }
 
-impl Policy {
-    /// The policy of a checkpoint, at the beginning of an episode.
+/// The policy of a checkpoint, of whatever run.
+pub struct StoredPolicy {
+    path: PathBuf,
+    identity: Identity,
+    weights: Vec<StateTensor>,
+}
+
+impl StoredPolicy {
+    /// Reads a checkpoint.
     ///
     /// # Errors
-    /// When the file cannot be read, or its network is not that of the settings.
-    pub fn read(path: &Path, settings: &NavigationSettings) -> Result<Self, NavigationError> {
+    /// When the file cannot be read.
+    pub fn read(path: &Path) -> Result<Self, NavigationError> {
         let (identity, weights) = checkpoint::policy(path)?;
-        let key = StreamKey {
-            study_seed: identity.spec.study_seed,
-            trial: identity.spec.seed,
-            purpose: Purpose::Actions,
-        };
+        Ok(Self {
+            path: path.to_owned(),
+            identity,
+            weights,
+        })
+    }
+
+    /// The workload that its run was of, as it was written.
+    pub fn workload(&self) -> &str {
+        &self.identity.workload
+    }
+
+    /// It at the beginning of an episode.
+    ///
+    /// # Errors
+    /// When its network is not that of the settings.
+    pub fn begin(&self, settings: &NavigationSettings) -> Result<Policy, NavigationError> {
+        let key = self.identity.spec.key(Purpose::Actions);
         let initial = key.with_purpose(Purpose::Initialization);
         let mut network = PolicyNetwork::new(settings.policy, initial, DeviceSpec::Cpu)?;
         network
-            .import(&weights)
+            .import(&self.weights)
             .map_err(|error| NavigationError::Checkpoint {
-                path: path.to_owned(),
+                path: self.path.clone(),
                 why: format!(
                     "{error}: give the workload that it was trained on ({})",
-                    identity.workload
+                    self.workload()
                 ),
             })?;
-        Ok(Self {
+        Ok(Policy {
             state: vec![0.0; network.state_width()],
             network,
             key,
@@ -52,15 +73,9 @@ impl Policy {
             step: 0,
         })
     }
+}
 
-    /// The workload that a checkpoint's run was of, as it was written.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn workload(path: &Path) -> Result<String, NavigationError> {
-        Ok(checkpoint::policy(path)?.0.workload)
-    }
-
+impl Policy {
     /// What it does next, drawn from its probabilities; `depth` is in meters, up to `limit`.
     ///
     /// # Errors

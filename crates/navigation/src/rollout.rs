@@ -1,6 +1,9 @@
 //! What environments and policy did together over some steps: the data of the updates that follow.
 
-use batchscope_core::{StreamKey, order};
+use batchscope_core::{
+    StreamKey,
+    order::{self, uniform},
+};
 use batchscope_nn::{Answers, Observations, PolicyNetwork, Windows};
 use rayon::prelude::*;
 
@@ -8,7 +11,6 @@ use crate::{
     NavigationError,
     ppo::{ACTIONS, Ppo, Sample, generalized_advantages, log_probabilities},
     render::{Renderer, View},
-    scene::uniform,
     simulator::{Action, GOAL, Simulator, Stepped},
 };
 

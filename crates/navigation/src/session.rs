@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use batchscope_core::{
     Diagnostic, Evaluate, Evaluation, Metric, NoiseMoments, NoiseRecord, Purpose, Quantity, Split,
-    StreamKey, TrialSpec,
+    TrialSpec,
 };
 use batchscope_nn::{Answers, DeviceSpec, PolicyNetwork};
 use batchscope_optim::{Optimizer, clip_factor, sum_of_squares};
@@ -46,15 +46,6 @@ pub struct Session<'a> {
     rows: usize,
 }
 
-/// Where a run's random numbers come from.
-fn key(spec: &TrialSpec, purpose: Purpose) -> StreamKey {
-    StreamKey {
-        study_seed: spec.study_seed,
-        trial: spec.seed,
-        purpose,
-    }
-}
-
 impl<'a> Session<'a> {
     /// A run before its first update, of at most `micro_batch` frames in a pass.
     ///
@@ -69,11 +60,11 @@ impl<'a> Session<'a> {
         let environments = settings.environments(spec.batch_size)?;
         let network = PolicyNetwork::new(
             settings.policy,
-            key(spec, Purpose::Initialization),
+            spec.key(Purpose::Initialization),
             DeviceSpec::Cpu,
         )?;
         let scenes = world.train.scenes.clone();
-        let episodes = key(spec, Purpose::Episodes);
+        let episodes = spec.key(Purpose::Episodes);
         Ok(Self {
             rates: LearningRate::new(&spec.schedule, spec.learning_rate, spec.batch_size, None)?,
             optimizer: batchscope_optim::build(&spec.optimizer, network.layout(), spec.decay)?,
@@ -89,11 +80,6 @@ impl<'a> Session<'a> {
             world,
             spec,
         })
-    }
-
-    /// The learning rate of a step.
-    pub fn learning_rate(&self, step: u64) -> f64 {
-        self.rates.at(step)
     }
 
     /// Steps of warm-up.
@@ -142,20 +128,21 @@ impl<'a> Session<'a> {
             rows: self.rows,
         };
         let streams = Streams {
-            actions: key(self.spec, Purpose::Actions),
-            order: key(self.spec, Purpose::Order),
+            actions: self.spec.key(Purpose::Actions),
+            order: self.spec.key(Purpose::Order),
         };
         let tally = &mut self.tally;
         let seen = |stepped: &Stepped| tally.add(stepped);
         (self.rollout).collect(&self.settings.ppo, actors, streams, number, seen)
     }
 
-    /// The gradient of a mini-batch's mean loss, in the network's window; the parts that it was made of, and the loss.
+    /// The gradient of a mini-batch's mean loss, in the network's window; the parts that it was made of, as
+    /// [`noise_of`] takes them, and the loss.
     fn accumulate(
         &mut self,
         index: usize,
         is_watched: bool,
-    ) -> Result<(Parts, f64), NavigationError> {
+    ) -> Result<(Vec<(u64, f64)>, f64), NavigationError> {
         let Self {
             settings,
             network,
@@ -173,7 +160,7 @@ impl<'a> Session<'a> {
         };
         let rows = ppo.steps * environments.len();
         let loss = PolicyLoss::new(*ppo, rows);
-        let mut parts = Parts::new(rows as u64);
+        let mut parts = Vec::new();
         let mut norms = vec![0.0; network.layout().tensors.len()];
         let mut sums = LossParts::default();
         network.begin_step();
@@ -186,7 +173,10 @@ impl<'a> Session<'a> {
                 &mut |answers, gradients| sums += loss_of(&loss, samples, answers, gradients),
                 is_watched.then_some(&mut norms[..]),
             )?;
-            parts.add((ppo.steps * environments.len()) as u64, norms.iter().sum());
+            // It has added its share of the mean to the window.
+            let own = ppo.steps * environments.len();
+            let share = own as f64 / rows as f64;
+            parts.push((own as u64, norms.iter().sum::<f64>() / (share * share)));
         }
         Ok((parts, loss.mean(&sums)))
     }
@@ -272,7 +262,7 @@ impl<'a> Session<'a> {
             seed: self.settings.scene_seed,
             episodes: episodes as usize,
             step,
-            actions: key(self.spec, Purpose::Actions),
+            actions: self.spec.key(Purpose::Actions),
             rows: self.rows,
         };
         judge(exam, &mut self.network)
@@ -315,38 +305,14 @@ fn loss_of(
     sums
 }
 
-/// The squared norms of an update's parts.
+/// What an update tells of its noise: its parts, as (rows, squared norm of their mean gradient), and the squared norm of the whole.
 ///
 /// Frames of an episode depend on each other, so the unit that is drawn is an environment's window of `T` frames: parts are
 /// whole windows. Counted in frames, the noise scale is that of windows times `T`.
-struct Parts {
-    rows: u64,
-    /// `Σ_j b_j|g_j|²`, with `g_j` the mean gradient of `b_j` rows.
-    weighted: f64,
-    parts: u64,
-}
-
-impl Parts {
-    fn new(rows: u64) -> Self {
-        Self {
-            rows,
-            weighted: 0.0,
-            parts: 0,
-        }
-    }
-
-    /// Takes in a part of so many rows, which has added `b/B·g` to the window.
-    fn add(&mut self, rows: u64, squared_norm: f64) {
-        self.weighted += (self.rows as f64).powi(2) / rows as f64 * squared_norm;
-        self.parts += 1;
-    }
-}
-
-/// What an update tells of its noise.
-fn noise_of(parts: &Parts, squared_norm: f64) -> NoiseRecord {
-    match Pieces::from_parts(parts.weighted, parts.parts, parts.rows, squared_norm) {
+fn noise_of(parts: &[(u64, f64)], squared_norm: f64) -> NoiseRecord {
+    match Pieces::from_micro_batches(parts, squared_norm) {
         Ok(pieces) => {
-            let mut step = NoiseMoments::new(parts.rows);
+            let mut step = NoiseMoments::new(pieces.batch_size);
             step.push(pieces.trace, pieces.squared_norm);
             NoiseRecord::Measured(step)
         }
@@ -362,16 +328,20 @@ mod tests {
 
     /// The moments of parts with these gradients, each the mean of so many rows.
     fn moments(parts: &[(u64, [f64; 2])]) -> NoiseMoments {
-        let rows = parts.iter().map(|(rows, _)| rows).sum();
-        let mut sums = Parts::new(rows);
-        let mut mean = [0.0; 2];
-        for &(own, gradient) in parts {
-            let share = own as f64 / rows as f64;
-            let added = gradient.map(|g| share * g);
-            sums.add(own, added.iter().map(|g| g * g).sum());
-            (0..2).for_each(|i| mean[i] += added[i]);
-        }
-        match noise_of(&sums, mean.iter().map(|g| g * g).sum()) {
+        let rows: u64 = parts.iter().map(|(rows, _)| rows).sum();
+        let norm = |gradient: [f64; 2]| gradient.iter().map(|g| g * g).sum::<f64>();
+        let norms: Vec<_> = parts
+            .iter()
+            .map(|&(own, gradient)| (own, norm(gradient)))
+            .collect();
+        let mean = [0, 1].map(|i| {
+            let sum: f64 = parts
+                .iter()
+                .map(|(own, gradient)| *own as f64 * gradient[i])
+                .sum();
+            sum / rows as f64
+        });
+        match noise_of(&norms, norm(mean)) {
             NoiseRecord::Measured(moments) => moments,
             other => panic!("{other:?}"),
         }

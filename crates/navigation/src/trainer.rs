@@ -76,11 +76,6 @@ impl NavigationTrainer {
         &self.settings
     }
 
-    /// The scenes.
-    pub fn world(&self) -> &World {
-        &self.world
-    }
-
     /// Runs one configuration outside any study. An interrupted run is saved; its record holds what was measured so far.
     ///
     /// # Errors
@@ -204,29 +199,6 @@ impl NavigationTrainer {
         })?;
         Ok(pool.install(compute))
     }
-
-    fn check_metric(&self, spec: &TrialSpec) -> Result<(), SettingError> {
-        let Some(target) = &spec.target else {
-            return Ok(());
-        };
-        let names: Vec<String> = metrics().iter().map(Metric::to_string).collect();
-        require(
-            metrics().contains(&target.metric),
-            "target",
-            &format!(
-                "{target} watches a metric that is not measured here: choose one of {}",
-                names.join(", ")
-            ),
-        )?;
-        require(
-            target.direction == Direction::Higher,
-            "target",
-            &format!(
-                "{} is better higher: write {}={}",
-                target.metric, target.metric, target.value
-            ),
-        )
-    }
 }
 
 /// Parameters of the network.
@@ -291,7 +263,12 @@ impl Trainer for NavigationTrainer {
 
     fn check(&self, spec: &TrialSpec) -> Result<(), TrainerError> {
         spec.check()?;
-        self.check_metric(spec)?;
+        self.info().check_target(spec)?;
+        if let Some(target) = &spec.target {
+            let metric = &target.metric;
+            let why = format!("{metric} is better higher: write {metric}={}", target.value);
+            require(target.direction == Direction::Higher, "target", &why)?;
+        }
         self.settings.environments(spec.batch_size)?;
         let refuse = |key: &'static str, what: &str| -> Result<(), TrainerError> {
             Err(SettingError::new(key, format!("navigation has no {what}: leave it out")).into())

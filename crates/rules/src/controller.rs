@@ -219,11 +219,7 @@ impl<'a> Course<'a> {
             learning_rate: spec.learning_rate,
             batch_size: spec.batch_size,
             train_examples,
-            key: StreamKey {
-                study_seed: spec.study_seed,
-                trial: spec.seed,
-                purpose: Purpose::Controller,
-            },
+            key: spec.key(Purpose::Controller),
         }
     }
 

@@ -6,8 +6,8 @@ use std::{
 
 use batchscope_core::{
     Capabilities, Control, Diagnostic, Driving, Evaluation, Event, Metric, Next, Outcome, Progress,
-    Purpose, Quantity, Split, StepTiming, StreamKey, Trainer, TrainerError, TrainerInfo,
-    TrialDriver, TrialRecord, TrialSpec,
+    Purpose, Quantity, Split, StepTiming, Trainer, TrainerError, TrainerInfo, TrialDriver,
+    TrialRecord, TrialSpec,
 };
 use batchscope_rules::LearningRate;
 use rand_core::Rng;
@@ -100,11 +100,7 @@ impl FakeTrainer {
     fn course(&self, spec: &TrialSpec) -> Course {
         let ratio = spec.learning_rate / self.best_rate_at(spec.batch_size);
         let response = (self.curvature * ratio.ln().powi(2)).min(20.0).exp();
-        let key = StreamKey {
-            study_seed: spec.study_seed,
-            trial: spec.seed,
-            purpose: Purpose::Simulation,
-        };
+        let key = spec.key(Purpose::Simulation);
         let noise = (self.noise * standard_normal(&mut key.stream(0))).exp();
         let steps =
             self.s_min * (1.0 + self.critical_batch / spec.batch_size as f64) * response * noise;

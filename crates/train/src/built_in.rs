@@ -230,7 +230,7 @@ impl BuiltIn {
         control: &dyn Control,
         events: &mut (dyn FnMut(Event) + Send),
     ) -> Result<TrialRecord, TrainError> {
-        self.check_target(spec)?;
+        self.info.check_target(spec)?;
         let cadence = match saving {
             Saving::Trial(_) => Cadence::Planned,
             Saving::Single(single) => single.cadence,
@@ -276,25 +276,6 @@ impl BuiltIn {
             run.save(events)?;
         }
         Ok(run.driver.record(outcome, micro_batch))
-    }
-
-    /// Refuses targets that no evaluation could meet.
-    fn check_target(&self, spec: &TrialSpec) -> Result<(), TrainError> {
-        let Some(target) = &spec.target else {
-            return Ok(());
-        };
-        if self.info.metrics.contains(&target.metric) {
-            return Ok(());
-        }
-        let names: Vec<String> = self.info.metrics.iter().map(Metric::to_string).collect();
-        Err(SettingError::new(
-            "target",
-            format!(
-                "{target} watches a metric that is not measured here: choose one of {}",
-                names.join(", ")
-            ),
-        )
-        .into())
     }
 
     /// Resumes the run if there is something to resume, and sets up its saving.
@@ -354,7 +335,7 @@ impl BuiltIn {
         spec: &'a TrialSpec,
         cadence: Cadence,
     ) -> Result<(Run<'a>, Identity), TrainError> {
-        self.check_target(spec)?;
+        self.info.check_target(spec)?;
         let (run, micro_batch) = self.set_up(spec, cadence, &Solo)?;
         let identity = self.identity(&run, micro_batch);
         Ok((run, identity))
@@ -432,7 +413,7 @@ impl Trainer for BuiltIn {
 
     fn check(&self, spec: &TrialSpec) -> Result<(), TrainerError> {
         spec.check()?;
-        self.check_target(spec)?;
+        self.info.check_target(spec)?;
         check_methods(&spec.methods, &self.config.train.shape())?;
         methods::augmentations(&self.config.augment, &spec.methods)?;
         check_measurements(spec, self)?;

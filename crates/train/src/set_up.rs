@@ -36,11 +36,7 @@ impl BuiltIn {
     ) -> Result<(Run<'a>, u64), TrainError> {
         let config = &self.config;
         let shape = config.train.shape();
-        let key = StreamKey {
-            study_seed: spec.study_seed,
-            trial: spec.seed,
-            purpose: Purpose::Initialization,
-        };
+        let key = spec.key(Purpose::Initialization);
         let parts = self.parts(spec, key, group)?;
         let sampler = parts.sampler(key)?;
         let controller = self.controller(spec)?;

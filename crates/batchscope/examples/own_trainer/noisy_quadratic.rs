@@ -57,11 +57,7 @@ impl NoisyQuadratic {
 
 /// The random numbers of a trial's steps.
 fn key(spec: &TrialSpec) -> StreamKey {
-    StreamKey {
-        study_seed: spec.study_seed,
-        trial: spec.seed,
-        purpose: Purpose::Order,
-    }
+    spec.key(Purpose::Order)
 }
 
 impl Trainer for NoisyQuadratic {

@@ -111,18 +111,7 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
     display.finish();
     let record = record?;
     if let (Outcome::Interrupted, Some(signal)) = (&record.outcome, signals.raised()) {
-        let (left, resume) = match &args.checkpoint {
-            Some(_) => ("the run is saved", "the same command"),
-            None => (
-                "the run was not saved",
-                "nothing: it starts anew; with --checkpoint DIR it would be saved",
-            ),
-        };
-        return Err(CliError::Interrupted {
-            signal,
-            left,
-            resume: resume.to_owned(),
-        });
+        return Err(CliError::run_interrupted(signal, args.checkpoint.is_some()));
     }
     for step in &args.keep {
         let file = folder.map(|folder| batchscope_train::kept(&folder.join(CHECKPOINT), *step));
@@ -286,7 +275,8 @@ fn decided(decision: &Decision) -> String {
     )
 }
 
-fn measured(m: &Measurement) -> String {
+/// The metrics of an evaluation.
+pub fn measured(m: &Measurement) -> String {
     let metrics: Vec<String> = m
         .metrics
         .iter()

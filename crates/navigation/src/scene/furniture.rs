@@ -1,11 +1,11 @@
 //! Furniture as boxes, and where it may stand.
 
+use batchscope_core::order::{below, shuffle, uniform};
 use rand_core::Rng;
 
 use super::{
     Box3, Mesh, Rect,
     plan::{PASSAGE, Plan},
-    uniform,
 };
 
 /// A piece of furniture.
@@ -167,7 +167,7 @@ pub(super) fn furnish(plan: &mut Plan, triangles: usize, rng: &mut impl Rng) {
         let inside = plan.inside(room);
         let [width, depth] = inside.size();
         for _ in 0..(width * depth / AREA_OF_A_PIECE) as usize {
-            let kind = &KINDS[batchscope_core::order::below(rng, KINDS.len() as u32) as usize];
+            let kind = &KINDS[below(rng, KINDS.len() as u32) as usize];
             let Some(piece) = (0..ATTEMPTS).find_map(|_| try_place(plan, kind, inside, rng)) else {
                 continue;
             };
@@ -188,7 +188,7 @@ fn shell_triangles(plan: &Plan) -> usize {
 
 /// A place for a piece in a room, drawn at random, if nothing is in its way there.
 fn try_place(plan: &Plan, kind: &Kind, inside: Rect, rng: &mut impl Rng) -> Option<Piece> {
-    let side = batchscope_core::order::below(rng, 4) as usize;
+    let side = below(rng, 4) as usize;
     // Sides 0 and 2 run along x.
     let along = side % 2;
     let across = 1 - along;
@@ -288,7 +288,7 @@ fn put_things_on(furniture: &mut [Piece], mut left: usize, rng: &mut impl Rng) {
             }
         }
     }
-    batchscope_core::order::shuffle(&mut places, rng);
+    shuffle(&mut places, rng);
     for (index, [x, y, z]) in places {
         let [width, depth, height] =
             [0.1, 0.1, 0.28].map(|most| most * (0.4 + 0.6 * uniform(rng) as f32));

@@ -13,7 +13,6 @@ pub use obstacles::{Obstacles, Rect};
 pub use plan::{DOOR, PASSAGE, Plan, PlanSettings, WALL};
 
 use batchscope_core::{Purpose, Split, StreamKey};
-use rand_core::Rng;
 
 /// Half the width of the agent, which is a square for obstacles, in meters: the radius of Habitat's agents.
 pub const HALF_WIDTH: f64 = 0.1;
@@ -53,11 +52,6 @@ impl Scene {
             plan,
         }
     }
-}
-
-/// A uniform number of [0, 1).
-pub(crate) fn uniform(rng: &mut impl Rng) -> f64 {
-    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// The triangles of a plan.

@@ -4,12 +4,12 @@
 //! meet; doors join the cells so that every one can be reached. Furniture stands against walls or in the middle of rooms, and
 //! everything but what touches keeps [`PASSAGE`] of room between, so that an agent gets anywhere.
 
+use batchscope_core::order::{below, shuffle, uniform};
 use rand_core::Rng;
 
 use super::{
     Rect,
     furniture::{self, Piece},
-    uniform,
 };
 
 /// Width of walls, in meters.
@@ -69,7 +69,7 @@ impl Plan {
     /// Draws a plan.
     pub fn draw(settings: &PlanSettings, rng: &mut impl Rng) -> Self {
         let [least, most] = settings.rooms;
-        let rooms = least + batchscope_core::order::below(rng, most - least + 1);
+        let rooms = least + below(rng, most - least + 1);
         let by_corridor = rooms >= ROOMS_BY_CORRIDOR || (rooms == 3 && uniform(rng) < 0.5);
         let cells = match by_corridor {
             true => along_corridor(rooms, rng),
@@ -202,7 +202,7 @@ fn borders(cells: &[Rect]) -> Vec<Border> {
 /// Which borders have doors: enough to reach every cell, by the corridor first, and some more.
 fn doors(borders: &[Border], cells: usize, rooms: usize, rng: &mut impl Rng) -> Vec<bool> {
     let mut order: Vec<usize> = (0..borders.len()).collect();
-    batchscope_core::order::shuffle(&mut order, rng);
+    shuffle(&mut order, rng);
     order.sort_by_key(|&i| borders[i].cells.iter().all(|&cell| cell < rooms));
     let mut group: Vec<usize> = (0..cells).collect();
     let mut has_door = vec![false; borders.len()];

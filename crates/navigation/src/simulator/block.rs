@@ -1,10 +1,13 @@
 //! Some environments side by side, as a structure of arrays.
 
-use batchscope_core::StreamKey;
+use batchscope_core::{
+    StreamKey,
+    order::{below, uniform},
+};
 use rand_core::Rng;
 
 use super::task::{Action, Difficulty, Ended, FORWARD, MAX_STEPS, SUCCESS_WITHIN, TURNS, reward};
-use crate::scene::{Scene, uniform};
+use crate::scene::Scene;
 
 /// Environments of a block at most: the work that a thread takes at once.
 pub(super) const BLOCK: usize = 64;
@@ -154,7 +157,7 @@ impl Block {
         let environment = (self.first + i) as u64;
         let mut rng = (shared.key).stream((environment << 32) | (self.episode[i] & 0xffff_ffff));
         let scenes = shared.scenes.len() as u32;
-        self.scene[i] = batchscope_core::order::below(&mut rng, scenes);
+        self.scene[i] = below(&mut rng, scenes);
         let scene = &shared.scenes[self.scene[i] as usize];
         let Difficulty { nearest, farthest } = shared.difficulty;
         // Both are drawn anew until they fit, so that every pair that fits is as probable. There are such pairs: a room is

@@ -12,10 +12,7 @@ use std::sync::Arc;
 use batchscope_core::StreamKey;
 use rayon::prelude::*;
 
-use crate::{
-    render::View,
-    scene::{Geodesics, Scene},
-};
+use crate::{render::View, scene::Scene};
 use block::{BLOCK, Block, SAVED, Shared};
 
 /// Numbers that tell an agent of its goal: the distance as the crow flies, in meters, and the cosine and sine of the angle to it
@@ -50,6 +47,8 @@ pub struct Simulator {
     scenes: Arc<[Scene]>,
     difficulty: Difficulty,
     key: StreamKey,
+    /// Corners of the scene that has most.
+    corners: usize,
     blocks: Vec<Block>,
     environments: usize,
 }
@@ -67,7 +66,14 @@ impl Simulator {
         environments: usize,
     ) -> Self {
         assert!(!scenes.is_empty(), "a simulator needs a scene");
-        let shared = Shared::of(&scenes, difficulty, key);
+        let corners = scenes.iter().map(|scene| scene.ways.corners().len());
+        let corners = corners.max().unwrap_or(0);
+        let shared = Shared {
+            scenes: &scenes,
+            difficulty,
+            key,
+            corners,
+        };
         let blocks = (0..environments.div_ceil(BLOCK))
             .into_par_iter()
             .map(|block| {
@@ -79,6 +85,7 @@ impl Simulator {
             scenes,
             difficulty,
             key,
+            corners,
             environments,
         }
     }
@@ -101,8 +108,8 @@ impl Simulator {
         let Stepped { rewards, ended } = stepped;
         let lengths = [actions.len(), rewards.len(), ended.len()];
         assert_eq!(lengths, [self.environments; 3], "one for each environment");
-        let shared = Shared::of(&self.scenes, self.difficulty, self.key);
-        (self.blocks.par_iter_mut())
+        let (shared, blocks) = self.parts();
+        (blocks.par_iter_mut())
             .zip(actions.par_chunks(BLOCK))
             .zip(
                 rewards
@@ -155,6 +162,17 @@ impl Simulator {
         }
     }
 
+    /// What the environments share, and themselves.
+    fn parts(&mut self) -> (Shared<'_>, &mut [Block]) {
+        let shared = Shared {
+            scenes: &self.scenes,
+            difficulty: self.difficulty,
+            key: self.key,
+            corners: self.corners,
+        };
+        (shared, &mut self.blocks)
+    }
+
     fn at(&self, environment: usize) -> (&Block, usize) {
         (&self.blocks[environment / BLOCK], environment % BLOCK)
     }
@@ -174,26 +192,10 @@ impl Simulator {
         if numbers.len() != SAVED * self.environments {
             return false;
         }
-        let shared = Shared::of(&self.scenes, self.difficulty, self.key);
+        let (shared, blocks) = self.parts();
         let saved = numbers.chunks(SAVED * BLOCK);
-        let mut blocks = self.blocks.iter_mut().zip(saved);
+        let mut blocks = blocks.iter_mut().zip(saved);
         blocks.all(|(block, numbers)| block.load(numbers, &shared).is_some())
-    }
-}
-
-impl<'a> Shared<'a> {
-    fn of(scenes: &'a [Scene], difficulty: Difficulty, key: StreamKey) -> Self {
-        let corners = |ways: &Geodesics| ways.corners().len();
-        Self {
-            scenes,
-            difficulty,
-            key,
-            corners: scenes
-                .iter()
-                .map(|scene| corners(&scene.ways))
-                .max()
-                .unwrap_or(0),
-        }
     }
 }
 

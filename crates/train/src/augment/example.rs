@@ -1,6 +1,6 @@
 //! What augmentations work on: an example, and uniform draws.
 
-use batchscope_core::UNLABELED;
+use batchscope_core::{UNLABELED, order::uniform};
 use rand_core::Rng;
 
 /// Size of an image, channels last.
@@ -113,7 +113,7 @@ impl Draws<'_> {
 
     /// A number in [0, 1).
     pub fn unit(&mut self) -> f64 {
-        (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+        uniform(self.0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The file itself: the parts of a run among the tensors of a [`batchscope_files::tensors`] file.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use batchscope_core::StateTensor;
 use batchscope_files::tensors::{self, Content};
@@ -45,9 +45,6 @@ pub(super) fn write(
         path: path.to_owned(),
         source,
     };
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(failed)?;
-    }
     tensors::write(path, parts, state).map_err(failed)
 }
 

@@ -465,24 +465,5 @@ fn difference(found: &Identity, expected: &Identity, longer: bool) -> Option<Str
     if found == *expected {
         return None;
     }
-    let json = |identity: &Identity| serde_json::to_value(identity).unwrap_or_default();
-    let (found, expected) = (json(&found), json(expected));
-    // The spec's settings are compared one by one, for the message's sake.
-    for part in ["spec", ""] {
-        let (found, expected) = if part.is_empty() {
-            (&found, &expected)
-        } else {
-            (&found[part], &expected[part])
-        };
-        let names = expected.as_object().into_iter().flat_map(|map| map.keys());
-        for name in names.filter(|name| *name != "spec") {
-            if found[name] != expected[name] {
-                let (found, expected) = (&found[name], &expected[name]);
-                return Some(format!(
-                    "it belongs to a run with {name} {found}, this run has {expected}"
-                ));
-            }
-        }
-    }
-    Some("it belongs to another run".to_owned())
+    Some(batchscope_files::tensors::difference(&found, expected))
 }

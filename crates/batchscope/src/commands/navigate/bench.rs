@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use batchscope_core::{EvaluationPlan, Schedule, TrialPurpose, TrialSpec, WarmUp};
+use batchscope_core::{DecayPolicy, EvaluationPlan, Schedule, TrialPurpose, TrialSpec};
 use batchscope_navigation::{
     Breakdown, MICRO_BATCH, NavigationSettings, Throughput, World, breakdown, one_at_a_time,
     published_learning_rate, together,
@@ -110,19 +110,12 @@ fn spec(batch_size: u64, settings: &NavigationSettings) -> Result<TrialSpec, Cli
         batch_size,
         micro_batch: None,
         learning_rate: published_learning_rate(batch_size),
-        schedule: Schedule {
-            warm_up: WarmUp {
-                length: batchscope_core::Length::Steps(0),
-                shape: batchscope_core::WarmUpShape::Linear,
-            },
-            decay: batchscope_core::Decay::Constant,
-            base_learning_rate: None,
-        },
+        schedule: Schedule::warm_up(0),
         optimizer,
         methods: Vec::new(),
         controller: None,
         clip: Some(1.0),
-        decay: batchscope_core::DecayPolicy::default(),
+        decay: DecayPolicy::default(),
         start: None,
         study_seed: 0,
         seed: 0,

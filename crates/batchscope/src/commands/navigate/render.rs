@@ -6,7 +6,7 @@ use batchscope_core::{Purpose, Split, StreamKey};
 use batchscope_navigation::{
     Action, Animation, AnimationSettings, Ended, EnvironmentState, EpisodeFrame, Follower, Marks,
     NavigationSettings, Picture, PlanPictureSettings, Policy, Scene, SceneSet, SheetSettings,
-    Simulator, Stepped, World, contact_sheet, exam_key, plan_picture,
+    Simulator, Stepped, StoredPolicy, World, contact_sheet, exam_key, plan_picture,
 };
 use batchscope_report::format::fixed;
 
@@ -26,7 +26,10 @@ const ENLARGED: usize = 2;
 
 /// Runs the command.
 pub fn run(args: &NavigateRender, quiet: bool) -> Result<(), CliError> {
-    let (settings, note) = settings(args)?;
+    let stored = (args.checkpoint.as_deref())
+        .map(|folder| StoredPolicy::read(&folder.join(CHECKPOINT)).map_err(CliError::trainer))
+        .transpose()?;
+    let (settings, note) = settings(args, stored.as_ref())?;
     fs::create_dir_all(&args.out)
         .map_err(|e| CliError::file("cannot create the folder", &args.out, e))?;
     let display = Display::new(quiet);
@@ -56,9 +59,12 @@ pub fn run(args: &NavigateRender, quiet: bool) -> Result<(), CliError> {
         args.views
     );
     let path = args.out.join("episode.png");
-    let mut agent = match &args.checkpoint {
+    let mut agent = match &stored {
         None => Agent::Follower(Follower::default()),
-        Some(folder) => Agent::policy(folder, &settings)?,
+        Some(stored) => {
+            let policy = stored.begin(&settings).map_err(CliError::trainer)?;
+            Agent::Policy(Box::new(policy))
+        }
     };
     let episode = Episode::of(
         &settings,
@@ -73,14 +79,12 @@ pub fn run(args: &NavigateRender, quiet: bool) -> Result<(), CliError> {
 }
 
 /// The workload that is asked for; where none is, the agent's own, which is told.
-fn settings(args: &NavigateRender) -> Result<(NavigationSettings, Option<String>), CliError> {
-    let of_agent = match &args.checkpoint {
-        Some(folder) => {
-            Some(Policy::workload(&folder.join(CHECKPOINT)).map_err(CliError::trainer)?)
-        }
-        None => None,
-    };
-    let (settings, written) = workload(args.workload.as_deref().or(of_agent.as_deref()))?;
+fn settings(
+    args: &NavigateRender,
+    agent: Option<&StoredPolicy>,
+) -> Result<(NavigationSettings, Option<String>), CliError> {
+    let of_agent = agent.map(StoredPolicy::workload);
+    let (settings, written) = workload(args.workload.as_deref().or(of_agent))?;
     let note = of_agent.map(|own| match own == written {
         true => format!("the workload is the agent's: {own}"),
         false => format!("the agent was trained on {own}"),
@@ -130,12 +134,6 @@ enum Agent {
 }
 
 impl Agent {
-    /// The policy of a run's checkpoint.
-    fn policy(folder: &Path, settings: &NavigationSettings) -> Result<Self, CliError> {
-        let policy = Policy::read(&folder.join(CHECKPOINT), settings).map_err(CliError::trainer)?;
-        Ok(Self::Policy(Box::new(policy)))
-    }
-
     fn act(
         &mut self,
         simulator: &Simulator,

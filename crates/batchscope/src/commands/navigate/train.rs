@@ -17,7 +17,7 @@ use batchscope_scaling::noise::NoiseTrajectory;
 use super::workload;
 use crate::{
     args::NavigateTrain,
-    commands::{folded, print, print_json, width},
+    commands::{folded, print, print_json, train::measured, width},
     error::CliError,
     files::{CHECKPOINT, work_alone},
     progress::Display,
@@ -64,18 +64,7 @@ pub fn run(args: &NavigateTrain, quiet: bool) -> Result<(), CliError> {
     display.finish();
     let record = record?;
     if let (Outcome::Interrupted, Some(signal)) = (&record.outcome, signals.raised()) {
-        let (left, resume) = match &args.checkpoint {
-            Some(_) => ("the run is saved", "the same command"),
-            None => (
-                "the run was not saved",
-                "nothing: it starts anew; with --checkpoint DIR it would be saved",
-            ),
-        };
-        return Err(CliError::Interrupted {
-            signal,
-            left,
-            resume: resume.to_owned(),
-        });
+        return Err(CliError::run_interrupted(signal, args.checkpoint.is_some()));
     }
     if args.json {
         return print_json(&record);
@@ -229,14 +218,6 @@ fn notes(args: &NavigateTrain, spec: &TrialSpec, trainer: &NavigationTrainer) ->
         ));
     }
     notes
-}
-
-fn measured(m: &Measurement) -> String {
-    let metrics = m
-        .metrics
-        .iter()
-        .map(|(metric, value)| format!("{metric} {}", fixed(*value)));
-    metrics.collect::<Vec<_>>().join("  ")
 }
 
 fn summary(record: &TrialRecord, settings: &NavigationSettings) -> String {
