@@ -1,6 +1,7 @@
-"""Five times as many epochs as compare-conadv, at rates that it found: the second table of compare-conadv.md.
+"""Five times as many epochs as compare-conadv, at the rates that it found: the second table of compare-conadv.md.
 
-Called by `docs/results/run compare-conadv` with the program and the data. The numbers are the same on any number of threads;
+Called by `docs/results/run compare-conadv`, after the comparison, with the program and the data. Runs whose record is
+there are not trained again. The numbers are the same on any number of threads;
 two runs of one thread each are faster than two after each other.
 """
 import concurrent.futures
@@ -14,19 +15,17 @@ import sys
 program, data = sys.argv[1:3]
 EPOCHS, SEEDS = 25, (0, 1, 2)
 SIZES = (500, 2500)
-METHODS = {"plain": [], "crop, flip": ["--augment", "crop(2),flip"], "conadv": ["--method", "conadv(0.1)"],
-           "conadv, crop, flip": ["--method", "conadv(0.1)", "--augment", "crop(2),flip"]}
+AUGMENTED, CONADV = ["--augment", "crop(2),flip"], ["--method", "conadv(0.1)"]
+# Each with its name in the comparison.
+METHODS = {"plain": ("sgd+tuned", []),
+           "crop, flip": ("sgd+tuned+crop(padding=2)+flip", AUGMENTED),
+           "conadv": ("sgd+tuned+conadv(epsilon=0.1)", CONADV),
+           "conadv, crop, flip": ("sgd+tuned+conadv(epsilon=0.1)+crop(padding=2)+flip", CONADV + AUGMENTED)}
 METRICS = ("test-error", "test-attacked_error", "train-error")
 RECORDS = pathlib.Path("studies/compare-conadv/longer")
+COMPARED = json.loads(pathlib.Path("docs/results/compare-conadv/comparison.json").read_text())
+RATES = {(point["batch_size"], point["method"]): point["learning_rate"] for point in COMPARED["points"]}
 T = 4.303  # Student's t at 95 % with two degrees of freedom
-
-
-def rate(size, method):
-    """What the comparison found for it."""
-    if size == 2500:
-        return "0.3282626409563613"
-    return "0.44822217245654644" if "conadv" in method else "0.07743735816103857"
-
 
 
 def trained(job):
@@ -35,9 +34,10 @@ def trained(job):
     path = RECORDS / f"{size}-{method.replace(', ', '-')}-{seed}.json"
     if path.exists():
         return job, json.loads(path.read_text())
+    name, flags = METHODS[method]
     words = [program, "train", "--json", "--quiet", "--data", data, "--examples", "10000", "--resize", "16", "--model", "c1"]
-    words += ["--batch-size", str(size), "--learning-rate", rate(size, method), "--epochs", str(EPOCHS), "--seed", str(seed)]
-    words += ["--schedule", f"cosine({EPOCHS}ep)", "--measure", "attacked(0.1)", "--noise=off", *METHODS[method]]
+    words += ["--batch-size", str(size), "--learning-rate", repr(RATES[size, name]), "--epochs", str(EPOCHS), "--seed", str(seed)]
+    words += ["--schedule", f"cosine({EPOCHS}ep)", "--measure", "attacked(0.1)", "--noise=off", *flags]
     out = subprocess.run(words, check=True, stdout=subprocess.PIPE, env=os.environ | {"RAYON_NUM_THREADS": "1"}).stdout
     metrics = json.loads(out)["measurements"][-1]["metrics"]
     path.write_text(json.dumps(metrics))
