@@ -450,7 +450,8 @@ fn gradient_noise_stands_beside_the_critical_batch_size() {
     let svg = figure.svg(&figure.views[0]);
     let document = roxmltree::Document::parse(&svg).unwrap();
     let texts = document.descendants().filter(|n| n.has_tag_name("text"));
-    let labels = texts.filter(|n| n.text().is_some_and(|text| text.starts_with("batch ")));
+    let beside = texts.filter(|n| n.attribute("class") != Some("title"));
+    let labels = beside.filter(|n| n.text().is_some_and(|text| text.starts_with("batch ")));
     assert_eq!(labels.count(), 3, "the smallest, the base and the largest");
     let summary = terminal_summary(&study.findings, 80, false);
     assert!(summary.contains("gradient noise scale"), "{summary}");

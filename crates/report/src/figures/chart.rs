@@ -8,7 +8,7 @@ use crate::plot::color::CATEGORIES;
 use crate::plot::figure::Figure;
 use crate::plot::panel::{Area, Panel, legend, marker, tick_room};
 use crate::plot::scale::{Scale, extent};
-use crate::plot::svg::{Anchor, Canvas};
+use crate::plot::svg::{Anchor, BOLD, Canvas, wrap};
 
 /// How values become places along an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +130,14 @@ impl ChartPanel {
             .flatten()
     }
 
+    /// Its title in lines; none where its axis says the same.
+    fn title_lines(&self, width: f64) -> Vec<String> {
+        match self.title == self.y.name {
+            true => Vec::new(),
+            false => wrap(&self.title, 12.0 * BOLD, width),
+        }
+    }
+
     fn has_points(&self) -> bool {
         let mut points = self.series.iter().flat_map(|s| &s.points);
         points.any(|p| p.x.is_finite() && drawn(&p.y).is_some())
@@ -160,6 +168,7 @@ fn scale(axis: &Axis, range: Option<(f64, f64)>, pad: f64) -> Scale {
 const PLOT: f64 = 190.0;
 const HEAD: f64 = 48.0;
 const FOOT: f64 = 46.0;
+const LINE: f64 = 16.0;
 
 fn draw(c: &mut Canvas, panels: &[&ChartPanel], names: &[&str]) {
     let columns = if c.narrow() { 1 } else { panels.len().min(2) };
@@ -173,6 +182,9 @@ fn draw(c: &mut Canvas, panels: &[&ChartPanel], names: &[&str]) {
         top += legend(c, 4.0, c.width, 8.0, &keys);
     }
     let share = c.width / columns as f64;
+    let titles: Vec<Vec<String>> = panels.iter().map(|p| p.title_lines(share - 8.0)).collect();
+    let deepest = titles.iter().map(Vec::len).max().unwrap_or_default() as f64;
+    let head = HEAD + LINE * (deepest - 1.0);
     for (i, panel) in panels.iter().enumerate() {
         let x = scale(
             &panel.x,
@@ -187,7 +199,7 @@ fn draw(c: &mut Canvas, panels: &[&ChartPanel], names: &[&str]) {
         let y = scale(&panel.y, extent(panel.values()), 0.06);
         let ticks = y.over(PLOT, 0.0).ticks(24.0);
         let left = (i % columns) as f64 * share + tick_room(&ticks).max(28.0);
-        let above = top + (i / columns) as f64 * (PLOT + HEAD + FOOT) + HEAD;
+        let above = top + (i / columns) as f64 * (PLOT + head + FOOT) + head;
         let area = Area {
             left,
             top: above,
@@ -201,7 +213,10 @@ fn draw(c: &mut Canvas, panels: &[&ChartPanel], names: &[&str]) {
         };
         axes.grid(c, &x_ticks, &ticks);
         let edge = (i % columns) as f64 * share + 4.0;
-        c.text("strong", (edge, above - 28.0), Anchor::Start, &panel.title);
+        for (k, line) in titles[i].iter().rev().enumerate() {
+            let at = (edge, above - 28.0 - LINE * k as f64);
+            c.text("strong", at, Anchor::Start, line);
+        }
         c.text(
             "axis-name",
             (edge, above - 10.0),
@@ -219,7 +234,7 @@ fn draw(c: &mut Canvas, panels: &[&ChartPanel], names: &[&str]) {
             draw_series(c, panel, &axes, series, k);
         }
     }
-    c.height = top + panels.len().div_ceil(columns) as f64 * (PLOT + HEAD + FOOT) + 2.0;
+    c.height = top + panels.len().div_ceil(columns) as f64 * (PLOT + head + FOOT) + 2.0;
 }
 
 fn draw_series(c: &mut Canvas, panel: &ChartPanel, axes: &Panel, series: &Series, k: usize) {

@@ -8,7 +8,7 @@ use crate::format::{estimate, estimate_short, estimate_value, number, times};
 use crate::plot::figure::Figure;
 use crate::plot::panel::{Area, Panel, marker};
 use crate::plot::scale::{Scale, extent};
-use crate::plot::svg::{Anchor, Canvas, Path, text_width};
+use crate::plot::svg::{Anchor, BOLD, Canvas, Path, text_width};
 
 /// A line of the chart.
 struct Row {
@@ -108,9 +108,9 @@ fn draw(c: &mut Canvas, rows: &[Row]) {
     let narrow = c.narrow();
     let left = rows
         .iter()
-        .map(|r| text_width(&r.label, 12.0))
+        .map(|r| text_width(&r.label, 12.0) * if r.heading { BOLD } else { 1.0 })
         .fold(60.0, f64::max)
-        .min(if narrow { 112.0 } else { 190.0 })
+        .min(if narrow { 112.0 } else { 220.0 })
         + 12.0;
     let values = rows
         .iter()

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::color::standalone_style;
-use super::svg::{Anchor, Canvas, Mode, escape, wrap};
+use super::svg::{Anchor, BOLD, Canvas, Mode, escape, wrap};
 
 /// Width of a figure in a column of text, and of its narrow variant, in pixels.
 pub(crate) const WIDE: f64 = 660.0;
@@ -103,8 +103,7 @@ impl Figure {
     pub fn svg(&self, view: &View) -> String {
         const MARGIN: f64 = 14.0;
         let (height, body) = &view.standalone;
-        // bold letters are an eighth wider than the regular ones that are measured
-        let lines = wrap(&self.title, 15.0 * 1.13, WIDE);
+        let lines = wrap(&self.title, 15.0 * BOLD, WIDE);
         let head = MARGIN + 20.0 * lines.len() as f64 + 8.0;
         let (width, height) = (WIDE + 2.0 * MARGIN, height + head + MARGIN);
         let mut title = Canvas::new(width, Mode::Standalone, String::new());

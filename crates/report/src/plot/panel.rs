@@ -1,7 +1,7 @@
 //! A pair of axes: grid, ticks, names, marks and direct labels.
 
 use super::scale::{Scale, Tick};
-use super::svg::{Anchor, Canvas, Path, text_width};
+use super::svg::{Anchor, Canvas, Path, text_width, wrap};
 
 /// Where a panel lies on its canvas.
 #[derive(Debug, Clone, Copy)]
@@ -320,23 +320,30 @@ pub(crate) fn legend(
     top: f64,
     entries: &[(String, usize)],
 ) -> f64 {
-    let (mut x, mut y) = (left, top);
+    const KEY: f64 = 21.0;
+    const GAP: f64 = 18.0;
+    const LINE: f64 = 15.0;
+    const ROW: f64 = 19.0;
+    let (mut x, mut y, mut row) = (left, top, 0.0_f64);
     for (text, category) in entries {
-        let width = text_width(text, 12.0) + 32.0;
-        if x + width - 14.0 > right && x > left {
+        let lines = wrap(text, 12.0, right - left - KEY);
+        let widths = lines.iter().map(|line| text_width(line, 12.0));
+        let width = KEY + widths.fold(0.0, f64::max);
+        if x + width > right && x > left {
             x = left;
-            y += 19.0;
+            y += row;
+            row = 0.0;
         }
         c.line(&format!("curve l{category}"), (x, y), (x + 16.0, y));
         marker(c, &format!("dot p{category}"), *category, (x + 8.0, y), 4.0);
-        c.text("", (x + 21.0, y + 4.0), Anchor::Start, text);
-        x += width + 8.0;
+        for (i, line) in lines.iter().enumerate() {
+            let at = (x + KEY, y + 4.0 + LINE * i as f64);
+            c.text("", at, Anchor::Start, line);
+        }
+        row = row.max(ROW + LINE * lines.len().saturating_sub(1) as f64);
+        x += width + GAP;
     }
-    if entries.is_empty() {
-        0.0
-    } else {
-        y - top + 19.0
-    }
+    y - top + row
 }
 
 #[cfg(test)]
