@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use batchscope_command::Pattern;
 use batchscope_core::{
     Choice, ChoiceError, Decay, Descriptor, Diagnostic, Metric, Quantity, SettingError, Target,
-    Value, split_list,
+    Value, split_list, split_sum,
 };
 use batchscope_optim::OPTIMIZERS;
 use batchscope_rules::{CONTROLLERS, Rule, read_decay, write_decay};
@@ -303,16 +303,7 @@ impl FromStr for MethodList {
 fn method(text: &str) -> Result<Method, String> {
     /// How a method without a rule is written.
     const TUNED: &str = "tuned";
-    let mut depth = 0;
-    let parts = text.split(|c| {
-        match c {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            _ => {}
-        }
-        c == '+' && depth == 0
-    });
-    let parts: Vec<&str> = parts.map(str::trim).collect();
+    let parts = split_sum(text).map_err(|e| e.to_string())?;
     let (kind, optimizer) = OPTIMIZERS.read(parts[0]).map_err(|e| e.to_string())?;
     let (mut rules, mut steps, mut led, mut is_tuned) = (Vec::new(), Vec::new(), None, false);
     for part in &parts[1..] {

@@ -43,7 +43,7 @@ pub use batch::{
 };
 pub use choice::{
     Argument, Call, CallError, Choice, ChoiceError, Default as ParameterDefault, Described,
-    Descriptor, Kind, MAX_TEXT, Parameter, Range, Registry, Value, split_list,
+    Descriptor, Kind, MAX_TEXT, Parameter, Range, Registry, Value, split_list, split_sum,
 };
 pub use confusion::Confusion;
 pub use crossing::{Crossed, Crossing, IN_SIGHT, NEAR, WINDOW};

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use batchscope_core::{Choice, ChoiceError, Described, Descriptor, Schedule};
+use batchscope_core::{Choice, ChoiceError, Described, Descriptor, Schedule, split_sum};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
@@ -210,30 +210,12 @@ impl fmt::Display for Rule {
     }
 }
 
-/// The parts of a text, cut at every plus sign outside of parentheses.
-fn parts(text: &str) -> Vec<&str> {
-    let (mut depth, mut from, mut parts) = (0u32, 0, Vec::new());
-    for (at, character) in text.char_indices() {
-        match character {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            '+' if depth == 0 => {
-                parts.push(&text[from..at]);
-                from = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[from..]);
-    parts
-}
-
 impl FromStr for Rule {
     type Err = ChoiceError;
 
     fn from_str(text: &str) -> Result<Self, ChoiceError> {
         let mut chosen = Vec::new();
-        for part in parts(text) {
+        for part in split_sum(text)? {
             let (kind, choice) = RULES.read(part)?;
             let clash = chosen.iter().find_map(|other: &Part| {
                 let same = other

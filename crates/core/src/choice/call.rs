@@ -77,13 +77,33 @@ pub enum CallError {
 /// # Ok::<(), batchscope_core::CallError>(())
 /// ```
 pub fn split_list(text: &str) -> Result<Vec<&str>, CallError> {
+    match text.trim().is_empty() && text.len() <= MAX_TEXT {
+        true => Ok(Vec::new()),
+        false => split_at(text, ','),
+    }
+}
+
+/// The parts of a name that joins several by plus signs; one inside parentheses separates nothing.
+///
+/// ```
+/// use batchscope_core::split_sum;
+/// assert_eq!(split_sum("sgd + tuned+crop(1e+0)")?, ["sgd", "tuned", "crop(1e+0)"]);
+/// # Ok::<(), batchscope_core::CallError>(())
+/// ```
+///
+/// # Errors
+/// For text longer than [`MAX_TEXT`] or with unbalanced parentheses.
+pub fn split_sum(text: &str) -> Result<Vec<&str>, CallError> {
+    split_at(text, '+')
+}
+
+/// The parts of a text of bearable length, without the space around them.
+fn split_at(text: &str, separator: char) -> Result<Vec<&str>, CallError> {
     if text.len() > MAX_TEXT {
         return Err(CallError::Long(text.len()));
     }
-    if text.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    let items = split(text, |c| c == ',').ok_or_else(|| CallError::Parentheses(shown(text)))?;
+    let items =
+        split(text, |c| c == separator).ok_or_else(|| CallError::Parentheses(shown(text)))?;
     Ok(items.into_iter().map(str::trim).collect())
 }
 

@@ -19,7 +19,7 @@ use serde::{
     ser::SerializeMap,
 };
 
-pub use call::{Argument, Call, CallError, MAX_TEXT, split_list};
+pub use call::{Argument, Call, CallError, MAX_TEXT, split_list, split_sum};
 pub use descriptor::{Default, Descriptor, Kind, Parameter, Range};
 pub use refusal::ChoiceError;
 pub use registry::{Described, Registry};
