@@ -1,5 +1,6 @@
 //! `batchscope compare`: methods against a baseline, over batch sizes.
 
+mod notes;
 mod page;
 
 use std::path::Path;
@@ -22,7 +23,6 @@ use crate::{
     error::CliError,
     files::write_whole,
     folder::{RunFacts, StudyFolder},
-    lengths,
     progress::Display,
     resolve,
     trainers::Trainers,
@@ -172,30 +172,12 @@ pub fn found(
         seeds: plan.seeds,
         budgets: comparison.methods.iter().map(budget).collect(),
         curves: curves(result),
-        notes: notes(result, info),
+        notes: notes::long_warm_ups(result, info)
+            .into_iter()
+            .chain(notes::of_runs(result, comparison.methods.len()))
+            .collect(),
         contrasts,
     })
-}
-
-/// Warm-ups that do not end within their runs, by method and batch size.
-fn notes(result: &StudyResult, info: &TrainerInfo) -> Vec<String> {
-    let fresh =
-        |record: &&TrialRecord| matches!(record.spec.purpose, TrialPurpose::Fresh { index: 0 });
-    let notes = result.records.iter().filter(fresh).filter_map(|record| {
-        let spec = &record.spec;
-        let (batch_size, examples) = (spec.batch_size, info.train_examples);
-        // In steps of the batch size that the run begins with, whatever a controller makes of it.
-        let drawn = record.measurements.last().map(|m| m.examples / batch_size);
-        let steps = drawn
-            .filter(|_| spec.controller.is_some())
-            .unwrap_or(spec.cap);
-        let remark = lengths::long_warm_up(&spec.schedule, batch_size, examples, steps)?;
-        Some(format!(
-            "{} at batch size {batch_size}: {remark}.",
-            spec.curves.join(", ")
-        ))
-    });
-    notes.collect()
 }
 
 /// What was tuned for a method.

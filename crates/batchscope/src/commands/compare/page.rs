@@ -1,6 +1,7 @@
 //! The comparison as a page.
 
 mod along;
+mod labels;
 
 use batchscope_core::{Estimate, TrialPurpose, TrialRecord};
 use batchscope_report::{
@@ -10,6 +11,7 @@ use batchscope_report::{
 use batchscope_scaling::Endpoint;
 use batchscope_study::StudyResult;
 
+use self::labels::Labels;
 use super::Compared;
 
 /// The page.
@@ -114,9 +116,10 @@ fn fresh<'a>(
 /// Every method at every batch size.
 fn values(found: &Compared) -> Section {
     let by_steps = matches!(found.contrasts.endpoint, Endpoint::Steps(_));
+    let labels = Labels::of(&found.methods());
     let series = |value: &dyn Fn(&batchscope_scaling::MethodPoint) -> Estimate| {
         let series = found.methods().into_iter().map(|method| Series {
-            name: method.to_owned(),
+            name: labels.label(method),
             points: found
                 .contrasts
                 .points
@@ -134,13 +137,20 @@ fn values(found: &Compared) -> Section {
     let chart = Chart {
         id: "methods",
         title: title(found),
-        caption: "Means of the fresh seeds with their intervals. Runs that diverged or did not arrive are not in them; the table counts those.".to_owned(),
+        caption: format!(
+            "Means of the fresh seeds with their intervals. Runs that diverged or did not arrive are not in them; the table counts those.{}",
+            labels.note()
+        ),
         panels: vec![ChartPanel {
             title: found.endpoint(),
             x: Axis::new("batch size (examples per step)", AxisScale::Batch),
             y: Axis::new(
                 found.endpoint(),
-                if by_steps { AxisScale::Log } else { AxisScale::Linear },
+                if by_steps {
+                    AxisScale::Log
+                } else {
+                    AxisScale::Linear
+                },
             ),
             series: series(&|point| point.value.clone()),
         }],

@@ -8,7 +8,7 @@ use batchscope_report::{
 use batchscope_scaling::Endpoint;
 use batchscope_study::StudyResult;
 
-use super::fresh;
+use super::{fresh, labels::Labels};
 use crate::commands::compare::Compared;
 
 /// Decisions that a table shows at most.
@@ -28,6 +28,11 @@ pub(super) fn section(found: &Compared, result: &StudyResult) -> Option<Section>
     if !runs.iter().any(|(_, run)| changes(run)) {
         return None;
     }
+    let labels = Labels::of(&found.methods());
+    let named = runs
+        .iter()
+        .map(|(method, run)| (labels.label(method), *run));
+    let named: Vec<(String, &TrialRecord)> = named.collect();
     let mut decisions: Vec<Vec<String>> = Vec::new();
     for method in found.methods() {
         for (number_of_seed, run) in (1..).zip(fresh(result, method, batch_size)) {
@@ -72,7 +77,7 @@ pub(super) fn section(found: &Compared, result: &StudyResult) -> Option<Section>
             true => Vec::new(),
             false => vec![table],
         },
-        figures: [chart(&runs), metrics(found, result)]
+        figures: [chart(&named, &labels), metrics(found, result, &labels)]
             .iter()
             .filter_map(Chart::figure)
             .collect(),
@@ -80,7 +85,7 @@ pub(super) fn section(found: &Compared, result: &StudyResult) -> Option<Section>
     })
 }
 
-fn chart(runs: &[(&str, &TrialRecord)]) -> Chart {
+fn chart(runs: &[(String, &TrialRecord)], labels: &Labels<'_>) -> Chart {
     let changes_batch = runs.iter().any(|(_, run)| {
         let mut sizes = batch_sizes(run).map(|(_, size)| size);
         let first = sizes.next();
@@ -112,13 +117,16 @@ fn chart(runs: &[(&str, &TrialRecord)]) -> Chart {
     Chart {
         id: "along",
         title: "How the runs were led".to_owned(),
-        caption: "At the evaluations; batch sizes are means since the evaluation before. Single points are decisions of controllers.".to_owned(),
+        caption: format!(
+            "At the evaluations; batch sizes are means since the evaluation before. Single points are decisions of controllers.{}",
+            labels.note()
+        ),
         panels,
     }
 }
 
 /// What was measured along the runs of all seeds, against the examples they had seen.
-fn metrics(found: &Compared, result: &StudyResult) -> Chart {
+fn metrics(found: &Compared, result: &StudyResult, labels: &Labels<'_>) -> Chart {
     let metric = match &found.contrasts.endpoint {
         Endpoint::Metric(metric) => metric,
         Endpoint::Steps(target) => &target.metric,
@@ -137,7 +145,7 @@ fn metrics(found: &Compared, result: &StudyResult) -> Chart {
                 })
             });
             Series {
-                name: method.to_owned(),
+                name: labels.label(method),
                 points: points.collect(),
                 joined: false,
             }
@@ -152,14 +160,17 @@ fn metrics(found: &Compared, result: &StudyResult) -> Chart {
     Chart {
         id: "along-metrics",
         title: "What was measured along the runs".to_owned(),
-        caption: "Every evaluation of every fresh seed: how far the points of one method scatter is the seeds' noise.".to_owned(),
+        caption: format!(
+            "Every evaluation of every fresh seed: how far the points of one method scatter is the seeds' noise.{}",
+            labels.note()
+        ),
         panels: measured.into_iter().map(panel).collect(),
     }
 }
 
 /// A line for each run, and the decisions on it as points of their own.
 fn series(
-    runs: &[(&str, &TrialRecord)],
+    runs: &[(String, &TrialRecord)],
     line: impl Fn(&TrialRecord) -> Vec<(f64, f64)>,
     decided: impl Fn(&batchscope_core::Decision) -> f64,
 ) -> Vec<Series> {
@@ -170,7 +181,7 @@ fn series(
     let mut all = Vec::new();
     for (method, run) in runs {
         all.push(Series {
-            name: (*method).to_owned(),
+            name: method.clone(),
             points: line(run)
                 .into_iter()
                 .filter(|(_, y)| *y > 0.0)
