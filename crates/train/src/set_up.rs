@@ -106,7 +106,7 @@ impl BuiltIn {
             None => Portions::of_member(micro_batch, ghost.unwrap_or(1), group),
             Some(_) => Portions::whole(micro_batch),
         };
-        let replicas = parts.remark(rule.as_ref(), network.layout(), group);
+        let replicas = parts.remark(rule.as_ref(), network.layout(), group, ghost.is_some());
         replicas.into_iter().for_each(|note| driver.note(note));
         let (source, method) = self.steps_of(spec, key, portions, &parts)?;
         let run = Run {
@@ -316,6 +316,7 @@ impl<'a> Parts<'a> {
         rule: &dyn UpdateRule,
         layout: &ParameterLayout,
         group: &dyn Group,
+        batch_norm: bool,
     ) -> Vec<String> {
         if group.size() == 1 {
             return Vec::new();
@@ -346,6 +347,13 @@ impl<'a> Parts<'a> {
                 "each replica has {} training examples of its own{spread}{left_over}",
                 shards.share()
             ));
+            if batch_norm && self.spread.is_some() {
+                notes.push(
+                    "batch norm takes its statistics from one replica's classes alone, which can do \
+                     more harm than any rule mends (Hsieh et al. 2020): compare with a network without it"
+                        .to_owned(),
+                );
+            }
         }
         notes
     }

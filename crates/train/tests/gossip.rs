@@ -377,6 +377,8 @@ fn every_rule_trains_and_says_what_it_did() {
             "{:?}",
             record.notes
         );
+        let warned = record.notes.iter().any(|note| note.contains("batch norm"));
+        assert_eq!(warned, method.contains("dirichlet"), "{:?}", record.notes);
         let again = run(&trainer, &decentralized(method, 150));
         assert_eq!(essence(&again), essence(&record), "{method}");
     }
