@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use batchscope_core::{
-    Cadence, Choice, Decision, Diagnostic, Estimate, EvaluationPlan, Event, Length, Measurement,
-    NoiseRecord, Outcome, Trainer, TrialPurpose, TrialRecord, TrialSpec, check_untrained,
+    Cadence, Choice, Decision, Diagnostic, EvaluationPlan, Event, Length, Measurement, NoiseRecord,
+    Outcome, Trainer, TrialPurpose, TrialRecord, TrialSpec, check_untrained,
 };
 use batchscope_report::format::{count, duration, exact, fixed, number};
 use batchscope_rules::{Course, controller, finds_rate, length_of_run, read_rows, steps_in};
@@ -133,7 +133,7 @@ pub fn run(args: TrainArgs, quiet: bool) -> Result<(), CliError> {
     if args.json {
         return Ok(());
     }
-    let text = summary(&record) + &noise(&record, data.train.len());
+    let text = summary(&record) + &noise(&record, Some(data.train.len()), "examples");
     print(&folded(&text, width(), 2))
 }
 
@@ -285,8 +285,8 @@ pub fn measured(m: &Measurement) -> String {
     metrics.join("  ")
 }
 
-/// The noise scale along the run, if it was watched.
-fn noise(record: &TrialRecord, train_examples: u64) -> String {
+/// The noise scale along the run, if it was watched, in units of what a batch counts.
+pub(super) fn noise(record: &TrialRecord, train_examples: Option<u64>, units: &str) -> String {
     let runs = [record.measurements.as_slice()];
     // A batch that grows ends at its last size.
     let of = |m: &Measurement| match &m.noise {
@@ -295,28 +295,24 @@ fn noise(record: &TrialRecord, train_examples: u64) -> String {
     };
     let last = record.measurements.iter().rev().find_map(of);
     let batch_size = last.unwrap_or(record.spec.batch_size);
-    let course = NoiseTrajectory::new(batch_size, &runs, Some(train_examples), LEVEL);
+    let course = NoiseTrajectory::new(batch_size, &runs, train_examples, LEVEL);
     let Some(course) = course else {
         return String::new();
     };
-    let why = |e: &Estimate| e.reason.clone().unwrap_or_default();
-    match (course.population.value, course.course.last()) {
-        (None, _) | (_, None) => {
-            format!(
-                "gradient noise scale: undefined: {}\n",
-                why(&course.population)
-            )
-        }
-        (Some(average), Some(last)) => format!(
-            "gradient noise scale: {} examples on average over {}, {} at its end\n",
-            number(average),
-            match batch_size == record.spec.batch_size {
-                true => "the run".to_owned(),
-                false => format!("the steps of {batch_size}"),
-            },
-            last.population
-        ),
+    let average = &course.population;
+    if average.value.is_none() {
+        let why = average.reason.as_deref().unwrap_or_default();
+        return format!("gradient noise scale: undefined: {why}\n");
     }
+    let over = match batch_size == record.spec.batch_size {
+        true => "the run".to_owned(),
+        false => format!("the steps of {batch_size}"),
+    };
+    let end = match course.course.last() {
+        Some(last) => format!(", {} at its end", last.population),
+        None => String::new(),
+    };
+    format!("gradient noise scale: {average} {units} on average over {over}{end}\n")
 }
 
 fn summary(record: &TrialRecord) -> String {

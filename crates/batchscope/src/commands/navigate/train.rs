@@ -12,12 +12,15 @@ use batchscope_navigation::{
 };
 use batchscope_optim::OPTIMIZERS;
 use batchscope_report::format::{count, duration, fixed, number, percent};
-use batchscope_scaling::noise::NoiseTrajectory;
 
 use super::workload;
 use crate::{
     args::NavigateTrain,
-    commands::{folded, print, print_json, train::measured, width},
+    commands::{
+        folded, print, print_json,
+        train::{measured, noise},
+        width,
+    },
     error::CliError,
     files::{CHECKPOINT, work_alone},
     progress::Display,
@@ -269,7 +272,11 @@ fn summary(record: &TrialRecord, settings: &NavigationSettings) -> String {
         number(spec.learning_rate),
         duration(record.seconds)
     );
-    text += &noise(record);
+    // What was never measured is not told to be undefined: few watch it here.
+    let is_measured = |m: &Measurement| matches!(m.noise, Some(NoiseRecord::Measured(_)));
+    if record.measurements.iter().any(is_measured) {
+        text += &noise(record, None, "frames");
+    }
     for note in &record.notes {
         text += &format!("note: {note}\n");
     }
@@ -302,24 +309,4 @@ fn interval(last: &Measurement, settings: &NavigationSettings) -> String {
         percent(LEVEL),
         settings.held_out
     )
-}
-
-/// The noise scale along the run, if it was watched.
-fn noise(record: &TrialRecord) -> String {
-    let is_measured = |m: &Measurement| matches!(m.noise, Some(NoiseRecord::Measured(_)));
-    if !record.measurements.iter().any(is_measured) {
-        return String::new();
-    }
-    let runs = [record.measurements.as_slice()];
-    let course = NoiseTrajectory::new(record.spec.batch_size, &runs, None, LEVEL);
-    match course.as_ref().map(|course| &course.population) {
-        Some(scale) if scale.value.is_some() => {
-            format!("gradient noise scale: {scale} frames on average over the run\n")
-        }
-        Some(scale) => {
-            let why = scale.reason.clone().unwrap_or_default();
-            format!("gradient noise scale: undefined: {why}\n")
-        }
-        None => String::new(),
-    }
 }
