@@ -18,13 +18,14 @@ fn holds(estimate: &Estimate, truth: f64) -> bool {
 }
 
 /// (Coverage of (b), of (c), share of each that is estimated, share of studies in which the definitions are
-/// said to differ), in %.
-fn coverage(world: &World, studies: u64) -> [f64; 5] {
+/// said to differ, share of intervals of each with two ends), in %.
+fn coverage(world: &World, studies: u64) -> [f64; 7] {
     let options = AnalysisOptions {
         bootstrap: 150,
         ..AnalysisOptions::default()
     };
-    let mut held = [0.0; 5];
+    let closed = |e: &Estimate| e.low.is_some() && e.high.is_some();
+    let mut held = [0.0; 7];
     for study_seed in 0..studies {
         let world = World {
             study_seed,
@@ -39,6 +40,8 @@ fn coverage(world: &World, studies: u64) -> [f64; 5] {
         let agreement = findings.agreement("tuned");
         let differ = matches!(agreement, Some(Agreement::Exclude | Agreement::LackOfFit));
         held[4] += f64::from(differ);
+        held[5] += f64::from(closed(&found.overhead20));
+        held[6] += f64::from(closed(&found.plateau));
     }
     held.map(|h| 100.0 * h / studies as f64)
 }

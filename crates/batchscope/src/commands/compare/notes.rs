@@ -60,7 +60,7 @@ pub(super) fn of_runs(result: &StudyResult, methods: usize) -> Vec<String> {
     }
     let said = all.into_iter().map(|noted| {
         let who = match noted.methods.len() == methods {
-            true => "all methods".to_owned(),
+            true => "All methods".to_owned(),
             false => Vec::from_iter(noted.methods).join(", "),
         };
         let sizes: Vec<String> = noted.sizes.iter().map(u64::to_string).collect();
