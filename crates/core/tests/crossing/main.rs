@@ -71,12 +71,14 @@ fn few_evaluations_find_the_crossing() {
     for cell in cells() {
         let few = tally(&cell, 400, &plan, sparsely);
         let all = tally(&cell, 400, &plan, estimated);
+        let then = tally(&cell, 400, &plan, smoothed);
         let error = few.deviation() / (few.n as f64).sqrt();
         assert!(few.bias().abs() < 0.04 + error, "{cell:?}: {}", few.bias());
         assert!(
             few.deviation() <= 0.005 + 1.45 * all.deviation(),
             "{cell:?}"
         );
+        assert!(few.deviation() <= 1.1 * then.deviation(), "{cell:?}");
         assert!(2.0 * few.evaluations() < all.evaluations(), "{cell:?}");
         assert_eq!(few.lost, 0, "{cell:?}");
     }
@@ -120,6 +122,9 @@ fn the_table_of_the_documentation() {
                 then.deviation(),
             );
             worst = worst.max(now.bias().abs());
+            let allowed = if name == FEWEST { 1.035 } else { 1.0 };
+            let (spread, before) = (now.deviation(), then.deviation());
+            assert!(spread <= allowed * before, "{cell:?}: {spread} of {before}");
         }
         assert!(worst < if name == FEWEST { 0.04 } else { 0.03 }, "{worst}");
     }
