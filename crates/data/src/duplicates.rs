@@ -1,5 +1,4 @@
-//! Examples that are there more than once, counted by content: within the training part, and between
-//! it and the parts that are to judge what was learned.
+//! Examples that are there more than once, counted by content: within the parts, and between them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -8,52 +7,119 @@ use rayon::prelude::*;
 use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
 
-/// Notes on copies; a test part of which more than half are training examples is refused. Takes eight
+/// Notes on copies; a test part of which more than half are training examples is refused. Takes 16
 /// bytes of memory for each example; two different ones count as copies by a chance of n²/2⁶⁵.
 pub(crate) fn count(arrays: &Arrays, notes: &mut Vec<String>) -> Result<(), DataError> {
-    let mut train = digests(arrays, &arrays.train);
-    let all = train.len();
-    train.par_sort_unstable();
-    train.dedup();
-    let copies = all - train.len();
-    if copies > 0 {
+    let train = Part::of("training", arrays, &arrays.train);
+    if train.copies() > 0 {
         let held_out = match arrays.validation {
             Some(_) => "",
             None => "; one may be held out for validation while the other is trained on",
         };
-        notes.push(format!(
-            "{copies} of {all} training examples are copies of others{held_out}"
-        ));
+        notes.push(train.note_of_copies() + held_out);
     }
-    for (name, part) in [("validation", &arrays.validation), ("test", &arrays.test)] {
-        let Some(part) = part else { continue };
-        let digests = digests(arrays, part);
-        let known = digests
-            .par_iter()
-            .filter(|digest| train.binary_search(digest).is_ok())
-            .count();
-        if name == "test" && known > digests.len() / 2 {
-            return Err(DataError::setting(
-                "test",
-                format!(
-                    "{known} of {} test examples are training examples too, so that the test part \
-                     tells nothing about new ones: give another test part, or take the copies out",
-                    digests.len()
-                ),
-            ));
+    let part = |name, part: &Option<ArrayPart>| Some(Part::of(name, arrays, part.as_ref()?));
+    let validation = part("validation", &arrays.validation);
+    let test = part("test", &arrays.test);
+    for part in [&validation, &test].into_iter().flatten() {
+        if part.copies() > 0 {
+            notes.push(part.note_of_copies());
+        }
+        let (known, contradicted) = part.known(&train);
+        if part.name == "test" {
+            refuse_known(known, part.all, "examples")?;
         }
         if known > 0 {
             notes.push(format!(
-                "{known} of {} {name} examples are training examples too",
-                digests.len()
+                "{known} of {} {} examples are training examples too",
+                part.all, part.name
+            ));
+        }
+        if contradicted > 0 {
+            notes.push(format!(
+                "{contradicted} of {} {} examples have the inputs of training examples, and other answers",
+                part.all, part.name
+            ));
+        }
+    }
+    if let (Some(validation), Some(test)) = (&validation, &test) {
+        let (known, _) = test.known(validation);
+        if known > 0 {
+            notes.push(format!(
+                "{known} of {} test examples are validation examples too",
+                test.all
             ));
         }
     }
     Ok(())
 }
 
-/// A digest of each example, answer included.
-fn digests(arrays: &Arrays, part: &ArrayPart) -> Vec<u64> {
+/// Refuses a test part of which more than half is in the training part.
+pub(crate) fn refuse_known(known: usize, all: usize, what: &str) -> Result<(), DataError> {
+    if known <= all / 2 {
+        return Ok(());
+    }
+    Err(DataError::setting(
+        "test",
+        format!(
+            "{known} of {all} test {what} are training {what} too, so that the test part tells nothing \
+             about new ones: give another test part, or take the copies out"
+        ),
+    ))
+}
+
+/// The digests of a part.
+struct Part {
+    name: &'static str,
+    /// Its examples, copies included.
+    all: usize,
+    /// Of each example, by its inputs and then by all of it, in order.
+    examples: Vec<(u64, u64)>,
+}
+
+impl Part {
+    fn of(name: &'static str, arrays: &Arrays, part: &ArrayPart) -> Self {
+        let mut examples = digests(arrays, part);
+        examples.par_sort_unstable();
+        Self {
+            name,
+            all: examples.len(),
+            examples,
+        }
+    }
+
+    /// Examples that are there before.
+    fn copies(&self) -> usize {
+        self.examples.windows(2).filter(|w| w[0] == w[1]).count()
+    }
+
+    fn note_of_copies(&self) -> String {
+        format!(
+            "{} of {} {} examples are copies of others",
+            self.copies(),
+            self.all,
+            self.name
+        )
+    }
+
+    /// How many examples another part has too, and of how many it has the inputs with other answers alone.
+    fn known(&self, other: &Part) -> (usize, usize) {
+        let found = |example: &(u64, u64)| {
+            let at = other.examples.partition_point(|e| e < example);
+            let before = at.checked_sub(1).and_then(|at| other.examples.get(at));
+            let mut near = other.examples.get(at).into_iter().chain(before);
+            match other.examples.get(at) == Some(example) {
+                true => (1, 0),
+                false => (0, usize::from(near.any(|e| e.0 == example.0))),
+            }
+        };
+        let add = |a: (usize, usize), b: (usize, usize)| (a.0 + b.0, a.1 + b.1);
+        self.examples.par_iter().map(found).reduce(|| (0, 0), add)
+    }
+}
+
+/// Digests of each example: of its inputs, and with the answer.
+fn digests(arrays: &Arrays, part: &ArrayPart) -> Vec<(u64, u64)> {
     let examples = arrays.count(part);
     let width = arrays.input.len();
     let outputs = match &part.answers {
@@ -75,12 +141,13 @@ fn digests(arrays: &Arrays, part: &ArrayPart) -> Vec<u64> {
             }
             InputRows::Windows(_) => sequences[example].hash(&mut hash),
         }
+        let inputs = hash.finish();
         match &part.answers {
             Answers::Classes(classes) => hash.write_u32(classes[example]),
             Answers::Values(values) => floats(&values[example * outputs..][..outputs], &mut hash),
             Answers::Masks(masks) => hash.write(&masks[example * outputs..][..outputs]),
         }
-        hash.finish()
+        (inputs, hash.finish())
     };
     (0..examples).into_par_iter().map(digest).collect()
 }

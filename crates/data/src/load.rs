@@ -37,10 +37,14 @@ pub struct LoadOptions {
     pub frames: FrameOptions,
     /// For the built-in glyphs.
     pub glyphs: GlyphOptions,
+    /// Keys of settings that somebody gave, though the value may be the default: a reader that does not
+    /// follow one of them refuses it.
+    #[serde(skip)]
+    pub given: Vec<&'static str>,
 }
 
 impl LoadOptions {
-    /// The settings that not every format follows and that are not left at their defaults, by their keys.
+    /// The settings that not every format follows and that were given or are not at their defaults, by their keys.
     pub(crate) fn particular(&self) -> Vec<&'static str> {
         let (text, usual) = (&self.text, TextOptions::default());
         let table = &self.table;
@@ -58,7 +62,9 @@ impl LoadOptions {
             ("inputs-array", table.inputs_array.is_some()),
             ("labels-array", table.labels_array.is_some()),
         ];
-        let set = set.into_iter().filter(|&(_, is_set)| is_set);
+        let set = set
+            .into_iter()
+            .filter(|&(key, is_set)| is_set || self.given.contains(&key));
         set.map(|(key, _)| key).collect()
     }
 

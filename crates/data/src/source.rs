@@ -9,8 +9,9 @@ use crate::left_out;
 use crate::limits;
 use crate::listing::{Listing, MAX_DEPTH};
 use crate::load::LoadOptions;
-use crate::paths::{self, file_name, is_archive, name_of, parent};
+use crate::paths::{self, file_name, has_extension, is_archive, name_of, parent};
 use crate::readers::archive::{self, Contents};
+use crate::readers::csv::may_be_table;
 use crate::readers::images::is_image;
 use crate::readers::{
     Content, Format, READERS, Reader, Reading, Source, items, layout, unrecognized,
@@ -197,6 +198,27 @@ fn refuse(path: &Path, names: &[String], options: &LoadOptions) -> DataError {
             "convert them to PNG or JPEG, and put them into class folders",
         );
     }
+    let tables = named(&may_be_table);
+    if !tables.is_empty() && options.format.is_none() {
+        return DataError::malformed(
+            path,
+            left_out::counted("files may be tables or something else", &tables),
+            "name the format if they are tables: `format` csv",
+        );
+    }
+    let others = named(&|name| {
+        has_extension(
+            name,
+            &["xlsx", "xls", "ods", "parquet", "feather", "json", "jsonl"],
+        )
+    });
+    if !others.is_empty() {
+        return DataError::malformed(
+            path,
+            left_out::counted("files are of kinds that are not read", &others),
+            "save the table as .csv, with one row for each example",
+        );
+    }
     let asked = options.format.is_some();
     let candidates = candidates(options).into_iter();
     unrecognized(
@@ -225,6 +247,30 @@ fn missing(source: &str) -> DataError {
 
 type ReadBy = (&'static dyn Reader, Reading);
 
+/// A note of what lies in a folder beside the files that were read. A file that was read unpacked is not
+/// missed where it lies packed too.
+fn note_unread(listing: &Listing, reader: &dyn Reader, reading: &mut Reading) {
+    let read = |name: &str| reading.files.contains(&listing.folder.join(name));
+    let unread = |name: &&String| {
+        !read(name) && !name.strip_suffix(".gz").is_some_and(read) && !reader.speaks_of(name)
+    };
+    let mut left_out: Vec<PathBuf> = listing
+        .files
+        .iter()
+        .filter(unread)
+        .map(PathBuf::from)
+        .collect();
+    let folders = listing.folders.iter().map(|name| format!("{name}/"));
+    let leads_to_read = |name: &String| {
+        let folder = listing.folder.join(name);
+        reading.files.iter().any(|file| file.starts_with(&folder))
+    };
+    let unread = folders.filter(|name| !leads_to_read(name) && !reader.speaks_of(name));
+    left_out.extend(unread.map(PathBuf::from));
+    let what = "files and folders beside the data were left out";
+    left_out::note(reading.notes(), what, &left_out);
+}
+
 /// Reads a folder, going into its only subfolder where it holds nothing itself.
 fn folder(path: &Path, options: &LoadOptions, depth: usize) -> Result<ReadBy, DataError> {
     let mut listing = Listing::read(path)?;
@@ -237,6 +283,7 @@ fn folder(path: &Path, options: &LoadOptions, depth: usize) -> Result<ReadBy, Da
     };
     if let Some(reader) = readers.find(detects) {
         let mut reading = read_by(reader, Source::Folder(&listing), options)?;
+        note_unread(&listing, reader, &mut reading);
         let what = "names are not UTF-8 or lead to no file, and were left out";
         if !reader.splits_by_path() || listing.folders.is_empty() {
             left_out::note(reading.notes(), what, &listing.odd);

@@ -17,6 +17,7 @@ use crate::load::LoadOptions;
 use crate::normalize::Normalization;
 use crate::options::{TextOptions, Validation};
 use crate::text::corpus::Text;
+use crate::text::duplicates as text_duplicates;
 use crate::text::{Corpus, TextSplit, Vocabulary, tokens};
 
 /// Streams of the subset key, one per decision.
@@ -251,6 +252,7 @@ pub(crate) fn text(source: Corpus, options: &LoadOptions) -> Result<TextSplits, 
     let window = sequence as usize;
     let key = subset_key(options);
     let mut notes = source.notes;
+    text_duplicates::count(&source.train, &source.validation, &source.test, &mut notes)?;
     note_missing_test(source.test.is_none(), &mut notes);
     let total = tokens(&source.train.text, level).count();
     let windows = windows_in(&source.train, total, window)?;

@@ -381,6 +381,11 @@ impl Reader for Cifar {
             .is_some()
     }
 
+    /// What is published beside the batches holds no examples.
+    fn speaks_of(&self, name: &str) -> bool {
+        ["batches.meta", "batches.meta.txt", "meta", "readme.html"].contains(&name)
+    }
+
     fn wants(&self, member: &Path) -> bool {
         is_wanted(&file_name(member))
     }

@@ -27,7 +27,6 @@ use super::split_names::{SplitName, Splits};
 use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
 use crate::inferred::Inferred;
-use crate::left_out;
 use crate::limits;
 use crate::listing::Listing;
 use crate::options::FrameOptions;
@@ -318,12 +317,9 @@ impl Reader for Kaldi {
         };
         let folder = &listing.folder;
         let (mut archives, mut files) = (Vec::new(), Vec::new());
-        let (mut inferred, mut left_out) = (Inferred::default(), Vec::new());
+        let mut inferred = Inferred::default();
         for name in &listing.folders {
             let Some(split) = SplitName::of(name).filter(|_| holds_archives(folder, name)) else {
-                if Listing::read(&folder.join(name))?.any(is_archive) {
-                    left_out.push(name);
-                }
                 continue;
             };
             inferred.took(split.name(), name.clone());
@@ -337,8 +333,6 @@ impl Reader for Kaldi {
         let most = arrays.classes.len().saturating_sub(1);
         inferred.took("classes", format!("labels 0 to {most}"));
         arrays.notes.splice(0..0, inferred.line());
-        let what = "folders of archives are not named as a split and were left out";
-        left_out::note(&mut arrays.notes, what, &left_out);
         Ok(Reading::arrays(files, arrays))
     }
 }

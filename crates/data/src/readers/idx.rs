@@ -13,7 +13,6 @@ use super::split_names::{SplitName, Splits};
 use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::error::DataError;
 use crate::inferred::Inferred;
-use crate::left_out;
 use crate::limits;
 use crate::listing::Listing;
 use crate::parts::{PartPaths, Told};
@@ -110,6 +109,17 @@ fn prefix(name: &str) -> &str {
         .unwrap_or(plain)
 }
 
+/// `, such as emnist-letters-train-images-idx3-ubyte`: the training images of the set that a file belongs to.
+fn training_file(name: &str, files: &[String]) -> String {
+    let is_train = |file: &&String| {
+        is_images(file)
+            && set_of(file) == set_of(name)
+            && SplitName::within(prefix(file)) == Some(SplitName::Train)
+    };
+    let found = files.iter().find(is_train);
+    found.map_or_else(String::new, |file| format!(", such as {file}"))
+}
+
 /// Pairs image and label files of a folder by split.
 fn find(folder: &Path, files: &[String], parts: &PartPaths) -> Result<Splits<Pair>, DataError> {
     let mut splits = Splits::default();
@@ -151,12 +161,13 @@ fn find(folder: &Path, files: &[String], parts: &PartPaths) -> Result<Splits<Pai
             return Err(DataError::malformed(
                 &folder.join(name),
                 format!(
-                    "is a second set of {split:?} images beside {}",
+                    "is a second set of {} images beside {}",
+                    split.name(),
                     images.display()
-                )
-                .to_lowercase(),
+                ),
                 format!(
-                    "give one set by its image file, such as {name}, or keep one set per folder"
+                    "give one set by its training images{}, or keep one set per folder",
+                    training_file(name, files)
                 ),
             ));
         }
@@ -406,27 +417,7 @@ impl Reader for Idx {
             .present()
             .flat_map(|pair| [pair.images.clone(), pair.labels.clone()])
             .collect();
-        let mut arrays = read(&listing.folder, pairs, chosen.is_some())?;
-        if chosen.is_none() {
-            let unused = listing.select(|name| name.contains("ubyte")).into_iter();
-            let unpacked = |file: &PathBuf| {
-                files
-                    .iter()
-                    .any(|used| Some(used.as_path()) == plain(file).as_deref())
-            };
-            let unused = unused.filter(|file| !files.contains(file) && !unpacked(file));
-            let unused: Vec<PathBuf> = unused.map(|file| file_name(&file).into()).collect();
-            left_out::note(
-                &mut arrays.notes,
-                "files belong to no part and were left out",
-                &unused,
-            );
-        }
+        let arrays = read(&listing.folder, pairs, chosen.is_some())?;
         Ok(Reading::arrays(files, arrays))
     }
-}
-
-/// The file that a gzip'd one is packed from.
-fn plain(file: &Path) -> Option<PathBuf> {
-    Some(file.with_file_name(file_name(file).strip_suffix(".gz")?))
 }

@@ -425,6 +425,10 @@ impl Reader for Images {
         true
     }
 
+    fn speaks_of(&self, _name: &str) -> bool {
+        true
+    }
+
     fn read(&self, source: Source<'_>, options: ReaderOptions<'_>) -> Result<Reading, DataError> {
         let found = Items::of(source, self)?;
         let files = vec![found.source.clone()];

@@ -21,7 +21,7 @@ const RARE: u64 = 3;
 const ENOUGH_EXAMPLES: u64 = 10;
 /// Classes that a note names.
 const SHOWN: usize = 10;
-/// Integers of at most this size are exact in double precision.
+/// Integers below this size are exact in double precision; this one may stand for its neighbor too.
 const EXACT: f64 = (1u64 << 53) as f64;
 
 /// Labels of one split.
@@ -113,7 +113,7 @@ fn classify(source: &Path, labels: Splits<RawLabels>) -> Result<Answered, DataEr
 fn without_reals(source: &Path, labels: RawLabels) -> Result<RawLabels, DataError> {
     match labels {
         RawLabels::Reals { values, outputs: 1 }
-            if values.iter().all(|x| x.fract() == 0.0 && x.abs() <= EXACT) =>
+            if values.iter().all(|x| x.fract() == 0.0 && x.abs() < EXACT) =>
         {
             Ok(RawLabels::Integers(
                 values.iter().map(|&x| x as i64).collect(),
@@ -139,8 +139,13 @@ fn numbered<T: Ord + ToString>(
     labels: Splits<Vec<T>>,
     numbers: bool,
 ) -> Result<(Splits<Answers>, Vec<String>), DataError> {
+    // Parts that share their row numbers have each in two examples: the training part is looked at alone too.
     let mut counts = BTreeMap::new();
-    for labels in labels.present() {
+    if let Some(train) = &labels.train {
+        count(source, train, &mut counts)?;
+        expect_classes(source, counts.values(), false)?;
+    }
+    for labels in [&labels.validation, &labels.test].into_iter().flatten() {
         count(source, labels, &mut counts)?;
     }
     expect_classes(source, counts.values(), numbers)?;

@@ -317,6 +317,7 @@ impl<'a> Found<'a> {
             });
         }
         let mut notes = Vec::from_iter(self.inferred(&used, parts).line());
+        notes.extend(self.classes_alike(&used));
         left_out::note(
             &mut notes,
             "images lie in no class folder and were left out",
@@ -334,6 +335,33 @@ impl<'a> Found<'a> {
         Ok(Layout {
             places: places.collect(),
             notes,
+        })
+    }
+
+    /// A note where the class folders hold folders of the same names: those may be the classes, and these parts.
+    fn classes_alike(&self, used: &[&Image]) -> Option<String> {
+        if !self.nested {
+            return None;
+        }
+        let mut inner: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for image in used {
+            let class = image.class.as_deref()?;
+            let below = image.below.get(image.head + 1);
+            inner
+                .entry(class)
+                .or_default()
+                .extend(below.map(String::as_str));
+        }
+        let mut all = inner.values();
+        let first = all.next().filter(|names| names.len() > 1)?;
+        let alike = inner.len() > 1 && all.all(|names| names == first);
+        alike.then(|| {
+            let names: Vec<&str> = first.iter().copied().collect();
+            format!(
+                "the class folders all hold the same folders ({}): if those are the classes, name the \
+                 parts' folders by the settings `train`, `validation` and `test`",
+                shown(&names)
+            )
         })
     }
 

@@ -59,6 +59,12 @@ pub trait Reader: Described {
         &[]
     }
 
+    /// True for the name of a file in a folder (or of a subfolder, with a slash at its end) of which its
+    /// own notes speak, where it does not read it. Others are noted as left out.
+    fn speaks_of(&self, _name: &str) -> bool {
+        false
+    }
+
     /// True for data that are made rather than read: their source is the format's name.
     fn is_built_in(&self) -> bool {
         false

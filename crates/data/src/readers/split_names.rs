@@ -16,9 +16,9 @@ impl SplitName {
     /// The split a word stands for.
     pub(crate) fn of(word: &str) -> Option<Self> {
         match word.to_ascii_lowercase().as_str() {
-            "train" | "training" | "trainset" | "trainval" => Some(Self::Train),
+            "train" | "training" | "trainset" | "trainval" | "trn" => Some(Self::Train),
             "val" | "valid" | "validation" | "dev" | "valset" => Some(Self::Validation),
-            "test" | "testing" | "t10k" | "testset" => Some(Self::Test),
+            "test" | "testing" | "t10k" | "testset" | "tst" => Some(Self::Test),
             _ => None,
         }
     }
@@ -173,6 +173,8 @@ mod tests {
             ("test_set", test),
             ("PublicTest", test),
             ("TEST", test),
+            ("trn", train),
+            ("tst_images", test),
             ("t10k", test),
             ("train_test", None),
             ("trains", None),

@@ -118,18 +118,7 @@ fn read(
         }
     }
     let used = paths.present().cloned().collect();
-    let mut inferred = Inferred::default();
-    for (name, file) in [
-        ("train", &paths.train),
-        ("validation", &paths.validation),
-        ("test", &paths.test),
-    ] {
-        if let Some(file) = file {
-            inferred.took(name, file_name(file));
-        }
-    }
-    inferred.took("classes", "the digits 0 to 9, 10 standing for 0");
-    notes.splice(0..0, inferred.line());
+    let named = paths.clone();
     let mut shape = None;
     let parts = paths.try_map(|file| {
         let (part, input) = part(mat::parse(&limits::read_file(&file)?, &file)?, &file)?;
@@ -142,6 +131,19 @@ fn read(
         }
         Ok(part)
     })?;
+    let mut inferred = Inferred::default();
+    for (name, file, part) in [
+        ("train", &named.train, &parts.train),
+        ("validation", &named.validation, &parts.validation),
+        ("test", &named.test, &parts.test),
+    ] {
+        if let (Some(file), Some(part), Some(input)) = (file, part, &shape) {
+            let count = part.inputs.len() / input.len();
+            inferred.took(name, format!("{} ({count})", file_name(file)));
+        }
+    }
+    inferred.took("classes", "the digits 0 to 9, 10 standing for 0");
+    notes.splice(0..0, inferred.line());
     let (Some(train), Some(input)) = (parts.train, shape) else {
         return Err(DataError::NotFound {
             path: source.to_owned(),
@@ -191,6 +193,10 @@ impl Reader for Svhn {
 
     fn splits_by_path(&self) -> bool {
         true
+    }
+
+    fn speaks_of(&self, name: &str) -> bool {
+        is_mat(name)
     }
 
     fn read(&self, source: Source<'_>, options: ReaderOptions<'_>) -> Result<Reading, DataError> {

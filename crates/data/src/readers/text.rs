@@ -45,6 +45,10 @@ impl Reader for Text {
         true
     }
 
+    fn speaks_of(&self, _name: &str) -> bool {
+        true
+    }
+
     fn read(&self, source: Source<'_>, options: ReaderOptions<'_>) -> Result<Reading, DataError> {
         let (path, files, left_out) = match source {
             Source::Folder(listing) => {

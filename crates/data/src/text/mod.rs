@@ -1,6 +1,7 @@
 //! Text: corpora become token streams, cut into windows for truncated back-propagation.
 
 pub(crate) mod corpus;
+pub(crate) mod duplicates;
 pub(crate) mod streams;
 mod vocabulary;
 

@@ -64,3 +64,41 @@ fn rows_of_tables_are_counted_too() {
         assert!(refusal(&known, &options).contains("2 of 3 test examples"));
     }
 }
+
+/// Copies within the parts that judge, and the same input with another answer, went by without a word.
+#[test]
+fn copies_within_and_between_the_judging_parts_are_counted() {
+    let files = named(&[
+        ("train.csv", b"1,2,0\n3,4,1\n5,6,1\n7,7,0\n".to_vec()),
+        ("validation.csv", b"8,8,0\n8,9,1\n1,2,1\n".to_vec()),
+        ("test.csv", b"8,8,0\n9,9,1\n9,9,1\n".to_vec()),
+    ]);
+    let found = report(&files, &LoadOptions::default());
+    for said in [
+        "1 of 3 validation examples have the inputs of training examples, and other answers",
+        "1 of 3 test examples are copies of others",
+        "1 of 3 test examples are validation examples too",
+    ] {
+        assert!(notes(&found, &[said]), "{said}: {found}");
+    }
+}
+
+/// A test text that is the training text was scored as if it were new.
+#[test]
+fn lines_of_texts_are_counted_too() {
+    let line = |n: usize| format!("sentence number {n} of a text that goes on and on\n");
+    let lines = |range: std::ops::Range<usize>| range.map(line).collect::<String>().into_bytes();
+    let files = named(&[
+        ("train.txt", lines(0..40)),
+        ("valid.txt", lines(38..60)),
+        ("test.txt", lines(100..120)),
+    ]);
+    let found = report(&files, &LoadOptions::default());
+    assert!(
+        notes(&found, &["2 of 22 validation lines of 30 bytes or more"]),
+        "{found}"
+    );
+    let same = named(&[("train.txt", lines(0..40)), ("test.txt", lines(10..40))]);
+    let error = refusal(&same, &LoadOptions::default());
+    assert!(error.starts_with("test: 30 of 30 test lines"), "{error}");
+}

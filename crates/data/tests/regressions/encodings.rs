@@ -83,7 +83,7 @@ fn parts_of_a_corpus_are_found_and_the_rest_is_named() {
     let long = || b"daaa khgd cjhk ".repeat(20);
     let files = named(&[
         ("my-train-text.txt", long()),
-        ("my-test-text.txt", long()),
+        ("my-test-text.txt", b"oth er wo rd ss ".repeat(20)),
         ("names.txt", b"not text to learn".to_vec()),
         ("chapters/one.txt", long()),
         ("license-to-kill.csvx", long()),

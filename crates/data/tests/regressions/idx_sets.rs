@@ -45,7 +45,11 @@ fn emnist_has_its_classes_and_its_test_part() {
     let digits = pair("emnist-digits-", "train", 20, 0, |i| i % 10);
     let both = [letters, digits].concat();
     let error = refusal(&both, &LoadOptions::default());
-    assert!(error.contains("give one set by its image file"), "{error}");
+    // The remedy named a test part, and wrote the path in small letters.
+    assert!(
+        error.contains("give one set by its training images, such as emnist-letters-train-images"),
+        "{error}"
+    );
     let set = folder(&both);
     let file = set.path().join("emnist-letters-train-images-idx3-ubyte.gz");
     let one = check(text(&file), &LoadOptions::default()).unwrap();

@@ -209,3 +209,17 @@ fn names_that_are_not_utf_8_are_read_by_their_bytes() {
     let found = batchscope_data::check(crate::text(set.path()), &LoadOptions::default()).unwrap();
     assert_eq!((sizes(&found).0, found.classes.len()), (7, 2));
 }
+
+/// Folders of parts that no word tells are taken for classes: nobody was told what lay in them.
+#[test]
+fn class_folders_that_hold_the_same_folders_are_questioned() {
+    let parts = ["images/cat", "images/dog", "unseen/cat", "unseen/dog"];
+    let found = report(&pictures(&parts, 2, 0), &LoadOptions::default());
+    assert!(
+        notes(&found, &["all hold the same folders (cat, dog)", "`test`"]),
+        "{found}"
+    );
+    let abbreviated = ["trn/cat", "trn/dog", "tst/cat", "tst/dog"];
+    let found = report(&pictures(&abbreviated, 2, 0), &LoadOptions::default());
+    assert_eq!((found.classes.len(), sizes(&found)), (2, (4, 4)));
+}

@@ -2,7 +2,9 @@
 
 use batchscope_data::TableOptions;
 
-use crate::{check_folder, classes, examples, label, read, refused, regression, rows, says};
+use crate::{
+    check_file, check_folder, classes, examples, label, read, refused, regression, rows, says,
+};
 
 fn ignore(list: &str) -> TableOptions {
     TableOptions {
@@ -193,4 +195,23 @@ fn a_missing_label_is_no_class() {
         let table = format!("{}1,2,{missing}\n", rows(20, ",", "."));
         refused(&table, TableOptions::default(), &["no label in line 21"]);
     }
+}
+
+/// Two numbers beyond the exact range of doubles became one class; row numbers that every part counts anew
+/// were classes of two examples.
+#[test]
+fn numbers_that_are_no_classes_are_refused_in_every_part() {
+    let large = "1,9007199254740992.0\n2,9007199254740993.0\n3,0.0\n4,0.0\n";
+    assert!(check_file("t.csv", large.as_bytes(), TableOptions::default()).is_err());
+    let ids: String = (0..20).map(|i| format!("{},1,id{i}\n", i * i)).collect();
+    let others: String = (0..20).map(|i| format!("{},2,id{i}\n", i * i)).collect();
+    let files: [(&str, &[u8]); 2] = [
+        ("train.csv", ids.as_bytes()),
+        ("test.csv", others.as_bytes()),
+    ];
+    let message = check_folder(&files, None, TableOptions::default()).unwrap_err();
+    assert!(
+        message.contains("20 different values in 20 examples"),
+        "{message}"
+    );
 }

@@ -247,3 +247,38 @@ fn a_separator_can_be_set() {
     assert_eq!(report.mean.len(), 1);
     says(&report, &["separator: semicolon", "decimal mark: comma"]);
 }
+
+/// Files beside a table were dropped without a word, a test table of another ending among them.
+#[test]
+fn what_lies_beside_a_table_is_named() {
+    let files: [(&str, &[u8]); 4] = [
+        ("train.csv", b"1,2,0\n3,4,1\n5,6,0\n7,8,1\n"),
+        ("test.txt", b"1,9,0\n"),
+        ("extra.json", b"{}"),
+        ("held/test.csv", b"1,9,0\n"),
+    ];
+    let report = check_folder(&files, None, TableOptions::default()).unwrap();
+    let said = "3 files and folders beside the data were left out: extra.json, test.txt, held/";
+    assert!(report.notes.iter().any(|n| n == said), "{:?}", report.notes);
+    let first = &report.notes[0];
+    assert!(first.contains("train: train.csv (4)"), "{first}");
+    assert!(first.contains("classes: 2 (0, 1)"), "{first}");
+}
+
+/// A table with an ending that other things have was answered with a list of eleven formats.
+#[test]
+fn what_may_be_a_table_is_said_to_be() {
+    for (name, remedy) in [
+        ("iris.data", "`format` csv"),
+        ("iris.dat", "`format` csv"),
+        ("book.xlsx", "save the table as .csv"),
+        ("rows.parquet", "save the table as .csv"),
+    ] {
+        let table = b"5.1,3.5,a\n4.9,3,b\n";
+        let message = check_file(name, table, TableOptions::default()).unwrap_err();
+        assert!(
+            message.contains(name) && message.contains(remedy),
+            "{message}"
+        );
+    }
+}

@@ -56,7 +56,8 @@ pub struct Table {
 /// the bytes are no text, a column that was asked for does not exist, or its name is that of two.
 pub fn parse(bytes: &[u8], options: &TableOptions, file: &Path) -> Result<Table, DataError> {
     let (opened, mut inferred) = (Opened::of(bytes, options, file)?, Inferred::default());
-    let (table, _) = opened.as_first(options, file, &mut inferred)?;
+    let (mut table, _) = opened.as_first(options, file, &mut inferred)?;
+    table.notes.splice(0..0, inferred.line());
     Ok(table)
 }
 
@@ -98,7 +99,6 @@ impl<'a> Opened<'a> {
         if let Some(left_out) = self.left_out() {
             inferred.took("left out", left_out);
         }
-        notes.splice(0..0, inferred.line());
         Ok((read.table(&columns, offsets, notes), columns))
     }
 
@@ -177,6 +177,7 @@ pub(crate) fn read(
     let paths = by_split(source, files, parts, &mut notes)?;
     let (mut first, mut inferred) = (None, Inferred::default());
     let mut offsets = Vec::new();
+    let files_of = paths.clone();
     let tables = paths.try_map(|file| {
         let bytes = limits::read_file(&file)?;
         let opened = Opened::of(&bytes, options, &file)?;
@@ -192,6 +193,19 @@ pub(crate) fn read(
         notes.append(&mut table.notes);
         Ok::<_, DataError>(table)
     })?;
+    for (split, path, table) in [
+        ("train", &files_of.train, &tables.train),
+        ("validation", &files_of.validation, &tables.validation),
+        ("test", &files_of.test, &tables.test),
+    ] {
+        if let (Some(path), Some(table)) = (path, table) {
+            let rows = table.values.len() / table.features.max(1);
+            inferred.took(
+                split,
+                format!("{} ({rows})", within(source, path).display()),
+            );
+        }
+    }
     let features = first.as_ref().map_or(0, |columns| columns.features.len());
     let (mut inputs, mut raw) = (Splits::default(), Splits::default());
     for (split, table) in [
@@ -212,6 +226,11 @@ pub(crate) fn read(
     let label = first.map(|columns| columns.described(columns.label));
     let mut arrays = join(source, input, inputs, raw, options)
         .map_err(|error| of_label(error, label.as_deref().unwrap_or_default()))?;
+    if !arrays.classes.is_empty() {
+        let (count, shown) = (arrays.classes.len(), left_out::shown(&arrays.classes));
+        inferred.took("classes", format!("{count} ({shown})"));
+    }
+    notes.splice(0..0, inferred.line());
     arrays.notes.splice(0..0, notes);
     Ok(arrays)
 }
@@ -320,7 +339,7 @@ impl Reader for Csv {
 
 /// True for an ending that tables have among other things: they are read where the format is asked
 /// for.
-fn may_be_table(name: &str) -> bool {
+pub(crate) fn may_be_table(name: &str) -> bool {
     has_extension(unpacked(name), &["txt", "data", "dat", "tab", "psv", "asc"])
 }
 

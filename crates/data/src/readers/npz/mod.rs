@@ -70,8 +70,13 @@ pub fn assemble(source: &Path, found: Found, options: &TableOptions) -> Result<A
     }
     let (mut inputs, mut raw) = (Splits::default(), Splits::default());
     let mut counts: Splits<(Option<u64>, Option<u64>)> = Splits::default();
+    let mut arrays_of: Splits<Vec<String>> = Splits::default();
     let mut shape = None;
     for Named { name, array, role } in found.arrays {
+        arrays_of
+            .slot(role.split)
+            .get_or_insert_default()
+            .push(name.clone());
         let here = member_name(source, Path::new(&name));
         let number = array.shape.first().copied().unwrap_or(0);
         if number == 0 || number > u64::from(u32::MAX) {
@@ -117,9 +122,20 @@ pub fn assemble(source: &Path, found: Found, options: &TableOptions) -> Result<A
     let Some(input) = shape else {
         return Err(no_arrays(source, &Found::default(), &names));
     };
-    let mut notes = Vec::from_iter(inferred.line());
+    for split in [SplitName::Train, SplitName::Validation, SplitName::Test] {
+        if let (Some(of), Some((number, _))) = (arrays_of.slot(split), counts.slot(split)) {
+            let number = number.unwrap_or(0);
+            inferred.took(split.name(), format!("{} ({number})", of.join(" and ")));
+        }
+    }
+    let mut notes = Vec::new();
     let inputs = rows(inputs, input, &mut notes)?;
     let mut arrays = join(source, input, inputs, raw, options)?;
+    if !arrays.classes.is_empty() {
+        let (count, shown) = (arrays.classes.len(), left_out::shown(&arrays.classes));
+        inferred.took("classes", format!("{count} ({shown})"));
+    }
+    notes.splice(0..0, inferred.line());
     arrays.notes.splice(0..0, notes);
     Ok(arrays)
 }
@@ -354,6 +370,10 @@ impl Reader for Numpy {
 
     fn splits_by_path(&self) -> bool {
         true
+    }
+
+    fn speaks_of(&self, name: &str) -> bool {
+        is_npy(name)
     }
 
     fn detect(&self, folder: &Listing) -> bool {
