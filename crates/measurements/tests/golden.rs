@@ -56,6 +56,7 @@ fn analyzed(measurements: &Measurements) -> Findings {
         trials: BTreeMap::new(),
         conditions: None,
         own_settings: false,
+        by_smoothing: false,
         measured_elsewhere: Some(MeasuredElsewhere::default()),
     };
     let options = AnalysisOptions {

@@ -14,7 +14,7 @@ use crate::noise::NoiseTrajectory;
 use crate::shapes::{LeastSquares, ShapeComparison};
 
 /// Version of the layout of `findings.json`.
-pub const SCHEMA: &str = "batchscope.findings/1.3";
+pub const SCHEMA: &str = "batchscope.findings/1.4";
 
 /// Everything a study found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -101,6 +101,9 @@ pub struct StudySummary {
     /// True if a program of somebody's trained, with an optimizer and a schedule of its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub own_settings: bool,
+    /// True if steps are those at which the smoothed metric first met the target, as up to 0.1.0.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_smoothing: bool,
     /// Where the measurements come from, where batchscope did not make them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured_elsewhere: Option<MeasuredElsewhere>,
@@ -136,6 +139,9 @@ pub struct Conditions {
     /// The range of momenta that were tuned, in place of the optimizer's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tuned_momentum: Option<(f64, f64)>,
+    /// The optimizer's β2 is that of the base batch size: at others its half-life in examples is kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub token_half_life: bool,
     /// Warm-up and what follows.
     pub schedule: Schedule,
     /// Largest norm of a gradient, where it is clipped.
@@ -147,6 +153,9 @@ pub struct Conditions {
     /// Step methods other than the plain step; empty for plain steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<Choice>,
+    /// At most this many examples of a split are evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_examples: Option<u64>,
 }
 
 /// One curve of steps to the target.

@@ -53,7 +53,7 @@ pub use planner::{
 };
 pub use remedy::Remedy;
 pub use resume_check::resume_plan;
-pub use runner::{StudyResult, load, load_with, run, run_with};
+pub use runner::{StudyResult, load, load_with, refuse_met_target, run, run_with};
 pub use search::{MomentumRange, RateRange};
 pub use stop::StopToken;
 pub use store::{

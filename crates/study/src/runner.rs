@@ -148,7 +148,10 @@ pub fn load_with(
 }
 
 /// Refuses a target fixed beforehand that the untrained network meets.
-fn refuse_met_target(plan: &Plan, trainer: &dyn Trainer) -> Result<(), StudyError> {
+///
+/// # Errors
+/// [`StudyError::Plan`] of the key `target`.
+pub fn refuse_met_target(plan: &Plan, trainer: &dyn Trainer) -> Result<(), StudyError> {
     let TargetChoice::Fixed(target) = &plan.target else {
         return Ok(());
     };
@@ -231,11 +234,14 @@ fn result(plan: &Plan, info: &TrainerInfo, study: Assessment) -> StudyResult {
         conditions: (!info.own_settings).then(|| Conditions {
             optimizer: plan.optimizer.clone(),
             tuned_momentum: plan.tune_momentum.map(|range| (range.low, range.high)),
+            token_half_life: plan.token_half_life,
             schedule: plan.schedule.clone(),
             clip: plan.clip,
             decay: plan.decay,
             methods: plan.methods.clone(),
+            eval_examples: Some(plan.evaluation.examples),
         }),
+        by_smoothing: records.iter().any(|r| r.outcome.is_by_smoothing()),
         measured_elsewhere: None,
     });
     StudyResult {

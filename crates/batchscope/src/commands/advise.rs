@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use batchscope_core::{Estimate, NeverStop, StepTiming, TrialPurpose, TrialSpec};
 use batchscope_report::{
     TextColumn,
-    format::{duration, estimate, estimate_as, learning_rate, number, warm_up},
+    format::{estimate, estimate_short_as, learning_rate, number, rough_duration, warm_up},
     text_table,
 };
 use batchscope_scaling::{Advice, Assumptions, DeviceOption, Findings, PointState};
@@ -228,7 +228,7 @@ fn table(advice: &Advice, width: usize) -> String {
             r.micro_batch,
             learning_rate(r.learning_rate.unwrap_or(f64::NAN), r.momentum),
             warm_up(r.warm_up_steps, ""),
-            estimate_as(&r.seconds, duration),
+            estimate_short_as(&r.seconds, rough_duration),
             estimate(&r.examples)
         ),
         width,
@@ -247,7 +247,7 @@ fn table(advice: &Advice, width: usize) -> String {
         column("devices", 0, &|o| o.devices.to_string()),
         column("batch size", 0, &|o| o.batch_size.to_string()),
         column("micro-batch", 4, &|o| o.micro_batch.to_string()),
-        column("time", 0, &|o| known(o.seconds.value, duration)),
+        column("time", 0, &|o| known(o.seconds.value, rough_duration)),
         column("device-hours", 3, &|o| known(o.device_hours.value, number)),
         column("money", 1, &|o| price(&o.money)),
         column("kWh", 2, &|o| price(&o.energy)),

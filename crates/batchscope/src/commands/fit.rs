@@ -104,6 +104,7 @@ fn summary(args: &FitArgs, measurements: &Measurements) -> StudySummary {
         trials,
         conditions: None,
         own_settings: false,
+        by_smoothing: false,
         measured_elsewhere: Some(MeasuredElsewhere {
             files,
             rows: measurements.rows,

@@ -7,7 +7,7 @@ use crate::figures::{Data, list};
 use crate::format::{count, estimate_as, number, rough_duration, times, warm_up};
 
 use super::prose;
-use crate::words::runs_each;
+use crate::words::{reached, runs_each};
 
 /// What the answer rests on, and what would change it.
 pub(super) fn grounds(data: &Data) -> Markup {
@@ -114,7 +114,14 @@ fn rests_on(data: &Data) -> Vec<String> {
         out.push(format!("{range}, {seeds}, {tuning}."));
     }
     out.push(match &study.target {
-        Some(target) => format!("The target is {target} ({}).", study.target_origin),
+        Some(target) if elsewhere.is_some() => {
+            format!("The target is {target} ({}).", study.target_origin)
+        }
+        Some(target) => format!(
+            "The target is {target} ({}), {}.",
+            study.target_origin,
+            reached(study)
+        ),
         None => {
             "The target is not stated: steps are those to whatever the table counts to.".to_owned()
         }

@@ -1,6 +1,6 @@
 //! The advice in one sentence.
 
-use batchscope_scaling::{Advice, Findings};
+use batchscope_scaling::{Advice, DeviceOption, Findings};
 
 use crate::format::{estimate_short_as, learning_rate, rough_duration, times, warm_up};
 
@@ -21,8 +21,13 @@ pub(crate) fn advice_sentence(findings: &Findings, advice: &Advice) -> String {
             times(gain.examples)
         )
     });
+    let fastest = fastest(findings, advice).map_or_else(String::new, |fastest| {
+        format!(
+            " The fastest by its estimate, batch size {fastest}, cannot be told apart in time and needs more examples."
+        )
+    });
     format!(
-        "{} with batch size {}, micro-batch {}{}: about {time} to {}{gain}.",
+        "{} with batch size {}, micro-batch {}{}: about {time} to {}{gain}.{fastest}",
         match findings.study.measured_elsewhere {
             None => "On this machine train",
             Some(_) => "By the step times of the table train",
@@ -40,4 +45,16 @@ pub(crate) fn advice_sentence(findings: &Findings, advice: &Advice) -> String {
         },
         findings.study.goal(),
     )
+}
+
+/// The batch size with the least estimated time on one device, where another one is recommended because it
+/// needs fewer examples.
+fn fastest(findings: &Findings, advice: &Advice) -> Option<u64> {
+    let alone = advice.options.iter().filter(|o| o.devices == 1);
+    let time = |o: &&DeviceOption| o.seconds.value.unwrap_or(f64::INFINITY);
+    let fastest = alone.min_by(|a, b| time(a).total_cmp(&time(b)))?.batch_size;
+    let curve = (findings.curves.iter()).find(|c| c.rule == advice.recommended.curve)?;
+    let at = |batch_size| curve.points.iter().find(|p| p.batch_size == batch_size);
+    let examples = |batch_size| at(batch_size)?.examples.value;
+    (examples(fastest)? > examples(advice.recommended.batch_size)?).then_some(fastest)
 }

@@ -23,6 +23,12 @@ pub(super) fn conditions(study: &StudySummary) -> String {
             parts
         }
     };
+    if conditions.token_half_life {
+        parts.push(format!(
+            "beta2 that of batch size {}, its half-life in examples kept at others",
+            study.base_batch
+        ));
+    }
     if conditions.decay == DecayPolicy::All
         && conditions
             .optimizer

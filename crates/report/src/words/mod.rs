@@ -12,7 +12,7 @@ use batchscope_core::format::plain;
 use batchscope_scaling::Findings;
 
 pub(crate) use advice::advice_sentence;
-pub(crate) use remarks::runs_each;
+pub(crate) use remarks::{reached, runs_each};
 
 /// Puts the findings into words: their verdict, their remarks, and the commands that would settle
 /// what is only bounded. `command` writes the command of this study with these batch sizes.

@@ -1,7 +1,9 @@
 //! What the verdict rests on and what would change it, a sentence each.
 
 use batchscope_core::EstimateState;
-use batchscope_scaling::{Agreement, Curve, Findings, Fit, Law, PointState, ShapeVerdict, Swap};
+use batchscope_scaling::{
+    Agreement, Curve, Findings, Fit, Law, PointState, ShapeVerdict, StudySummary, Swap,
+};
 
 use super::{list, reason};
 use crate::figures::{definition, formula, size};
@@ -71,12 +73,28 @@ fn rests_on(findings: &Findings) -> String {
     batch_sizes.dedup();
     format!(
         "It rests on {fresh} results of fresh seeds at {} batch sizes ({} seeds each) and {tuning} \
-         tuning trials; the target is {} ({}).",
+         tuning trials; the target is {} ({}), {}.",
         batch_sizes.len(),
         study.seeds,
         study.goal(),
-        study.target_origin
+        study.target_origin,
+        reached(study)
     )
+}
+
+/// What it means that a target is reached: `reached where ...`.
+pub(crate) fn reached(study: &StudySummary) -> String {
+    let crossed = match study.by_smoothing {
+        true => "reached where the smoothed metric first meets it, as version 0.1.0 counted",
+        false => "reached where the metric without its noise crosses it",
+    };
+    match study.conditions.as_ref().and_then(|c| c.eval_examples) {
+        None => crossed.to_owned(),
+        Some(most) => format!(
+            "{crossed}, as evaluated on at most {}",
+            counted(most, "example")
+        ),
+    }
 }
 
 /// `3 to 20 runs at each`, over all curves.

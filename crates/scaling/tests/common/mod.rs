@@ -76,6 +76,7 @@ impl World {
             trials: BTreeMap::new(),
             conditions: None,
             own_settings: false,
+            by_smoothing: false,
             measured_elsewhere: None,
         }
     }
