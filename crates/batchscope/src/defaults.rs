@@ -82,7 +82,9 @@ fn workload(w: &Workload) -> String {
         .map_or_else(resolve::default_model, Ok);
     let device = w.compute.device.unwrap_or_default();
     let data = w.data.data.as_deref().unwrap_or(resolve::DEFAULT_DATA);
-    let options = resolve::load_options(&w.read, &w.examples, w.compute.seed);
+    let mut options = resolve::load_options(&w.read, &w.examples, w.compute.seed);
+    // That something was said is what differs here.
+    options.given.clear();
     format!("{data} {:?} {device:?} {options:?}", model.unwrap())
 }
 
@@ -105,6 +107,10 @@ fn meaning(line: &[&str]) -> String {
                 "{trainer} {} {plan:?} {patience:?}",
                 workload(&settings.workload)
             )
+        }
+        Command::Compare(args) => {
+            let plan = resolve::plan(&args.settings()).unwrap().resolved(None);
+            format!("{plan:?}")
         }
         Command::Train(args) => {
             let TrainArgs {
@@ -183,7 +189,7 @@ fn a_study_warms_up_as_its_help_says() {
         .find(|a| a.get_long() == Some("warm-up"));
     let help = warm_up.unwrap().get_help().unwrap().to_string();
     assert!(
-        help.contains("none; 10 steps in a study with --tune base"),
+        help.contains("none; 10 steps in a study with --tune base and in a comparison with a rule"),
         "{help}"
     );
     let scaled = meaning(&["study", "--tune", "base"]);
@@ -191,6 +197,17 @@ fn a_study_warms_up_as_its_help_says() {
         meaning(&["study", "--tune", "base", "--warm-up", "10"]),
         scaled
     );
+    let compared =
+        |methods, rest: &[&str]| meaning(&[&["compare", "--methods", methods], rest].concat());
+    for (methods, length) in [
+        ("sgd+tuned, adam+tuned", "0"),
+        ("sgd+tuned, sgd+legw", "10"),
+    ] {
+        assert_eq!(
+            compared(methods, &["--warm-up", length]),
+            compared(methods, &[])
+        );
+    }
     for (command, length) in [("study", "0"), ("train", "0")] {
         assert_eq!(
             meaning(&[command, "--warm-up", length]),

@@ -29,7 +29,7 @@ mod values;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::Parser;
+use clap::{Parser, error::ErrorKind};
 
 use crate::{
     args::{Cli, Command},
@@ -52,8 +52,14 @@ pub fn run_with(
     own: &[&'static TrainerKind],
     words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> ExitCode {
-    let cli = match Cli::try_parse_from(words) {
+    let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 && !processes::is_silent() => {
+            let error = not_text(&words);
+            progress::say(&error.text());
+            return ExitCode::from(error.exit_code());
+        }
         Err(error) if processes::is_silent() => return ExitCode::from(error.exit_code() as u8),
         Err(error) => error.exit(),
     };
@@ -71,6 +77,20 @@ pub fn run_with(
             }
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// The error of words that are no text where text is wanted: clap's names none of them.
+fn not_text(words: &[OsString]) -> Error {
+    let at = words.iter().position(|word| word.to_str().is_none());
+    let at = at.unwrap_or_default();
+    let word = words[at].to_string_lossy();
+    let before = at.checked_sub(1).map(|at| words[at].to_string_lossy());
+    let named = |word: &str| Some(word.strip_prefix("--")?.split('=').next()?.to_owned());
+    let why = format!("'{word}' is not UTF-8: rename it, or give a link to it that is");
+    match named(&word).or(before.and_then(|before| named(&before))) {
+        Some(flag) => Error::flag(flag, why),
+        None => Error::Usage(why),
     }
 }
 

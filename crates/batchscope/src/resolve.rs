@@ -6,7 +6,7 @@ use batchscope_core::{
 use batchscope_data::{Dataset, LoadOptions, TableTask};
 use batchscope_nn::{Factory, ModelSpec};
 use batchscope_scaling::Endpoint;
-use batchscope_study::{Branching, Comparison, Plan, RateRange, TargetChoice};
+use batchscope_study::{Branching, Comparison, Plan, RateRange, TargetChoice, Tune};
 
 use crate::{
     error::CliError,
@@ -129,8 +129,13 @@ fn compare(settings: &StudySettings, plan: &mut Plan) -> Result<(), CliError> {
             Endpoint::Metric(metric)
         }
     };
-    // Methods with rules are tuned at the base, and have no warm-up unless one is asked for.
-    plan.schedule = schedule(&settings.workload.step, Length::Steps(0));
+    // A rule has the warm-up here that it has in a study of rules: without one LEGW is square-root scaling.
+    let ruled = methods.0.iter().any(|method| method.rule.is_some());
+    let tuned = if ruled { Tune::Base } else { Tune::Every };
+    plan.schedule = schedule(
+        &settings.workload.step,
+        Length::Steps(tuned.warm_up_steps()),
+    );
     plan.noise = Some(false);
     if asked.epochs.is_some() && asked.run_examples.is_some() {
         let why = "and epochs both say how long runs are: give one of them";
@@ -173,6 +178,16 @@ pub fn load_options(read: &ReadArgs, examples: &ExamplesArgs, seed: Option<u64>)
     if read.regression == Some(Switch(true)) {
         options.table.task = TableTask::Regress;
     }
+    // The others say by themselves that they were given.
+    let given = [
+        ("text-level", read.text_level.is_some()),
+        ("vocabulary", read.vocabulary.is_some()),
+        ("sequence", read.sequence.is_some()),
+        ("regression", read.regression.is_some()),
+        ("ignore-columns", read.ignore_columns.is_some()),
+    ];
+    let given = given.into_iter().filter(|&(_, given)| given);
+    options.given = given.map(|(key, _)| key).collect();
     options
 }
 

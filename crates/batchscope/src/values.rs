@@ -535,6 +535,15 @@ fn check_target(target: &Target) -> Result<(), String> {
         {
             format!("{} must be from 0 to 1: 3 % is 0.03", target.metric)
         }
+        Quantity::Error if value == 1.0 => {
+            "an error is never above 1: every network meets that".to_owned()
+        }
+        Quantity::Accuracy | Quantity::MeanIou if value == 0.0 => {
+            format!(
+                "{} is never below 0: every network meets that",
+                target.metric
+            )
+        }
         Quantity::Loss if value < 0.0 => "a loss is never below 0".to_owned(),
         Quantity::Perplexity if value < 1.0 => "a perplexity is never below 1".to_owned(),
         _ => return Ok(()),

@@ -501,12 +501,26 @@ fn a_trained_network_s_noise_is_measured_from_its_checkpoint() {
     let file = dir.path().join("run/run.safetensors");
     assert_eq!(trained, trace(&["--checkpoint", file.to_str().unwrap()]));
     // A checkpoint knows its model.
-    let without_model = ["noise", "--examples", "800", "--checkpoint", folder];
-    assert_eq!(run(&without_model).status.code(), Some(0));
+    let without_model = [
+        "noise",
+        "--examples",
+        "800",
+        "--seed",
+        "3",
+        "--checkpoint",
+        folder,
+    ];
+    let out = run(&without_model);
+    assert_eq!(out.status.code(), Some(0));
+    assert!(!text(&out.stderr).contains("trained on other data"));
+    // And its data, which were measured on whatever was named.
+    let out = run(&["noise", "--examples", "700", "--checkpoint", folder]);
+    let said = text(&out.stderr);
+    assert!(said.contains("trained on other data"), "{said}");
     // Another model's checkpoint, and none.
-    for (model, checkpoint, named) in [
-        ("mlp(17)", folder, "run.safetensors"),
-        ("mlp(16)", "/nonexistent", "/nonexistent"),
+    for (model, checkpoint, named, code) in [
+        ("mlp(17)", folder, "run.safetensors", 1),
+        ("mlp(16)", "/nonexistent", "/nonexistent", 2),
     ] {
         let out = run(&[
             "noise",
@@ -517,7 +531,7 @@ fn a_trained_network_s_noise_is_measured_from_its_checkpoint() {
             "--checkpoint",
             checkpoint,
         ]);
-        assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+        assert_eq!(out.status.code(), Some(code), "{}", text(&out.stderr));
         assert!(text(&out.stderr).contains(named), "{}", text(&out.stderr));
     }
     // The summary says it, and --noise off leaves it out.

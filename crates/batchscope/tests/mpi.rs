@@ -365,7 +365,7 @@ fn what_several_processes_cannot_do_is_said_once() {
         (&["report", "nowhere"][..], "this command needs one"),
         (&["train", "--no-such-flag"][..], "--no-such-flag"),
         (
-            &["study", "--target", "val-error=1", "--", "true"][..],
+            &["study", "--target", "val-error=0.5", "--", "true"][..],
             "not the built-in trainer",
         ),
         (&["train", "--data", "/nowhere"][..], "/nowhere"),

@@ -107,3 +107,47 @@ fn every_command_fits_a_narrow_terminal() {
         }
     }
 }
+
+/// What a command writes to a terminal of this kind.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(command: &mut std::process::Command, term: &str) -> String {
+    use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+    use std::io::Read;
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    let master = openpt(flags).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let terminal = || ioctl_tiocgptpeer(&master, flags).unwrap();
+    let (out, err) = (terminal(), terminal());
+    command.env("TERM", term).env_remove("NO_COLOR");
+    let mut child = command.stdout(out).stderr(err).spawn().unwrap();
+    // The command holds the terminal open too, and nothing would end.
+    command.stdout(std::process::Stdio::null());
+    command.stderr(std::process::Stdio::null());
+    let mut written = Vec::new();
+    let mut master = std::fs::File::from(master);
+    let mut block = [0; 4096];
+    // Once nobody has the terminal open, reading it is an error.
+    while let Ok(n @ 1..) = master.read(&mut block) {
+        written.extend_from_slice(&block[..n]);
+    }
+    assert!(child.wait().unwrap().success());
+    text(&written)
+}
+
+/// A terminal that says it is dumb was sent colors and a live line.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_dumb_terminal_gets_plain_text() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("study");
+    let study = on_a_terminal(&mut small_study(&folder), "dumb");
+    assert!(
+        !study.contains('\u{1b}') && !study.replace("\r\n", "").contains('\r'),
+        "{study:?}"
+    );
+    let shown = |term: &str| on_a_terminal(batchscope().arg("report").arg(&folder), term);
+    let (plain, colored) = (shown("dumb"), shown("xterm-256color"));
+    assert!(!plain.contains('\u{1b}'), "{plain:?}");
+    assert!(colored.contains('\u{1b}'), "{colored:?}");
+}

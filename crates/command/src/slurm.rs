@@ -226,10 +226,11 @@ fn slurm(command: &str, options: &[&str]) -> Option<String> {
     let mut child = started.ok()?;
     let mut output = child.stdout.take()?;
     let until = Instant::now() + PATIENCE;
-    let reader = std::thread::spawn(move || {
+    let reader = std::thread::Builder::new().spawn(move || {
         let mut text = String::new();
         output.read_to_string(&mut text).map(|_| text)
     });
+    let reader = reader.ok()?;
     loop {
         match child.try_wait() {
             Ok(Some(status)) => {

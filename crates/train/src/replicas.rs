@@ -214,11 +214,16 @@ impl BuiltIn {
             .next()
             .ok_or_else(|| TrainError::Bug("a run without replicas".to_owned()))?;
         std::thread::scope(|scope| {
-            let others: Vec<_> = members
-                .map(|(member, pool)| {
-                    scope.spawn(move || pool.install(move || self.take_part(job, &member)))
+            let spawned = members.map(|(member, pool)| {
+                std::thread::Builder::new().spawn_scoped(scope, move || {
+                    pool.install(move || self.take_part(job, &member))
                 })
-                .collect();
+            });
+            // Those that wait already are freed: the members that they wait for are gone.
+            let others = spawned.collect::<Result<Vec<_>, _>>().map_err(|error| {
+                let why = format!("no thread for a replica: {error}; ask for fewer");
+                SettingError::new("ranks", why)
+            })?;
             let led = pool.install(move || lead(&first));
             for other in others {
                 let done = other

@@ -89,6 +89,9 @@ pub enum Command {
     )]
     Memory(Box<MemoryArgs>),
     /// Measure the gradient noise scale of a model
+    #[command(
+        after_help = "On text, hidden states are carried along the streams, as in training: steps are not independent draws, which the interval does not allow for."
+    )]
     Noise(Box<NoiseArgs>),
     /// Measure the loss landscape at a checkpoint: sharpness, curvature, slices
     #[command(

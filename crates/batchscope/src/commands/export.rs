@@ -11,6 +11,7 @@ use batchscope_report::{Format, ReportError};
 use batchscope_study::SqliteStore;
 use serde::Serialize;
 
+use super::study::quote_path;
 use crate::{
     args::{ExportArgs, ExportFormat},
     error::CliError,
@@ -118,9 +119,10 @@ fn event_files(args: &ExportArgs, records: &[TrialRecord]) -> Result<(), CliErro
     }
     let runs =
         batchscope_report::export_tensorboard(records, &args.output).map_err(CliError::failed)?;
-    let folder = args.output.display();
     say(&format!(
-        "{runs} runs in {folder}: tensorboard --logdir {folder}"
+        "{runs} runs in {}: tensorboard --logdir {}",
+        args.output.display(),
+        quote_path(&args.output)
     ));
     match records.len() - runs {
         0 => {}

@@ -39,8 +39,8 @@ pub fn run(args: &ReportArgs, quiet: bool) -> Result<(), CliError> {
     let written = super::study::write(&folder, &result, &findings, &facts);
     if result.interrupted {
         display.line(&format!(
-            "note: the study is unfinished; `batchscope study --dir {}` resumes it",
-            args.dir.display()
+            "note: the study is unfinished; `{}` resumes it",
+            super::study::resume_command("study", &args.dir)
         ));
     }
     super::study::show(&findings, written_to(&written), args.json, &display)?;

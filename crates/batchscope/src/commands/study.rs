@@ -7,7 +7,9 @@ use std::{
 
 use batchscope_core::{Trainer, TrainerError, TrialPurpose, TrialSpec};
 use batchscope_scaling::{AnalysisOptions, Findings};
-use batchscope_study::{Observer, Plan, SqliteStore, StopToken, StudyResult};
+use batchscope_study::{
+    Observer, Plan, SqliteStore, StopToken, StoreError, StudyResult, refuse_met_target,
+};
 
 use super::{color, print, print_json, width};
 use crate::{
@@ -37,6 +39,7 @@ pub fn run(args: StudyArgs, trainers: &Trainers, quiet: bool) -> Result<(), CliE
     let trainer = trainers.open(&settings, Some(&folder.checkpoints()))?;
     check(&plan, &*trainer)?;
     if args.dry_run {
+        refuse_met_target(&plan, &*trainer).map_err(CliError::study)?;
         return super::dry_run::run(&settings, &plan, &*trainer, &args.dir, quiet);
     }
     let ran = run_trials(settings, plan, &*trainer, trainers, &args.dir, quiet)?;
@@ -117,6 +120,10 @@ impl Ran {
     /// Ends the command once its report is written.
     pub fn finished(&self, verdict: &str) -> Result<(), CliError> {
         self.display.finish();
+        let path = self.folder.database();
+        if !path.exists() {
+            return Err(CliError::study(StoreError::Gone { path }));
+        }
         self.log.line(&format!("finished: {verdict}"));
         // A signal while the report was written: that was too short a time to stop in.
         self.stopped("every trial is stored and the report is written; nothing is left")
@@ -377,11 +384,22 @@ pub fn command() -> String {
 
 /// The command, `study` or `compare`, that resumes what a folder holds.
 pub fn resume_command(command: &str, folder: &Path) -> String {
-    format!(
-        "{} {command} --dir {}",
-        program(),
-        quote(&folder.display().to_string())
-    )
+    format!("{} {command} --dir {}", program(), quote_path(folder))
+}
+
+/// A path as a shell reads it back: [`quote`], and bash's `$'…'` for bytes that are no text.
+pub fn quote_path(path: &Path) -> String {
+    if let Some(text) = path.to_str() {
+        return quote(text);
+    }
+    let shown = path.as_os_str().as_encoded_bytes().iter().map(|&byte| {
+        let c = char::from(byte);
+        match c.is_ascii_graphic() && !"'\\".contains(c) {
+            true => c.to_string(),
+            false => format!("\\x{byte:02x}"),
+        }
+    });
+    format!("$'{}'", shown.collect::<String>())
 }
 
 /// A word as a shell reads it back; control characters, which would break a line, as bash's `$'…'`.

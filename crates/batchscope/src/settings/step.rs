@@ -26,7 +26,7 @@ pub struct StepArgs {
     #[arg(long, hide = true, value_name = "LAMBDA", num_args = 0..=1, default_missing_value = "0.001", value_parser = values::conservative)]
     #[serde(skip)]
     pub conservative: Option<Methods>,
-    /// Warm-up length: steps (`200`) or epochs (`2ep`) (default: none; 10 steps in a study with --tune base)
+    /// Warm-up length: steps (`200`) or epochs (`2ep`) (default: none; 10 steps in a study with --tune base and in a comparison with a rule)
     #[arg(long, value_name = "LENGTH")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<Length>,

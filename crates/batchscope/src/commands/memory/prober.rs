@@ -197,7 +197,7 @@ impl Process {
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (tell, answers) = channel();
         if let Some(output) = output {
-            thread::spawn(move || {
+            thread::Builder::new().spawn(move || {
                 let mut output = BufReader::new(output);
                 let mut line = Vec::new();
                 while let Ok(1..) = output.read_until(b'\n', &mut line) {
@@ -209,12 +209,12 @@ impl Process {
                     }
                     line.clear();
                 }
-            });
+            })?;
         }
         let said = Arc::new(Mutex::new(VecDeque::new()));
         if let Some(errors) = errors {
             let said = said.clone();
-            thread::spawn(move || keep_last(errors, &said));
+            thread::Builder::new().spawn(move || keep_last(errors, &said))?;
         }
         Ok(Self {
             child,

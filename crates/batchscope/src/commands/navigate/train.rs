@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use batchscope_core::{
     Cadence, Decay, Diagnostic, EvaluationPlan, Event, Length, Measurement, Metric, NoiseRecord,
     Outcome, Schedule, Split, Trainer, TrialPurpose, TrialRecord, TrialSpec, WarmUp, WarmUpShape,
+    check_untrained,
 };
 use batchscope_navigation::{
     NavigationSettings, NavigationTrainer, SUCCESS, SingleNavigation, metric,
@@ -46,6 +47,7 @@ pub fn run(args: &NavigateTrain, quiet: bool) -> Result<(), CliError> {
     let spec = spec(args, &settings)?;
     let trainer = NavigationTrainer::new(settings, written, None).map_err(CliError::trainer)?;
     trainer.check(&spec).map_err(CliError::trainer)?;
+    check_untrained(&trainer, &spec).map_err(CliError::trainer)?;
     let signals = Signals::listen()?;
     let checkpoint = args
         .checkpoint

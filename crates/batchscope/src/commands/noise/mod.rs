@@ -39,9 +39,13 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
         compute: args.compute.clone(),
         ..Workload::default()
     };
-    if let (Some(path), None) = (&args.checkpoint, &workload.model.model) {
-        let model = read_checkpoint(path)?.identity.model;
-        workload.model.model = Some(model.parse().map_err(CliError::failed)?);
+    let mut trained_on = None;
+    if let Some(path) = &args.checkpoint {
+        let identity = read_checkpoint(path)?.identity;
+        trained_on = Some(identity.data);
+        if workload.model.model.is_none() {
+            workload.model.model = Some(identity.model.parse().map_err(CliError::failed)?);
+        }
     }
     let data = resolve::workload_data(&workload)?;
     let request = request(args, data.train.len())?;
@@ -61,6 +65,13 @@ pub fn run(args: &NoiseArgs, quiet: bool) -> Result<(), CliError> {
     let display = Display::new(quiet);
     for note in &data.notes {
         display.line(&format!("note: {note}"));
+    }
+    // An augmented run says so after the data's own description.
+    if let Some(other) = trained_on.filter(|of| !of.starts_with(&data.description)) {
+        display.line(&format!(
+            "note: the checkpoint was trained on other data, or on them read in another way ({other}); these are: {}",
+            data.description
+        ));
     }
     if matches!(data.shape.input, InputShape::Tokens { .. }) {
         display.line(

@@ -65,9 +65,14 @@ pub(super) fn look_at_unchanging(path: &Path) -> rusqlite::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let escaped = whole.display().to_string();
-    let escaped = escaped.replace('%', "%25").replace('?', "%3f");
-    let uri = format!("file:{}?immutable=1", escaped.replace('#', "%23"));
+    let bytes = whole.as_os_str().as_encoded_bytes().iter();
+    let escaped: String = bytes
+        .map(|&byte| match byte {
+            b'%' | b'?' | b'#' | 0x80.. => format!("%{byte:02x}"),
+            byte => char::from(byte).to_string(),
+        })
+        .collect();
+    let uri = format!("file:{escaped}?immutable=1");
     Connection::open_with_flags(uri, flags)
 }
 
@@ -163,5 +168,33 @@ pub(super) fn classify(path: &Path, what: &'static str, error: rusqlite::Error) 
             path,
             why: error.to_string(),
         },
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    /// A database on a medium that cannot be written is opened as one that nobody changes, whatever its folder is called.
+    #[test]
+    fn a_database_that_nobody_changes_is_opened_by_its_bytes() {
+        let place = tempfile::tempdir().unwrap();
+        for name in [&b"a%20b?mode=rwc#c"[..], b"\xff\xfe", "ü".as_bytes()] {
+            let folder = place.path().join(std::ffi::OsStr::from_bytes(name));
+            fs::create_dir(&folder).unwrap();
+            let path = folder.join("study.db");
+            let made = Connection::open(&path).unwrap();
+            made.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (7)")
+                .unwrap();
+            drop(made);
+            let opened = look_at_unchanging(&path).unwrap();
+            let x: i64 = opened
+                .query_row("SELECT x FROM t", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(x, 7);
+            assert!(opened.execute("INSERT INTO t VALUES (8)", []).is_err());
+        }
     }
 }
