@@ -229,6 +229,54 @@ fn a_folder_s_name_cannot_break_what_is_written_of_it() {
     assert_eq!(timeless(&broken), timeless(&spaced));
 }
 
+/// The hint of a folder that begins with a dash was read as a flag.
+#[test]
+fn a_folder_that_begins_with_a_dash_is_found_again() {
+    let place = tempfile::tempdir().unwrap();
+    let mut study = batchscope();
+    study.current_dir(place.path());
+    study.args(["study", "--data", "glyphs", "--examples", "500"]);
+    study.args(["--model", "softmax", "--batch-sizes", "8,32"]);
+    study.args(["--tune-trials", "2", "--seeds", "2"]);
+    study.args(["--target", "train-loss=1.8", "--dir=-s"]);
+    assert_eq!(ended(&mut study).0, Some(0));
+    let mut report = batchscope();
+    report
+        .current_dir(place.path())
+        .args(["report", "--", "-s"]);
+    assert_eq!(ended(&mut report).0, Some(0));
+    let settings = std::fs::read_to_string(place.path().join("-s/study.toml")).unwrap();
+    assert!(settings.contains("--dir ./-s` resumes it"), "{settings}");
+}
+
+/// Most of a test part lay in training: `data check` said so and nothing else.
+#[test]
+fn data_that_are_refused_are_shown_first() {
+    let place = tempfile::tempdir().unwrap();
+    for part in ["train.csv", "test.csv"] {
+        let rows = "1,2,a\n3,4,b\n5,6,a\n7,8,b\n".repeat(5);
+        std::fs::write(place.path().join(part), rows).unwrap();
+    }
+    let out = batchscope()
+        .args(["data", "check"])
+        .arg(place.path())
+        .output()
+        .unwrap();
+    let (shown, said) = (text(&out.stdout), text(&out.stderr));
+    assert_eq!(out.status.code(), Some(2), "{said}");
+    assert!(shown.contains("2 classes"), "{shown}");
+    assert!(
+        said.contains("20 of 20 test examples are training examples too"),
+        "{said}"
+    );
+    refused(
+        batchscope()
+            .args(["train", "--steps", "2", "--data"])
+            .arg(place.path()),
+        "test",
+    );
+}
+
 /// A folder's name that is not UTF-8 was a panic.
 #[cfg(target_os = "linux")]
 #[test]

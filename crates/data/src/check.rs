@@ -42,6 +42,9 @@ pub struct CheckReport {
     pub files: Vec<FileReport>,
     /// What is worth knowing.
     pub notes: Vec<String>,
+    /// Why [`crate::open`] refuses the data by the setting `test`: most of the test part lies in the training part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// SHA-256 of content and choice of examples, as in [`crate::Dataset::fingerprint`].
     pub fingerprint: String,
 }
@@ -75,9 +78,10 @@ pub struct FileReport {
 /// Reads a source through and reports what is in it.
 ///
 /// # Errors
-/// As [`crate::open`].
+/// As [`crate::open`], except for data that are read and [`refused`](CheckReport::refused).
 pub fn check(source: &str, options: &LoadOptions) -> Result<CheckReport, DataError> {
     let loaded = Loaded::new(source::read(source, options)?, options)?;
+    let refused = loaded.refused().cloned();
     let files = loaded
         .files
         .iter()
@@ -123,6 +127,7 @@ pub fn check(source: &str, options: &LoadOptions) -> Result<CheckReport, DataErr
         std,
         files,
         notes,
+        refused,
         fingerprint,
     })
 }

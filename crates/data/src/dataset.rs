@@ -55,7 +55,11 @@ impl std::fmt::Debug for Dataset {
 /// [`DataError`], naming the file or setting and the remedy.
 pub fn open(source: &str, options: &LoadOptions) -> Result<Dataset, DataError> {
     let found = source::read(source, options)?;
-    Ok(Loaded::new(found, options)?.into_dataset())
+    let loaded = Loaded::new(found, options)?;
+    match loaded.refused() {
+        Some(why) => Err(DataError::setting("test", why)),
+        None => Ok(loaded.into_dataset()),
+    }
 }
 
 /// A source after reading and splitting, its splits still of their own types.
@@ -128,6 +132,14 @@ impl Loaded {
             classes,
             splits,
         })
+    }
+
+    /// Why nothing may be trained on it, by the setting `test`.
+    pub(crate) fn refused(&self) -> Option<&String> {
+        match &self.splits {
+            LoadedSplits::Arrays(splits) => splits.refused.as_ref(),
+            LoadedSplits::Text(splits) => splits.refused.as_ref(),
+        }
     }
 
     fn into_dataset(self) -> Dataset {

@@ -5,11 +5,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use rayon::prelude::*;
 
 use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
-use crate::error::DataError;
 
-/// Notes on copies; a test part of which more than half are training examples is refused. Takes 16
+/// Notes on copies; why a test part of which more than half are training examples is refused. Takes 16
 /// bytes of memory for each example; two different ones count as copies by a chance of n²/2⁶⁵.
-pub(crate) fn count(arrays: &Arrays, notes: &mut Vec<String>) -> Result<(), DataError> {
+pub(crate) fn count(arrays: &Arrays, notes: &mut Vec<String>) -> Option<String> {
     let train = Part::of("training", arrays, &arrays.train);
     if train.copies() > 0 {
         let held_out = match arrays.validation {
@@ -21,15 +20,16 @@ pub(crate) fn count(arrays: &Arrays, notes: &mut Vec<String>) -> Result<(), Data
     let part = |name, part: &Option<ArrayPart>| Some(Part::of(name, arrays, part.as_ref()?));
     let validation = part("validation", &arrays.validation);
     let test = part("test", &arrays.test);
+    let mut refused = None;
     for part in [&validation, &test].into_iter().flatten() {
         if part.copies() > 0 {
             notes.push(part.note_of_copies());
         }
         let (known, contradicted) = part.known(&train);
         if part.name == "test" {
-            refuse_known(known, part.all, "examples")?;
+            refused = refuse_known(known, part.all, "examples");
         }
-        if known > 0 {
+        if known > 0 && refused.is_none() {
             notes.push(format!(
                 "{known} of {} {} examples are training examples too",
                 part.all, part.name
@@ -51,21 +51,17 @@ pub(crate) fn count(arrays: &Arrays, notes: &mut Vec<String>) -> Result<(), Data
             ));
         }
     }
-    Ok(())
+    refused
 }
 
-/// Refuses a test part of which more than half is in the training part.
-pub(crate) fn refuse_known(known: usize, all: usize, what: &str) -> Result<(), DataError> {
-    if known <= all / 2 {
-        return Ok(());
-    }
-    Err(DataError::setting(
-        "test",
+/// Why a test part is refused of which more than half is in the training part.
+pub(crate) fn refuse_known(known: usize, all: usize, what: &str) -> Option<String> {
+    (known > all / 2).then(|| {
         format!(
             "{known} of {all} test {what} are training {what} too, so that the test part tells nothing \
              about new ones: give another test part, or take the copies out"
-        ),
-    ))
+        )
+    })
 }
 
 /// The digests of a part.

@@ -171,7 +171,7 @@ fn refuse(path: &Path, names: &[String], options: &LoadOptions) -> DataError {
         return DataError::malformed(
             path,
             left_out::counted("files are packed in a way that is not read", &packed),
-            "unpack it first: only .zip, .tar, .tar.gz and the .gz files of IDX and Kaldi are read packed",
+            "unpack it first: only .zip, .tar, .tar.gz and the .gz files of tables, IDX and Kaldi are read packed",
         );
     }
     let archives = named(&is_archive);

@@ -1,5 +1,6 @@
 //! From what a reader found to splits: hold out, cut to size, normalize.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use batchscope_core::{
@@ -13,6 +14,7 @@ use crate::arrays::{Answers, ArrayPart, Arrays, InputRows};
 use crate::duplicates;
 use crate::error::DataError;
 use crate::fingerprint;
+use crate::left_out;
 use crate::load::LoadOptions;
 use crate::normalize::Normalization;
 use crate::options::{TextOptions, Validation};
@@ -49,6 +51,8 @@ pub(crate) struct ArraySplits {
     pub(crate) notes: Vec<String>,
     /// How validation came about, for the description.
     pub(crate) held_out: bool,
+    /// Why nothing may be trained on them, by the setting `test`.
+    pub(crate) refused: Option<String>,
     pub(crate) fingerprint: String,
 }
 
@@ -112,7 +116,7 @@ pub(crate) fn arrays(
     );
     let test_count = source.test.as_ref().map(&count).transpose()?;
     let mut notes = std::mem::take(&mut source.notes);
-    duplicates::count(&source, &mut notes)?;
+    let refused = duplicates::count(&source, &mut notes);
     note_missing_test(source.test.is_none(), &mut notes);
 
     let mut order = permutation(n, &mut key.stream(stream::TRAIN));
@@ -123,6 +127,7 @@ pub(crate) fn arrays(
         hold_out(&source.train.inputs, &mut order, options)?
     };
     order.truncate(subset_size(options, order.len() as u64)? as usize);
+    note_classes_gone(&source, &order, &mut notes);
 
     let (inputs, targets) = normalizations(shape, &source.train, &order, options);
     let split = |part: &Arc<ArrayPart>, rows| ArraySplit {
@@ -164,10 +169,35 @@ pub(crate) fn arrays(
             test,
             notes,
             held_out: own_validation.is_none(),
+            refused,
             fingerprint,
         },
         source.classes,
     ))
+}
+
+/// Notes the classes that had training examples before validation was held out and a subset taken, and
+/// have none now among the `rows` to train on.
+fn note_classes_gone(source: &Arrays, rows: &[u32], notes: &mut Vec<String>) {
+    let Answers::Classes(answers) = &source.train.answers else {
+        return;
+    };
+    let all: BTreeSet<u32> = answers.iter().copied().collect();
+    let left: BTreeSet<u32> = rows.iter().map(|&row| answers[row as usize]).collect();
+    let named = |class: &u32| source.classes.get(*class as usize).cloned();
+    let gone: Vec<String> = all.difference(&left).filter_map(named).collect();
+    if !gone.is_empty() {
+        notes.push(left_out::counted(
+            "classes have no training example once validation is held out and a subset taken",
+            &gone,
+        ));
+    }
+    if let (true, Some(only)) = (all.len() > 1 && left.len() == 1, left.first()) {
+        notes.push(format!(
+            "every training example is of class {}: nothing can be told apart",
+            named(only).unwrap_or_else(|| only.to_string())
+        ));
+    }
 }
 
 /// A number of examples as rows are numbered.
@@ -239,6 +269,8 @@ pub(crate) struct TextSplits {
     pub(crate) held_out: bool,
     /// Distinct tokens of the training text before the cap.
     pub(crate) distinct: usize,
+    /// Why nothing may be trained on them, by the setting `test`.
+    pub(crate) refused: Option<String>,
     pub(crate) fingerprint: String,
 }
 
@@ -252,7 +284,8 @@ pub(crate) fn text(source: Corpus, options: &LoadOptions) -> Result<TextSplits, 
     let window = sequence as usize;
     let key = subset_key(options);
     let mut notes = source.notes;
-    text_duplicates::count(&source.train, &source.validation, &source.test, &mut notes)?;
+    let refused =
+        text_duplicates::count(&source.train, &source.validation, &source.test, &mut notes);
     note_missing_test(source.test.is_none(), &mut notes);
     let total = tokens(&source.train.text, level).count();
     let windows = windows_in(&source.train, total, window)?;
@@ -315,6 +348,7 @@ pub(crate) fn text(source: Corpus, options: &LoadOptions) -> Result<TextSplits, 
         notes,
         held_out: source.validation.is_none(),
         distinct: vocabulary.distinct(),
+        refused,
         fingerprint,
     })
 }

@@ -18,11 +18,13 @@ pub fn run(command: DataCommand, quiet: bool) -> Result<(), CliError> {
         DataCommand::Check { source, read, json } => {
             let options = resolve::load_options(&read, &ExamplesArgs::default(), None);
             let report = batchscope_data::check(&source, &options).map_err(CliError::data)?;
-            if json {
-                print_json(&report)
-            } else {
-                print(&report.to_string())
+            match json {
+                true => print_json(&report)?,
+                false => print(&report.to_string())?,
             }
+            report
+                .refused
+                .map_or(Ok(()), |why| Err(CliError::flag("test", why)))
         }
         DataCommand::Fetch {
             name,

@@ -389,6 +389,9 @@ pub fn resume_command(command: &str, folder: &Path) -> String {
 
 /// A path as a shell reads it back: [`quote`], and bash's `$'…'` for bytes that are no text.
 pub fn quote_path(path: &Path) -> String {
+    if path.as_os_str().as_encoded_bytes().starts_with(b"-") {
+        return quote_path(&Path::new(".").join(path));
+    }
     if let Some(text) = path.to_str() {
         return quote(text);
     }

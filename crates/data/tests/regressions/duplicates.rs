@@ -33,6 +33,11 @@ fn copies_are_counted_and_a_test_part_of_them_is_refused() {
     );
     let error = refusal(&same, &LoadOptions::default());
     assert!(error.starts_with("test: 10 of 10 test examples"), "{error}");
+    // What was read is shown all the same: the copies hid how many classes there are.
+    let found = report(&same, &LoadOptions::default());
+    assert_eq!(found.classes, ["a", "b"]);
+    let refused = found.refused.unwrap();
+    assert!(refused.starts_with("10 of 10 test examples"), "{refused}");
 }
 
 /// The same for tables: of classes and of numbers.

@@ -12,7 +12,7 @@ mod parts;
 #[path = "../support/mod.rs"]
 mod support;
 
-use batchscope_data::{CheckReport, LoadOptions, check};
+use batchscope_data::{CheckReport, LoadOptions, check, open};
 use support::{png, text, write};
 use tempfile::TempDir;
 
@@ -32,8 +32,8 @@ fn report(files: &[(String, Vec<u8>)], options: &LoadOptions) -> CheckReport {
 
 /// The error of a folder of these files.
 fn refusal(files: &[(String, Vec<u8>)], options: &LoadOptions) -> String {
-    match check(text(folder(files).path()), options) {
-        Ok(report) => panic!("accepted: {report}"),
+    match open(text(folder(files).path()), options) {
+        Ok(data) => panic!("accepted: {}", data.description),
         Err(error) => error.to_string(),
     }
 }

@@ -188,6 +188,36 @@ fn classes_without_training_examples_are_named() {
     );
 }
 
+/// One of two rows was held out, and one class trained on; in a larger table the classes that validation
+/// took whole went without a word.
+#[test]
+fn classes_that_the_hold_out_takes_are_named() {
+    let report = read("1,2,0\n3,4,1\n", TableOptions::default());
+    let said = |start: &str| report.notes.iter().any(|note| note.starts_with(start));
+    assert!(said("1 classes have no training example"), "{report}");
+    assert!(said("every training example is of class"), "{report}");
+    // 40 classes of one example each: a tenth of all examples is held out, some of them among it.
+    let rare: String = (0..40).map(|i| format!("{i},r{i}\n")).collect();
+    let common: String = (0..360)
+        .map(|i| format!("{i}.5,{}\n", ["x", "y"][i % 2]))
+        .collect();
+    let report = read(&(rare + &common), TableOptions::default());
+    let train = report.splits.iter().find(|split| split.name == "train");
+    let empty = train
+        .unwrap()
+        .class_counts
+        .iter()
+        .filter(|&&n| n == 0)
+        .count();
+    assert!(empty > 0);
+    let said = format!("{empty} classes have no training example once validation is held out");
+    assert!(
+        report.notes.iter().any(|note| note.starts_with(&said)),
+        "{:?}",
+        report.notes
+    );
+}
+
 /// `NA` among the numbers of classes became a class of its own.
 #[test]
 fn a_missing_label_is_no_class() {

@@ -200,10 +200,11 @@ pub(crate) fn read(
     ] {
         if let (Some(path), Some(table)) = (path, table) {
             let rows = table.values.len() / table.features.max(1);
-            inferred.took(
-                split,
-                format!("{} ({rows})", within(source, path).display()),
-            );
+            let file = match within(source, path) {
+                same if same.as_os_str().is_empty() => path.file_name().map_or(same, Path::new),
+                inside => inside,
+            };
+            inferred.took(split, format!("{} ({rows})", file.display()));
         }
     }
     let features = first.as_ref().map_or(0, |columns| columns.features.len());
