@@ -188,7 +188,7 @@ fn bounds_hold_at_least_as_often_as_intervals() {
 /// A ResNet-20's deviations between seeds rose from 0.13 to 0.61 with the batch size. One deviation for all
 /// batch sizes covered `S_min` in 85–89 % of such studies, and `E_min` in as few where they fall. Uneven
 /// rates and caps are each other's test here: with a scatter of 0.12, more than the best-known means'
-/// own 0.075, it was 87–90 %. (Of 6,000 studies each of these intervals now holds 93.0–97.7 %; steps
+/// own 0.075, it was 87–90 %. (Of 10,000 studies each of these intervals now holds 92.1–97.2 %; steps
 /// at a batch size as above: of *its* rate.)
 #[test]
 fn deviations_that_differ_by_batch_size_are_allowed_for() {
