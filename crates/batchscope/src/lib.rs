@@ -82,13 +82,24 @@ pub fn run_with(
 
 /// The error of words that are no text where text is wanted: clap's names none of them.
 fn not_text(words: &[OsString]) -> Error {
-    let at = words.iter().position(|word| word.to_str().is_none());
-    let at = at.unwrap_or_default();
-    let word = words[at].to_string_lossy();
-    let before = at.checked_sub(1).map(|at| words[at].to_string_lossy());
-    let named = |word: &str| Some(word.strip_prefix("--")?.split('=').next()?.to_owned());
-    let why = format!("'{word}' is not UTF-8: rename it, or give a link to it that is");
-    match named(&word).or(before.and_then(|before| named(&before))) {
+    let shown: Vec<String> = (words.iter())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    // Paths may be any bytes: the word at fault is refused though all others are text.
+    let refused = |at: &usize| {
+        let mut tried: Vec<OsString> = shown.iter().map(Into::into).collect();
+        tried[*at].clone_from(&words[*at]);
+        Cli::try_parse_from(tried).is_err_and(|error| error.kind() == ErrorKind::InvalidUtf8)
+    };
+    let at = (1..words.len()).filter(|&at| words[at].to_str().is_none());
+    let at = at.clone().find(refused).or(at.min()).unwrap_or_default();
+    let named = |word: &String| Some(word.strip_prefix("--")?.split('=').next()?.to_owned());
+    let why = format!(
+        "'{}' is not UTF-8: write it so; a file can be renamed, or linked to",
+        shown[at]
+    );
+    let flag = named(&shown[at]).or_else(|| named(&shown[at.checked_sub(1)?]));
+    match flag.filter(|_| !shown[..at].iter().any(|word| word == "--")) {
         Some(flag) => Error::flag(flag, why),
         None => Error::Usage(why),
     }

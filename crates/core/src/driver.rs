@@ -11,8 +11,8 @@
 //!
 //! **Evaluations cost** multiply-adds too. What the crossing needs is always made: the target's
 //! split at the planned steps from where the target is in sight, at every third planned step before
-//! (all splits where there is no target, within half of the multiply-adds), and a whole evaluation at
-//! the end. More planned steps and other splits are added where evaluations stay within a tenth of
+//! (all splits where there is no target, outside of pilots within half of the multiply-adds), and a
+//! whole evaluation at the end. More planned steps and other splits are added where evaluations stay within a tenth of
 //! the run's multiply-adds so far, finer ones within a sixth. This goes by counts of examples
 //! ([`EvaluationCost`]), never by a clock, so a trial stays a function of its spec. A metric is
 //! measured on the same examples throughout.
@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use crate::{
     Cadence, Control, Crossed, Crossing, Decision, Diagnostic, Divergence, Driving, Evaluate,
     Evaluation, Event, Flow, Measurement, Metric, Next, NoiseRecord, Outcome, Progress,
-    ScheduleRow, TrialRecord, TrialSpec,
+    ScheduleRow, TrialPurpose, TrialRecord, TrialSpec,
 };
 
 pub use reports::{Report, ReportError};
@@ -249,8 +249,9 @@ impl<'a> TrialDriver<'a> {
         let third = |from| (0..3).fold(from, |step, _| plan.next_after(step));
         let needed = looked == 0 || step >= third(looked);
         let (Some(target), Some(crossing)) = (&self.spec.target, &self.crossing) else {
-            // A curve is looked at; nothing waits for its points.
-            let due = needed && (looked == 0 || self.affords(Evaluate::Whole, 2));
+            // A curve is looked at; only a pilot's points are waited for: targets and caps come from them.
+            let pilot = matches!(self.spec.purpose, TrialPurpose::Pilot { .. });
+            let due = needed && (looked == 0 || pilot || self.affords(Evaluate::Whole, 2));
             return due.then_some(Evaluate::Whole);
         };
         let needed = needed || crossing.is_in_sight();

@@ -8,7 +8,7 @@ use std::{
 use batchscope_core::{
     Cadence, Control, Driving, Evaluate, Evaluation, EvaluationCost, Event, Flow, Located,
     Measurement, Metric, NeverStop, Next, Outcome, Progress, Quantity, Split, TrialDriver,
-    TrialRecord, TrialSpec,
+    TrialPurpose, TrialRecord, TrialSpec,
 };
 use proptest::prelude::*;
 
@@ -362,6 +362,13 @@ fn evaluations_take_a_fifth_of_the_multiply_adds_or_are_what_must_be() {
             (expected.clone(), expected.len())
         );
     }
+    // A pilot's points make targets and caps.
+    let pilot = TrialSpec {
+        purpose: TrialPurpose::Pilot { index: 0 },
+        ..aimless.clone()
+    };
+    let (record, _) = run(&pilot, driving(10_000), &NeverStop, falling);
+    assert_eq!(regular(&record), [5, 10, 18, 33, 58, 80]);
     // Who asks for a cadence gets it.
     let every = Driving {
         cadence: Cadence::Every(20),

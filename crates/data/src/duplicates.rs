@@ -26,14 +26,15 @@ pub(crate) fn count(arrays: &Arrays, notes: &mut Vec<String>) -> Option<String> 
             notes.push(part.note_of_copies());
         }
         let (known, contradicted) = part.known(&train);
+        let said = format!(
+            "{known} of {} {} examples are training examples too",
+            part.all, part.name
+        );
         if part.name == "test" {
-            refused = refuse_known(known, part.all, "examples");
+            refused = (known > part.all / 2).then(|| worthless(&said));
         }
         if known > 0 && refused.is_none() {
-            notes.push(format!(
-                "{known} of {} {} examples are training examples too",
-                part.all, part.name
-            ));
+            notes.push(said);
         }
         if contradicted > 0 {
             notes.push(format!(
@@ -54,14 +55,12 @@ pub(crate) fn count(arrays: &Arrays, notes: &mut Vec<String>) -> Option<String> 
     refused
 }
 
-/// Why a test part is refused of which more than half is in the training part.
-pub(crate) fn refuse_known(known: usize, all: usize, what: &str) -> Option<String> {
-    (known > all / 2).then(|| {
-        format!(
-            "{known} of {all} test {what} are training {what} too, so that the test part tells nothing \
-             about new ones: give another test part, or take the copies out"
-        )
-    })
+/// Why a test part is refused of which more than half is in the training part, as `said`.
+pub(crate) fn worthless(said: &str) -> String {
+    format!(
+        "{said}, so that the test part tells nothing about new ones: give another test part, or take \
+         the copies out"
+    )
 }
 
 /// The digests of a part.

@@ -198,7 +198,8 @@ fn refuse(path: &Path, names: &[String], options: &LoadOptions) -> DataError {
             "convert them to PNG or JPEG, and put them into class folders",
         );
     }
-    let tables = named(&may_be_table);
+    // Only what lies here: what a folder here holds is not read as a table.
+    let tables = named(&|name| !name.contains('/') && may_be_table(name));
     if !tables.is_empty() && options.format.is_none() {
         return DataError::malformed(
             path,
@@ -302,7 +303,9 @@ fn folder(path: &Path, options: &LoadOptions, depth: usize) -> Result<ReadBy, Da
             .find(|name| *name == "raw"),
     };
     if let (Some(inner), true) = (inner, depth > 0) {
-        return folder(&path.join(inner), options, depth - 1);
+        let (reader, mut reading) = folder(&path.join(inner), options, depth - 1)?;
+        note_unread(&listing, reader, &mut reading);
+        return Ok((reader, reading));
     }
     let files = listing.walk()?.files.iter();
     let files: Vec<String> = files
@@ -330,7 +333,8 @@ fn file(path: &Path, options: &LoadOptions) -> Result<ReadBy, DataError> {
     options.parts.train.get_or_insert(name);
     let mut listing = Listing::read(parent(path))?;
     listing.include(&options.parts)?;
-    let reading = read_by(reader, Source::Folder(&listing), &options)?;
+    let mut reading = read_by(reader, Source::Folder(&listing), &options)?;
+    note_unread(&listing, reader, &mut reading);
     Ok((reader, reading))
 }
 

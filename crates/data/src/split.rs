@@ -176,7 +176,7 @@ pub(crate) fn arrays(
     ))
 }
 
-/// Notes the classes that had training examples before validation was held out and a subset taken, and
+/// Notes the classes that had training examples before validation was held out or a subset taken, and
 /// have none now among the `rows` to train on.
 fn note_classes_gone(source: &Arrays, rows: &[u32], notes: &mut Vec<String>) {
     let Answers::Classes(answers) = &source.train.answers else {
@@ -188,7 +188,7 @@ fn note_classes_gone(source: &Arrays, rows: &[u32], notes: &mut Vec<String>) {
     let gone: Vec<String> = all.difference(&left).filter_map(named).collect();
     if !gone.is_empty() {
         notes.push(left_out::counted(
-            "classes have no training example once validation is held out and a subset taken",
+            "classes have no training example once validation is held out or a subset taken",
             &gone,
         ));
     }

@@ -105,5 +105,28 @@ fn lines_of_texts_are_counted_too() {
     );
     let same = named(&[("train.txt", lines(0..40)), ("test.txt", lines(10..40))]);
     let error = refusal(&same, &LoadOptions::default());
-    assert!(error.starts_with("test: 30 of 30 test lines"), "{error}");
+    assert!(
+        error.starts_with("test: 30 test lines are training lines too"),
+        "{error}"
+    );
+    // Rulers between short lines that are all new.
+    let ruled = |from: usize, n: usize| {
+        let line = |i: usize| match i % 40 {
+            0 => format!("{}\n", "-".repeat(40)),
+            _ => format!("word{i} word{}\n", 7 * i),
+        };
+        (from..from + n).map(line).collect::<String>().into_bytes()
+    };
+    let found = report(
+        &named(&[
+            ("train.txt", ruled(0, 4000)),
+            ("test.txt", ruled(8000, 800)),
+        ]),
+        &LoadOptions::default(),
+    );
+    assert!(found.refused.is_none(), "{found}");
+    assert!(
+        notes(&found, &["20 of 20 test lines of 30 bytes or more"]),
+        "{found}"
+    );
 }

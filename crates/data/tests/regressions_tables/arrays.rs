@@ -73,6 +73,15 @@ fn archives_of_the_splits_are_read() {
     let report = check_folder(&files, None, TableOptions::default()).unwrap();
     let counts: Vec<u64> = report.splits.iter().map(|split| split.examples).collect();
     assert_eq!((counts, report.files.len()), (vec![18, 2, 6], 2));
+    // A single array beside archives is none of theirs.
+    let beside = inputs(3);
+    let files: [(&str, &[u8]); 2] = [("train.npz", &train), ("holdout.npy", &beside)];
+    let report = check_folder(&files, None, TableOptions::default()).unwrap();
+    let named = report
+        .notes
+        .iter()
+        .any(|note| note.ends_with("left out: holdout.npy"));
+    assert!(named, "{:?}", report.notes);
     let files: [(&str, &[u8]); 2] = [("a.npz", &train), ("b.npz", &test)];
     let message = check_folder(&files, None, TableOptions::default()).unwrap_err();
     assert!(

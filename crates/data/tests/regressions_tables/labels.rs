@@ -210,7 +210,9 @@ fn classes_that_the_hold_out_takes_are_named() {
         .filter(|&&n| n == 0)
         .count();
     assert!(empty > 0);
-    let said = format!("{empty} classes have no training example once validation is held out");
+    let said = format!(
+        "{empty} classes have no training example once validation is held out or a subset taken"
+    );
     assert!(
         report.notes.iter().any(|note| note.starts_with(&said)),
         "{:?}",
@@ -244,4 +246,14 @@ fn numbers_that_are_no_classes_are_refused_in_every_part() {
         message.contains("20 different values in 20 examples"),
         "{message}"
     );
+    // One training example of each of ten classes, and two to test each by.
+    let one = |n: usize| (0..n).map(move |i| format!("{i},{}.5,c{}\n", 3 * i + n, i % 10));
+    let (train, test): (String, String) = (one(10).collect(), one(20).collect());
+    let files: [(&str, &[u8]); 3] = [
+        ("train.csv", train.as_bytes()),
+        ("validation.csv", b"7,7,c1\n8,8,c1\n"),
+        ("test.csv", test.as_bytes()),
+    ];
+    let report = check_folder(&files, None, TableOptions::default()).unwrap();
+    assert_eq!(report.classes.len(), 10);
 }

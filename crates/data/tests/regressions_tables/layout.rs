@@ -263,6 +263,14 @@ fn what_lies_beside_a_table_is_named() {
     let first = &report.notes[0];
     assert!(first.contains("train: train.csv (4)"), "{first}");
     assert!(first.contains("classes: 2 (0, 1)"), "{first}");
+    // The same beside the only folder, which holds the table.
+    let files: [(&str, &[u8]); 2] = [
+        ("data/train.csv", b"1,2,0\n3,4,1\n5,6,0\n7,8,1\n"),
+        ("test.json", b"{}"),
+    ];
+    let report = check_folder(&files, None, TableOptions::default()).unwrap();
+    let said = "1 files and folders beside the data were left out: test.json";
+    assert!(report.notes.iter().any(|n| n == said), "{:?}", report.notes);
 }
 
 /// A table with an ending that other things have was answered with a list of eleven formats.

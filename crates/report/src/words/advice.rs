@@ -23,7 +23,7 @@ pub(crate) fn advice_sentence(findings: &Findings, advice: &Advice) -> String {
     });
     let fastest = fastest(findings, advice).map_or_else(String::new, |fastest| {
         format!(
-            " The fastest by its estimate, batch size {fastest}, cannot be told apart in time and needs more examples."
+            " The fastest by its estimate, batch size {fastest}, cannot be told apart in time, and is estimated to need more examples."
         )
     });
     format!(

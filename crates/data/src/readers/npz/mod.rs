@@ -394,13 +394,19 @@ impl Reader for Numpy {
     fn read(&self, source: Source<'_>, options: ReaderOptions<'_>) -> Result<Reading, DataError> {
         let (parts, options) = (options.parts, options.table);
         let names = Names::of(options);
+        let mut outside = Vec::new();
         let (path, files) = match source {
             Source::Folder(listing) => {
                 let npy = listing.select(|name| names.is_of_file(name));
                 let npz = listing.select(is_npz);
                 let files = match (npy.is_empty(), npz.is_empty()) {
                     (false, _) => listing.select(is_npy),
-                    (true, false) => npz,
+                    (true, false) => {
+                        let beside = listing.select(is_npy);
+                        let named = |file: &PathBuf| within(&listing.folder, file).to_owned();
+                        outside.extend(beside.iter().map(named));
+                        npz
+                    }
                     (true, true) => listing.select(is_npy),
                 };
                 if files.is_empty() {
@@ -420,7 +426,7 @@ impl Reader for Numpy {
             Source::File(path) => (path.to_owned(), vec![path.to_owned()]),
             other => return Err(other.unrecognized(self)),
         };
-        let (mut found, mut outside) = (Found::default(), Vec::new());
+        let mut found = Found::default();
         for (file, place) in parts.places(&path, &files)? {
             let is_array = is_npy(&file_name(file));
             // Arrays that name no split are of their file's.
