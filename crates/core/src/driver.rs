@@ -12,10 +12,10 @@
 //! **Evaluations cost** multiply-adds too. What the crossing needs is always made: the target's
 //! split at the planned steps from where the target is in sight, at every third planned step before
 //! (all splits where there is no target, outside of pilots within half of the multiply-adds), and a
-//! whole evaluation at the end. More planned steps and other splits are added where evaluations stay within a tenth of
-//! the run's multiply-adds so far, finer ones within a sixth. This goes by counts of examples
-//! ([`EvaluationCost`]), never by a clock, so a trial stays a function of its spec. A metric is
-//! measured on the same examples throughout.
+//! whole evaluation at the end. More planned steps and other splits are added where evaluations stay
+//! within a tenth of the run's multiply-adds so far, finer ones within a sixth. This goes by counts of
+//! examples ([`EvaluationCost`]), never by a clock, so a trial stays a function of its spec. A metric
+//! is measured on the same examples throughout.
 //!
 //! [`EvaluationPlan::refine`]: crate::EvaluationPlan::refine
 

@@ -28,10 +28,11 @@ pub(crate) fn count(arrays: &Arrays, notes: &mut Vec<String>) -> Option<String> 
         let (known, contradicted) = part.known(&train);
         let said = format!(
             "{known} of {} {} examples are training examples too",
-            part.all, part.name
+            part.all(),
+            part.name
         );
         if part.name == "test" {
-            refused = (known > part.all / 2).then(|| worthless(&said));
+            refused = (known > part.all() / 2).then(|| worthless(&said));
         }
         if known > 0 && refused.is_none() {
             notes.push(said);
@@ -39,7 +40,7 @@ pub(crate) fn count(arrays: &Arrays, notes: &mut Vec<String>) -> Option<String> 
         if contradicted > 0 {
             notes.push(format!(
                 "{contradicted} of {} {} examples have the inputs of training examples, and other answers",
-                part.all, part.name
+                part.all(), part.name
             ));
         }
     }
@@ -48,7 +49,7 @@ pub(crate) fn count(arrays: &Arrays, notes: &mut Vec<String>) -> Option<String> 
         if known > 0 {
             notes.push(format!(
                 "{known} of {} test examples are validation examples too",
-                test.all
+                test.all()
             ));
         }
     }
@@ -66,9 +67,7 @@ pub(crate) fn worthless(said: &str) -> String {
 /// The digests of a part.
 struct Part {
     name: &'static str,
-    /// Its examples, copies included.
-    all: usize,
-    /// Of each example, by its inputs and then by all of it, in order.
+    /// Of each example, copies included, by its inputs and then by all of it, in order.
     examples: Vec<(u64, u64)>,
 }
 
@@ -76,11 +75,12 @@ impl Part {
     fn of(name: &'static str, arrays: &Arrays, part: &ArrayPart) -> Self {
         let mut examples = digests(arrays, part);
         examples.par_sort_unstable();
-        Self {
-            name,
-            all: examples.len(),
-            examples,
-        }
+        Self { name, examples }
+    }
+
+    /// Its examples, copies included.
+    fn all(&self) -> usize {
+        self.examples.len()
     }
 
     /// Examples that are there before.
@@ -92,7 +92,7 @@ impl Part {
         format!(
             "{} of {} {} examples are copies of others",
             self.copies(),
-            self.all,
+            self.all(),
             self.name
         )
     }

@@ -192,10 +192,12 @@ fn note_classes_gone(source: &Arrays, rows: &[u32], notes: &mut Vec<String>) {
             &gone,
         ));
     }
-    if let (true, Some(only)) = (all.len() > 1 && left.len() == 1, left.first()) {
+    if all.len() > 1
+        && left.len() == 1
+        && let Some(only) = left.first().and_then(named)
+    {
         notes.push(format!(
-            "every training example is of class {}: nothing can be told apart",
-            named(only).unwrap_or_else(|| only.to_string())
+            "every training example is of class {only}: nothing can be told apart"
         ));
     }
 }
